@@ -1,0 +1,86 @@
+/** What the store needs to know of the base model, and what it hands to the engine. */
+import type { AdapterDtype, TensorType } from '../native/types.ts'
+
+/** Where a tensor lies: `length` bytes at `offset` of `file`. */
+export interface TensorRef {
+  file: string
+  dtype: TensorType | 'int8' | 'int32' | 'int64' | 'uint8' | 'bool' | 'float64'
+  shape: number[]
+  offset: number
+  length: number
+}
+
+/** A place in the model where an adapter can act: a projection, the embedding table or the head. `index` is its id in the graph. */
+export interface Site {
+  index: number
+  /** Module path as PEFT sees it, e.g. `model.layers.0.self_attn.q_proj`, `model.embed_tokens`, `lm_head`. */
+  module: string
+  kind: 'linear' | 'embedding' | 'head'
+  /** linear and head: y[out] = W[out,in] x. embedding: in = vocabulary, out = hidden; W is [vocabulary, hidden]. */
+  inFeatures: number
+  outFeatures: number
+  /** Checkpoint tensor of W; the tied head names the embedding's. */
+  weight: string
+  bias?: string
+  /** The graph scales this site's input alone (s_in of the canonical delta), because no other site shares it. */
+  takesInputScale: boolean
+}
+
+/** Plain data, so that it can be posted to the loader thread. */
+export interface BaseModel {
+  directory: string
+  /** `_name_or_path`/folder name; shown in errors only. */
+  name: string
+  modelType: string
+  tiedEmbeddings: boolean
+  layers: number
+  vocabSize: number
+  hiddenSize: number
+  sites: Site[]
+  tensors: Record<string, TensorRef>
+}
+
+/** Fields of one entry of `AdapterImage.entries`; row fields are row ordinals, -1 = absent. */
+export const ENTRY = {
+  site: 0,
+  /** Rows of A (rank r), or rows of a dense delta. */
+  rank: 1,
+  /** First of `rank` rows of A. linear/head: each inFeatures long. embedding: each vocabulary long (element t belongs to token t). */
+  a: 2,
+  /** First of `rank` rows of B (a column of B stored as a row, outFeatures long). -1: no B, then h = A x is added to the output directly: */
+  b: 3,
+  /** without B: one row of `rank` int32 output indices, y[index[j]] += h[j]; -1 = identity (rank = outFeatures). For an embedding, rows of
+   *  A are then outFeatures long, index holds ascending token ids and row j is added to the embedding of token index[j]. */
+  index: 4,
+  /** float32 row, outFeatures long. */
+  outScale: 5,
+  /** float32 row, outFeatures long. */
+  bias: 6,
+  /** float32 row, inFeatures long; only at sites with takesInputScale. */
+  inScale: 7,
+} as const
+export const ENTRY_FIELDS = 8
+
+/**
+ * One adapter in kernel layout (host tier). At a site the adapter changes the base's product y0 = W x (+ base bias) to
+ *     y = outScale ⊙ (W (inScale ⊙ x) + b_base + B (A (inScale ⊙ x))) + bias
+ * (design 7; any factor may be absent). Several adapters with weights w_i: y = y0 + Σ w_i (y_i − y0).
+ * Rows (rank rows in `dtype`; scales and biases float32; indices int32) are laid one after the other into blocks of `blockBytes`, each row
+ * 64-byte aligned, none straddling a block. `rows[2i], rows[2i+1]` = (block, byte offset) of row i.
+ */
+export interface AdapterImage {
+  name: string
+  /** Hex SHA-256 over adapter_config.json and adapter_model.safetensors. */
+  digest: string
+  dtype: AdapterDtype
+  blockBytes: number
+  blocks: number
+  image: SharedArrayBuffer
+  rows: Int32Array
+  entries: Int32Array
+  /** For people: PEFT method, largest rank, parameters. */
+  method: string
+  maxRank: number
+}
+
+export type { AdapterDtype }

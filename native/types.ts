@@ -1,0 +1,153 @@
+/**
+ * The whole contract between TypeScript and the native addon, in one place. TypeScript validates, C++ trusts and asserts.
+ * Everything that crosses per step is a packed typed array; no objects, no pointers.
+ *
+ * Shapes use: T packed tokens of B sequences, M blocks a block-table row, S segments, E adapter entries, R logits rows, V vocabulary.
+ */
+
+/** Element types of checkpoint tensors that the graph may reference. */
+export type TensorType = 'float32' | 'float16' | 'bfloat16'
+/** Element type of rank rows in the pool. Scales and biases are float32 whatever this says. */
+export type AdapterDtype = TensorType
+
+/** A checkpoint tensor that an initializer of the graph points at: bytes [offset, offset + length) of `files[file]`. */
+export interface InitializerRef {
+  name: string
+  dtype: TensorType
+  shape: number[]
+  file: number
+  offset: number
+  length: number
+}
+
+export interface EngineOptions {
+  /** Path of libonnxruntime (the one onnxruntime-node ships). */
+  library: string
+  /** Serialized ONNX ModelProto. Initializers named in `initializers` carry no data; all others are embedded. */
+  model: Uint8Array
+  files: string[]
+  initializers: InitializerRef[]
+  /** Threads of ORT's own pool; the custom ops use the same. */
+  threads: number
+  layers: number
+  kvHeads: number
+  headDim: number
+  vocabSize: number
+  /** Tokens a KV block holds. */
+  blockSize: number
+  /** Blocks in the pool; each has blockSize * layers * 2 * kvHeads * headDim float32 elements. */
+  blockCount: number
+  /** Number of adapter sites (see adapters-store/types.ts); site ids are 0 .. siteCount-1. */
+  siteCount: number
+  adapterDtype: AdapterDtype
+}
+
+/**
+ * An adapter in kernel layout, to be copied into pool blocks. `image` is `blocks.length * blockBytes` bytes or less (the last block may be
+ * cut short); image block i goes to pool block `blocks[i]`. See adapters-store/pack.ts for the layout of `rows` and `entries`.
+ */
+export interface ResidentAdapter {
+  /** Place in the adapter table, 0-based, reused after dropAdapter. */
+  index: number
+  /** Rises with every residency in this process; a batch must name the same one. */
+  generation: number
+  /** First 64 bits of the content digest. */
+  digest: bigint
+  image: Uint8Array
+  blocks: Int32Array
+  /** [rowCount * 2]: (image block, byte offset in the block) of each row. */
+  rows: Int32Array
+  /** [entryCount * ENTRY_FIELDS], see ENTRY in adapters-store/types.ts. */
+  entries: Int32Array
+}
+
+/** One step: any mix of prefill chunks, decode rows and prompts being scored. */
+export interface StepBatch {
+  inputIds: Int32Array // [T]
+  cumulativeSequenceLength: Int32Array // [B+1]
+  /** Tokens of each sequence already in the KV cache before this step. */
+  pastSeqlens: Int32Array // [B]
+  blockTable: Int32Array // [B*M], pool block ids, padded with 0
+  slotMapping: Int32Array // [T], block * blockSize + offset; where each token's K and V go
+  /** Segment s is rows [segmentStarts[s], segmentStarts[s+1]); segments cover all T rows. */
+  segmentStarts: Int32Array // [S+1]
+  /** Segment s uses entries [segmentEntries[s], segmentEntries[s+1]): none = base only, several = a weighted mix. */
+  segmentEntries: Int32Array // [S+1]
+  entryAdapter: Int32Array // [E], adapter index
+  entryGeneration: Int32Array // [E]
+  entryDigest: BigUint64Array // [E]
+  entryWeight: Float32Array // [E]
+  /** Rows whose logits are wanted, ascending. R may be 0 (a step of prefill chunks only). */
+  logitsIndices: Int32Array // [R]
+  sampling: SamplingBatch
+  /** Return the raw logits too (tests and tools). */
+  returnLogits?: boolean
+}
+
+/** Struct of arrays, one item per logits row unless said otherwise. */
+export interface SamplingBatch {
+  /** 0 = greedy. */
+  temperature: Float32Array // [R]
+  topP: Float32Array // [R], 1 = off
+  topK: Int32Array // [R], <= 0 = off
+  minP: Float32Array // [R], 0 = off
+  /** Random stream: the draw depends on (seed, position) alone, so it is the same alone and in any batch. */
+  seed: BigUint64Array // [R]
+  position: Int32Array // [R]
+  presencePenalty: Float32Array // [R], over output tokens
+  frequencyPenalty: Float32Array // [R], over output tokens
+  repetitionPenalty: Float32Array // [R], over prompt and output tokens; 1 = off
+  /** CSR: tokens of the sequence so far for rows with a penalty (empty otherwise); the first historyPrompt[r] are the prompt's. */
+  historyStarts: Int32Array // [R+1]
+  history: Int32Array
+  historyPrompt: Int32Array // [R]
+  /** CSR: added to the logits before everything else; -Infinity bans a token. */
+  biasStarts: Int32Array // [R+1]
+  biasTokens: Int32Array
+  biasValues: Float32Array
+  /** CSR: if not empty for a row, only these tokens may be sampled. */
+  allowedStarts: Int32Array // [R+1]
+  allowedTokens: Int32Array
+  /** Top logprobs wanted: -1 none at all, 0 only the chosen token's, n the n largest too. */
+  logprobs: Int32Array // [R]
+  /** -1 = sample; otherwise do not sample, report this token's logprob (prompt scoring). */
+  target: Int32Array // [R]
+}
+
+export interface StepOutput {
+  tokens: Int32Array // [R], the sampled token (or the target)
+  /** log-softmax of the raw logits (before penalties, bias and temperature) at `tokens`; 0 where logprobs = -1. */
+  logprob: Float32Array // [R]
+  /** 1-based rank of `tokens` among the raw logits; 0 where logprobs = -1. */
+  rank: Int32Array // [R]
+  topStarts: Int32Array // [R+1]
+  topTokens: Int32Array // best first
+  topLogprobs: Float32Array
+  /** 0 = fine; 1 = an entry's (index, generation, digest) is not what is resident: the segment's rows are void. */
+  segmentStatus: Uint8Array // [S]
+  /** 1 where the row's logits are not finite numbers (NaN): the row's token is void. */
+  rowStatus: Uint8Array // [R]
+  /** [R*V] when returnLogits. */
+  logits?: Float32Array
+  /** Milliseconds in the graph and in sampling. */
+  runMs: number
+  sampleMs: number
+}
+
+export interface NativeEngine {
+  readonly blockBytes: number
+  /** Copies an image into its blocks and enters it in the adapter table. The blocks must be free of any step in flight. Throws on misuse. */
+  putAdapter(adapter: ResidentAdapter): void
+  /** Removes it from the table; the blocks are the caller's again. Idempotent. */
+  dropAdapter(index: number): void
+  /** One step off the JavaScript threads. One at a time. Rejects if the graph fails; the pool's KV outside the batch's slots is untouched. */
+  step(batch: StepBatch): Promise<StepOutput>
+  /** Releases session, pool and mapped files. No step may be in flight. */
+  close(): void
+}
+
+export interface NativeAddon {
+  /** Loads the library, maps the files, creates the session. onProgress: fraction 0..1 of the bytes mapped and read. */
+  createEngine(options: EngineOptions, onProgress: (fraction: number) => void): Promise<NativeEngine>
+  info(): { simd: 'avx512' | 'avx2' | 'portable'; cuda: boolean }
+}

@@ -1,0 +1,165 @@
+/** What goes into the engine and what comes out; plain data that crosses the thread border. */
+import type { AdapterDtype, AdapterImage } from '../adapters-store/types.ts'
+
+/** Already validated and defaulted by the caller. */
+export interface SamplingParams {
+  maxTokens: number
+  minTokens: number
+  temperature: number
+  topP: number
+  topK: number
+  minP: number
+  /** Absent: drawn at random per sequence. */
+  seed?: number
+  presencePenalty: number
+  frequencyPenalty: number
+  repetitionPenalty: number
+  /** token id → bias */
+  logitBias: [number, number][]
+  allowedTokenIds?: number[]
+  /** End the sequence when sampled (after minTokens). Includes the model's eos ids unless ignoreEos. */
+  stopTokenIds: number[]
+  /** Banned until minTokens; the model's eos ids. */
+  eosTokenIds: number[]
+  ignoreEos: boolean
+  /** -1 none, 0 the chosen token's, n top n too. */
+  logprobs: number
+  /** Score the prompt too: -1 none, n = top n of each prompt position. Disables prefix-cache reads for this request. */
+  promptLogprobs: number
+  /** Debugging and tests: return raw logits of every sampled position. */
+  returnLogits?: boolean
+}
+
+/** An adapter by name, content and weight. The image must have been given to the engine (`Engine.addAdapter`) before. */
+export interface AdapterUse {
+  name: string
+  digest: string
+  weight: number
+}
+
+/** One sequence. A request with n > 1 or several prompts is several of these. */
+export interface SequenceRequest {
+  id: string
+  promptIds: number[]
+  sampling: SamplingParams
+  /** Empty: the base model. */
+  adapters: AdapterUse[]
+  /** Separates prefix caches of tenants. */
+  cacheSalt?: string
+  /** Lower is earlier; FCFS within the same. Default 0. */
+  priority?: number
+  /** Milliseconds since epoch, for queue-time metrics. */
+  arrival: number
+}
+
+export type FinishReason = 'stop' | 'length' | 'abort' | 'error'
+
+export interface TopLogprob {
+  token: number
+  logprob: number
+}
+export interface TokenLogprob extends TopLogprob {
+  rank: number
+  top: TopLogprob[]
+}
+
+/** What one step brought for one sequence. */
+export interface SequenceOutput {
+  id: string
+  tokens: number[]
+  /** As many as tokens when logprobs were asked for. */
+  logprobs?: TokenLogprob[]
+  /** Once, with or before the first tokens, when promptLogprobs were asked for: one per prompt token, null for the first. */
+  promptLogprobs?: (TokenLogprob | null)[]
+  /** One per token when returnLogits. */
+  logits?: Float32Array[]
+  finish?: FinishReason
+  /** The stop token that ended it, if one did. */
+  stopToken?: number
+  /** With finish 'error'. */
+  error?: { code: string; message: string }
+  /** Prompt tokens found in the prefix cache; set on the first output. */
+  cachedTokens?: number
+  /** Milliseconds since epoch: first scheduled (set on the first output), for queue/prefill/decode times. */
+  scheduledAt?: number
+  preemptions?: number
+}
+
+export interface EngineSettings {
+  modelDir: string
+  dtype: 'float32'
+  device: 'cpu'
+  poolBytes: number
+  blockSize: number
+  maxBatchTokens: number
+  maxSequences: number
+  maxModelLen?: number
+  adapterDtype: AdapterDtype
+  threads: number
+  prefixCache: boolean
+  /** Run the invariant validator after every step (tests). */
+  validate?: boolean
+}
+
+/** What the server needs to know of the loaded model. */
+export interface EngineInfo {
+  modelType: string
+  vocabSize: number
+  maxModelLen: number
+  eosTokenIds: number[]
+  blockSize: number
+  blockCount: number
+  blockBytes: number
+  simd: string
+}
+
+/** Pool and queues at one moment: metrics, dashboard and the invariant validator read this and nothing else. */
+export interface EngineSnapshot {
+  step: number
+  running: number
+  waiting: number
+  blocks: { total: number; free: number; sequences: number; adapters: number; idleAdapters: number; cachedPrefixes: number }
+  /** Resident adapters: references = sequences that use it now. */
+  resident: { name: string; digest: string; generation: number; blocks: number; references: number }[]
+  /** Names of adapters that waiting sequences need and that are not resident. */
+  waitingAdapters: string[]
+  runningAdapters: string[]
+  counters: {
+    promptTokens: number
+    generationTokens: number
+    cachedTokens: number
+    prefixQueries: number
+    prefixHits: number
+    preemptions: number
+    adapterLoads: number
+    adapterEvictions: number
+    prefixEvictions: number
+    steps: number
+    failedSteps: number
+  }
+  lastStep: { tokens: number; sequences: number; scheduleMs: number; runMs: number; sampleMs: number }
+}
+
+/** The engine as the server holds it, on the main thread. */
+export interface Engine {
+  readonly info: EngineInfo
+  /** Latest snapshot that came up with a step. */
+  readonly snapshot: EngineSnapshot
+  /** Makes an image known to the engine thread (host tier); pool residency comes when a request needs it. Idempotent by digest. */
+  addAdapter(image: AdapterImage): void
+  /** The engine forgets the image once no sequence uses it. */
+  removeAdapter(digest: string): void
+  /** Queues a sequence; `onOutput` is called once per step that concerns it, the last time with `finish`. Throws EngineError when it can never run. */
+  submit(request: SequenceRequest, onOutput: (output: SequenceOutput) => void): void
+  /** Ends a sequence; its blocks are free within a step. A last output with finish 'abort' is sent. Unknown ids are ignored. */
+  abort(id: string): void
+  /** Called after each step with timings (iteration metrics). */
+  onStep?: (snapshot: EngineSnapshot) => void
+  /** Called if the engine thread dies; every open sequence has got an error output. */
+  onFailure?: (error: Error) => void
+  /** Resolves when nothing is in flight. */
+  idle(): Promise<void>
+  close(): Promise<void>
+}
+
+export type { AdapterImage }
