@@ -1,0 +1,154 @@
+// The CPU kernels' interface: raw pointers, shapes and a way to run in parallel. No N-API, no ONNX Runtime.
+// Each function states its semantics and shapes; all matrices are row-major and dense unless a stride is given.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace lorikeet {
+
+enum class DType : int32_t { f32 = 0, f16 = 1, bf16 = 2 };
+
+inline size_t element_size(DType t) { return t == DType::f32 ? 4 : 2; }
+
+// Runs task(data, i) for i in [0, count), possibly at the same time on `threads` threads, and returns when all are done.
+struct Parallel {
+  int threads = 1;
+  void* context = nullptr;
+  void (*run)(void* context, void (*task)(void* data, size_t i), size_t count, void* data) = nullptr;
+};
+
+// One site of one resident adapter; the canonical delta of adapters-store/types.ts. Pointers go straight into the pool.
+struct SiteDelta {
+  int32_t rank = 0;
+  const void* const* a = nullptr;     // [rank] rows of A, each in_features elements of DType
+  const void* const* b = nullptr;     // [rank] rows of Bᵀ, each out_features elements; null: h = A x goes to the output directly
+  const int32_t* index = nullptr;     // without b: [rank] output indices (ascending); null = identity
+  const float* out_scale = nullptr;   // [out_features] or null
+  const float* bias = nullptr;        // [out_features] or null
+  const float* in_scale = nullptr;    // [in_features] or null; applied to x by scale_input before, never by batched_lora
+};
+
+constexpr int kMaxProducts = 3;
+
+// One adapter of a segment's mix: its weight, and its delta at each product's site (null where it has none).
+struct LoraEntry {
+  float weight = 1;
+  const SiteDelta* delta[kMaxProducts] = {};
+};
+
+// Rows [begin, end) share the entries. Segments may be empty of rows or of entries.
+struct LoraSegment {
+  int64_t begin = 0, end = 0;
+  const LoraEntry* entries = nullptr;
+  int32_t entry_count = 0;
+};
+
+// Semantics: for each row t of a segment, each product p:  y_p[t] += Σ_e w_e (s_e ⊙ (y_p[t] + B_e (A_e x[t])) + bias_e − y_p[t])
+//            where s_e = 1, bias_e = 0, B_e A_e = 0 when absent, and y_p[t] on the right is the value before the call.
+// Shape: x [rows, in]; y_p [rows, out_p]; A_e [rank, in]; B_e [out_p, rank] given as rank rows of out_p.
+// A row's result does not depend on what else is in the batch, bit for bit.
+struct LoraArgs {
+  const float* x = nullptr;
+  int64_t in = 0;
+  int32_t products = 0;
+  float* y[kMaxProducts] = {};
+  int64_t out[kMaxProducts] = {};
+  const LoraSegment* segments = nullptr;
+  int32_t segment_count = 0;
+  DType dtype = DType::f16;
+};
+
+// Semantics: x[t] += Σ_e w_e (in_scale_e ⊙ x[t] − x[t]) in place, with entry.delta[0].  Shape: x [rows, in] is LoraArgs::y[0] with out[0] = in.
+// (LoraArgs is reused: y[0] and out[0] are the rows and their width; x is not read.)
+
+// Semantics: e[t] += Σ_w w · Δ(id[t]).  LoRA form (b != null): Δ(i) = Σ_j A[j][i] · B[j].  Rows form (b == null): Δ(i) = A[j] where index[j] == i
+//            (index null: j = i), zero if i is not in index. Out-of-range ids of the LoRA form add nothing.
+// Shape: ids [rows]; e [rows, hidden] is LoraArgs::y[0], out[0] = hidden; LoRA form: A rows have `in` = vocabulary elements, B rows hidden.
+struct EmbeddingArgs {
+  const int32_t* ids = nullptr;
+  LoraArgs lora;
+};
+
+// Semantics: see docs/graph.md, PagedAttention. All in float32.
+// Shape: query [tokens, heads*head_size]; key, value [tokens, kv_heads*head_size]; key_cache, value_cache [views, block_size, kv_heads, head_size];
+//        cumulative [batch+1]; past [batch]; block_table [batch, max_blocks] in views; cos, sin [positions, rotary_dim/2] or null (no rotary);
+//        slots [tokens], view*block_size+offset, -1 = do not write; q_norm, k_norm [head_size] or null; out [tokens, heads*head_size].
+struct AttentionArgs {
+  const float* query = nullptr;
+  const float* key = nullptr;
+  const float* value = nullptr;
+  float* key_cache = nullptr;
+  float* value_cache = nullptr;
+  const int32_t* cumulative = nullptr;
+  const int32_t* past = nullptr;
+  const int32_t* block_table = nullptr;
+  const float* cos = nullptr;
+  const float* sin = nullptr;
+  const int32_t* slots = nullptr;
+  const float* q_norm = nullptr;
+  const float* k_norm = nullptr;
+  float* out = nullptr;
+  int64_t tokens = 0, batch = 0, max_blocks = 0, rotary_dim = 0;
+  int32_t heads = 0, kv_heads = 0, head_size = 0, block_size = 0;
+  float scale = 1, softcap = 0, norm_epsilon = 1e-6f;
+  int32_t window = -1;  // tokens a query sees, itself included; -1 = all
+  bool interleaved = false;
+};
+
+// One row of logits to sample from; see SamplingBatch in native/types.ts for the meaning of each field.
+struct SamplingRow {
+  float temperature = 0, top_p = 1, min_p = 0;
+  int32_t top_k = 0;
+  uint64_t seed = 0;
+  int32_t position = 0;
+  float presence = 0, frequency = 0, repetition = 1;
+  const int32_t* history = nullptr;
+  int32_t history_count = 0, history_prompt = 0;
+  const int32_t* bias_tokens = nullptr;
+  const float* bias_values = nullptr;
+  int32_t bias_count = 0;
+  const int32_t* allowed = nullptr;
+  int32_t allowed_count = 0;
+  int32_t logprobs = -1, target = -1;
+};
+
+struct SamplingResult {
+  int32_t token = -1;
+  float logprob = 0;
+  int32_t rank = 0;
+  int32_t top_count = 0;   // entries written to top_tokens / top_logprobs, best first
+  uint8_t status = 0;      // 1: the row holds NaN or nothing may be sampled
+};
+
+// Order of effects (as vLLM's): raw logprobs are read from the untouched logits; then bias and bans, repetition, frequency and presence penalties,
+// temperature, min-p, top-k, top-p, and a draw that depends on (seed, position) alone. Temperature 0 takes the largest (lowest id on ties).
+// Shape: logits [rows, vocab] (may be overwritten); top_tokens, top_logprobs: for row r at offset top_offset[r], room for rows[r].logprobs each.
+struct SampleArgs {
+  float* logits = nullptr;
+  int64_t vocab = 0;
+  const SamplingRow* rows = nullptr;
+  int32_t row_count = 0;
+  SamplingResult* results = nullptr;
+  const int32_t* top_offset = nullptr;
+  int32_t* top_tokens = nullptr;
+  float* top_logprobs = nullptr;
+};
+
+// One table of functions per instruction set; the best that the machine has is chosen once. LORIKEET_SIMD=avx2|portable forces a lesser one.
+struct Kernels {
+  const char* name;  // "avx512", "avx2", "portable"
+  void (*batched_lora)(const LoraArgs&, const Parallel&);
+  void (*scale_input)(const LoraArgs&, const Parallel&);
+  void (*batched_embedding)(const EmbeddingArgs&, const Parallel&);
+  void (*paged_attention)(const AttentionArgs&, const Parallel&);
+  void (*sample)(const SampleArgs&, const Parallel&);
+};
+
+// Null where the machine (or the build) lacks it.
+const Kernels* kernels_avx512();
+const Kernels* kernels_avx2();
+const Kernels* kernels_portable();
+// The one to use.
+const Kernels& kernels();
+
+}  // namespace lorikeet
