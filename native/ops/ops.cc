@@ -1,0 +1,29 @@
+#include "ops.h"
+#include "batched_lora.h"
+#include "paged_attention.h"
+
+namespace lorikeet {
+
+struct OpDomain::Ops {
+  explicit Ops(const StepContext& context)
+      : batched_lora(context), scale_input(context), batched_embedding(context), paged_attention(context) {}
+  CustomOp<BatchedLora> batched_lora;
+  CustomOp<ScaleInput> scale_input;
+  CustomOp<BatchedEmbedding> batched_embedding;
+  CustomOp<PagedAttention> paged_attention;
+  CustomOpDomainPtr domain;
+};
+
+OpDomain::OpDomain(const StepContext& context) : ops_(std::make_unique<Ops>(context)) {
+  OrtCustomOpDomain* domain = nullptr;
+  check(ort().CreateCustomOpDomain("lorikeet", &domain));
+  ops_->domain.reset(domain);
+  for (const OrtCustomOp* op : std::initializer_list<const OrtCustomOp*>{&ops_->batched_lora, &ops_->scale_input,
+                                                                        &ops_->batched_embedding, &ops_->paged_attention})
+    check(ort().CustomOpDomain_Add(domain, op));
+}
+
+OpDomain::~OpDomain() = default;
+OrtCustomOpDomain* OpDomain::get() const { return ops_->domain.get(); }
+
+}  // namespace lorikeet

@@ -1,0 +1,17 @@
+// What the custom ops of a session share: the adapters that the running step resolved, and the pool's row type.
+#pragma once
+#include <memory>
+#include <vector>
+#include "../pool/pool.h"
+
+namespace lorikeet {
+
+struct StepContext {
+  DType adapter_dtype = DType::f16;
+  int threads = 1;
+  int64_t vocab_size = 0;
+  // Indexed by the graph input entry_adapter; null where the identity did not match (its segment is void).
+  std::vector<std::shared_ptr<const ResidentAdapter>> adapters;
+};
+
+}  // namespace lorikeet
