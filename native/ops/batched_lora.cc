@@ -12,7 +12,7 @@ void require(bool ok, const char* op, const char* what) {
 float* carried(OrtKernelContext* kernel, size_t in, size_t out, int64_t rows, int64_t width) {
   const float* from = input<float>(kernel, in);
   float* to = output(kernel, out, rows, width);
-  if (to != from && rows * width) std::memcpy(to, from, sizeof(float) * rows * width);
+  if (to != from && rows > 0) std::memcpy(to, from, sizeof(float) * rows * width);
   return to;
 }
 

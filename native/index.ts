@@ -1,0 +1,43 @@
+/** Loads the addon and finds ONNX Runtime's library. Nothing else in TypeScript touches native code. */
+import { existsSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import path from 'node:path'
+import type { NativeAddon } from './types.ts'
+
+const require = createRequire(import.meta.url)
+
+/** The folder that holds package.json: this file's in the sources, one more up when compiled to dist/native. */
+function repositoryRoot(): string {
+  for (let dir = import.meta.dirname; ; dir = path.dirname(dir)) {
+    if (existsSync(path.join(dir, 'package.json'))) return dir
+    if (dir === path.dirname(dir)) throw new Error('the addon must lie in the lorikeet repository')
+  }
+}
+
+let addon: NativeAddon | undefined
+
+/** The addon, built by native/build.mjs. Throws an error that lists what to do when it cannot be loaded. */
+export function loadNative(): NativeAddon {
+  const file = process.env.LORIKEET_ADDON ?? path.join(repositoryRoot(), 'build', 'native', 'lorikeet.node')
+  try {
+    addon ??= require(file) as NativeAddon
+    return addon
+  } catch (cause) {
+    throw new Error(
+      `cannot load the native addon ${file}\n` +
+        `  - build it: node native/build.mjs (needs CMake ≥ 3.20 and a C++20 compiler)\n` +
+        `  - built on another machine or for another Node? remove build/ and build again\n` +
+        `  ${(cause as Error).message}`,
+      { cause },
+    )
+  }
+}
+
+/** The libonnxruntime that onnxruntime-node ships for this platform. */
+export function onnxRuntimeLibrary(): string {
+  const root = path.dirname(require.resolve('onnxruntime-node/package.json'))
+  const name = process.platform === 'darwin' ? 'libonnxruntime.1.dylib' : 'libonnxruntime.so.1'
+  const file = path.join(root, 'bin', 'napi-v6', process.platform, process.arch, name)
+  if (!existsSync(file)) throw new Error(`onnxruntime-node has no library for ${process.platform}/${process.arch} (looked for ${file})`)
+  return file
+}
