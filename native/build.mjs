@@ -15,7 +15,8 @@ const build = path.join(here, '..', 'build', sanitize ? 'sanitize' : 'native')
 
 function run(command, parameters) {
   const done = spawnSync(command, parameters, { encoding: 'utf8' })
-  if (done.error?.code === 'ENOENT') fail(`${command} is not installed. Lorikeet's addon needs CMake ≥ 3.20 and a C++20 compiler (Debian: apt install cmake g++).`)
+  if (done.error?.code === 'ENOENT')
+    fail(`${command} is not installed. Lorikeet's addon needs CMake ≥ 3.20 and a C++20 compiler (Debian: apt install cmake g++).`)
   if (done.status !== 0) fail(`${command} ${parameters.join(' ')}\n${done.stdout ?? ''}${done.stderr ?? ''}`)
 }
 
@@ -26,6 +27,13 @@ function fail(message) {
 
 if (!existsSync(path.join(build, 'CMakeCache.txt'))) {
   const include = [require('node-api-headers').include_dir, require('node-addon-api').include_dir].map((d) => path.resolve(d))
-  run('cmake', ['-S', here, '-B', build, `-DNODE_API_INCLUDE=${include.join(';')}`, `-DLORIKEET_SANITIZE=${sanitize ? 'ON' : 'OFF'}`])
+  run('cmake', [
+    '-S',
+    here,
+    '-B',
+    build,
+    `-DNODE_API_INCLUDE=${include.join(';')}`,
+    `-DLORIKEET_SANITIZE=${sanitize ? 'ON' : 'OFF'}`,
+  ])
 }
 run('cmake', ['--build', build, '--parallel', '2', ...(targets.length ? ['--target', ...targets] : [])])

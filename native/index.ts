@@ -38,6 +38,7 @@ export function onnxRuntimeLibrary(): string {
   const root = path.dirname(require.resolve('onnxruntime-node/package.json'))
   const name = process.platform === 'darwin' ? 'libonnxruntime.1.dylib' : 'libonnxruntime.so.1'
   const file = path.join(root, 'bin', 'napi-v6', process.platform, process.arch, name)
-  if (!existsSync(file)) throw new Error(`onnxruntime-node has no library for ${process.platform}/${process.arch} (looked for ${file})`)
+  if (!existsSync(file))
+    throw new Error(`onnxruntime-node has no library for ${process.platform}/${process.arch} (looked for ${file})`)
   return file
 }

@@ -1,0 +1,115 @@
+/** What the routes need, as interfaces: the composition root (server/serve.ts) builds the concrete things and hands them over. */
+import type { FastifyBaseLogger } from 'fastify'
+import type { AdapterImage } from '../adapters-store/types.ts'
+import type { Engine } from '../runtime/types.ts'
+
+/** Incremental detokenizer of one sequence. */
+export interface Detokenizer {
+  /** Adds tokens and returns the text that has become certain: never cut inside a character, and the pieces concatenate to `decode` of all. */
+  push(ids: readonly number[]): string
+  /** What was held back (an incomplete character becomes U+FFFD). */
+  flush(): string
+}
+
+export interface Tokenizer {
+  readonly vocabSize: number
+  readonly bosTokenId?: number
+  encode(text: string, options: { addSpecialTokens: boolean }): number[]
+  decode(ids: readonly number[], options: { skipSpecialTokens: boolean }): string
+  detokenizer(options: { skipSpecialTokens: boolean }): Detokenizer
+  /** One token alone, as logprobs show it: its text (bytes that are no UTF-8 as U+FFFD) and its bytes. */
+  token(id: number): { text: string; bytes: number[] }
+  /** The vocabulary's own spelling (`Ġthe`), for /tokenize's token_strs. */
+  tokenString(id: number): string
+}
+
+export interface ChatMessage {
+  role: string
+  /** Text only, or OpenAI's content parts; the caller has joined text parts already. */
+  content: string | null
+  [key: string]: unknown
+}
+
+export interface ChatTemplate {
+  /** Renders the conversation. Throws TemplateError (server/errors.ts) with the template's own message. */
+  render(
+    messages: ChatMessage[],
+    options: {
+      addGenerationPrompt: boolean
+      continueFinalMessage?: boolean
+      tools?: unknown[]
+      /** Replaces the model's own template. */
+      template?: string
+      kwargs?: Record<string, unknown>
+    },
+  ): string
+}
+
+/** An adapter as the routes see it. */
+export interface AdapterRecord {
+  name: string
+  /** Folder it came from (`root` in /v1/models). */
+  directory: string
+  /** Unix seconds. */
+  created: number
+  /** Absent when the adapter was refused; then `refusal` says why. */
+  image?: AdapterImage
+  refusal?: string
+}
+
+export interface AdapterCatalogue {
+  get(name: string): AdapterRecord | undefined
+  list(): AdapterRecord[]
+}
+
+export interface ServedModel {
+  /** Name in `model` fields (--served-model-name, or the folder's name). */
+  name: string
+  /** Path of the model folder. */
+  root: string
+  /** Unix seconds. */
+  created: number
+  maxModelLen: number
+}
+
+/** How one finished request went; feeds vLLM's histograms. Times in seconds. */
+export interface RequestTimes {
+  finishReason: 'stop' | 'length' | 'abort' | 'error'
+  promptTokens: number
+  generationTokens: number
+  maxTokens: number
+  e2e: number
+  queue?: number
+  prefill?: number
+  decode?: number
+  inference?: number
+  timePerOutputToken?: number
+}
+
+export interface Metrics {
+  firstToken(seconds: number): void
+  interToken(seconds: number): void
+  finished(times: RequestTimes): void
+  /** The page and its content type. Cheap: scraped as often as every 50 ms. */
+  render(): Promise<string>
+  readonly contentType: string
+}
+
+export interface Serving {
+  engine: Engine
+  model: ServedModel
+  tokenizer: Tokenizer
+  /** Absent: the model has none and none was given; /v1/chat/completions answers 400. */
+  chatTemplate?: ChatTemplate
+  adapters: AdapterCatalogue
+  metrics: Metrics
+  /** generation_config.json's defaults for sampling, as vLLM applies them. */
+  defaults: { temperature?: number; topP?: number; topK?: number; minP?: number; repetitionPenalty?: number }
+  limits: {
+    /** Bytes of a request body. */
+    bodyLimit: number
+    /** Requests in flight (a request with n choices is one); more get 429 with retry-after. */
+    maxConcurrentRequests: number
+  }
+  log: FastifyBaseLogger
+}
