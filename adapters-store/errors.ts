@@ -1,0 +1,26 @@
+/** The store's one error. `code` is stable and for programs; `message` names the file, key or field and what would be right. */
+
+export type AdapterErrorCode =
+  | 'adapter_not_found'
+  | 'adapter_unreadable'
+  | 'adapter_pickle'
+  | 'adapter_config_invalid'
+  | 'adapter_method_unsupported'
+  | 'adapter_option_unsupported'
+  | 'adapter_tensor_invalid'
+  | 'adapter_base_mismatch'
+  | 'adapter_too_large'
+  | 'adapter_name_taken'
+  | 'adapter_name_invalid'
+  | 'adapter_store_closed'
+  | 'safetensors_invalid'
+
+export class AdapterError extends Error {
+  readonly code: AdapterErrorCode
+
+  constructor(code: AdapterErrorCode, message: string) {
+    super(message)
+    this.name = 'AdapterError'
+    this.code = code
+  }
+}
