@@ -50,6 +50,8 @@ void Engine::create_session(const EngineOptions& options) {
   check(ort().SetInterOpNumThreads(raw, 1));
   check(ort().SetSessionGraphOptimizationLevel(raw, ORT_ENABLE_ALL));
   check(ort().DisableMemPattern(raw));  // shapes change every step
+  // Workers spin between a step's operators, but not after it: the server's JavaScript threads need the cores then.
+  check(ort().AddSessionConfigEntry(raw, "session.force_spinning_stop", "1"));
   check(ort().AddCustomOpDomain(raw, domain_->get()));
 
   std::vector<ValuePtr> values;
