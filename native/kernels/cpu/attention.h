@@ -1,0 +1,252 @@
+// PagedAttention for one instruction set: rotate and store, then attend tile by tile with an online softmax.
+// Key tiles start at multiples of kKeyTile of the absolute position, so what a query computes depends on its own past alone: the same bits whether its
+// prompt came whole or in chunks, alone or in a batch.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include "../kernels.h"
+#include "math.h"
+#include "scratch.h"
+
+namespace lorikeet::LORIKEET_ISA {
+
+constexpr int kKeyTile = 64;   // keys scored at once
+constexpr int kQueryRows = 4;  // rows (token, head) that share one read of a key tile's vectors
+constexpr int kTaskTokens = 16;  // query tokens of a task
+
+inline void rms_normalise(float* x, const float* weight, int n, float epsilon) {
+  float square = 0;
+  for (int i = 0; i < n; i++) square += x[i] * x[i];
+  const float scale = 1 / std::sqrt(square / float(n) + epsilon);
+  for (int i = 0; i < n; i++) x[i] = x[i] * scale * weight[i];
+}
+
+inline void rotate(float* x, const float* cos, const float* sin, int64_t half, bool interleaved) {
+  for (int64_t i = 0; i < half; i++) {
+    float& a = interleaved ? x[2 * i] : x[i];
+    float& b = interleaved ? x[2 * i + 1] : x[i + half];
+    const float first = a * cos[i] - b * sin[i], second = b * cos[i] + a * sin[i];
+    a = first;
+    b = second;
+  }
+}
+
+struct AttentionTask {
+  int64_t sequence, token, tokens;  // query tokens [token, token + tokens) of the batch
+  int32_t kv_head;
+};
+
+struct AttentionJob {
+  const AttentionArgs* args;
+  const AttentionTask* tasks;
+  const int64_t* position;  // [tokens] absolute position of each token
+  float* queries;           // [tokens, heads · head_size], normalised, rotated and scaled
+};
+
+// One token: its rotated query to `queries`, its key and value to the cache.
+inline void prepare_token(void* data, size_t index) {
+  const auto& job = *static_cast<const AttentionJob*>(data);
+  const AttentionArgs& a = *job.args;
+  const auto t = int64_t(index), half = a.rotary_dim / 2, size = int64_t(a.head_size);
+  const float* cos = a.cos ? a.cos + job.position[t] * half : nullptr;
+  const float* sin = a.sin ? a.sin + job.position[t] * half : nullptr;
+  float* q = job.queries + t * a.heads * size;
+  std::copy_n(a.query + t * a.heads * size, a.heads * size, q);
+  for (int32_t h = 0; h < a.heads; h++, q += size) {
+    if (a.q_norm) rms_normalise(q, a.q_norm, a.head_size, a.norm_epsilon);
+    if (cos) rotate(q, cos, sin, half, a.interleaved);
+    for (int64_t i = 0; i < size; i++) q[i] *= a.scale;
+  }
+  if (a.slots[t] < 0) return;
+  const int64_t at = int64_t(a.slots[t]) * a.kv_heads * size;
+  float* k = a.key_cache + at;
+  std::copy_n(a.key + t * a.kv_heads * size, a.kv_heads * size, k);
+  for (int32_t h = 0; h < a.kv_heads; h++, k += size) {
+    if (a.k_norm) rms_normalise(k, a.k_norm, a.head_size, a.norm_epsilon);
+    if (cos) rotate(k, cos, sin, half, a.interleaved);
+  }
+  std::copy_n(a.value + t * a.kv_heads * size, a.kv_heads * size, a.value_cache + at);
+}
+
+// Running softmax of one (token, head).
+struct QueryRow {
+  const float* q;
+  int64_t first_key, last_key;  // keys it sees, both included
+  float max, sum;
+};
+
+// scores[r][k] = q_r · key_k, with the tile's keys transposed: keys[d · kKeyTile + k].
+template <int R>
+void score(const QueryRow* rows, const float* keys, int size, float* scores) {
+  constexpr int V = 2;  // vectors of keys at a time: R · V sums in registers
+  for (int k = 0; k < kKeyTile; k += V * Vec::N) {
+    Vec sum[R][V];
+    for (int r = 0; r < R; r++)
+      for (int v = 0; v < V; v++) sum[r][v] = Vec::set(0);
+    for (int d = 0; d < size; d++) {
+      Vec key[V];
+      for (int v = 0; v < V; v++) key[v] = Vec::load(keys + d * kKeyTile + k + v * Vec::N);
+      for (int r = 0; r < R; r++) {
+        const Vec q = Vec::set(rows[r].q[d]);
+        for (int v = 0; v < V; v++) sum[r][v] = Vec::fma(q, key[v], sum[r][v]);
+      }
+    }
+    for (int r = 0; r < R; r++)
+      for (int v = 0; v < V; v++) sum[r][v].store(scores + r * kKeyTile + k + v * Vec::N);
+  }
+}
+
+// Soft cap, mask and online softmax of one row's tile. Leaves probabilities in `scores`; returns the factor for what was summed before.
+inline float soften(QueryRow& row, int64_t tile_start, float softcap, float* scores) {
+  const int64_t from = std::max<int64_t>(0, row.first_key - tile_start), to = std::min<int64_t>(kKeyTile, row.last_key + 1 - tile_start);
+  constexpr float none = -std::numeric_limits<float>::infinity();
+  if (softcap > 0)
+    for (int64_t k = from; k < to; k++) scores[k] = softcap * std::tanh(scores[k] / softcap);
+  for (int64_t k = 0; k < from; k++) scores[k] = none;
+  for (int64_t k = to; k < kKeyTile; k++) scores[k] = none;
+  Vec most = Vec::load(scores);
+  for (int k = Vec::N; k < kKeyTile; k += Vec::N) most = Vec::max(most, Vec::load(scores + k));
+  const float max = std::max(row.max, most.hmax());
+  const float rescale = row.max == none ? 0 : exp_one(row.max - max);
+  const Vec shift = Vec::set(max);
+  Vec total = Vec::set(0);
+  for (int k = 0; k < kKeyTile; k += Vec::N) {
+    const Vec p = exp(Vec::load(scores + k) - shift);
+    p.store(scores + k);
+    total = total + p;
+  }
+  std::fill(scores, scores + from, 0.0f);  // exactly nothing, not e^-87
+  std::fill(scores + to, scores + kKeyTile, 0.0f);
+  row.sum = row.sum * rescale + total.sum();
+  row.max = max;
+  return rescale;
+}
+
+// out_r = rescale_r · out_r + Σ_k p_r[k] · value_k, for V vectors of the head at offset d.
+template <int R, int V>
+void weigh(const float* scores, const float* rescale, const float* const* values, int keys, int d, float* const* out) {
+  Vec sum[R][V];
+  for (int r = 0; r < R; r++)
+    for (int v = 0; v < V; v++) sum[r][v] = Vec::load(out[r] + d + v * Vec::N) * Vec::set(rescale[r]);
+  for (int k = 0; k < keys; k++) {
+    Vec value[V];
+    for (int v = 0; v < V; v++) value[v] = Vec::load(values[k] + d + v * Vec::N);
+    for (int r = 0; r < R; r++) {
+      const Vec p = Vec::set(scores[r * kKeyTile + k]);
+      for (int v = 0; v < V; v++) sum[r][v] = Vec::fma(p, value[v], sum[r][v]);
+    }
+  }
+  for (int r = 0; r < R; r++)
+    for (int v = 0; v < V; v++) sum[r][v].store(out[r] + d + v * Vec::N);
+}
+
+template <int R>
+void attend_tile(QueryRow* rows, const AttentionArgs& a, int64_t tile_start, int keys, const float* keys_t, const float* const* values,
+                 float* const* out) {
+  float scores[R * kKeyTile], rescale[R];
+  const int size = a.head_size;
+  score<R>(rows, keys_t, size, scores);
+  for (int r = 0; r < R; r++) rescale[r] = soften(rows[r], tile_start, a.softcap, scores + r * kKeyTile);
+  int d = 0;
+  for (; d + 2 * Vec::N <= size; d += 2 * Vec::N) weigh<R, 2>(scores, rescale, values, keys, d, out);
+  for (; d + Vec::N <= size; d += Vec::N) weigh<R, 1>(scores, rescale, values, keys, d, out);
+  for (; d < size; d++)
+    for (int r = 0; r < R; r++) {
+      float sum = out[r][d] * rescale[r];
+      for (int k = 0; k < keys; k++) sum += scores[r * kKeyTile + k] * values[k][d];
+      out[r][d] = sum;
+    }
+}
+
+inline void attend(void* data, size_t index) {
+  const auto& job = *static_cast<const AttentionJob*>(data);
+  const AttentionArgs& a = *job.args;
+  const AttentionTask& task = job.tasks[index];
+  const int64_t size = a.head_size, group = a.heads / a.kv_heads, rows = task.tokens * group, stride = int64_t(a.kv_heads) * size;
+  const int64_t padded = (size + Vec::N - 1) / Vec::N * Vec::N;
+  // Scratch: the transposed keys, then the query rows and their outputs' addresses.
+  auto* memory = scratch<float>(Scratch::attention, size_t(padded * kKeyTile + padded));
+  float* keys_t = memory;
+  float* absent = memory + padded * kKeyTile;  // stands in for keys past the end: masked, but must be readable
+  std::fill_n(absent, padded, 0.0f);
+  QueryRow query[kTaskTokens * 64];
+  float* out[kTaskTokens * 64];
+  int64_t first = std::numeric_limits<int64_t>::max(), last = 0;
+  for (int64_t t = 0; t < task.tokens; t++)
+    for (int64_t g = 0; g < group; g++) {
+      const int64_t token = task.token + t, at = (token * a.heads + task.kv_head * group + g) * size, position = job.position[token];
+      const int64_t from = a.window < 0 ? 0 : std::max<int64_t>(0, position - a.window + 1);
+      query[t * group + g] = {job.queries + at, from, position, -std::numeric_limits<float>::infinity(), 0};
+      out[t * group + g] = a.out + at;
+      std::fill_n(a.out + at, size, 0.0f);
+      first = std::min(first, from);
+      last = std::max(last, position);
+    }
+  const int32_t* table = a.block_table + task.sequence * a.max_blocks;
+  for (int64_t start = first / kKeyTile * kKeyTile; start <= last; start += kKeyTile) {
+    const int keys = int(std::min<int64_t>(kKeyTile, last + 1 - start));
+    const float* key[kKeyTile];
+    const float* value[kKeyTile];
+    for (int k = 0; k < kKeyTile; k++) {
+      key[k] = value[k] = absent;
+      // Blocks before every window may have been given back: their place in the table is not to be read.
+      if (k >= keys || start + k < first) continue;
+      const int64_t slot = int64_t(table[(start + k) / a.block_size]) * a.block_size + (start + k) % a.block_size;
+      key[k] = a.key_cache + slot * stride + task.kv_head * size;
+      value[k] = a.value_cache + slot * stride + task.kv_head * size;
+    }
+    for (int k = 0; k < kKeyTile; k += Vec::N) {
+      int64_t d = 0;
+      for (; d + Vec::N <= size; d += Vec::N) {
+        const float* from[Vec::N];
+        for (int i = 0; i < Vec::N; i++) from[i] = key[k + i] + d;
+        transpose(from, keys_t + d * kKeyTile + k, kKeyTile);
+      }
+      for (; d < size; d++)
+        for (int i = 0; i < Vec::N; i++) keys_t[d * kKeyTile + k + i] = key[k + i][d];
+    }
+    for (int64_t r = 0; r < rows;) {
+      // Rows of a token see the same keys; skip those that see none of this tile.
+      const auto seen = [&](int64_t i) { return query[i].last_key >= start && query[i].first_key < start + kKeyTile; };
+      if (!seen(r)) {
+        r++;
+        continue;
+      }
+      int64_t n = 1;
+      while (n < kQueryRows && r + n < rows && seen(r + n)) n++;
+      if (n == kQueryRows) attend_tile<kQueryRows>(query + r, a, start, keys, keys_t, value, out + r);
+      else if (n == 3) attend_tile<3>(query + r, a, start, keys, keys_t, value, out + r);
+      else if (n == 2) attend_tile<2>(query + r, a, start, keys, keys_t, value, out + r);
+      else attend_tile<1>(query + r, a, start, keys, keys_t, value, out + r);
+      r += n;
+    }
+  }
+  for (int64_t r = 0; r < rows; r++) {
+    const float scale = 1 / query[r].sum;
+    for (int64_t d = 0; d < size; d++) out[r][d] *= scale;
+  }
+}
+
+inline void paged_attention(const AttentionArgs& args, const Parallel& parallel) {
+  AttentionJob job{&args, nullptr, nullptr, nullptr};
+  auto* position = scratch<int64_t>(Scratch::positions, size_t(args.tokens));
+  job.queries = scratch<float>(Scratch::queries, size_t(args.tokens) * args.heads * args.head_size);
+  // A task's tokens times the group must fit its row arrays.
+  const int64_t span = std::max<int64_t>(1, std::min<int64_t>(kTaskTokens, kTaskTokens * 64 / (args.heads / args.kv_heads)));
+  auto* tasks = scratch<AttentionTask>(Scratch::tasks, size_t(args.tokens) * args.kv_heads);
+  size_t count = 0;
+  for (int64_t b = 0; b < args.batch; b++) {
+    const int64_t begin = args.cumulative[b], end = args.cumulative[b + 1];
+    for (int64_t t = begin; t < end; t++) position[t] = args.past[b] + t - begin;
+    for (int64_t t = begin; t < end; t += span)
+      for (int32_t h = 0; h < args.kv_heads; h++) tasks[count++] = {b, t, std::min(span, end - t), h};
+  }
+  job.args = &args;
+  job.tasks = tasks;
+  job.position = position;
+  parallel_for(parallel, prepare_token, size_t(args.tokens), &job);
+  parallel_for(parallel, attend, count, &job);
+}
+
+}  // namespace lorikeet::LORIKEET_ISA

@@ -1,0 +1,16 @@
+// The kernels for one instruction set; see CMakeLists.txt for its compiler flags.
+#define LORIKEET_ISA avx2
+#include "vec_avx2.h"
+// Vec first: the kernels are written in terms of it.
+#include "attention.h"
+#include "lora.h"
+#include "sampling.h"
+
+namespace lorikeet {
+
+const Kernels* kernels_of_avx2() {
+  static const Kernels table{"avx2", avx2::batched_lora, avx2::scale_input, avx2::batched_embedding, avx2::paged_attention, avx2::sample};
+  return &table;
+}
+
+}  // namespace lorikeet

@@ -1,0 +1,16 @@
+// The kernels for one instruction set; see CMakeLists.txt for its compiler flags.
+#define LORIKEET_ISA portable
+#include "vec_portable.h"
+// Vec first: the kernels are written in terms of it.
+#include "attention.h"
+#include "lora.h"
+#include "sampling.h"
+
+namespace lorikeet {
+
+const Kernels* kernels_of_portable() {
+  static const Kernels table{"portable", portable::batched_lora, portable::scale_input, portable::batched_embedding, portable::paged_attention, portable::sample};
+  return &table;
+}
+
+}  // namespace lorikeet
