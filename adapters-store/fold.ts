@@ -1,0 +1,98 @@
+/** What a method makes of one site: the canonical delta before it is packed. */
+import { AdapterError } from './errors.ts'
+import type { Site } from './types.ts'
+
+/** ΔW = scale · Σ_j b_j a_jᵀ. Shape: a [rank, in]; b [rank, out], a column of B per row. */
+export interface Factors {
+  rank: number
+  a: Float32Array
+  b: Float32Array
+  scale: number
+}
+
+/**
+ * Whole rows of ΔW, made when they are packed so that a saved head of gigabytes is never held twice. Rows are those of the checkpoint tensor:
+ * outputs of a linear site or the head, tokens of the embedding.
+ */
+export interface DenseRows {
+  count: number
+  /** Which rows, ascending; absent: all. Shape [count]. */
+  index?: Int32Array
+  /** Writes ΔW's row index[j] (or j). */
+  row(j: number, into: Float32Array): void
+}
+
+/** Factors, rows or neither, and any of the vectors (design 7). */
+export interface Fold {
+  factors?: Factors
+  dense?: DenseRows
+  /** Shape [out]. */
+  outScale?: Float32Array
+  /** outScale multiplies the base's bias too (IA3); otherwise the bias stays outside (DoRA). */
+  scalesBias?: boolean
+  /** Added to the output, beside what becomes of the base's bias. Shape [out]. */
+  bias?: Float32Array
+  /** Shape [in]. */
+  inScale?: Float32Array
+}
+
+/** Rows and columns of the checkpoint tensor of a site's weight. */
+export function weightShape(site: Site): { rows: number; width: number } {
+  return site.kind === 'embedding'
+    ? { rows: site.inFeatures, width: site.outFeatures }
+    : { rows: site.outFeatures, width: site.inFeatures }
+}
+
+/** Factors as they are, or multiplied out where whole rows take fewer bytes (and so less time: both are read once per token). */
+export function smallerOf(site: Site, factors: Factors): Fold {
+  const { inFeatures, outFeatures } = site
+  if (factors.rank * (inFeatures + outFeatures) <= inFeatures * outFeatures) return { factors }
+  return { dense: multipliedOut(site, factors) }
+}
+
+/** The product as rows of the checkpoint tensor's layout. */
+export function multipliedOut(site: Site, { rank, a, b, scale }: Factors): DenseRows {
+  const { rows, width } = weightShape(site)
+  // Row o of ΔW for a linear site is Σ_j b[j][o] a_j; of the table (stored [tokens, hidden]) Σ_j a[j][o] b_j.
+  const [outer, inner] = site.kind === 'embedding' ? [a, b] : [b, a]
+  const sums = new Float64Array(width)
+  return {
+    count: rows,
+    row(o, into) {
+      sums.fill(0)
+      for (let j = 0; j < rank; j++) addScaled(sums, inner, j * width, scale * outer[j * rows + o])
+      into.set(sums)
+    },
+  }
+}
+
+/** sums += factor · values[start, start + sums.length) */
+export function addScaled(sums: Float64Array, values: Float32Array, start: number, factor: number): void {
+  for (let i = 0; i < sums.length; i++) sums[i] += factor * values[start + i]
+}
+
+/** Shape: [rows, columns] to [columns, rows]. */
+export function transpose(values: Float32Array, rows: number, columns: number): Float32Array {
+  const result = new Float32Array(values.length)
+  const tile = 32 // both sides of a tile stay in the L1 cache
+  for (let r0 = 0; r0 < rows; r0 += tile) {
+    for (let c0 = 0; c0 < columns; c0 += tile) {
+      const r1 = Math.min(rows, r0 + tile)
+      const c1 = Math.min(columns, c0 + tile)
+      for (let r = r0; r < r1; r++) for (let c = c0; c < c1; c++) result[c * rows + r] = values[r * columns + c]
+    }
+  }
+  return result
+}
+
+/** A site's fold and what is to be said of it in errors. */
+export interface SiteFold extends Fold {
+  site: Site
+}
+
+export function combinationRefused(site: Site, one: string, other: string): AdapterError {
+  return new AdapterError(
+    'adapter_option_unsupported',
+    `${site.module} has both ${one} and ${other}; this server applies one of them per module. Merge one into the base model, or train them apart`,
+  )
+}

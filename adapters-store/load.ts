@@ -1,0 +1,98 @@
+/** From a PEFT folder to an AdapterImage: read, check, fold every site, pack. */
+import { BaseWeights } from './base.ts'
+import { ConfigReader, checkConfig } from './config.ts'
+import { AdapterError } from './errors.ts'
+import { readAdapterFiles } from './files.ts'
+import { combinationRefused, type Fold, type SiteFold } from './fold.ts'
+import { methodOf } from './methods/index.ts'
+import type { FoldContext, Method } from './methods/method.ts'
+import { pack } from './pack.ts'
+import { type Replacement, replacements } from './replacements.ts'
+import { AdapterTensors } from './tensors.ts'
+import type { AdapterDtype, AdapterImage, BaseModel, Site } from './types.ts'
+
+export interface LoadOptions {
+  /** Element type of rank rows. */
+  dtype: AdapterDtype
+  /** Bytes of a pool block; a multiple of 64. */
+  blockBytes: number
+}
+
+/**
+ * Reads `directory` and folds it for `base`. Synchronous: AdapterStore runs it in a thread of its own.
+ * Throws AdapterError for everything that would give wrong answers; the message names the file, key or module and what would be right.
+ */
+export function loadAdapter(name: string, directory: string, base: BaseModel, options: LoadOptions): AdapterImage {
+  const files = readAdapterFiles(directory)
+  const method = methodOf(files.configFile, files.config.peft_type)
+  checkConfig(files.configFile, files.config, method.config)
+  const config = new ConfigReader(files.configFile, files.config)
+  const weights = new BaseWeights(base)
+  try {
+    const tensors = new AdapterTensors(files.weightsFile, files.weights, weights)
+    const folds = foldSites(method, { config, tensors, base: weights })
+    const label = method.label?.(config) ?? method.peftType.toLowerCase()
+    return {
+      name,
+      digest: files.digest,
+      dtype: options.dtype,
+      blockBytes: options.blockBytes,
+      ...pack(folds, options),
+      method: label,
+    }
+  } finally {
+    weights.close()
+  }
+}
+
+function foldSites(method: Method, context: FoldContext): SiteFold[] {
+  const { tensors, base } = context
+  const replaced = replacements(context)
+  const foldSite = method.prepare(context)
+  const folds = new Map<Site, Fold>()
+  for (const site of tensors.sites) {
+    if (!site.has(...method.parameters)) continue
+    if (!method.sites.includes(site.site.kind)) {
+      throw new AdapterError(
+        'adapter_option_unsupported',
+        `${site.site.module}: ${method.peftType} of ${article(site.site.kind)} is not supported; on ${method.sites.join(' and ')} modules it is`,
+      )
+    }
+    folds.set(site.site, foldSite(site))
+  }
+  tensors.requireAllTaken(method.peftType)
+  if (tensors.sites.length === 0) throw tensors.invalid('it holds no tensors that adapt anything')
+  return base.model.sites
+    .filter((site) => folds.has(site) || replaced.has(site))
+    .map((site) => combine(site, folds.get(site) ?? {}, replaced.get(site), base))
+}
+
+function article(kind: Site['kind']): string {
+  return kind === 'embedding' ? 'an embedding table' : `a ${kind} module`
+}
+
+/** One site's fold and replacement as one delta; the bias that the adapter wants becomes a difference to what the graph's base product holds. */
+function combine(site: Site, fold: Fold, replacement: Replacement | undefined, base: BaseWeights): SiteFold {
+  if (replacement?.dense && (fold.factors || fold.dense || fold.outScale || fold.inScale)) {
+    throw combinationRefused(site, 'an adapter', replacement.what)
+  }
+  const bias = biasOf(site, fold, replacement?.bias, base)
+  return { ...fold, dense: replacement?.dense ?? fold.dense, site, bias }
+}
+
+/**
+ * The graph computes s ⊙ (W x + b0 + …) + bias. With the base's bias b0, its replacement b (b0 if none) and the method's own term c:
+ * the bias outside the scale (DoRA, none): b + c − s ⊙ b0; inside (IA3): s ⊙ (b − b0) + c.
+ */
+function biasOf(site: Site, fold: Fold, replaced: Float32Array | undefined, base: BaseWeights): Float32Array | undefined {
+  const original = base.bias(site)
+  const scale = fold.outScale
+  if (!original || (!replaced && (!scale || fold.scalesBias))) return fold.bias
+  const wanted = replaced ?? original
+  const bias = Float32Array.from(original, (b0, o) => {
+    const s = scale ? scale[o] : 1
+    const own = fold.bias ? fold.bias[o] : 0
+    return own + (fold.scalesBias ? s * (wanted[o] - b0) : wanted[o] - s * b0)
+  })
+  return bias.some((value) => value !== 0) ? bias : undefined
+}

@@ -1,0 +1,44 @@
+/**
+ * AdaLoRA (Zhang et al., 2023). peft 0.21, tuners/adalora/layer.py: ΔW = alpha / (init_r + 1e-5) · B (A ⊙ E). The tensors are saved cut to the
+ * ranks that were kept, but the scale keeps init_r (model.py, resize_modules_by_rank_pattern).
+ */
+import { ignored, oneOf } from '../config.ts'
+import { type Fold, smallerOf, transpose } from '../fold.ts'
+import { LORA_CONFIG } from './lora.ts'
+import type { Method } from './method.ts'
+
+export const adalora: Method = {
+  peftType: 'ADALORA',
+  config: {
+    ...LORA_CONFIG,
+    use_dora: oneOf([false, null], 'AdaLoRA has no DoRA'),
+    lora_bias: oneOf([false, null], 'AdaLoRA has no bias'),
+    target_r: ignored,
+    init_r: ignored,
+    tinit: ignored,
+    tfinal: ignored,
+    deltaT: ignored,
+    beta1: ignored,
+    beta2: ignored,
+    orth_reg_weight: ignored,
+    total_step: ignored,
+  },
+  parameters: ['lora_A', 'lora_E'],
+  sites: ['linear', 'head'],
+  prepare({ config }) {
+    const alpha = config.number('lora_alpha', 8)
+    const initialRank = config.number('init_r', 12)
+    return (tensors): Fold => {
+      const { site } = tensors
+      const a = tensors.take('lora_A', [null, site.inFeatures])
+      const rank = a.shape[0]
+      const b = tensors.take('lora_B', [site.outFeatures, rank])
+      const e = tensors.take('lora_E', [rank, 1]).data
+      if (rank === 0) return {} // every rank was pruned
+      const rows = transpose(b.data, site.outFeatures, rank)
+      for (let j = 0; j < rank; j++) for (let o = 0; o < site.outFeatures; o++) rows[j * site.outFeatures + o] *= e[j]
+      const scale = (alpha > 0 ? alpha : rank) / (initialRank + 1e-5)
+      return smallerOf(site, { rank, a: a.data, b: rows, scale })
+    }
+  },
+}

@@ -1,0 +1,48 @@
+/**
+ * DeLoRA (Bini et al., 2025). peft 0.21, tuners/delora/layer.py: ΔW = B diag((λ / r) / (‖a_j‖ ‖b_j‖)) A diag(w_norm), norms at least 1e-4; w_norm is
+ * saved with the adapter.
+ */
+import { ignored } from '../config.ts'
+import { smallerOf, transpose } from '../fold.ts'
+import type { Method } from './method.ts'
+
+const SMALLEST_NORM = 1e-4
+
+export const delora: Method = {
+  peftType: 'DELORA',
+  config: {
+    r: ignored, // seen in the tensors
+    rank_pattern: ignored,
+    delora_lambda: ignored, // the first value of the tensor
+    lambda_pattern: ignored,
+    module_dropout: ignored,
+    init_weights: ignored,
+  },
+  parameters: ['delora_A', 'delora_B'],
+  sites: ['linear', 'head'],
+  prepare() {
+    return (tensors) => {
+      const { site } = tensors
+      const { inFeatures, outFeatures } = site
+      const a = tensors.take('delora_A', [null, inFeatures])
+      const rank = a.shape[0]
+      const b = transpose(tensors.take('delora_B', [outFeatures, rank]).data, outFeatures, rank)
+      const [lambda] = tensors.take('delora_lambda', [1]).data
+      const inputNorms = tensors.take('delora_w_norm', [inFeatures]).data
+      const rows = new Float32Array(a.data.length)
+      for (let j = 0; j < rank; j++) {
+        const aRow = a.data.subarray(j * inFeatures, (j + 1) * inFeatures)
+        const bRow = b.subarray(j * outFeatures, (j + 1) * outFeatures)
+        const factor = lambda / rank / (norm(aRow) * norm(bRow))
+        for (let i = 0; i < inFeatures; i++) rows[j * inFeatures + i] = factor * aRow[i] * inputNorms[i]
+      }
+      return smallerOf(site, { rank, a: rows, b, scale: 1 })
+    }
+  },
+}
+
+function norm(values: Float32Array): number {
+  let sum = 0
+  for (const value of values) sum += value * value
+  return Math.max(Math.sqrt(sum), SMALLEST_NORM)
+}

@@ -1,0 +1,62 @@
+/**
+ * MiSS (Kang & Yin, 2024), once called Bone. peft 0.21, tuners/miss/layer.py. Three forms, told apart by init_weights:
+ *     plain  ΔW[o, i] = block[i mod r, o]: a LoRA whose A sums every r-th input
+ *     mini   the same with the block's columns repeated: block[i mod r, o mod mini_r]
+ *     bat    per r × r block (p of the outputs) of W: ΔW = W block_p + block_p
+ */
+import { ignored, oneOf } from '../config.ts'
+import { type Fold, smallerOf } from '../fold.ts'
+import type { SiteTensors } from '../tensors.ts'
+import type { FoldContext, Method } from './method.ts'
+
+export const miss: Method = {
+  peftType: 'MISS',
+  config: {
+    r: ignored, // seen in the tensors
+    mini_r: ignored,
+    miss_dropout: ignored,
+    init_weights: oneOf([true, false, null, 'bat', 'mini'], 'true, false, "bat" or "mini" is expected'),
+  },
+  parameters: ['miss_block'],
+  sites: ['linear', 'head'],
+  prepare(context) {
+    const form = context.config.values.init_weights
+    return (tensors) => (form === 'bat' ? blockwise(tensors, context) : tiled(tensors, form === 'mini'))
+  },
+}
+
+function tiled(tensors: SiteTensors, mini: boolean): Fold {
+  const { site } = tensors
+  const { inFeatures, outFeatures } = site
+  const { shape, data } = tensors.take('miss_block', [null, mini ? null : outFeatures])
+  const [rank, columns] = shape
+  const a = new Float32Array(rank * inFeatures)
+  for (let i = 0; i < inFeatures; i++) a[(i % rank) * inFeatures + i] = 1
+  const b = new Float32Array(rank * outFeatures)
+  for (let j = 0; j < rank; j++) for (let o = 0; o < outFeatures; o++) b[j * outFeatures + o] = data[j * columns + (o % columns)]
+  return smallerOf(site, { rank, a, b, scale: 1 })
+}
+
+function blockwise(tensors: SiteTensors, { base }: FoldContext): Fold {
+  const { site } = tensors
+  const { inFeatures, outFeatures } = site
+  const r = tensors.shape('miss_block')?.at(-1) || 1
+  const blocks = tensors.take('miss_block', [outFeatures / r, r, r]).data
+  const weights = base.rows(site.weight)
+  return {
+    dense: {
+      count: outFeatures,
+      row(o, into) {
+        const weight = weights.row(o)
+        const block = Math.floor(o / r) * r * r
+        const p = o % r
+        for (let i = 0; i < inFeatures; i++) {
+          const q = i % r
+          let sum = blocks[block + p * r + q]
+          for (let t = 0; t < r; t++) sum += weight[i - q + t] * blocks[block + t * r + q]
+          into[i] = sum
+        }
+      },
+    },
+  }
+}

@@ -1,0 +1,68 @@
+/**
+ * RandLoRA (Albert et al., 2025). peft 0.21, tuners/randlora/layer.py, get_scaled_bases. With m = min(in, out), M = max(in, out), n = ⌈m / r⌉ bases:
+ *     u[k] = λ[i, b] · A[i, 0, :m] ⊙ γ[b],  k = i n + b     (rows of the small side, rank-major)
+ *     v[k] = B[:M, b, i],                   k = b r + i     (columns of the large side, base-major: PEFT pairs the two by k as it stands)
+ *     ΔW = (alpha / r) Σ_k v[k] u[k]ᵀ, transposed when the input is the large side.
+ * The rank n r is at least m, so ΔW is written out.
+ */
+import { ignored, oneOf } from '../config.ts'
+import { AdapterError } from '../errors.ts'
+import { smallerOf } from '../fold.ts'
+import type { Method } from './method.ts'
+
+export const randlora: Method = {
+  peftType: 'RANDLORA',
+  config: {
+    r: ignored,
+    randlora_alpha: ignored,
+    projection_prng_key: ignored,
+    save_projection: oneOf(
+      [true],
+      'the bases would have to be drawn again with the random generator of the machine that trained it; save them',
+    ),
+    sparse: ignored, // how the saved bases were drawn
+    very_sparse: ignored,
+    randlora_dropout: ignored,
+    init_weights: ignored,
+  },
+  parameters: ['randlora_lambda', 'randlora_gamma'],
+  sites: ['linear', 'head'],
+  prepare({ config, tensors: file }) {
+    const basesA = file.sharedTensor('randlora_A', [null, 1, null])
+    const basesB = file.sharedTensor('randlora_B', [null, null, null])
+    if (!basesA || !basesB)
+      throw file.invalid('base_model.randlora_A or base_model.randlora_B is missing; train with save_projection=True')
+    const r = config.number('r', 32)
+    const scale = config.number('randlora_alpha', 640) / r
+    return (tensors) => {
+      const { site } = tensors
+      const { inFeatures, outFeatures } = site
+      const small = Math.min(inFeatures, outFeatures)
+      const large = Math.max(inFeatures, outFeatures)
+      const bases = Math.ceil(small / r)
+      const lambda = tensors.take('randlora_lambda', [r, bases]).data
+      const gamma = tensors.take('randlora_gamma', [bases, small]).data
+      const [, , widthA] = basesA.shape
+      const [rowsB, depthB, rankB] = basesB.shape
+      if (basesA.shape[0] !== r || rankB !== r || widthA < small || rowsB < large || depthB < bases) {
+        throw new AdapterError(
+          'adapter_base_mismatch',
+          `${site.module}: randlora_A [${basesA.shape}] and randlora_B [${basesB.shape}] do not fit [${outFeatures}, ${inFeatures}] at r = ${r}`,
+        )
+      }
+      const rank = r * bases
+      const u = new Float32Array(rank * small)
+      const v = new Float32Array(rank * large)
+      for (let i = 0; i < r; i++) {
+        for (let b = 0; b < bases; b++) {
+          const uStart = (i * bases + b) * small
+          for (let s = 0; s < small; s++)
+            u[uStart + s] = lambda[i * bases + b] * basesA.data[i * widthA + s] * gamma[b * small + s]
+          const vStart = (b * r + i) * large
+          for (let l = 0; l < large; l++) v[vStart + l] = basesB.data[(l * depthB + b) * r + i]
+        }
+      }
+      return smallerOf(site, small === inFeatures ? { rank, a: u, b: v, scale } : { rank, a: v, b: u, scale })
+    }
+  },
+}

@@ -1,0 +1,140 @@
+/** The adapters that this server knows, by name: those it can serve and those it refused, with the reason. */
+import { existsSync, readdirSync, statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { AdapterError } from './errors.ts'
+import { CONFIG_FILE } from './files.ts'
+import type { AdapterImage } from './types.ts'
+
+export interface AdapterRecord {
+  name: string
+  /** Absolute path of the folder. */
+  directory: string
+  /** Unix seconds. */
+  created: number
+  /** Absent when the adapter was refused; then `refusal` says why. */
+  image?: AdapterImage
+  refusal?: string
+}
+
+/** AdapterStore, or what stands for it in a test. */
+export interface AdapterLoader {
+  load(name: string, directory: string): Promise<AdapterImage>
+}
+
+const NAME_LIMIT = 256
+
+export class AdapterRegistry {
+  readonly #loader: AdapterLoader
+  readonly #records = new Map<string, AdapterRecord>()
+  readonly #loading = new Map<string, { directory: string; record: Promise<AdapterRecord> }>()
+
+  constructor(loader: AdapterLoader) {
+    this.#loader = loader
+  }
+
+  get(name: string): AdapterRecord | undefined {
+    return this.#records.get(name)
+  }
+
+  /** By name. */
+  list(): AdapterRecord[] {
+    return [...this.#records.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+  }
+
+  /**
+   * Loads an adapter and enters it. The same adapter again is no error and returns what is there; another under a name that serves is
+   * (adapter_name_taken). A refused name may be tried again. Rejects with AdapterError; nothing is entered then.
+   */
+  async add(name: string, directory: string): Promise<AdapterRecord> {
+    requireName(name)
+    const folder = resolve(directory)
+    const loading = this.#loading.get(name)
+    if (loading) {
+      if (loading.directory === folder) return loading.record
+      throw taken(name, loading.directory, folder)
+    }
+    const record = this.#load(name, folder)
+    this.#loading.set(name, { directory: folder, record })
+    try {
+      return await record
+    } finally {
+      this.#loading.delete(name)
+    }
+  }
+
+  /** The same, but a refused adapter is entered with its reason, so that requests for it are told. */
+  async addOrRefuse(name: string, directory: string): Promise<AdapterRecord> {
+    try {
+      return await this.add(name, directory)
+    } catch (error) {
+      const record = { name, directory: resolve(directory), created: now(), refusal: (error as Error).message }
+      if (!this.#records.get(name)?.image) this.#records.set(name, record)
+      return record
+    }
+  }
+
+  /**
+   * Every subfolder of `folder` with an adapter_config.json, named after it; one that is refused does not stop the others.
+   * Resolves to the records in order of name. Rejects if the folder itself cannot be read.
+   */
+  async scan(folder: string): Promise<AdapterRecord[]> {
+    let names: string[]
+    try {
+      names = readdirSync(folder).sort()
+    } catch (error) {
+      throw new AdapterError('adapter_not_found', `the adapter folder ${folder} cannot be read: ${(error as Error).message}`)
+    }
+    const records: AdapterRecord[] = []
+    for (const name of names) {
+      const directory = join(folder, name)
+      if (isDirectory(directory) && existsSync(join(directory, CONFIG_FILE)))
+        records.push(await this.addOrRefuse(name, directory))
+    }
+    return records
+  }
+
+  /** True if there was one. Whoever holds its image keeps it. */
+  remove(name: string): boolean {
+    return this.#records.delete(name)
+  }
+
+  async #load(name: string, directory: string): Promise<AdapterRecord> {
+    const image = await this.#loader.load(name, directory)
+    const there = this.#records.get(name)
+    if (there?.image) {
+      if (there.image.digest === image.digest) return there
+      throw taken(name, there.directory, directory)
+    }
+    const record = { name, directory, created: now(), image }
+    this.#records.set(name, record)
+    return record
+  }
+}
+
+function requireName(name: string): void {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: names appear in headers, logs and metrics labels
+  if (name !== '' && name.length <= NAME_LIMIT && !/[\u0000-\u001f\u007f]/.test(name)) return
+  throw new AdapterError(
+    'adapter_name_invalid',
+    `${JSON.stringify(name.slice(0, NAME_LIMIT))} cannot be an adapter's name: 1 to ${NAME_LIMIT} characters without control characters`,
+  )
+}
+
+function taken(name: string, directory: string, other: string): AdapterError {
+  return new AdapterError(
+    'adapter_name_taken',
+    `the name ${name} is taken by the adapter in ${directory}; ${other} holds another one and needs another name`,
+  )
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory()
+  } catch {
+    return false // a dangling link, or gone since the folder was listed
+  }
+}
+
+function now(): number {
+  return Math.floor(Date.now() / 1000)
+}

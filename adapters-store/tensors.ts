@@ -1,0 +1,195 @@
+/**
+ * The adapter's tensors by module. Keys are `base_model.model.<module>.<parameter>`; every one has to be taken by something, because a tensor
+ * that is accepted and not applied is a wrong answer.
+ */
+import type { BaseWeights } from './base.ts'
+import { AdapterError } from './errors.ts'
+import { decodeFloats, largestMagnitude } from './half.ts'
+import { parseSafetensors } from './safetensors.ts'
+import type { AdapterDtype, Site, TensorRef } from './types.ts'
+
+export interface Tensor {
+  shape: number[]
+  data: Float32Array
+}
+
+/** Dimensions; null fits anything. */
+export type Shape = (number | null)[]
+
+/** Where a module's name ends in the key of a module that the base lacks; for the error only. */
+const PARAMETER =
+  /\.(base_layer|modules_to_save|token_adapter|trainable_tokens|weight$|bias$|[a-z0-9]+_(A|B|E|P|w\d|t\d|l|lambda|block|logits|w_norm|magnitude|embedding)).*$/
+
+/** The tensors of one site, each handed out once. */
+export class SiteTensors {
+  readonly site: Site
+  readonly file: AdapterTensors
+  readonly #keys = new Map<string, string>()
+
+  constructor(site: Site, file: AdapterTensors) {
+    this.site = site
+    this.file = file
+  }
+
+  add(parameter: string, key: string): void {
+    const earlier = this.#keys.get(parameter)
+    if (earlier !== undefined) throw this.file.invalid(`${earlier} and ${key} name the same parameter`)
+    this.#keys.set(parameter, key)
+  }
+
+  has(...parameters: string[]): boolean {
+    return parameters.some((parameter) => this.#keys.has(parameter))
+  }
+
+  parameters(): string[] {
+    return [...this.#keys.keys()]
+  }
+
+  key(parameter: string): string | undefined {
+    return this.#keys.get(parameter)
+  }
+
+  /** Shape of a parameter without taking it. */
+  shape(parameter: string): number[] | undefined {
+    const key = this.#keys.get(parameter)
+    return key === undefined ? undefined : this.file.shape(key)
+  }
+
+  /** Decoded values of `parameter`, which must be there with this shape. */
+  take(parameter: string, shape: Shape): Tensor {
+    const found = this.optional(parameter, shape)
+    if (found) return found
+    const there = this.parameters().join(', ')
+    throw this.file.invalid(`${this.site.module} lacks ${parameter}, which the method needs (it has ${there})`)
+  }
+
+  optional(parameter: string, shape: Shape): Tensor | undefined {
+    const reference = this.reference(parameter, shape)
+    return reference && this.file.decode(this.#keys.get(parameter)!, reference)
+  }
+
+  /** The same, not decoded. */
+  reference(parameter: string, shape: Shape): TensorRef | undefined {
+    const key = this.#keys.get(parameter)
+    return key === undefined ? undefined : this.file.take(key, shape, this.site.module)
+  }
+}
+
+export class AdapterTensors {
+  readonly file: string
+  readonly bytes: Uint8Array
+  /** Sites that have tensors, in the order of the base's sites. */
+  readonly sites: SiteTensors[]
+  /** Parameters beside the modules: `vera_A`, … → key. */
+  readonly shared = new Map<string, string>()
+  /** Keys of modules that no site is: normalisation weights, … → checkpoint name. */
+  readonly others = new Map<string, string>()
+  readonly #references: Map<string, TensorRef>
+  readonly #untaken: Set<string>
+
+  constructor(file: string, bytes: Uint8Array, base: BaseWeights) {
+    this.file = file
+    this.bytes = bytes
+    this.#references = parseSafetensors(file, bytes)
+    this.#untaken = new Set(this.#references.keys())
+    const bySite = new Map<Site, SiteTensors>()
+    for (const key of this.#references.keys()) this.#place(key, base, bySite)
+    this.sites = base.model.sites.filter((site) => bySite.has(site)).map((site) => bySite.get(site)!)
+  }
+
+  #place(key: string, base: BaseWeights, bySite: Map<Site, SiteTensors>): void {
+    // PEFT leaves the adapter's name out; some trainers that save a state dict themselves leave `default` in.
+    const path = key.replace(/^base_model\.(model\.)?/, '').replace(/\.default(?=\.|$)/, '')
+    const parts = path.split('.')
+    if (parts.length === 1 || (parts.length === 2 && /^\d+$/.test(parts[1]))) {
+      this.shared.set(path, key)
+      return
+    }
+    for (let n = parts.length - 1; n > 0; n--) {
+      const site = base.site(parts.slice(0, n).join('.'))
+      if (!site) continue
+      let tensors = bySite.get(site)
+      if (!tensors) {
+        tensors = new SiteTensors(site, this)
+        bySite.set(site, tensors)
+      }
+      tensors.add(parameterName(parts.slice(n)), key)
+      return
+    }
+    const checkpoint = path.replace(/\.modules_to_save\./, '.')
+    if (!base.model.tensors[checkpoint]) {
+      const module = path.replace(PARAMETER, '')
+      throw new AdapterError(
+        'adapter_base_mismatch',
+        `${key} adapts ${module}, which the base model ${base.model.name} (${base.model.modelType}) does not have or cannot adapt: ` +
+          'this adapter is for another base model, or for a module that this server leaves as it is',
+      )
+    }
+    this.others.set(key, checkpoint)
+  }
+
+  shape(key: string): number[] {
+    return this.#references.get(key)!.shape
+  }
+
+  /** Marks a key as used and checks its shape. `where` names it in the error. */
+  take(key: string, shape: Shape, where: string): TensorRef {
+    const reference = this.#references.get(key)!
+    this.#untaken.delete(key)
+    const fits = reference.shape.length === shape.length && shape.every((size, i) => size === null || size === reference.shape[i])
+    if (!fits) {
+      const expected = shape.map((size) => size ?? 'any').join(', ')
+      throw new AdapterError(
+        'adapter_base_mismatch',
+        `${where}: ${key} has shape [${reference.shape.join(', ')}], but this base model needs [${expected}]`,
+      )
+    }
+    return reference
+  }
+
+  /** A parameter beside the modules, decoded; undefined if absent. */
+  sharedTensor(name: string, shape: Shape): Tensor | undefined {
+    const key = this.shared.get(name)
+    return key === undefined ? undefined : this.decode(key, this.take(key, shape, name))
+  }
+
+  decode(key: string, reference: TensorRef): Tensor {
+    const data = this.rows(key, reference, 0, reference.shape.length ? reference.shape[0] : 1)
+    return { shape: reference.shape, data }
+  }
+
+  /** `count` rows (of the first dimension) of a tensor, decoded and checked to be numbers. */
+  rows(key: string, reference: TensorRef, first: number, count: number): Float32Array {
+    if (!['float32', 'float16', 'bfloat16', 'float64'].includes(reference.dtype)) {
+      throw this.invalid(`${key} has dtype ${reference.dtype}; float32, float16, bfloat16 or float64 is expected`)
+    }
+    const rows = reference.shape[0] ?? 1
+    const elements = reference.shape.reduce((product, size) => product * size, 1)
+    const values = new Float32Array(rows === 0 ? 0 : (elements / rows) * count)
+    const rowBytes = rows === 0 ? 0 : reference.length / rows
+    const start = reference.offset + first * rowBytes
+    decodeFloats(reference.dtype as AdapterDtype | 'float64', this.bytes.subarray(start, start + count * rowBytes), values)
+    if (!Number.isFinite(largestMagnitude(values))) throw this.invalid(`${key} holds NaN or infinite values`)
+    return values
+  }
+
+  /** Throws if a tensor has not been used. */
+  requireAllTaken(method: string): void {
+    const [key] = this.#untaken
+    if (key === undefined) return
+    throw new AdapterError(
+      'adapter_tensor_invalid',
+      `${this.file}: ${key} is no tensor that a ${method} adapter with this config has; it would not be applied`,
+    )
+  }
+
+  invalid(what: string): AdapterError {
+    return new AdapterError('adapter_tensor_invalid', `${this.file}: ${what}`)
+  }
+}
+
+/** PEFT saves the same parameter as `lora_A.weight` or, where it is no module, `lora_A`. Plain and wrapped weights keep their names. */
+function parameterName(parts: string[]): string {
+  const wrapped = ['base_layer', 'modules_to_save', 'weight', 'bias'].includes(parts[0])
+  return (!wrapped && parts.length > 1 && parts.at(-1) === 'weight' ? parts.slice(0, -1) : parts).join('.')
+}
