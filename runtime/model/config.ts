@@ -1,0 +1,107 @@
+/** A model folder's config.json, read with checks: every getter names the key when the value is not what it must be. */
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { ModelError } from './errors.ts'
+
+export type Json = Record<string, unknown>
+
+export function readJson(file: string): Json {
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw new ModelError('model_file_missing', `cannot read ${file}: ${(cause as Error).message}`, { cause })
+  }
+  try {
+    const value = JSON.parse(text)
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json
+  } catch (cause) {
+    throw new ModelError('model_file_invalid', `${file} is not JSON: ${(cause as Error).message}`, { cause })
+  }
+  throw new ModelError('model_file_invalid', `${file} must hold a JSON object`)
+}
+
+export class Config {
+  readonly json: Json
+  private readonly file: string
+
+  constructor(json: Json, file: string) {
+    this.json = json
+    this.file = file
+  }
+
+  static read(directory: string): Config {
+    const file = path.join(directory, 'config.json')
+    return new Config(readJson(file), file)
+  }
+
+  /** A value of config.json that this server cannot serve rightly. */
+  unsupported(key: string, what: string): ModelError {
+    return new ModelError('unsupported_config', `${this.file}: ${key} ${what}`)
+  }
+
+  invalid(key: string, must: string): ModelError {
+    return new ModelError('invalid_config', `${this.file}: ${key} must be ${must}, not ${JSON.stringify(this.json[key])}`)
+  }
+
+  has(key: string): boolean {
+    return this.json[key] !== undefined && this.json[key] !== null
+  }
+
+  /** A positive integer. */
+  count(key: string, fallback?: number): number {
+    const value = this.has(key) ? this.json[key] : fallback
+    if (!Number.isInteger(value) || (value as number) <= 0) throw this.invalid(key, 'a positive integer')
+    return value as number
+  }
+
+  number(key: string, fallback?: number): number {
+    const value = this.has(key) ? this.json[key] : fallback
+    if (typeof value !== 'number' || !Number.isFinite(value)) throw this.invalid(key, 'a number')
+    return value
+  }
+
+  /** A number, or undefined where the key is absent or null. */
+  optionalNumber(key: string): number | undefined {
+    return this.has(key) ? this.number(key) : undefined
+  }
+
+  flag(key: string, fallback: boolean): boolean {
+    const value = this.has(key) ? this.json[key] : fallback
+    if (typeof value !== 'boolean') throw this.invalid(key, 'true or false')
+    return value
+  }
+
+  text(key: string, fallback?: string): string {
+    const value = this.has(key) ? this.json[key] : fallback
+    if (typeof value !== 'string') throw this.invalid(key, 'a string')
+    return value
+  }
+
+  object(key: string): Json | undefined {
+    if (!this.has(key)) return undefined
+    const value = this.json[key]
+    if (typeof value !== 'object' || Array.isArray(value)) throw this.invalid(key, 'an object')
+    return value as Json
+  }
+
+  /** `layer_types` (one string a layer), if the config has it. */
+  layerTypes(layers: number): string[] | undefined {
+    if (!this.has('layer_types')) return undefined
+    const value = this.json.layer_types
+    if (!Array.isArray(value) || value.length !== layers || value.some((v) => typeof v !== 'string'))
+      throw this.invalid('layer_types', `a list of ${layers} strings`)
+    for (const type of value)
+      if (type !== 'full_attention' && type !== 'sliding_attention')
+        throw this.unsupported('layer_types', `names ${type}; supported are full_attention and sliding_attention`)
+    return value
+  }
+}
+
+/** End-of-sequence ids: generation_config.json's before config.json's, a number or a list in either. */
+export function eosTokenIds(config: Config, generation: Json | undefined): number[] {
+  const value = generation?.eos_token_id ?? config.json.eos_token_id ?? []
+  const ids = Array.isArray(value) ? value : [value]
+  if (!ids.every((id) => Number.isInteger(id))) throw config.invalid('eos_token_id', 'a token id or a list of them')
+  return ids as number[]
+}

@@ -1,0 +1,92 @@
+/** From a Hugging Face folder to what the engine runs and what the adapters-store needs to know. */
+import { existsSync } from 'node:fs'
+import path from 'node:path'
+import type { BaseModel } from '../../adapters-store/types.ts'
+import type { InitializerRef } from '../../native/types.ts'
+import type { Architecture } from './architecture.ts'
+import { Config, eosTokenIds, readJson } from './config.ts'
+import { ModelError } from './errors.ts'
+import { familyOf } from './families/index.ts'
+import { buildGraph } from './graph.ts'
+import { sitesOf } from './sites.ts'
+import { readCheckpoint, Weights } from './weights.ts'
+
+export { ModelError, type ModelErrorCode } from './errors.ts'
+
+export interface BuiltModel {
+  base: BaseModel
+  /** Serialized ONNX ModelProto; the tensors named in `initializers` carry no data. */
+  graph: Uint8Array
+  files: string[]
+  initializers: InitializerRef[]
+  layers: number
+  kvHeads: number
+  headDim: number
+  vocabSize: number
+  maxModelLen: number
+  eosTokenIds: number[]
+  siteCount: number
+}
+
+export interface BuildOptions {
+  dtype?: 'float32'
+  /** Positions to prepare for; the model's own maximum by default. */
+  maxModelLen?: number
+}
+
+/**
+ * Reads config.json, generation_config.json and the weight files' headers, and writes the graph of docs/graph.md. No weight is read. Synchronous and quick.
+ * Throws ModelError, naming the key or the tensor, for whatever this server cannot serve rightly.
+ */
+export function buildModel(directory: string, options: BuildOptions = {}): BuiltModel {
+  const { config, architecture, base } = describe(directory)
+  const maxModelLen = options.maxModelLen ?? architecture.maxPositions
+  if (maxModelLen > architecture.maxPositions)
+    throw new ModelError(
+      'invalid_config',
+      `max-model-len ${maxModelLen} exceeds the model's max_position_embeddings, ${architecture.maxPositions}`,
+    )
+  const weights = new Weights(base.tensors)
+  const graph = buildGraph(architecture, base.sites, weights, maxModelLen)
+  const generation = path.join(directory, 'generation_config.json')
+  return {
+    base,
+    graph,
+    files: weights.files,
+    initializers: weights.initializers,
+    layers: architecture.layers.length,
+    kvHeads: architecture.kvHeads,
+    headDim: architecture.headDim,
+    vocabSize: architecture.vocabSize,
+    maxModelLen,
+    eosTokenIds: eosTokenIds(config, existsSync(generation) ? readJson(generation) : undefined),
+    siteCount: base.sites.length,
+  }
+}
+
+/** `BuiltModel.base` alone. */
+export function readBaseModel(directory: string): BaseModel {
+  return describe(directory).base
+}
+
+function describe(directory: string): { config: Config; architecture: Architecture; base: BaseModel } {
+  const config = Config.read(directory)
+  if (config.has('quantization_config'))
+    throw config.unsupported('quantization_config', 'is not supported: the weights must be float32, float16 or bfloat16')
+  const architecture = familyOf(config).architecture(config)
+  return {
+    config,
+    architecture,
+    base: {
+      directory,
+      name: path.basename(path.resolve(directory)),
+      modelType: config.text('model_type'),
+      tiedEmbeddings: architecture.tiedEmbeddings,
+      layers: architecture.layers.length,
+      vocabSize: architecture.vocabSize,
+      hiddenSize: architecture.hiddenSize,
+      sites: sitesOf(architecture),
+      tensors: readCheckpoint(directory),
+    },
+  }
+}
