@@ -1,0 +1,47 @@
+/**
+ * Every family × method against transformers + PEFT (issue 2, "What it must show", 2), with adapter rows in float32: alone, all in flight at
+ * once, and on a pool so small that adapters and sequences are put out and brought back. LORIKEET_ORACLE=DIR runs make_oracle.py's full output.
+ */
+import t from 'tap'
+import { failures, idleComplaints, OracleFamily, oracleFamilies, type Verdict } from '../support/oracle.ts'
+
+const families = oracleFamilies()
+t.ok(families.length >= 1, 'there are oracle folders')
+
+for (const name of families)
+  t.test(name, async (t) => {
+    const family = new OracleFamily(name)
+    const alone: Verdict[] = []
+
+    t.test('alone and all at once', async (t) => {
+      const engine = await family.start(family.ampleBlocks)
+      t.teardown(() => engine.close())
+      for (const [i, one] of family.cases.entries()) alone.push(await family.run(engine, one, `alone-${i}`))
+      t.same(failures(alone), [], 'alone: logits and greedy tokens')
+      await engine.idle()
+      t.same(idleComplaints(engine.snapshot), [], 'alone: pool accounting')
+
+      const together = await family.runAll(engine)
+      t.same(failures(together), [], 'all at once: logits and greedy tokens')
+      await engine.idle()
+      t.same(idleComplaints(engine.snapshot), [], 'all at once: pool accounting')
+      t.equal(engine.snapshot.counters.failedSteps, 0)
+    })
+
+    t.test('on a pool too small for its adapters and sequences', async (t) => {
+      const engine = await family.start(family.leastBlocks + 2)
+      t.teardown(() => engine.close())
+      const verdicts = [...(await family.runAll(engine, 'first')), ...(await family.runAll(engine, 'second'))]
+      t.same(failures(verdicts), [], 'logits and greedy tokens')
+      await engine.idle()
+      t.same(idleComplaints(engine.snapshot), [], 'pool accounting')
+      const { counters } = engine.snapshot
+      t.ok(counters.adapterEvictions > 0, `adapters were put out (${counters.adapterEvictions})`)
+      t.ok(
+        counters.adapterLoads > family.images.size,
+        `and brought back (${counters.adapterLoads} loads of ${family.images.size} adapters)`,
+      )
+      t.ok(counters.preemptions > 0, `sequences were preempted (${counters.preemptions})`)
+      t.equal(counters.failedSteps, 0)
+    })
+  })

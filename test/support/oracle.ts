@@ -1,0 +1,199 @@
+/** Oracle folders (test/fixtures/oracle/make_oracle.py's format) run through the engine and compared with what transformers + PEFT computed. */
+import { existsSync, readdirSync } from 'node:fs'
+import path from 'node:path'
+import { loadAdapter } from '../../adapters-store/index.ts'
+import type { AdapterDtype, AdapterImage } from '../../adapters-store/types.ts'
+import { startEngine } from '../../runtime/index.ts'
+import { type BuiltModel, buildModel } from '../../runtime/model/index.ts'
+import type { Engine, EngineSettings, EngineSnapshot, SamplingParams, SequenceOutput } from '../../runtime/types.ts'
+import { fixture, readJson } from './repo.ts'
+
+/** Greedy tokens must agree up to the first position where the oracle's two best logits are closer than this. */
+export const NEAR_TIE = 1e-3
+/** Bound on every logit after the prompt's last token. */
+export const LOGITS_TOLERANCE = 1e-3
+
+interface GoldenRow {
+  prompt: number[]
+  /** After the prompt's last token, [vocabulary]. */
+  logits: number[]
+  greedy: number[]
+  /** Best minus second-best logit at each greedy token. */
+  margins: number[]
+}
+
+/** One prompt on the base (no weights), one adapter, or a weighted mix. */
+export interface OracleCase {
+  name: string
+  weights: Record<string, number>
+  row: GoldenRow
+}
+
+export interface Verdict {
+  name: string
+  /** Largest difference of a logit after the prompt's last token. */
+  logitsError: number
+  /** Position of the first token that differs although the oracle was sure of it; -1 = none. */
+  wrongAt: number
+  /** Tokens that agree, from the first on. */
+  agreed: number
+  tokens: number[]
+  error?: string
+}
+
+/** LORIKEET_ORACLE=DIR runs a folder made by make_oracle.py instead of the committed fixtures. */
+export function oracleRoot(): string {
+  return process.env.LORIKEET_ORACLE ?? fixture('oracle')
+}
+
+export function oracleFamilies(root = oracleRoot()): string[] {
+  return readdirSync(root)
+    .filter((name) => existsSync(path.join(root, name, 'golden.json')))
+    .sort()
+}
+
+export const greedy = (maxTokens: number): SamplingParams => ({
+  maxTokens,
+  minTokens: 0,
+  temperature: 0,
+  topP: 1,
+  topK: 0,
+  minP: 0,
+  presencePenalty: 0,
+  frequencyPenalty: 0,
+  repetitionPenalty: 1,
+  logitBias: [],
+  stopTokenIds: [],
+  eosTokenIds: [],
+  ignoreEos: true,
+  logprobs: -1,
+  promptLogprobs: -1,
+  returnLogits: true,
+})
+
+/** One family's folder: its model described, its adapters loaded, its golden rows read. */
+export class OracleFamily {
+  readonly name: string
+  readonly model: BuiltModel
+  readonly images = new Map<string, AdapterImage>()
+  readonly cases: OracleCase[]
+  readonly blockSize = 16
+  readonly blockBytes: number
+  readonly adapterDtype: AdapterDtype
+  readonly #directory: string
+
+  constructor(name: string, adapterDtype: AdapterDtype = 'float32', root = oracleRoot()) {
+    this.name = name
+    this.adapterDtype = adapterDtype
+    this.#directory = path.join(root, name, 'base')
+    this.model = buildModel(this.#directory)
+    this.blockBytes = this.blockSize * this.model.layers * 2 * this.model.kvHeads * this.model.headDim * 4
+    const adapters = path.join(root, name, 'adapters')
+    for (const adapter of readdirSync(adapters).sort()) {
+      const options = { dtype: adapterDtype, blockBytes: this.blockBytes }
+      this.images.set(adapter, loadAdapter(adapter, path.join(adapters, adapter), this.model.base, options))
+    }
+    const golden = readJson<Record<string, GoldenRow[]>>(path.join(root, name, 'golden.json'))
+    this.cases = Object.entries(golden).flatMap(([name, rows]) => rows.map((row) => ({ name, weights: weightsOf(name), row })))
+  }
+
+  /** Blocks that the most demanding case needs by itself: its adapters' and its tokens'. */
+  get leastBlocks(): number {
+    return Math.max(
+      ...this.cases.map(({ weights, row }) => {
+        const adapters = Object.keys(weights).reduce((sum, name) => sum + this.images.get(name)!.blocks, 0)
+        return adapters + Math.ceil((row.prompt.length + row.greedy.length) / this.blockSize)
+      }),
+    )
+  }
+
+  /** Blocks for every adapter and every case at once. */
+  get ampleBlocks(): number {
+    const adapters = [...this.images.values()].reduce((sum, image) => sum + image.blocks, 0)
+    return adapters + this.cases.length * (this.leastBlocks + 1)
+  }
+
+  /** The engine on a pool of so many blocks, every adapter known to it, the invariant validator on. */
+  async start(blocks: number, settings: Partial<EngineSettings> = {}): Promise<Engine> {
+    const engine = await startEngine({
+      modelDir: this.#directory,
+      dtype: 'float32',
+      device: 'cpu',
+      poolBytes: blocks * this.blockBytes,
+      blockSize: this.blockSize,
+      maxBatchTokens: 256,
+      maxSequences: 128,
+      adapterDtype: this.adapterDtype,
+      threads: 2,
+      prefixCache: true,
+      validate: true,
+      ...settings,
+    })
+    for (const image of this.images.values()) engine.addAdapter(image)
+    return engine
+  }
+
+  /** Runs a case; as many at once as the caller does not await. */
+  run(engine: Engine, { name, weights, row }: OracleCase, id: string): Promise<Verdict> {
+    const adapters = Object.entries(weights).map(([name, weight]) => ({ name, digest: this.images.get(name)!.digest, weight }))
+    const request = { id, promptIds: row.prompt, sampling: greedy(row.greedy.length), adapters, arrival: Date.now() }
+    const tokens: number[] = []
+    let logits: Float32Array | undefined
+    return new Promise((resolve) => {
+      engine.submit(request, (output: SequenceOutput) => {
+        tokens.push(...output.tokens)
+        logits ??= output.logits?.[0]
+        if (output.finish) resolve(judge(name, row, tokens, logits, output.error?.message))
+      })
+    })
+  }
+
+  /** All cases in flight at once. */
+  runAll(engine: Engine, round = 'all'): Promise<Verdict[]> {
+    return Promise.all(this.cases.map((one, i) => this.run(engine, one, `${round}-${i}`)))
+  }
+}
+
+function weightsOf(name: string): Record<string, number> {
+  if (name === 'base') return {}
+  return name.startsWith('mix:') ? (JSON.parse(name.slice(4)) as Record<string, number>) : { [name]: 1 }
+}
+
+function judge(name: string, row: GoldenRow, tokens: number[], logits: Float32Array | undefined, error?: string): Verdict {
+  let agreed = 0
+  while (agreed < row.greedy.length && tokens[agreed] === row.greedy[agreed]) agreed++
+  // A token may differ only where the oracle itself hardly preferred it; what follows is then another continuation.
+  const wrong = agreed < row.greedy.length && row.margins[agreed] > NEAR_TIE
+  const logitsError = logits
+    ? row.logits.reduce((worst, value, i) => Math.max(worst, Math.abs(value - logits[i])), 0)
+    : Number.POSITIVE_INFINITY
+  return { name, logitsError, wrongAt: wrong ? agreed : -1, agreed, tokens, error }
+}
+
+/** The verdicts that miss the tolerance, in words. NaN counts as a miss. */
+export function failures(verdicts: Verdict[], tolerance = LOGITS_TOLERANCE): string[] {
+  return verdicts
+    .filter((v) => v.error !== undefined || v.wrongAt >= 0 || !(v.logitsError <= tolerance))
+    .map(
+      (v) =>
+        v.error ??
+        `${v.name}: logits off by ${v.logitsError.toPrecision(3)}, ${v.wrongAt < 0 ? 'tokens right' : `token ${v.wrongAt} wrong`}`,
+    )
+}
+
+/** With nothing in flight every block is free, an idle adapter's or a cached prefix's; the complaints otherwise. */
+export function idleComplaints({ blocks, running, waiting, resident }: EngineSnapshot): string[] {
+  const complaints: string[] = []
+  if (running + waiting > 0) complaints.push(`${running} running and ${waiting} waiting`)
+  if (blocks.sequences !== 0) complaints.push(`${blocks.sequences} blocks are still sequences'`)
+  if (blocks.free + blocks.idleAdapters + blocks.cachedPrefixes !== blocks.total)
+    complaints.push(
+      `free ${blocks.free} + idle adapters ${blocks.idleAdapters} + cached prefixes ${blocks.cachedPrefixes} ≠ ${blocks.total}`,
+    )
+  for (const adapter of resident)
+    if (adapter.references !== 0) complaints.push(`${adapter.name} has ${adapter.references} references`)
+  const residentBlocks = resident.reduce((sum, adapter) => sum + adapter.blocks, 0)
+  if (residentBlocks !== blocks.idleAdapters)
+    complaints.push(`resident adapters hold ${residentBlocks} blocks, idle ones ${blocks.idleAdapters}`)
+  return complaints
+}
