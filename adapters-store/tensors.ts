@@ -153,6 +153,17 @@ export class AdapterTensors {
     return key === undefined ? undefined : this.decode(key, this.take(key, shape, name))
   }
 
+  /** Takes a module's own copy of a shared parameter, if there is one; it must be the same, bit for bit. */
+  takeCopy(tensors: SiteTensors, name: string): void {
+    const copyKey = tensors.key(name)
+    if (copyKey === undefined) return
+    const key = this.shared.get(name)!
+    const bytesOf = ({ offset, length }: TensorRef) => this.bytes.subarray(offset, offset + length)
+    const copy = this.take(copyKey, this.shape(key), tensors.site.module)
+    if (Buffer.compare(bytesOf(copy), bytesOf(this.#references.get(key)!)) !== 0)
+      throw this.invalid(`${copyKey} differs from ${key}`)
+  }
+
   decode(key: string, reference: TensorRef): Tensor {
     const data = this.rows(key, reference, 0, reference.shape.length ? reference.shape[0] : 1)
     return { shape: reference.shape, data }

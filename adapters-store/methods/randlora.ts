@@ -36,6 +36,9 @@ export const randlora: Method = {
     const scale = config.number('randlora_alpha', 640) / r
     return (tensors) => {
       const { site } = tensors
+      // peft 0.21 saves the shared bases once more with every module.
+      file.takeCopy(tensors, 'randlora_A')
+      file.takeCopy(tensors, 'randlora_B')
       const { inFeatures, outFeatures } = site
       const small = Math.min(inFeatures, outFeatures)
       const large = Math.max(inFeatures, outFeatures)
