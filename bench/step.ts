@@ -1,0 +1,114 @@
+/**
+ * One decode step of 32 sequences against its floor (issue 2, "What it must show", 3a to 3c), on the 135M-parameter shape with 2 threads.
+ *   (a) floor   the base graph's matrix products alone
+ *   (b) base    a step of 32 rows, no adapter:               target ≤ 1.25 × (a)
+ *   (c) mixed   32 rows on 32 different rank-16 adapters:     target ≤ (b) + 1.5 × (the adapters' bytes / the measured read bandwidth)
+ * The three alternate in one run; a time is the median over all rounds, at the native step: attention, sampling and all, scheduling and HTTP excluded.
+ * `node dist/bench/step.js [--rounds 12] [--context 128] [--adapter-dtype float16]`
+ */
+import { parseArgs } from 'node:util'
+import { loadAdapter } from '../adapters-store/index.ts'
+import { loadNative, onnxRuntimeLibrary } from '../native/index.ts'
+import type { AdapterDtype, NativeEngine } from '../native/types.ts'
+import { buildModel } from '../runtime/model/index.ts'
+import { decodeBatch, residentsOf } from './decode-batch.ts'
+import { openFloor } from './floor.ts'
+import { model135m } from './model135m.ts'
+import { against, heading, median, sleep, table } from './report.ts'
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '12' },
+    context: { type: 'string', default: '128' },
+    'adapter-dtype': { type: 'string', default: 'float16' },
+  },
+})
+const ROWS = 32
+const THREADS = 2
+const BLOCK_SIZE = 16
+const STEPS_A_ROUND = 5
+const context = Number(values.context)
+const adapterDtype = values['adapter-dtype'] as AdapterDtype
+
+console.log(
+  heading(`A decode step of ${ROWS} sequences, each ${context} tokens long, 135M parameters in float32, ${THREADS} threads`),
+)
+const model = model135m(ROWS)
+const built = buildModel(model.directory)
+const blockBytes = BLOCK_SIZE * built.layers * 2 * built.kvHeads * built.headDim * 4
+const images = model.names.map((name) =>
+  loadAdapter(name, `${model.adapters}/${name}`, built.base, { dtype: adapterDtype, blockBytes }),
+)
+const adapterBytes = images.reduce((sum, image) => sum + image.image.byteLength, 0)
+const blocksPerSequence = Math.ceil((context + 1) / BLOCK_SIZE)
+const adapterBlocks = images.reduce((sum, image) => sum + image.blocks, 0)
+
+const engine: NativeEngine = await loadNative().createEngine(
+  {
+    library: onnxRuntimeLibrary(),
+    model: built.graph,
+    files: built.files,
+    initializers: built.initializers,
+    threads: THREADS,
+    layers: built.layers,
+    kvHeads: built.kvHeads,
+    headDim: built.headDim,
+    vocabSize: built.vocabSize,
+    blockSize: BLOCK_SIZE,
+    blockCount: ROWS * blocksPerSequence + adapterBlocks,
+    siteCount: built.siteCount,
+    adapterDtype,
+  },
+  () => {},
+)
+const residents = residentsOf(images, ROWS * blocksPerSequence)
+for (const resident of residents) engine.putAdapter(resident)
+const base = decodeBatch({ rows: ROWS, context, blockSize: BLOCK_SIZE, vocabSize: built.vocabSize, adapters: [] })
+const mixed = decodeBatch({ rows: ROWS, context, blockSize: BLOCK_SIZE, vocabSize: built.vocabSize, adapters: residents })
+const floor = await openFloor(model, THREADS)
+
+async function stepTime(batch: typeof base): Promise<number> {
+  const started = performance.now()
+  const output = await engine.step(batch)
+  const took = performance.now() - started
+  if (output.segmentStatus.some((status) => status !== 0)) throw new Error('an adapter was not the resident one')
+  return took
+}
+const measured: Record<string, { run: () => Promise<number>; times: number[] }> = {
+  '1 row, products alone': { run: () => floor.run(1), times: [] },
+  '(a) products alone': { run: () => floor.run(ROWS), times: [] },
+  '(b) step, base alone': { run: () => stepTime(base), times: [] },
+  [`(c) step, ${ROWS} adapters`]: { run: () => stepTime(mixed), times: [] },
+}
+for (let round = 0; round < Number(values.rounds); round++)
+  for (const one of Object.values(measured)) {
+    await sleep(60) // the other session's threads are asleep by then
+    await one.run()
+    for (let i = 0; i < STEPS_A_ROUND; i++) one.times.push(await one.run())
+  }
+await floor.close()
+engine.close()
+
+const [single, a, b, c] = Object.values(measured).map(({ times }) => median(times))
+// One row reads every weight once and computes next to nothing: what it reads a second is what this machine's memory gives two threads.
+const bandwidth = floor.weightBytes / single
+const allowance = (1.5 * adapterBytes) / bandwidth
+console.log(
+  table(
+    ['what', 'median ms', 'fastest ms', 'against'],
+    Object.entries(measured).map(([what, { times }], i) => [
+      what,
+      median(times).toFixed(2),
+      Math.min(...times).toFixed(2),
+      ['', '1', `${(b / a).toFixed(3)} × (a)`, `(b) + ${(c - b).toFixed(2)} ms`][i],
+    ]),
+  ),
+)
+console.log(
+  `\nweights ${(floor.weightBytes / 1e6).toFixed(0)} MB, adapters ${(adapterBytes / 1e6).toFixed(0)} MB of ${adapterDtype} in the pool`,
+)
+console.log(
+  `read bandwidth ${(bandwidth / 1e6).toFixed(1)} GB/s (the weights at one row), so the adapters' bytes once take ${(allowance / 1.5).toFixed(2)} ms`,
+)
+console.log(against(`(b) ≤ 1.25 × (a): ${(b / a).toFixed(3)}`, b <= 1.25 * a))
+console.log(against(`(c) ≤ (b) + ${allowance.toFixed(2)} ms: (b) + ${(c - b).toFixed(2)} ms`, c <= b + allowance))
