@@ -1,0 +1,143 @@
+/** The engine as the main thread holds it: checks requests, passes messages, hands each output to its owner. */
+import type { Worker } from 'node:worker_threads'
+import { EngineError } from '../errors.ts'
+import type { AdapterImage, Engine, EngineInfo, EngineSnapshot, SequenceOutput, SequenceRequest } from '../types.ts'
+import type { FromEngine, ToEngine } from './messages.ts'
+
+export class EngineClient implements Engine {
+  readonly info: EngineInfo
+  snapshot: EngineSnapshot
+  onStep?: (snapshot: EngineSnapshot) => void
+  onFailure?: (error: Error) => void
+  private readonly worker: Worker
+  private readonly listeners = new Map<string, (output: SequenceOutput) => void>()
+  /** Blocks that each known adapter takes, by digest. */
+  private readonly adapters = new Map<string, number>()
+  private readonly idleWaiters = new Map<number, () => void>()
+  private nextTicket = 0
+  private failure: EngineError | undefined
+  private closing: Promise<void> | undefined
+  private readonly exited: Promise<void>
+
+  constructor(worker: Worker, info: EngineInfo, snapshot: EngineSnapshot) {
+    this.worker = worker
+    this.info = info
+    this.snapshot = snapshot
+    worker.on('message', (message: FromEngine) => this.receive(message))
+    worker.on('error', (error) =>
+      this.fail(new EngineError('engine_failed', `the engine's thread died: ${error.message}`, { cause: error })),
+    )
+    this.exited = new Promise((resolve) => {
+      worker.once('exit', () => {
+        if (!this.closing) this.fail(new EngineError('engine_failed', "the engine's thread ended"))
+        resolve()
+      })
+    })
+  }
+
+  addAdapter(image: AdapterImage): void {
+    if (this.adapters.has(image.digest)) return
+    this.adapters.set(image.digest, image.blocks)
+    this.post({ type: 'adapter', image })
+  }
+
+  removeAdapter(digest: string): void {
+    if (this.adapters.delete(digest)) this.post({ type: 'removeAdapter', digest })
+  }
+
+  submit(request: SequenceRequest, onOutput: (output: SequenceOutput) => void): void {
+    if (this.failure) throw this.failure
+    if (this.closing) throw new EngineError('engine_closed', 'the engine is shutting down')
+    this.check(request)
+    this.listeners.set(request.id, onOutput)
+    this.post({ type: 'submit', request })
+  }
+
+  abort(id: string): void {
+    if (this.listeners.has(id)) this.post({ type: 'abort', id })
+  }
+
+  async idle(): Promise<void> {
+    if (this.failure) return
+    const ticket = this.nextTicket++
+    await new Promise<void>((resolve) => {
+      this.idleWaiters.set(ticket, resolve)
+      this.post({ type: 'whenIdle', ticket })
+    })
+  }
+
+  close(): Promise<void> {
+    this.closing ??= (async () => {
+      if (!this.failure) this.post({ type: 'close' })
+      await this.exited
+    })()
+    return this.closing
+  }
+
+  /** What can never run is refused here, before it waits. */
+  private check(request: SequenceRequest): void {
+    const { maxModelLen, vocabSize, blockSize, blockCount } = this.info
+    const { id, promptIds, adapters } = request
+    if (this.listeners.has(id)) throw new EngineError('duplicate_id', `a request with id ${id} is under way`)
+    if (promptIds.length === 0) throw new EngineError('empty_prompt', 'the prompt must hold at least one token')
+    if (promptIds.length >= maxModelLen && !(promptIds.length === maxModelLen && request.sampling.maxTokens === 0))
+      throw new EngineError(
+        'context_length_exceeded',
+        `the prompt holds ${promptIds.length} tokens; with at least one more to generate at most ${maxModelLen - 1} fit`,
+      )
+    const odd = promptIds.find((token) => !(token >= 0 && token < vocabSize))
+    if (odd !== undefined)
+      throw new EngineError('token_out_of_range', `token id ${odd} is not in the vocabulary (0 to ${vocabSize - 1})`)
+    let blocks = Math.ceil(Math.min(promptIds.length + 1, maxModelLen) / blockSize)
+    for (const use of adapters) {
+      const size = this.adapters.get(use.digest)
+      if (size === undefined)
+        throw new EngineError('unknown_adapter', `adapter ${use.name} (${use.digest.slice(0, 12)}) is not known to the engine`)
+      blocks += size
+    }
+    if (blocks > blockCount)
+      throw new EngineError(
+        'pool_too_small',
+        `the prompt and its adapters need ${blocks} blocks of the pool, which has ${blockCount} (--pool)`,
+      )
+  }
+
+  private receive(message: FromEngine): void {
+    switch (message.type) {
+      case 'step':
+        if (message.snapshot) this.snapshot = message.snapshot
+        for (const output of message.outputs) this.deliver(output)
+        if (message.snapshot) this.onStep?.(message.snapshot)
+        break
+      case 'idle':
+        this.snapshot = message.snapshot
+        this.idleWaiters.get(message.ticket)?.()
+        this.idleWaiters.delete(message.ticket)
+        break
+      case 'failed':
+        this.fail(new EngineError('engine_failed', `the engine failed: ${message.message}`))
+        break
+    }
+  }
+
+  private deliver(output: SequenceOutput): void {
+    const listener = this.listeners.get(output.id)
+    if (output.finish) this.listeners.delete(output.id)
+    listener?.(output)
+  }
+
+  /** The engine can go on no longer: every open sequence is told. */
+  private fail(error: EngineError): void {
+    if (this.failure) return
+    this.failure = error
+    for (const id of [...this.listeners.keys()])
+      this.deliver({ id, tokens: [], finish: 'error', error: { code: error.code, message: error.message } })
+    for (const resolve of this.idleWaiters.values()) resolve()
+    this.idleWaiters.clear()
+    this.onFailure?.(error)
+  }
+
+  private post(message: ToEngine): void {
+    this.worker.postMessage(message)
+  }
+}

@@ -1,0 +1,220 @@
+/** The engine proper, on whatever thread it is made: schedule, run, commit, tell. It knows no worker and no message. */
+import type { AdapterImage } from '../../adapters-store/types.ts'
+import type { NativeEngine, StepOutput } from '../../native/types.ts'
+import type { EngineError, EngineErrorCode } from '../errors.ts'
+import { checkInvariants } from '../invariants.ts'
+import { Pool } from '../pool/pool.ts'
+import { type Scheduled, Scheduler } from '../scheduler/scheduler.ts'
+import { Sequence } from '../scheduler/sequence.ts'
+import type { EngineSnapshot, SequenceOutput, SequenceRequest } from '../types.ts'
+import { type PackedStep, packStep } from './batch.ts'
+import { finishReason, rowLogprob, withStart } from './outputs.ts'
+import { takeSnapshot } from './snapshot.ts'
+
+export interface CoreSettings {
+  blockCount: number
+  blockSize: number
+  vocabSize: number
+  maxModelLen: number
+  maxBatchTokens: number
+  maxSequences: number
+  prefixCache: boolean
+  validate: boolean
+}
+
+/** Weight of a new measurement in the smoothed time per token. */
+const SMOOTHING = 0.1
+
+export class EngineCore {
+  readonly pool: Pool
+  readonly scheduler: Scheduler
+  readonly counters = { promptTokens: 0, generationTokens: 0, cachedTokens: 0, steps: 0, failedSteps: 0 }
+  lastStep = { tokens: 0, sequences: 0, scheduleMs: 0, runMs: 0, sampleMs: 0 }
+  private readonly native: NativeEngine
+  private readonly settings: CoreSettings
+  private readonly sequences = new Map<string, Sequence>()
+  /** Host tier: every adapter that sequences may name, by digest. */
+  private readonly images = new Map<string, AdapterImage>()
+  /** Digests whose image goes once no sequence uses it. */
+  private readonly leaving = new Set<string>()
+  private outputs: SequenceOutput[] = []
+  private readonly random: () => bigint
+
+  constructor(native: NativeEngine, settings: CoreSettings, random: () => bigint) {
+    this.native = native
+    this.settings = settings
+    this.random = random
+    this.pool = new Pool(native, settings.blockCount, settings.blockSize, native.blockBytes)
+    this.scheduler = new Scheduler(this.pool, settings, this.images)
+  }
+
+  get idle(): boolean {
+    return this.scheduler.empty
+  }
+
+  addAdapter(image: AdapterImage): void {
+    this.leaving.delete(image.digest)
+    if (!this.images.has(image.digest)) this.images.set(image.digest, image)
+  }
+
+  removeAdapter(digest: string): void {
+    if (this.images.has(digest)) this.leaving.add(digest)
+    this.dropLeaving()
+  }
+
+  submit(request: SequenceRequest): void {
+    const seed = request.sampling.seed === undefined ? this.random() : BigInt.asUintN(64, BigInt(request.sampling.seed))
+    const sequence = new Sequence(request, seed)
+    const unknown = request.adapters.find((use) => !this.images.has(use.digest))
+    if (unknown) {
+      this.tellError(sequence, 'unknown_adapter', `adapter ${unknown.name} was removed before the request could run`)
+      return
+    }
+    this.sequences.set(request.id, sequence)
+    this.scheduler.add(sequence)
+  }
+
+  /** Ends a sequence at the next boundary between steps; nothing that a running step reads is freed under it. */
+  abort(id: string): void {
+    const sequence = this.sequences.get(id)
+    if (sequence) sequence.aborted = true
+  }
+
+  /** Everything told since the last call. */
+  takeOutputs(): SequenceOutput[] {
+    const taken = this.outputs
+    this.outputs = []
+    return taken
+  }
+
+  /** One step, if there is anything to do. `whileRunning` is called once the native step is under way. */
+  async step(whileRunning: () => void): Promise<void> {
+    const started = performance.now()
+    this.endAborted()
+    const { scheduled, outgrown, refused } = this.scheduler.plan()
+    for (const sequence of outgrown) this.end(sequence, { id: sequence.request.id, tokens: [], finish: 'length' })
+    for (const { sequence, reason } of refused) this.fail(sequence, 'pool_too_small', reason)
+    if (scheduled.length === 0) return
+    await this.execute(scheduled, started, whileRunning)
+    this.endAborted()
+    this.dropLeaving()
+    if (this.settings.validate) checkInvariants(this.scheduler, this.pool)
+  }
+
+  /** Runs and commits. When the graph fails, halves are run by themselves until the guilty sequence is alone: it fails, the others go on. */
+  private async execute(scheduled: Scheduled[], started: number, whileRunning: () => void): Promise<void> {
+    const packed = packStep(scheduled, this.settings.blockSize, this.pool.adapters)
+    const scheduleMs = performance.now() - started
+    let output: StepOutput
+    try {
+      const running = this.native.step(packed.batch)
+      whileRunning()
+      this.scheduler.prefetch()
+      output = await running
+    } catch (error) {
+      this.counters.failedSteps++
+      if (scheduled.length === 1) {
+        this.fail(scheduled[0].sequence, 'step_failed', `the step failed: ${(error as Error).message}`)
+        return
+      }
+      const half = scheduled.length >> 1
+      await this.execute(scheduled.slice(0, half), performance.now(), () => {})
+      await this.execute(scheduled.slice(half), performance.now(), () => {})
+      return
+    }
+    this.commit(packed, output)
+    this.counters.steps++
+    const tokens = packed.batch.inputIds.length
+    this.pool.tokenMs += SMOOTHING * (output.runMs / tokens - this.pool.tokenMs)
+    this.lastStep = { tokens, sequences: scheduled.length, scheduleMs, runMs: output.runMs, sampleMs: output.sampleMs }
+  }
+
+  private commit(packed: PackedStep, step: StepOutput): void {
+    let r = 0
+    for (const [b, { sequence, count }] of packed.scheduled.entries()) {
+      const first = r
+      while (r < packed.rows.length && packed.rows[r].sequence === sequence) r++
+      if (step.segmentStatus[packed.segmentOf[b]]) {
+        this.fail(sequence, 'adapter_identity_mismatch', 'what lies in the pool is not the adapter that this request named')
+        continue
+      }
+      if (step.rowStatus.subarray(first, r).some((status) => status !== 0)) {
+        this.fail(sequence, 'non_finite_logits', 'the model computed no finite logits, or every token is banned')
+        continue
+      }
+      this.scheduler.advance(sequence, count)
+      this.counters.promptTokens += Math.max(0, Math.min(sequence.computed, sequence.promptLength) - (sequence.computed - count))
+      for (let i = first; i < r; i++) {
+        if (packed.rows[i].target >= 0) sequence.promptLogprobs?.push(rowLogprob(step, i))
+        else this.sampled(sequence, step, i)
+      }
+    }
+  }
+
+  private sampled(sequence: Sequence, step: StepOutput, r: number): void {
+    const token = step.tokens[r]
+    const { sampling } = sequence.request
+    if (sampling.maxTokens === 0) {
+      // Only the prompt was to be scored.
+      this.end(sequence, { id: sequence.request.id, tokens: [], finish: 'length', promptLogprobs: sequence.promptLogprobs })
+      return
+    }
+    sequence.tokens.push(token)
+    this.counters.generationTokens++
+    const output: SequenceOutput = { id: sequence.request.id, tokens: [token] }
+    if (sampling.logprobs >= 0) output.logprobs = [rowLogprob(step, r)]
+    if (sampling.returnLogits && step.logits) {
+      const { vocabSize } = this.settings
+      output.logits = [step.logits.slice(r * vocabSize, (r + 1) * vocabSize)]
+    }
+    if (sequence.promptLogprobs && sequence.outputLength === 1) output.promptLogprobs = sequence.promptLogprobs
+    const end = finishReason(sequence, token, this.settings.maxModelLen)
+    if (end.finish) this.end(sequence, { ...output, ...end })
+    else this.outputs.push(withStart(sequence, output))
+  }
+
+  /** Takes the sequence out of everything and tells its last output. */
+  private end(sequence: Sequence, output: SequenceOutput): void {
+    this.counters.cachedTokens += sequence.cachedTokens ?? 0
+    withStart(sequence, output).preemptions = sequence.preemptions
+    this.outputs.push(output)
+    this.scheduler.finish(sequence)
+    this.sequences.delete(sequence.request.id)
+  }
+
+  private fail(sequence: Sequence, code: EngineErrorCode, message: string): void {
+    this.end(sequence, { id: sequence.request.id, tokens: [], finish: 'error', error: { code, message } })
+  }
+
+  private tellError(sequence: Sequence, code: EngineErrorCode, message: string): void {
+    this.outputs.push({ id: sequence.request.id, tokens: [], finish: 'error', error: { code, message } })
+  }
+
+  private endAborted(): void {
+    for (const sequence of this.sequences.values())
+      if (sequence.aborted) this.end(sequence, { id: sequence.request.id, tokens: [], finish: 'abort' })
+  }
+
+  private dropLeaving(): void {
+    if (this.leaving.size === 0) return
+    const used = new Set<string>()
+    for (const sequence of this.sequences.values()) for (const use of sequence.request.adapters) used.add(use.digest)
+    for (const digest of this.leaving) {
+      if (used.has(digest)) continue
+      const resident = this.pool.adapters.get(digest)
+      if (resident) this.pool.adapters.evict(resident)
+      this.pool.prefixes.dropWhere((key) => key.includes(digest))
+      this.images.delete(digest)
+      this.leaving.delete(digest)
+    }
+  }
+
+  /** Ends everything with an error: the engine can go on no longer. */
+  failAll(error: EngineError): void {
+    for (const sequence of [...this.sequences.values()]) this.fail(sequence, error.code, error.message)
+  }
+
+  snapshot(): EngineSnapshot {
+    return takeSnapshot(this)
+  }
+}

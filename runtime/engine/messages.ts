@@ -1,0 +1,25 @@
+/** What crosses between the main thread and the engine's. */
+import type { AdapterImage, EngineInfo, EngineSettings, EngineSnapshot, SequenceOutput, SequenceRequest } from '../types.ts'
+
+export type ToEngine =
+  | { type: 'submit'; request: SequenceRequest }
+  | { type: 'abort'; id: string }
+  | { type: 'adapter'; image: AdapterImage }
+  | { type: 'removeAdapter'; digest: string }
+  /** Answered with `idle` as soon as nothing is in flight. */
+  | { type: 'whenIdle'; ticket: number }
+  | { type: 'close' }
+
+export type FromEngine =
+  | { type: 'progress'; fraction: number }
+  | { type: 'ready'; info: EngineInfo; snapshot: EngineSnapshot }
+  | { type: 'unready'; code: string; message: string }
+  /** One a step. The snapshot comes along when the last one is old enough, and when the engine falls idle. */
+  | { type: 'step'; outputs: SequenceOutput[]; snapshot?: EngineSnapshot }
+  | { type: 'idle'; ticket: number; snapshot: EngineSnapshot }
+  | { type: 'failed'; message: string }
+  | { type: 'closed' }
+
+export interface WorkerData {
+  settings: EngineSettings
+}

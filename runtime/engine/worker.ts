@@ -1,0 +1,114 @@
+/** The engine's thread: a loop of steps around EngineCore, with messages taken in between. */
+import { randomBytes } from 'node:crypto'
+import { parentPort, workerData } from 'node:worker_threads'
+import type { NativeEngine } from '../../native/types.ts'
+import { EngineError } from '../errors.ts'
+import type { EngineInfo } from '../types.ts'
+import { EngineCore } from './core.ts'
+import { loadEngine } from './load.ts'
+import type { FromEngine, ToEngine, WorkerData } from './messages.ts'
+
+/** A snapshot while steps go on is at most this old, in milliseconds. */
+const SNAPSHOT_INTERVAL = 50
+
+const port = parentPort as NonNullable<typeof parentPort>
+const post = (message: FromEngine) => port.postMessage(message)
+
+class EngineLoop {
+  private readonly core: EngineCore
+  private readonly native: NativeEngine
+  private readonly idleTickets: number[] = []
+  private closing = false
+  private wake: (() => void) | undefined
+  private snapshotAt = 0
+
+  constructor(native: NativeEngine, info: EngineInfo, { settings }: WorkerData) {
+    this.native = native
+    this.core = new EngineCore(
+      native,
+      {
+        blockCount: info.blockCount,
+        blockSize: info.blockSize,
+        vocabSize: info.vocabSize,
+        maxModelLen: info.maxModelLen,
+        maxBatchTokens: settings.maxBatchTokens,
+        maxSequences: settings.maxSequences,
+        prefixCache: settings.prefixCache,
+        validate: settings.validate ?? false,
+      },
+      () => randomBytes(8).readBigUInt64LE(),
+    )
+    post({ type: 'ready', info, snapshot: this.core.snapshot() })
+  }
+
+  receive(message: ToEngine): void {
+    switch (message.type) {
+      case 'submit':
+        this.core.submit(message.request)
+        break
+      case 'abort':
+        this.core.abort(message.id)
+        break
+      case 'adapter':
+        this.core.addAdapter(message.image)
+        break
+      case 'removeAdapter':
+        this.core.removeAdapter(message.digest)
+        break
+      case 'whenIdle':
+        this.idleTickets.push(message.ticket)
+        break
+      case 'close':
+        this.closing = true
+        break
+    }
+    this.wake?.()
+  }
+
+  async run(): Promise<void> {
+    while (!this.closing) {
+      // Outputs of a step are told while the next one computes: telling costs the step nothing.
+      await this.core.step(() => this.tell(false))
+      if (!this.core.idle) continue
+      this.tell(true)
+      await this.nextMessage()
+    }
+    this.core.failAll(new EngineError('engine_closed', 'the engine is shutting down'))
+    this.tell(true)
+    this.native.close()
+    post({ type: 'closed' })
+  }
+
+  private tell(idle: boolean): void {
+    const outputs = this.core.takeOutputs()
+    const due = idle || performance.now() - this.snapshotAt > SNAPSHOT_INTERVAL
+    if (outputs.length > 0 || due) {
+      if (due) this.snapshotAt = performance.now()
+      post({ type: 'step', outputs, ...(due && { snapshot: this.core.snapshot() }) })
+    }
+    if (idle) for (const ticket of this.idleTickets.splice(0)) post({ type: 'idle', ticket, snapshot: this.core.snapshot() })
+  }
+
+  private async nextMessage(): Promise<void> {
+    if (this.closing) return
+    await new Promise<void>((resolve) => {
+      this.wake = resolve
+    })
+    this.wake = undefined
+  }
+}
+
+try {
+  const data = workerData as WorkerData
+  const { native, info } = await loadEngine(data.settings, (fraction) => post({ type: 'progress', fraction }))
+  const loop = new EngineLoop(native, info, data)
+  port.on('message', (message: ToEngine) => loop.receive(message))
+  loop
+    .run()
+    .catch((error: Error) => post({ type: 'failed', message: error.stack ?? error.message }))
+    .finally(() => port.close())
+} catch (error) {
+  const { code, message } = error as Error & { code?: string }
+  post({ type: 'unready', code: code ?? 'engine_failed', message })
+  port.close()
+}

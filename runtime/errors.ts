@@ -1,0 +1,26 @@
+/** Why the engine refuses or fails a sequence. Codes are stable; the server maps them to HTTP. */
+export type EngineErrorCode =
+  /** The request can never run: its prompt, or prompt and adapters together, do not fit the context or the pool. */
+  | 'context_length_exceeded'
+  | 'pool_too_small'
+  | 'empty_prompt'
+  | 'token_out_of_range'
+  | 'duplicate_id'
+  /** The adapter was not given to the engine, or was removed meanwhile. */
+  | 'unknown_adapter'
+  /** What lies in the pool is not the residency that the batch named. */
+  | 'adapter_identity_mismatch'
+  | 'non_finite_logits'
+  | 'step_failed'
+  | 'engine_closed'
+  | 'engine_failed'
+  | 'invalid_settings'
+
+export class EngineError extends Error {
+  readonly code: EngineErrorCode
+  constructor(code: EngineErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'EngineError'
+    this.code = code
+  }
+}

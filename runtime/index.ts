@@ -1,0 +1,28 @@
+/** The engine: `startEngine` makes a worker thread that loads the model and schedules; what comes back is its hold on the main thread. */
+import { Worker } from 'node:worker_threads'
+import { EngineClient } from './engine/client.ts'
+import type { FromEngine, WorkerData } from './engine/messages.ts'
+import type { Engine, EngineSettings } from './types.ts'
+
+export { EngineError, type EngineErrorCode } from './errors.ts'
+export type * from './types.ts'
+
+/**
+ * Loads the model in a thread of its own. `onProgress` gets the fraction of the weights read, 0 to 1.
+ * Rejects with the reason (an error with a `code`) when the model or the settings cannot be served.
+ */
+export async function startEngine(settings: EngineSettings, onProgress: (fraction: number) => void = () => {}): Promise<Engine> {
+  const data: WorkerData = { settings }
+  const worker = new Worker(new URL('./engine/worker.js', import.meta.url), { workerData: data, name: 'lorikeet-engine' })
+  return await new Promise<Engine>((resolve, reject) => {
+    const receive = (message: FromEngine) => {
+      if (message.type === 'progress') return onProgress(message.fraction)
+      worker.off('message', receive)
+      worker.off('error', reject)
+      if (message.type === 'ready') resolve(new EngineClient(worker, message.info, message.snapshot))
+      else if (message.type === 'unready') reject(Object.assign(new Error(message.message), { code: message.code }))
+    }
+    worker.on('message', receive)
+    worker.once('error', reject)
+  })
+}

@@ -1,0 +1,47 @@
+/** What must hold of pool and queues between any two steps. Tests run it after every step (EngineSettings.validate). */
+import { ADAPTER, FREE, KV } from './pool/blocks.ts'
+import type { Pool } from './pool/pool.ts'
+import type { Scheduler } from './scheduler/scheduler.ts'
+
+/** Throws an Error that names the first invariant broken. */
+export function checkInvariants(scheduler: Scheduler, pool: Pool): void {
+  const { blocks, prefixes, adapters } = pool
+  const must = (ok: boolean, what: string) => {
+    if (!ok) throw new Error(`invariant broken: ${what}`)
+  }
+  const users = new Int32Array(blocks.count)
+  const adapterUsers = new Map<string, number>()
+  for (const sequence of scheduler.running) {
+    must(new Set(sequence.blocks).size === sequence.blocks.length, `${sequence.request.id} names a block twice`)
+    must(
+      sequence.computed <= sequence.blocks.length * pool.blockSize,
+      `${sequence.request.id} has more tokens computed than blocks for them`,
+    )
+    must(sequence.computed < sequence.tokens.length, `${sequence.request.id} runs with nothing to compute`)
+    for (const block of sequence.blocks) users[block]++
+    for (const { digest } of sequence.request.adapters) adapterUsers.set(digest, (adapterUsers.get(digest) ?? 0) + 1)
+  }
+  for (const sequence of scheduler.waiting.all())
+    must(sequence.blocks.length === 0 && sequence.computed === 0, `${sequence.request.id} waits and holds blocks`)
+  const ofAdapter = new Set<number>()
+  for (const resident of adapters.all()) {
+    must(
+      resident.references === (adapterUsers.get(resident.image.digest) ?? 0),
+      `adapter ${resident.image.name} has a wrong reference count`,
+    )
+    for (const block of resident.blocks) {
+      must(!ofAdapter.has(block), `block ${block} belongs to two adapters`)
+      ofAdapter.add(block)
+    }
+  }
+  for (const digest of adapterUsers.keys()) must(adapters.get(digest) !== undefined, `adapter ${digest} is used and not resident`)
+  const free = new Set(blocks.freeBlocks())
+  must(free.size === blocks.free, 'the free list names a block twice')
+  for (let b = 0; b < blocks.count; b++) {
+    must((blocks.owner[b] === FREE) === free.has(b), `block ${b} is free in one place and not in another`)
+    must((blocks.owner[b] === ADAPTER) === ofAdapter.has(b), `block ${b} is an adapter's in one place and not in another`)
+    must(blocks.references[b] === users[b], `block ${b} has ${blocks.references[b]} references and ${users[b]} users`)
+    if (blocks.owner[b] === KV) must(users[b] > 0 !== prefixes.isIdle(b), `block ${b} is neither used nor cached, or both`)
+    if (prefixes.isIdle(b)) must(prefixes.isRegistered(b), `block ${b} is cached under no hash`)
+  }
+}

@@ -1,0 +1,72 @@
+/** The one pool: KV blocks, cached prefixes and resident adapters over the same blocks, with one eviction policy for all that is idle. */
+import type { NativeEngine } from '../../native/types.ts'
+import { BlockPool, KV } from './blocks.ts'
+import { type Evictable, leavesBefore } from './eviction.ts'
+import { PrefixCache } from './prefix-cache.ts'
+import { AdapterResidency, type Resident } from './residency.ts'
+
+/** Host memory to pool, a careful guess of one core's copy rate. */
+const COPY_BYTES_PER_MS = 4e6
+
+export class Pool {
+  readonly blocks: BlockPool
+  readonly prefixes: PrefixCache
+  readonly adapters: AdapterResidency
+  readonly blockSize: number
+  readonly blockBytes: number
+  /** Step number, the clock of last use. */
+  now = 0
+  /** Smoothed milliseconds to compute one token; the engine keeps it. */
+  tokenMs = 1
+  prefixEvictions = 0
+
+  constructor(
+    native: Pick<NativeEngine, 'putAdapter' | 'dropAdapter'>,
+    blockCount: number,
+    blockSize: number,
+    blockBytes: number,
+  ) {
+    this.blocks = new BlockPool(blockCount)
+    this.prefixes = new PrefixCache(this.blocks)
+    this.adapters = new AdapterResidency(native, this.blocks)
+    this.blockSize = blockSize
+    this.blockBytes = blockBytes
+  }
+
+  /** Blocks that are free or could be. */
+  available(): number {
+    let idle = 0
+    for (const resident of this.adapters.all()) if (resident.references === 0) idle += resident.blocks.length
+    return this.blocks.free + this.prefixes.idleBlocks + idle
+  }
+
+  allocateKv(n: number): number[] | undefined {
+    // Evicting for an allocation that fails all the same would throw good things away.
+    if (n > this.blocks.free && n > this.available()) return undefined
+    return this.blocks.allocate(n, KV, this.evictOne)
+  }
+
+  /** Puts out the idle adapter or cached prefix that costs least to lose. */
+  readonly evictOne = (): boolean => {
+    const prefix = this.prefixes.oldest()
+    const adapter = this.adapters.oldestIdle()
+    if (!prefix && !adapter) return false
+    if (adapter && (!prefix || leavesBefore(this.ofAdapter(adapter), this.ofPrefix(prefix.lastUsed), this.now))) {
+      this.adapters.evict(adapter)
+      this.adapters.evictions++
+    } else if (prefix) {
+      this.prefixes.evict(prefix.block)
+      this.prefixEvictions++
+    }
+    return true
+  }
+
+  private ofAdapter(resident: Resident): Evictable {
+    const restoreMs = (resident.blocks.length * this.blockBytes) / COPY_BYTES_PER_MS
+    return { lastUsed: resident.lastUsed, blocks: resident.blocks.length, restoreMs }
+  }
+
+  private ofPrefix(lastUsed: number): Evictable {
+    return { lastUsed, blocks: 1, restoreMs: this.blockSize * this.tokenMs }
+  }
+}
