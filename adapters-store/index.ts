@@ -1,5 +1,5 @@
 /** The adapters-store: from PEFT folders to images that the engine can take. */
-export { AdapterError, type AdapterErrorCode } from './errors.ts'
+export { ADAPTER_ERROR_CODES, AdapterError, type AdapterErrorCode } from './errors.ts'
 export { type LoadOptions, loadAdapter } from './load.ts'
 export { SUPPORTED_METHODS } from './methods/index.ts'
 export { AdapterRegistry } from './registry.ts'

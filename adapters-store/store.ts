@@ -77,7 +77,7 @@ export class AdapterStore {
   #lost(thread: Worker, reason: string): void {
     if (this.#thread !== thread) return
     this.#thread = undefined
-    this.#fail(new AdapterError('adapter_too_large', `the loader thread was lost: ${reason}`))
+    this.#fail(new AdapterError('adapter_loader_lost', `the loader thread was lost: ${reason}`))
   }
 
   #fail(error: Error): void {

@@ -4,6 +4,7 @@
  */
 import { ignored } from '../config.ts'
 import { smallerOf, transpose } from '../fold.ts'
+import { requireRank } from './lora.ts'
 import type { Method } from './method.ts'
 
 const SMALLEST_NORM = 1e-4
@@ -11,7 +12,7 @@ const SMALLEST_NORM = 1e-4
 export const delora: Method = {
   peftType: 'DELORA',
   config: {
-    r: ignored, // seen in the tensors
+    r: ignored, // read where it is used
     rank_pattern: ignored,
     delora_lambda: ignored, // the first value of the tensor
     lambda_pattern: ignored,
@@ -20,12 +21,13 @@ export const delora: Method = {
   },
   parameters: ['delora_A', 'delora_B'],
   sites: ['linear', 'head'],
-  prepare() {
+  prepare({ config }) {
     return (tensors) => {
       const { site } = tensors
       const { inFeatures, outFeatures } = site
       const a = tensors.take('delora_A', [null, inFeatures])
       const rank = a.shape[0]
+      requireRank(config, rank, site.module)
       const b = transpose(tensors.take('delora_B', [outFeatures, rank]).data, outFeatures, rank)
       const [lambda] = tensors.take('delora_lambda', [1]).data
       const inputNorms = tensors.take('delora_w_norm', [inFeatures]).data

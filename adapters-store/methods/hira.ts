@@ -21,7 +21,7 @@ export const hira: Method = {
       const a = tensors.take('hira_A', [null, site.inFeatures])
       const rank = a.shape[0]
       const b = tensors.take('hira_B', [site.outFeatures, rank]).data
-      requireRank(config, rank, site.module)
+      requireRank(config, rank, site.module, 32)
       const product = multipliedOut(site, { rank, a: a.data, b: transpose(b, site.outFeatures, rank), scale: 1 })
       const weights = base.rows(site.weight)
       return {

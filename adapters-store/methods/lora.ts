@@ -109,8 +109,8 @@ function scaleOf(tensors: SiteTensors, config: ConfigReader, rank: number): numb
 }
 
 /** The scale divides by the rank, so a rank that the config does not say (a pruned or merged adapter) leaves the scale in doubt. */
-export function requireRank(config: ConfigReader, rank: number, module: string): void {
-  const expected = config.perModule('r', 8, 'rank_pattern', module)
+export function requireRank(config: ConfigReader, rank: number, module: string, otherwise = 8): void {
+  const expected = config.perModule('r', otherwise, 'rank_pattern', module)
   if (rank === expected && rank > 0) return
   throw new AdapterError(
     'adapter_tensor_invalid',

@@ -1,0 +1,137 @@
+/** The layout that the kernels rely on, and how rows are scaled before they are rounded. */
+import t from 'tap'
+import { balance } from '../../adapters-store/balance.ts'
+import type { SiteFold } from '../../adapters-store/fold.ts'
+import { pack } from '../../adapters-store/pack.ts'
+import { ENTRY, ENTRY_FIELDS, type Site } from '../../adapters-store/types.ts'
+import { entryOf, imageRow } from './apply-image.ts'
+
+const site = (index: number, inFeatures: number, outFeatures: number): Site => ({
+  index,
+  module: `m.${index}_proj`,
+  kind: 'linear',
+  inFeatures,
+  outFeatures,
+  weight: `m.${index}_proj.weight`,
+  takesInputScale: true,
+})
+
+function factorsOf(s: Site, rank: number): SiteFold {
+  const a = Float32Array.from({ length: rank * s.inFeatures }, (_, i) => i + 1)
+  const b = Float32Array.from({ length: rank * s.outFeatures }, (_, i) => -i - 1)
+  return { site: s, factors: { rank, a, b, scale: 1 } }
+}
+
+/** The whole image, as the store hands it over. */
+function packed(folds: SiteFold[], blockBytes: number, dtype: 'float32' | 'float16' = 'float32') {
+  return { name: 'x', digest: '', dtype, blockBytes, method: 'x', ...pack(folds, { dtype, blockBytes }) }
+}
+
+t.test('rows are aligned, inside one block, and do not overlap, whatever their lengths', async (t) => {
+  const folds = [7, 16, 100, 33, 64, 5].map((width, i) => factorsOf(site(i, width, 3 * width + 1), 1 + (i % 4)))
+  const image = packed(folds, 1280)
+  const taken: [number, number][] = []
+  for (let e = 0; e < image.entries.length; e += ENTRY_FIELDS) {
+    const fold = folds[image.entries[e + ENTRY.site]]
+    const rank = image.entries[e + ENTRY.rank]
+    for (const [field, width] of [
+      [ENTRY.a, fold.site.inFeatures],
+      [ENTRY.b, fold.site.outFeatures],
+    ]) {
+      for (let j = 0; j < rank; j++) {
+        const row = image.entries[e + field] + j
+        const offset = image.rows[2 * row + 1]
+        t.equal(offset % 64, 0)
+        t.ok(offset + 4 * width <= 1280, 'inside its block')
+        const start = image.rows[2 * row] * 1280 + offset
+        t.ok(start + 4 * width <= image.image.byteLength)
+        taken.push([start, start + 4 * width])
+      }
+    }
+  }
+  t.equal(taken.length, image.rows.length / 2, 'every row is named by an entry')
+  taken.sort((x, y) => x[0] - y[0])
+  for (let i = 1; i < taken.length; i++) t.ok(taken[i][0] >= taken[i - 1][1])
+})
+
+t.test('values come out as they went in', async (t) => {
+  const fold = factorsOf(site(0, 5, 9), 3)
+  const image = packed(
+    [{ ...fold, outScale: new Float32Array(9).fill(2), bias: new Float32Array(9).fill(3), inScale: new Float32Array(5).fill(4) }],
+    128,
+  )
+  const entry = entryOf(image, fold.site)!
+  t.strictSame([...imageRow(image, entry[ENTRY.a] + 1, 5)], [6, 7, 8, 9, 10])
+  t.strictSame([...imageRow(image, entry[ENTRY.b] + 2, 9)], [-19, -20, -21, -22, -23, -24, -25, -26, -27])
+  t.strictSame([...imageRow(image, entry[ENTRY.outScale], 9)], new Array(9).fill(2))
+  t.strictSame([...imageRow(image, entry[ENTRY.bias], 9)], new Array(9).fill(3))
+  t.strictSame([...imageRow(image, entry[ENTRY.inScale], 5)], new Array(5).fill(4))
+})
+
+t.test('tails left by long rows are filled with short ones', async (t) => {
+  // Rows of 640 bytes leave 384 in each block of 1024: six rows of 64 bytes.
+  const image = packed([factorsOf(site(0, 160, 160), 4), factorsOf(site(1, 16, 16), 24)], 1024)
+  t.equal(image.blocks, 8)
+  t.equal(image.image.byteLength, 8 * 1024)
+})
+
+t.test('the image ends with its last row', async (t) => {
+  t.equal(packed([factorsOf(site(0, 10, 10), 1)], 4096).image.byteLength, 64 + 40)
+})
+
+t.test('rows of some outputs come with their index; one that fits no block becomes all rows', async (t) => {
+  const s = site(0, 16, 40)
+  const index = Int32Array.from({ length: 20 }, (_, j) => 2 * j)
+  const dense = { count: 20, index, row: (j: number, into: Float32Array) => into.fill(j + 1) }
+  const wide = packed([{ site: s, dense }], 128)
+  const entry = entryOf(wide, s)!
+  t.equal(entry[ENTRY.rank], 20)
+  t.strictSame([...new Int32Array(imageRow(wide, entry[ENTRY.index], 20, 'float32').buffer)], [...index])
+  const narrow = packed([{ site: s, dense }], 64)
+  const all = entryOf(narrow, s)!
+  t.strictSame([all[ENTRY.rank], all[ENTRY.index], all[ENTRY.b]], [40, -1, -1])
+  t.strictSame([...imageRow(narrow, all[ENTRY.a] + 4, 16)], new Array(16).fill(3))
+  t.strictSame([...imageRow(narrow, all[ENTRY.a] + 5, 16)], new Array(16).fill(0))
+})
+
+t.test('a site with nothing to do has no entry', async (t) => {
+  const image = packed([{ site: site(0, 4, 4) }, factorsOf(site(1, 4, 4), 1)], 64)
+  t.equal(image.entries.length, ENTRY_FIELDS)
+  t.equal(image.maxRank, 1)
+})
+
+t.test('blocks that would break the alignment are a programming error', async (t) => {
+  for (const blockBytes of [0, 100, -64]) t.throws(() => pack([], { dtype: 'float16', blockBytes }), RangeError)
+})
+
+t.test('float16 factors meet in the middle by a power of two, so that neither overflows nor fades', async (t) => {
+  const s = site(0, 4, 4)
+  const factors = {
+    rank: 2,
+    a: Float32Array.from([1e6, 2, 3, 4, 1e-7, 0, 0, 0]),
+    b: Float32Array.from([1e-6, 0, 0, 0, 1e3, 0, 0, 1]),
+    scale: 2,
+  }
+  const { a, b } = balance(s, factors, 'float16')
+  for (const j of [0, 1]) {
+    t.equal(a[j] * b[j], 2, 'together the scale')
+    t.equal(Math.log2(a[j]) % 1, 0, 'a power of two')
+  }
+  const image = packed([{ site: s, factors }], 64, 'float16')
+  const entry = entryOf(image, s)!
+  for (const j of [0, 1]) {
+    const product = imageRow(image, entry[ENTRY.a] + j, 4)[0] * imageRow(image, entry[ENTRY.b] + j, 4)[0]
+    const exact = factors.a[4 * j] * factors.b[4 * j] * 2
+    t.ok(Math.abs(product / exact - 1) < 2 ** -10, `${product} for ${exact}`)
+  }
+})
+
+t.test('a rank row that adds nothing is packed as zeros, however large its other side', async (t) => {
+  const s = site(0, 2, 2)
+  const image = packed(
+    [{ site: s, factors: { rank: 1, a: Float32Array.from([1e30, 1]), b: new Float32Array(2), scale: 1 } }],
+    64,
+    'float16',
+  )
+  t.strictSame([...imageRow(image, entryOf(image, s)![ENTRY.a], 2)], [0, 0])
+})
