@@ -29,7 +29,8 @@ for (const name of families)
     })
 
     t.test('on a pool too small for its adapters and sequences', async (t) => {
-      const engine = await family.start(family.leastBlocks + 2)
+      // 24 tokens a step: the prompts of 61 tokens go in by chunks, between other sequences' decode rows.
+      const engine = await family.start(family.leastBlocks + 2, { maxBatchTokens: 24 })
       t.teardown(() => engine.close())
       const verdicts = [...(await family.runAll(engine, 'first')), ...(await family.runAll(engine, 'second'))]
       t.same(failures(verdicts), [], 'logits and greedy tokens')
@@ -45,3 +46,23 @@ for (const name of families)
       t.equal(counters.failedSteps, 0)
     })
   })
+
+t.test('16-bit adapter rows keep the tokens of nearly every case', async (t) => {
+  const family = new OracleFamily(families[0], 'float16')
+  const engine = await family.start(family.ampleBlocks)
+  t.teardown(() => engine.close())
+  const verdicts = await family.runAll(engine)
+  const whole = verdicts.filter((v) => v.agreed === v.tokens.length).length
+  t.ok(whole >= 0.9 * verdicts.length, `${whole} of ${verdicts.length} with every token equal`)
+  t.same(failures(verdicts.filter((v) => v.name === 'base')), [], 'the base is untouched by it')
+})
+
+t.test('a wrong adapter does not pass for the right one', async (t) => {
+  const family = new OracleFamily(families[0])
+  const engine = await family.start(family.ampleBlocks)
+  t.teardown(() => engine.close())
+  const [one, other] = [...family.images.keys()]
+  const swapped = family.cases.filter((c) => c.name === one).map((c) => ({ ...c, weights: { [other]: 1 } }))
+  const verdicts = await Promise.all(swapped.map((c, i) => family.run(engine, c, `swapped-${i}`)))
+  t.equal(failures(verdicts).length, swapped.length)
+})

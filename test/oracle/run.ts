@@ -24,7 +24,7 @@ const dtype = values['adapter-dtype'] as AdapterDtype
 const folder = values.keep ?? mkdtempSync(path.join(tmpdir(), 'lorikeet-oracle-'))
 if (!existsSync(folder) || oracleFamilies(folder).length === 0) {
   const args = [fixture('oracle/make_oracle.py'), '--out', folder, '--seed', values.seed, '--only', values.only]
-  const made = spawnSync('python3', args, { stdio: ['ignore', 'ignore', 'inherit'] })
+  const made = spawnSync('python3', args, { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, TQDM_DISABLE: '1' } })
   if (made.status !== 0) throw new Error(`make_oracle.py ended with ${made.status}`)
 }
 
