@@ -1,0 +1,58 @@
+/**
+ * llama.cpp through node-llama-cpp: a peer of bench/serve.ts. Started as `node peer.mjs --model base.gguf --loras DIR --threads 2`; one JSON line in, one out.
+ * {"mode": "base" | "lora", "prompts", "adapters", "new"}. In node-llama-cpp a LoRA adapter belongs to a context, and a context is a batch: "lora" runs one context
+ * per adapter, "base" all sequences in one context without adapters, which is what llama.cpp does best.
+ */
+import path from 'node:path'
+import { createInterface } from 'node:readline'
+import { parseArgs } from 'node:util'
+import { getLlama, LlamaLogLevel } from 'node-llama-cpp'
+
+const { values } = parseArgs({ options: { model: { type: 'string' }, loras: { type: 'string' }, threads: { type: 'string' } } })
+const threads = Number(values.threads)
+const llama = await getLlama({ gpu: false, build: 'never', maxThreads: threads, logLevel: LlamaLogLevel.error })
+const model = await llama.loadModel({ modelPath: values.model, gpuLayers: 0 })
+const contexts = new Map()
+
+async function sequences(job) {
+  const length = job.prompts[0].length + job.new + 8
+  const key = `${job.mode} ${length} ${job.prompts.length}`
+  if (!contexts.has(key)) {
+    const common = {
+      contextSize: length,
+      batchSize: 512,
+      threads: { ideal: threads, min: threads },
+      ignoreMemorySafetyChecks: true,
+    }
+    const made =
+      job.mode === 'base'
+        ? [await model.createContext({ ...common, sequences: job.prompts.length })]
+        : await Promise.all(
+            job.adapters.map((name) =>
+              model.createContext({ ...common, sequences: 1, lora: path.join(values.loras, `${name}.gguf`) }),
+            ),
+          )
+    contexts.set(
+      key,
+      job.mode === 'base' ? job.prompts.map(() => made[0].getSequence()) : made.map((context) => context.getSequence()),
+    )
+  }
+  return contexts.get(key)
+}
+
+async function generate(sequence, prompt, count) {
+  let tokens = 0
+  for await (const _ of sequence.evaluate(prompt, { temperature: 0, yieldEogToken: true })) if (++tokens === count) break
+  return tokens
+}
+
+console.log(JSON.stringify({ ready: true }))
+for await (const line of createInterface({ input: process.stdin })) {
+  const job = JSON.parse(line)
+  const open = await sequences(job)
+  await Promise.all(open.map((sequence) => sequence.clearHistory()))
+  const started = performance.now()
+  const counts = await Promise.all(open.map((sequence, i) => generate(sequence, job.prompts[i], job.new)))
+  console.log(JSON.stringify({ seconds: (performance.now() - started) / 1000, tokens: counts.reduce((a, b) => a + b, 0) }))
+}
+process.exit(0)
