@@ -111,5 +111,7 @@ export interface Serving {
     /** Requests in flight (a request with n choices is one); more get 429 with retry-after. */
     maxConcurrentRequests: number
   }
+  /** False once the engine has failed. */
+  healthy(): boolean
   log: FastifyBaseLogger
 }

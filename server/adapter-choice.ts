@@ -1,0 +1,125 @@
+/** Which adapter serves a request: header x-lora-adapter, header x-amzn-sagemaker-adapter-identifier, body `model`; the first that is present wins. */
+import { parseList, Token } from 'structured-headers'
+import type { AdapterUse } from '../runtime/index.ts'
+import { ApiError } from './errors.ts'
+import { nearest } from './nearest.ts'
+import type { AdapterRecord, Serving } from './types.ts'
+
+export const ADAPTER_HEADER = 'x-lora-adapter'
+export const SAGEMAKER_HEADER = 'x-amzn-sagemaker-adapter-identifier'
+export const DIGEST_HEADER = 'x-lora-digest'
+
+/** A mix costs one entry per adapter and row; more than this is a mistake. */
+const MIX_LIMIT = 16
+
+export interface AdapterChoice {
+  uses: AdapterUse[]
+  /** The answer's `model`: the base's name, the adapter's, or the mix as it would stand in the header. */
+  model: string
+  /** x-lora-adapter and x-lora-digest of the answer; none for the base. */
+  headers: Record<string, string>
+}
+
+type Headers = Record<string, string | string[] | undefined>
+
+export function chooseAdapter(serving: Serving, headers: Headers, model: string | undefined): AdapterChoice {
+  const listed = headerText(headers[ADAPTER_HEADER])
+  if (listed !== undefined) return fromHeader(serving, listed)
+  const sagemaker = headerText(headers[SAGEMAKER_HEADER])
+  if (sagemaker !== undefined) return fromName(serving, sagemaker.trim(), SAGEMAKER_HEADER)
+  return fromName(serving, model ?? serving.model.name, 'model')
+}
+
+function headerText(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value.join(', ') : value
+}
+
+/** An RFC 9651 list: tokens or strings, each with an optional weight `w`. */
+function fromHeader(serving: Serving, text: string): AdapterChoice {
+  const mix: { record: AdapterRecord; weight: number }[] = []
+  for (const { name, weight } of parseMix(text)) {
+    const record = find(serving, name, ADAPTER_HEADER)
+    if (mix.some((use) => use.record.image?.digest === record.image?.digest))
+      throw new ApiError(
+        'invalid_request',
+        `${ADAPTER_HEADER} names ${name} twice (by name or by content); give it once with the sum of the weights`,
+        ADAPTER_HEADER,
+      )
+    mix.push({ record, weight })
+  }
+  return choiceOf(mix)
+}
+
+function parseMix(text: string): { name: string; weight: number }[] {
+  const bad = (why: string) =>
+    new ApiError(
+      'invalid_request',
+      `${ADAPTER_HEADER} must be a list like \`pirate\` or \`formal;w=0.7, "my adapter";w=-0.4\`: ${why}`,
+      ADAPTER_HEADER,
+    )
+  let items: ReturnType<typeof parseList>
+  try {
+    items = parseList(text)
+  } catch (error) {
+    throw bad((error as Error).message)
+  }
+  if (items.length === 0) throw bad('it names no adapter')
+  if (items.length > MIX_LIMIT) throw bad(`it names ${items.length} adapters; at most ${MIX_LIMIT} can be mixed`)
+  return items.map(([item, parameters]) => {
+    const name = item instanceof Token ? item.toString() : item
+    if (typeof name !== 'string') throw bad('each item must be an adapter name')
+    for (const key of parameters.keys())
+      if (key !== 'w') throw bad(`${name} has the parameter ${key}; only w (its weight) is known`)
+    const weight = parameters.has('w') ? parameters.get('w') : 1
+    if (typeof weight !== 'number') throw bad(`the weight of ${name} must be a number`)
+    return { name, weight }
+  })
+}
+
+/** The base's name, an adapter's, or `base:adapter`. */
+function fromName(serving: Serving, name: string, param: string): AdapterChoice {
+  const base = serving.model.name
+  if (name === base) return { uses: [], model: base, headers: {} }
+  const direct = serving.adapters.get(name)
+  const record = direct ?? find(serving, name.startsWith(`${base}:`) ? name.slice(base.length + 1) : name, param)
+  return choiceOf([{ record: requireServed(record, param), weight: 1 }])
+}
+
+function find(serving: Serving, name: string, param: string): AdapterRecord {
+  const record = serving.adapters.get(name)
+  if (!record) throw unknownModel(serving, name, param)
+  return requireServed(record, param)
+}
+
+export function unknownModel(serving: Serving, name: string, param: string): ApiError {
+  const near = nearest(name, [serving.model.name, ...serving.adapters.list().map((record) => record.name)])
+  const hint = near.length > 0 ? ` Did you mean ${near.map((n) => `\`${n}\``).join(' or ')}?` : ''
+  return new ApiError('model_not_found', `The model \`${name}\` does not exist.${hint}`, param)
+}
+
+function requireServed(record: AdapterRecord, param: string): AdapterRecord {
+  if (record.image) return record
+  throw new ApiError(
+    'adapter_refused',
+    `the adapter \`${record.name}\` cannot be served: ${record.refusal ?? 'it is not loaded'}`,
+    param,
+  )
+}
+
+function choiceOf(mix: { record: AdapterRecord; weight: number }[]): AdapterChoice {
+  const uses = mix.map(({ record, weight }) => ({ name: record.name, digest: record.image?.digest ?? '', weight }))
+  const alone = uses.length === 1 && uses[0].weight === 1
+  const listed = uses.map((use) => itemOf(use.name) + (use.weight === 1 ? '' : `;w=${use.weight}`)).join(', ')
+  return {
+    uses,
+    model: alone ? uses[0].name : listed,
+    headers: { [ADAPTER_HEADER]: listed, [DIGEST_HEADER]: uses.map((use) => use.digest).join(', ') },
+  }
+}
+
+/** A name as a token if it is one (RFC 9651, section 3.3.4), as a string otherwise; outside ASCII as an encoded string, since headers carry no more. */
+function itemOf(name: string): string {
+  if (/^[A-Za-z*][\w!#$%&'*+.^`|~:/-]*$/.test(name)) return name
+  const ascii = /^[\x20-\x7e]*$/.test(name) ? name : encodeURIComponent(name)
+  return `"${ascii.replace(/["\\]/g, '\\$&')}"`
+}

@@ -1,0 +1,77 @@
+/** The HTTP server: limits, errors in one shape, and the routes. */
+import Fastify, { type FastifyInstance } from 'fastify'
+import { ApiError, toApiError } from './errors.ts'
+import { chatRoutes } from './openai/chat.ts'
+import { completionRoutes } from './openai/completions.ts'
+import { registerDocs } from './openapi.ts'
+import { utilityRoutes } from './routes/index.ts'
+import type { Serving } from './types.ts'
+
+/** Seconds after which a client that was turned away may try again. */
+const RETRY_AFTER = 1
+
+export async function buildApp(serving: Serving): Promise<FastifyInstance> {
+  const app = Fastify({
+    loggerInstance: serving.log,
+    bodyLimit: serving.limits.bodyLimit,
+    requestIdHeader: 'x-request-id',
+    disableRequestLogging: true,
+    // Draining: what is under way is answered, and load balancers still find the server.
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+    // A string is no number: what a client sent wrongly is told, not guessed.
+    ajv: {
+      customOptions: {
+        coerceTypes: false,
+        removeAdditional: false,
+        useDefaults: false,
+        allowUnionTypes: true,
+        allErrors: false,
+        strict: false,
+      },
+    },
+  })
+  app.setErrorHandler((error, request, reply) => {
+    const known = toApiError(error)
+    if (known.status >= 500) request.log.error({ err: error }, 'a request failed')
+    if (known.code === 'too_many_requests') reply.header('retry-after', RETRY_AFTER)
+    return reply.code(known.status).send(known.body())
+  })
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?')[0]
+    const others = (['GET', 'POST', 'DELETE'] as const).filter(
+      (method) => method !== request.method && app.hasRoute({ method, url: path }),
+    )
+    if (others.length > 0) {
+      reply.header('allow', others.join(', '))
+      throw new ApiError('method_not_allowed', `${request.method} is not allowed on ${path}; use ${others.join(' or ')}`)
+    }
+    throw new ApiError('route_not_found', `there is no ${request.method} ${path}; see /docs`)
+  })
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id)
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    request.log.debug({ method: request.method, url: request.url, status: reply.statusCode, ms: reply.elapsedTime }, 'answered')
+  })
+  await registerDocs(app)
+  await app.register(async (generation) => {
+    limitConcurrency(generation, serving.limits.maxConcurrentRequests)
+    completionRoutes(generation, serving)
+    chatRoutes(generation, serving)
+  })
+  await app.register(utilityRoutes(serving))
+  return app
+}
+
+/** At most `limit` generating requests at a time; one more is told to come again. */
+function limitConcurrency(app: FastifyInstance, limit: number): void {
+  let inFlight = 0
+  app.addHook('onRequest', async (_request, reply) => {
+    if (inFlight >= limit)
+      throw new ApiError('too_many_requests', `the server has ${limit} requests in flight already; try again in ${RETRY_AFTER} s`)
+    inFlight++
+    // 'close' comes exactly once, also for streams and for clients that went away.
+    reply.raw.once('close', () => inFlight--)
+  })
+}

@@ -1,0 +1,117 @@
+/** Settings from flags, environment, config file and defaults, the first that has one winning. */
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { nearest } from '../nearest.ts'
+import { type Config, SETTINGS, type Setting, type SettingName } from './settings.ts'
+import { ConfigError, readValue } from './values.ts'
+
+const ENVIRONMENT = 'LORIKEET_'
+/** Variables of ours that are no settings. */
+const OTHER_VARIABLES = ['LORIKEET_ADDON', 'LORIKEET_SIMD', 'LORIKEET_CONFIG', 'LORIKEET_ORACLE']
+const names = Object.keys(SETTINGS) as SettingName[]
+const variableOf = (name: string) => ENVIRONMENT + name.toUpperCase().replaceAll('-', '_')
+
+type Values = Partial<Record<SettingName, unknown>>
+
+/** Arguments after `serve`. Throws ConfigError. */
+export function readConfig(args: string[], environment: Record<string, string | undefined>): Config {
+  const { values: flags, file } = fromFlags(args)
+  const configFile = file ?? environment.LORIKEET_CONFIG
+  const sources = [flags, fromEnvironment(environment), configFile === undefined ? {} : fromFile(configFile)]
+  return settle((name) => sources.find((source) => source[name] !== undefined)?.[name])
+}
+
+/** The same from values by name (tests, and servers inside another program). */
+export function configOf(values: Values): Config {
+  return settle((name) => (values[name] === undefined ? undefined : readValue(name, SETTINGS[name], values[name])))
+}
+
+function settle(find: (name: SettingName) => unknown): Config {
+  const config: Record<string, unknown> = { adapter: {} }
+  for (const name of names) {
+    const setting: Setting = SETTINGS[name]
+    const value = find(name) ?? (setting.fallback === undefined ? undefined : readValue(name, setting, setting.fallback))
+    if (value !== undefined) config[name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())] = value
+  }
+  return config as unknown as Config
+}
+
+function unknown(what: string, name: string, known: string[]): ConfigError {
+  const near = nearest(name, known, 1)
+  return new ConfigError(
+    `unknown ${what} ${name}${near.length > 0 ? `; did you mean ${near[0]}?` : '; see lorikeet serve --help'}`,
+  )
+}
+
+function fromFlags(args: string[]): { values: Values; file?: string } {
+  const options: Record<string, { type: 'string' | 'boolean'; multiple?: boolean }> = { config: { type: 'string' } }
+  for (const name of names) {
+    const { kind } = SETTINGS[name]
+    options[name] = kind === 'flag' ? { type: 'boolean' } : { type: 'string', multiple: kind === 'adapters' }
+  }
+  const { tokens, positionals } = parseArgs({
+    args,
+    options,
+    strict: false,
+    allowPositionals: true,
+    allowNegative: true,
+    tokens: true,
+  })
+  const values: Values = {}
+  let file: string | undefined
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue
+    const negated = token.rawName.startsWith('--no-') && token.name.startsWith('no-') ? token.name.slice(3) : undefined
+    const name = (negated ?? token.name) as SettingName | 'config'
+    if (!(name in options))
+      throw unknown(
+        'flag',
+        token.rawName,
+        ['config', ...names].map((known) => `--${known}`),
+      )
+    const setting: Setting | undefined = name === 'config' ? undefined : SETTINGS[name]
+    if (setting?.kind !== 'flag' && (token.value === undefined || negated)) throw new ConfigError(`--${name} needs a value`)
+    if (name === 'config') file = token.value
+    else if (setting?.kind === 'adapters')
+      values[name] = { ...(values[name] as object), ...(readValue('--adapter', setting, [token.value]) as object) }
+    else if (setting)
+      values[name] = readValue(
+        `--${name}`,
+        setting,
+        setting.kind === 'flag' ? (negated ? false : (token.value ?? true)) : token.value,
+      )
+  }
+  if (positionals.length > 1)
+    throw new ConfigError(`one model folder is served, not ${positionals.length}: ${positionals.join(' ')}`)
+  if (positionals.length === 1) values.model = positionals[0]
+  return { values, file }
+}
+
+function fromEnvironment(environment: Record<string, string | undefined>): Values {
+  const known = new Map(names.map((name) => [variableOf(name), name]))
+  const values: Values = {}
+  for (const [variable, value] of Object.entries(environment)) {
+    if (!variable.startsWith(ENVIRONMENT) || value === undefined || OTHER_VARIABLES.includes(variable)) continue
+    const name = known.get(variable)
+    if (!name) throw unknown('environment variable', variable, [...known.keys()])
+    values[name] = readValue(variable, SETTINGS[name], value)
+  }
+  return values
+}
+
+function fromFile(file: string): Values {
+  let json: unknown
+  try {
+    json = JSON.parse(readFileSync(file, 'utf8'))
+  } catch (error) {
+    throw new ConfigError(`the config file ${file} cannot be read: ${(error as Error).message}`)
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json))
+    throw new ConfigError(`the config file ${file} must hold a JSON object`)
+  const values: Values = {}
+  for (const [name, value] of Object.entries(json)) {
+    if (!(name in SETTINGS)) throw unknown(`setting in ${file}:`, name, names)
+    values[name as SettingName] = readValue(`${name} in ${file}`, SETTINGS[name as SettingName], value)
+  }
+  return values
+}

@@ -1,0 +1,32 @@
+/** The text of `lorikeet --help` and `lorikeet serve --help`. */
+import { SETTINGS, type Setting } from './settings.ts'
+
+export const USAGE = `lorikeet: one base model, thousands of adapters, one process
+
+  lorikeet serve [MODEL_DIR] [--adapters DIR] [--port N] …   serve over HTTP; see lorikeet serve --help
+  lorikeet --version
+`
+
+export function serveHelp(): string {
+  const rows = Object.entries(SETTINGS)
+    .filter(([name]) => name !== 'model')
+    .map(([name, setting]: [string, Setting]) => {
+      const value = setting.choices ? setting.choices.join('|') : setting.value
+      const flag = setting.kind === 'flag' ? `--[no-]${name}` : `--${name} ${value}`
+      const fallback = setting.fallback === undefined || setting.kind === 'adapters' ? '' : ` (${setting.fallback})`
+      return [flag, `${setting.help}${fallback}`]
+    })
+  rows.push(['--config FILE', 'JSON file with the same names as keys'])
+  const width = Math.max(...rows.map(([flag]) => (flag.length <= 34 ? flag.length : 0)))
+  const lines = rows.map(([flag, help]) =>
+    flag.length > width ? `  ${flag}\n  ${' '.repeat(width)}  ${help}` : `  ${flag.padEnd(width)}  ${help}`,
+  )
+  return `lorikeet serve [MODEL_DIR] [flags]
+
+Serves a Hugging Face model folder with its adapters; without MODEL_DIR, the embedded demo model with its nine adapters.
+
+${lines.join('\n')}
+
+Each setting is also an environment variable (--max-batch-tokens: LORIKEET_MAX_BATCH_TOKENS). Flags go before the environment, the environment before the file.
+`
+}

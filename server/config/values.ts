@@ -1,0 +1,80 @@
+/** Reading one setting's value, from text or JSON. */
+import type { Setting } from './settings.ts'
+
+/** What is wrong with a configuration; the message names the setting and where it came from. */
+export class ConfigError extends Error {}
+
+const UNITS: Record<string, number> = {
+  '': 1,
+  B: 1,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  KIB: 2 ** 10,
+  MIB: 2 ** 20,
+  GIB: 2 ** 30,
+  K: 2 ** 10,
+  M: 2 ** 20,
+  G: 2 ** 30,
+}
+
+/** `512MiB`, `2 GB`, `1073741824` → bytes; undefined if it is no size. */
+export function parseSize(text: string): number | undefined {
+  const match = /^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*$/.exec(text)
+  const unit = match && UNITS[match[2].toUpperCase()]
+  return match && unit ? Math.floor(Number(match[1]) * unit) : undefined
+}
+
+/** The value as the setting wants it. `source` is how errors call the place, e.g. `--port`. */
+export function readValue(source: string, setting: Setting, raw: unknown): unknown {
+  const wrong = (must: string) => new ConfigError(`${source} must be ${must}, not ${JSON.stringify(raw)}`)
+  switch (setting.kind) {
+    case 'text':
+      if (typeof raw !== 'string' || raw === '') throw wrong('a text')
+      return raw
+    case 'choice':
+      if (!setting.choices?.includes(raw as string)) throw wrong(`one of ${setting.choices?.join(', ')}`)
+      return raw
+    case 'flag':
+      if (raw === true || raw === 'true' || raw === '1') return true
+      if (raw === false || raw === 'false' || raw === '0') return false
+      throw wrong('true or false')
+    case 'size': {
+      const bytes = typeof raw === 'number' ? raw : typeof raw === 'string' ? parseSize(raw) : undefined
+      if (bytes === undefined || !(bytes > 0)) throw wrong('a size like 512MiB or 2GB')
+      return bytes
+    }
+    case 'integer': {
+      const number = typeof raw === 'string' && /^\d+$/.test(raw.trim()) ? Number(raw) : raw
+      const { minimum = 0, maximum = Number.MAX_SAFE_INTEGER } = setting
+      if (!Number.isInteger(number) || (number as number) < minimum || (number as number) > maximum)
+        throw wrong(
+          setting.maximum === undefined ? `an integer of at least ${minimum}` : `an integer from ${minimum} to ${maximum}`,
+        )
+      return number
+    }
+    case 'adapters':
+      return readAdapters(source, raw)
+  }
+}
+
+/** {name: folder}, or a list (or comma-separated text) of NAME=DIR. */
+function readAdapters(source: string, raw: unknown): Record<string, string> {
+  const adapters: Record<string, string> = {}
+  const enter = (name: string, directory: unknown) => {
+    if (typeof directory !== 'string' || directory === '' || name === '')
+      throw new ConfigError(`${source} must be NAME=DIR, not ${JSON.stringify(raw)}`)
+    if (name in adapters && adapters[name] !== directory)
+      throw new ConfigError(`${source} names the adapter ${name} twice, with different folders`)
+    adapters[name] = directory
+  }
+  if (typeof raw === 'object' && raw !== null && !Array.isArray(raw)) {
+    for (const [name, directory] of Object.entries(raw)) enter(name, directory)
+    return adapters
+  }
+  for (const item of Array.isArray(raw) ? raw : String(raw).split(',')) {
+    const at = String(item).indexOf('=')
+    enter(String(item).slice(0, Math.max(at, 0)), String(item).slice(at + 1))
+  }
+  return adapters
+}

@@ -1,0 +1,101 @@
+/** Every error that a client can meet, in OpenAI's shape: `{"error": {message, type, param, code}}`. */
+import type { FastifyError } from 'fastify'
+import { EngineError, type EngineErrorCode } from '../runtime/index.ts'
+
+/** Stable codes with their status and type; docs/errors.md lists them (a test compares). */
+export const CATALOGUE = {
+  invalid_request: { status: 400, type: 'invalid_request_error' },
+  invalid_json: { status: 400, type: 'invalid_request_error' },
+  unknown_parameter: { status: 400, type: 'invalid_request_error' },
+  unsupported_parameter: { status: 400, type: 'invalid_request_error' },
+  context_length_exceeded: { status: 400, type: 'invalid_request_error' },
+  adapter_refused: { status: 400, type: 'invalid_request_error' },
+  chat_template_failed: { status: 400, type: 'invalid_request_error' },
+  model_not_found: { status: 404, type: 'not_found_error' },
+  route_not_found: { status: 404, type: 'not_found_error' },
+  method_not_allowed: { status: 405, type: 'invalid_request_error' },
+  body_too_large: { status: 413, type: 'invalid_request_error' },
+  unsupported_media_type: { status: 415, type: 'invalid_request_error' },
+  too_many_requests: { status: 429, type: 'rate_limit_error' },
+  internal_error: { status: 500, type: 'internal_error' },
+  engine_unavailable: { status: 503, type: 'service_unavailable_error' },
+} as const
+export type ErrorCode = keyof typeof CATALOGUE
+
+export interface ErrorBody {
+  error: { message: string; type: string; param: string | null; code: string }
+}
+
+export class ApiError extends Error {
+  readonly code: ErrorCode
+  /** The field of the body, or the header, that is wrong. */
+  readonly param: string | null
+  constructor(code: ErrorCode, message: string, param: string | null = null) {
+    super(message)
+    this.name = 'ApiError'
+    this.code = code
+    this.param = param
+  }
+  get status(): number {
+    return CATALOGUE[this.code].status
+  }
+  body(): ErrorBody {
+    return { error: { message: this.message, type: CATALOGUE[this.code].type, param: this.param, code: this.code } }
+  }
+}
+
+/** A chat template that failed, with its own message. */
+export class TemplateError extends Error {}
+
+/** What the engine refuses or fails, as the client is told. */
+const OF_ENGINE: Partial<Record<EngineErrorCode, { code: ErrorCode; param: string | null }>> = {
+  context_length_exceeded: { code: 'context_length_exceeded', param: 'prompt' },
+  pool_too_small: { code: 'invalid_request', param: 'prompt' },
+  empty_prompt: { code: 'invalid_request', param: 'prompt' },
+  token_out_of_range: { code: 'invalid_request', param: 'prompt' },
+  unknown_adapter: { code: 'model_not_found', param: 'model' },
+  engine_closed: { code: 'engine_unavailable', param: null },
+  engine_failed: { code: 'engine_unavailable', param: null },
+}
+
+export function engineError(code: string, message: string): ApiError {
+  const known = OF_ENGINE[code as EngineErrorCode]
+  return known ? new ApiError(known.code, message, known.param) : new ApiError('internal_error', `${code}: ${message}`)
+}
+
+/** Anything thrown in a handler, as an ApiError. */
+export function toApiError(error: unknown): ApiError {
+  if (error instanceof ApiError) return error
+  if (error instanceof TemplateError) return new ApiError('chat_template_failed', error.message, 'messages')
+  if (error instanceof EngineError) return engineError(error.code, error.message)
+  const known = error as FastifyError
+  if (known.validation) return validationError(known)
+  switch (known.code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return new ApiError('body_too_large', 'the request body is too large')
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return new ApiError('unsupported_media_type', 'the content-type must be application/json', 'content-type')
+    case 'FST_ERR_CTP_EMPTY_JSON_BODY':
+    case 'FST_ERR_CTP_INVALID_JSON_BODY':
+    case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
+      return new ApiError('invalid_json', `the body is not valid JSON: ${known.message}`)
+  }
+  if (known instanceof SyntaxError && known.statusCode === 400)
+    return new ApiError('invalid_json', `the body is not valid JSON: ${known.message}`)
+  if (known.statusCode && known.statusCode >= 400 && known.statusCode < 500) return new ApiError('invalid_request', known.message)
+  return new ApiError('internal_error', 'an internal error occurred; the server log has the details')
+}
+
+/** Ajv's first complaint: the field it is about, and what would be right. */
+function validationError(error: FastifyError): ApiError {
+  const [first] = error.validation ?? []
+  const path = (first?.instancePath ?? '').slice(1).replaceAll('/', '.')
+  const params = (first?.params ?? {}) as Record<string, unknown>
+  if (first?.keyword === 'required') {
+    const missing = path ? `${path}.${params.missingProperty}` : String(params.missingProperty)
+    return new ApiError('invalid_request', `you must provide ${missing}`, missing)
+  }
+  const allowed = Array.isArray(params.allowedValues) ? `: ${params.allowedValues.map((v) => JSON.stringify(v)).join(', ')}` : ''
+  if (!path) return new ApiError('invalid_request', `the body ${first?.message ?? 'is invalid'}${allowed}`)
+  return new ApiError('invalid_request', `${path} ${first?.message ?? 'is invalid'}${allowed}`, path)
+}

@@ -1,0 +1,191 @@
+/** Prometheus metrics: vLLM's names for what gateways and dashboards already read (contracts.md, sections 1 and 2), and `lorikeet_` ones for the pool and adapters. */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { Engine, EngineSnapshot } from '../../runtime/index.ts'
+import type { Metrics, RequestTimes } from '../types.ts'
+import * as buckets from './buckets.ts'
+
+const LABELS = ['model_name', 'engine'] as const
+
+export class ServerMetrics implements Metrics {
+  readonly contentType: string
+  private readonly registry = new Registry()
+  private readonly engine: Engine
+  private readonly labels: { model_name: string; engine: string }
+  private readonly seconds: Record<string, Histogram>
+  private readonly amounts: Record<string, Histogram>
+  private readonly finishedRequests: Counter
+
+  constructor(engine: Engine, modelName: string, startedAt: number) {
+    this.engine = engine
+    this.labels = { model_name: modelName, engine: '0' }
+    this.contentType = this.registry.contentType
+    this.gauges()
+    this.counters()
+    this.adapters(startedAt)
+    this.pool()
+    const seconds = (name: string, help: string, list: number[]) => this.histogram(`${name}_seconds`, help, list)
+    this.seconds = {
+      firstToken: seconds('time_to_first_token', 'Seconds from arrival to the first token.', buckets.FIRST_TOKEN),
+      interToken: seconds('inter_token_latency', 'Seconds between outputs of one sequence.', buckets.TOKEN),
+      timePerOutputToken: seconds('request_time_per_output_token', 'Mean seconds per output token of a request.', buckets.TOKEN),
+      e2e: seconds('e2e_request_latency', 'Seconds from arrival to the last token.', buckets.REQUEST),
+      queue: seconds('request_queue_time', 'Seconds spent waiting.', buckets.REQUEST),
+      inference: seconds('request_inference_time', 'Seconds from first scheduled to the end.', buckets.REQUEST),
+      prefill: seconds('request_prefill_time', 'Seconds from first scheduled to the first token.', buckets.REQUEST),
+      decode: seconds('request_decode_time', 'Seconds from the first to the last token.', buckets.REQUEST),
+    }
+    this.amounts = {
+      promptTokens: this.histogram('request_prompt_tokens', 'Prompt tokens of a request.', buckets.AMOUNT),
+      generationTokens: this.histogram('request_generation_tokens', 'Tokens generated for a request.', buckets.AMOUNT),
+      maxTokens: this.histogram('request_params_max_tokens', 'max_tokens of a request.', buckets.AMOUNT),
+      iteration: this.histogram('iteration_tokens_total', 'Tokens computed in a step.', buckets.ITERATION),
+    }
+    this.finishedRequests = new Counter({
+      name: 'vllm:request_success_total',
+      help: 'Requests by how they ended.',
+      labelNames: [...LABELS, 'finished_reason'],
+      registers: [this.registry],
+    })
+    for (const finished_reason of ['stop', 'length', 'abort', 'error'])
+      this.finishedRequests.inc({ ...this.labels, finished_reason }, 0)
+    collectDefaultMetrics({ register: this.registry })
+  }
+
+  firstToken(seconds: number): void {
+    this.seconds.firstToken.observe(this.labels, seconds)
+  }
+
+  interToken(seconds: number): void {
+    this.seconds.interToken.observe(this.labels, seconds)
+  }
+
+  finished(times: RequestTimes): void {
+    this.finishedRequests.inc({ ...this.labels, finished_reason: times.finishReason })
+    for (const key of ['e2e', 'queue', 'prefill', 'decode', 'inference', 'timePerOutputToken'] as const) {
+      const value = times[key]
+      if (value !== undefined) this.seconds[key].observe(this.labels, value)
+    }
+    for (const key of ['promptTokens', 'generationTokens', 'maxTokens'] as const)
+      this.amounts[key].observe(this.labels, times[key])
+  }
+
+  /** After a step. */
+  stepped({ lastStep }: EngineSnapshot): void {
+    if (lastStep.tokens > 0) this.amounts.iteration.observe(this.labels, lastStep.tokens)
+  }
+
+  render(): Promise<string> {
+    return this.registry.metrics()
+  }
+
+  private histogram(name: string, help: string, list: number[]): Histogram {
+    return new Histogram({ name: `vllm:${name}`, help, labelNames: LABELS, buckets: list, registers: [this.registry] })
+  }
+
+  /** A gauge or a counter whose value is read off the snapshot when the page is made. */
+  private read(
+    kind: typeof Gauge | typeof Counter,
+    name: string,
+    help: string,
+    value: (snapshot: EngineSnapshot) => number,
+  ): void {
+    const { labels, engine } = this
+    new kind({
+      name,
+      help,
+      labelNames: LABELS,
+      registers: [this.registry],
+      collect() {
+        this.reset()
+        this.inc(labels, value(engine.snapshot))
+      },
+    })
+  }
+
+  private gauges(): void {
+    this.read(Gauge, 'vllm:num_requests_running', 'Sequences in the batch.', (s) => s.running)
+    this.read(Gauge, 'vllm:num_requests_waiting', 'Sequences that wait.', (s) => s.waiting)
+    this.read(
+      Gauge,
+      'vllm:kv_cache_usage_perc',
+      'Part of the pool in use by sequences and their adapters, 0 to 1.',
+      ({ blocks }) => {
+        return (blocks.sequences + blocks.adapters - blocks.idleAdapters) / blocks.total
+      },
+    )
+    const { blockSize, blockCount } = this.engine.info
+    const info = new Gauge({
+      name: 'vllm:cache_config_info',
+      help: 'Block size and count of the pool.',
+      labelNames: [...LABELS, 'block_size', 'num_gpu_blocks'],
+      registers: [this.registry],
+    })
+    info.set({ ...this.labels, block_size: String(blockSize), num_gpu_blocks: String(blockCount) }, 1)
+  }
+
+  private counters(): void {
+    const counter = (name: string, help: string, value: (snapshot: EngineSnapshot) => number) =>
+      this.read(Counter, `${name}_total`, help, value)
+    counter('vllm:prompt_tokens', 'Prompt tokens computed.', (s) => s.counters.promptTokens)
+    counter('vllm:generation_tokens', 'Tokens generated.', (s) => s.counters.generationTokens)
+    counter('vllm:prompt_tokens_cached', 'Prompt tokens found in the prefix cache.', (s) => s.counters.cachedTokens)
+    counter('vllm:prefix_cache_queries', 'Prompt tokens looked up in the prefix cache.', (s) => s.counters.prefixQueries)
+    counter('vllm:prefix_cache_hits', 'Prompt tokens found there.', (s) => s.counters.prefixHits)
+    counter('vllm:num_preemptions', 'Sequences put back because the pool was short.', (s) => s.counters.preemptions)
+    counter('lorikeet_adapter_loads', 'Adapters brought into the pool.', (s) => s.counters.adapterLoads)
+    counter('lorikeet_adapter_evictions', 'Adapters put out of the pool.', (s) => s.counters.adapterEvictions)
+    counter('lorikeet_prefix_evictions', 'Cached prefix blocks put out of the pool.', (s) => s.counters.prefixEvictions)
+    counter('lorikeet_steps', 'Steps run.', (s) => s.counters.steps)
+    counter('lorikeet_failed_steps', 'Steps that failed.', (s) => s.counters.failedSteps)
+  }
+
+  /** Exactly one series, always: gateways take the one with the highest value. Resident adapters count as running: that gives the better affinity. */
+  private adapters(startedAt: number): void {
+    const { engine } = this
+    new Gauge({
+      name: 'vllm:lora_requests_info',
+      help: 'Adapters in the pool, and those that requests wait for; the value is the time in unix seconds.',
+      labelNames: ['max_lora', 'running_lora_adapters', 'waiting_lora_adapters'],
+      registers: [this.registry],
+      collect() {
+        const { resident, waitingAdapters, blocks } = engine.snapshot
+        this.reset()
+        this.set(
+          {
+            // As many as the pool could hold of the smallest kind: one block each.
+            max_lora: String(blocks.total),
+            running_lora_adapters: resident.map((adapter) => adapter.name).join(','),
+            waiting_lora_adapters: waitingAdapters.join(','),
+          },
+          Math.max(startedAt, Date.now() / 1000),
+        )
+      },
+    })
+    this.read(Gauge, 'lorikeet_resident_adapters', 'Adapters in the pool.', (s) => s.resident.length)
+  }
+
+  private pool(): void {
+    const { labels, engine } = this
+    new Gauge({
+      name: 'lorikeet_pool_blocks',
+      help: "The pool's blocks by what they hold.",
+      labelNames: [...LABELS, 'state'],
+      registers: [this.registry],
+      collect() {
+        const { free, sequences, adapters, idleAdapters, cachedPrefixes } = engine.snapshot.blocks
+        this.set({ ...labels, state: 'free' }, free)
+        this.set({ ...labels, state: 'sequences' }, sequences)
+        this.set({ ...labels, state: 'adapters' }, adapters - idleAdapters)
+        this.set({ ...labels, state: 'idle_adapters' }, idleAdapters)
+        this.set({ ...labels, state: 'cached_prefixes' }, cachedPrefixes)
+      },
+    })
+    const { blockBytes } = engine.info
+    this.read(Gauge, 'lorikeet_pool_block_bytes', 'Bytes of a block.', () => blockBytes)
+    const step = (part: string, value: (last: EngineSnapshot['lastStep']) => number) =>
+      this.read(Gauge, `lorikeet_step_${part}_seconds`, `Seconds of the last step: ${part}.`, (s) => value(s.lastStep) / 1000)
+    step('schedule', (last) => last.scheduleMs)
+    step('run', (last) => last.runMs)
+    step('sample', (last) => last.sampleMs)
+  }
+}

@@ -1,0 +1,95 @@
+/** What both routes do with a request: run it, and answer whole or as a stream. The routes say how a choice, a chunk and the envelope look. */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { AdapterChoice } from '../adapter-choice.ts'
+import { toApiError } from '../errors.ts'
+import type { Serving } from '../types.ts'
+import { EventStream } from './event-stream.ts'
+import { Generation, type GenerationRequest, type Piece } from './generation.ts'
+import { type Body, given } from './parameters.ts'
+import { type Usage, usageOf } from './usage.ts'
+
+export interface Shape {
+  /** Object name of the whole answer and of a stream's chunks. */
+  object: string
+  chunkObject: string
+  /** `choices` items of a stream for one piece; `first` is the choice's first. */
+  chunks(index: number, piece: Piece, first: boolean): object[]
+  /** Takes a piece into the whole answer's choice. */
+  collect(index: number, piece: Piece): void
+  choices(): object[]
+  /** Fields beside `choices` in the whole answer, or in a stream's first chunk. */
+  extra(): object
+}
+
+/** Names the build to clients that compare answers. */
+export const FINGERPRINT = 'lorikeet-0.1'
+
+export async function answer(
+  serving: Serving,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  body: Body,
+  adapter: AdapterChoice,
+  generationRequest: GenerationRequest,
+  promptTokens: number,
+  shape: Shape,
+): Promise<unknown> {
+  const envelope = {
+    id: generationRequest.id,
+    object: shape.object,
+    created: Math.floor(Date.now() / 1000),
+    model: adapter.model,
+  }
+  reply.headers(adapter.headers)
+  const options = given<Record<string, boolean>>(body, 'stream_options', {})
+  let stream: EventStream | undefined
+  const started = new Set<number>()
+  const generation: Generation = new Generation(serving, generationRequest, (index, piece) => {
+    if (!given<boolean>(body, 'stream', false)) return shape.collect(index, piece)
+    const first = !started.has(index)
+    started.add(index)
+    const running = options.continuous_usage_stats ? { usage: usageOf(generation.counts) } : {}
+    for (const choice of shape.chunks(index, piece, first))
+      stream?.send({
+        ...envelope,
+        object: shape.chunkObject,
+        system_fingerprint: FINGERPRINT,
+        choices: [choice],
+        ...(first ? shape.extra() : {}),
+        ...running,
+      })
+  })
+  generation.counts.promptTokens = promptTokens
+  // 'close' also comes after a whole answer: then there is nothing left to abort.
+  reply.raw.once('close', () => generation.abort())
+  const running = generation.run()
+  if (!given<boolean>(body, 'stream', false)) {
+    await running
+    log(request, adapter, generation)
+    if (reply.raw.destroyed) return reply.hijack()
+    const usage: Usage = usageOf(generation.counts)
+    return { ...envelope, system_fingerprint: FINGERPRINT, choices: shape.choices(), usage, ...shape.extra() }
+  }
+  stream = new EventStream(reply, adapter.headers, () => generation.abort())
+  try {
+    await running
+    if (options.include_usage)
+      stream.send({
+        ...envelope,
+        object: shape.chunkObject,
+        system_fingerprint: FINGERPRINT,
+        choices: [],
+        usage: usageOf(generation.counts),
+      })
+  } catch (error) {
+    request.log.warn({ err: error }, 'a stream failed')
+    stream.error(toApiError(error))
+  }
+  log(request, adapter, generation)
+  stream.done()
+  return reply
+}
+
+function log(request: FastifyRequest, adapter: AdapterChoice, { counts }: Generation): void {
+  request.log.info({ model: adapter.model, ...counts }, 'generated')
+}

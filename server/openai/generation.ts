@@ -1,0 +1,201 @@
+/** Runs the choices of one request on the engine and hands out their text: detokenized, cut at stop strings, with logprobs and times. */
+import type { AdapterUse, FinishReason, SamplingParams, SequenceOutput, TokenLogprob } from '../../runtime/index.ts'
+import { type ApiError, engineError } from '../errors.ts'
+import type { Detokenizer, Serving } from '../types.ts'
+import { StopStrings } from './stop-strings.ts'
+
+export interface ChoiceRequest {
+  promptIds: number[]
+  sampling: SamplingParams
+}
+
+export interface GenerationRequest {
+  id: string
+  choices: ChoiceRequest[]
+  adapters: AdapterUse[]
+  stop: string[]
+  includeStop: boolean
+  skipSpecialTokens: boolean
+  cacheSalt?: string
+  priority?: number
+}
+
+/** What one engine output brought for a choice. */
+export interface Piece {
+  text: string
+  tokens: number[]
+  logprobs: TokenLogprob[]
+  promptLogprobs?: (TokenLogprob | null)[]
+  finish?: 'stop' | 'length'
+  /** vLLM's stop_reason: the stop string or token that ended it, null for the model's own end. */
+  stopReason?: string | number | null
+}
+
+export interface Counts {
+  promptTokens: number
+  completionTokens: number
+  cachedTokens: number
+}
+
+interface Choice {
+  id: string
+  request: ChoiceRequest
+  detokenizer: Detokenizer
+  stop: StopStrings
+  tokens: number
+  open: boolean
+  firstAt?: number
+  lastAt: number
+  scheduledAt?: number
+}
+
+export class Generation {
+  readonly counts: Counts = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 }
+  private readonly serving: Serving
+  private readonly request: GenerationRequest
+  private readonly choices: Choice[] = []
+  private readonly started = Date.now()
+  private readonly onPiece: (choice: number, piece: Piece) => void
+  private settle: { resolve: () => void; reject: (error: ApiError) => void } | undefined
+  private openChoices = 0
+  private ended = false
+
+  constructor(serving: Serving, request: GenerationRequest, onPiece: (choice: number, piece: Piece) => void) {
+    this.serving = serving
+    this.request = request
+    this.onPiece = onPiece
+  }
+
+  /** Submits every choice; resolves when all have ended, rejects with the first failure (the others are aborted). Throws at once what can never run. */
+  run(): Promise<void> {
+    const { engine, tokenizer } = this.serving
+    const { request } = this
+    const done = new Promise<void>((resolve, reject) => {
+      this.settle = { resolve, reject }
+    })
+    try {
+      for (const [index, one] of request.choices.entries()) {
+        const choice: Choice = {
+          id: `${request.id}-${index}`,
+          request: one,
+          detokenizer: tokenizer.detokenizer({ skipSpecialTokens: request.skipSpecialTokens }),
+          stop: new StopStrings(request.stop, request.includeStop),
+          tokens: 0,
+          open: true,
+          lastAt: this.started,
+        }
+        engine.submit(
+          {
+            id: choice.id,
+            promptIds: one.promptIds,
+            sampling: one.sampling,
+            adapters: request.adapters,
+            cacheSalt: request.cacheSalt,
+            priority: request.priority,
+            arrival: this.started,
+          },
+          (output) => this.receive(index, output),
+        )
+        this.choices.push(choice)
+        this.openChoices++
+      }
+    } catch (error) {
+      this.abort()
+      throw error
+    }
+    return done
+  }
+
+  /** Ends what still runs; nothing more is handed out. */
+  abort(): void {
+    if (this.ended) return
+    this.ended = true
+    for (const choice of this.choices) if (choice.open) this.close(choice, 'abort', true)
+    this.settle?.resolve()
+  }
+
+  private receive(index: number, output: SequenceOutput): void {
+    const choice = this.choices[index]
+    if (this.ended || !choice.open) return
+    this.time(choice, output)
+    if (output.finish === 'error' || output.finish === 'abort') {
+      this.close(choice, output.finish, false)
+      const { code, message } = output.error ?? { code: 'aborted', message: 'the request was aborted' }
+      this.ended = true
+      for (const other of this.choices) if (other.open) this.close(other, 'abort', true)
+      this.settle?.reject(engineError(code, message))
+      return
+    }
+    choice.tokens += output.tokens.length
+    this.counts.completionTokens += output.tokens.length
+    const piece = this.pieceOf(choice, output)
+    const finish = piece.finish
+    if (finish) this.close(choice, finish, output.finish === undefined)
+    this.onPiece(index, piece)
+    if (finish && this.openChoices === 0) {
+      this.ended = true
+      this.settle?.resolve()
+    }
+  }
+
+  private pieceOf(choice: Choice, output: SequenceOutput): Piece {
+    const { sampling } = choice.request
+    const piece: Piece = {
+      text: '',
+      tokens: output.tokens,
+      logprobs: output.logprobs ?? [],
+      promptLogprobs: output.promptLogprobs,
+    }
+    // The token that ended the sequence is no part of the text unless that is asked for.
+    const hidden = output.stopToken !== undefined && !this.request.includeStop ? 1 : 0
+    let text = choice.detokenizer.push(output.tokens.slice(0, output.tokens.length - hidden))
+    if (output.finish) text += choice.detokenizer.flush()
+    // Stop strings count from min_tokens on, like stop tokens.
+    const matched = choice.tokens >= sampling.minTokens ? choice.stop.push(text) : { text: choice.stop.flush() + text }
+    piece.text = matched.text
+    if ('stop' in matched && matched.stop !== undefined) return { ...piece, finish: 'stop', stopReason: matched.stop }
+    if (!output.finish) return piece
+    piece.text += choice.stop.flush()
+    piece.finish = output.finish as 'stop' | 'length'
+    const own = output.stopToken === undefined || sampling.eosTokenIds.includes(output.stopToken)
+    piece.stopReason = own ? null : output.stopToken
+    return piece
+  }
+
+  private time(choice: Choice, output: SequenceOutput): void {
+    const now = Date.now()
+    if (output.cachedTokens !== undefined) this.counts.cachedTokens += output.cachedTokens
+    choice.scheduledAt ??= output.scheduledAt
+    if (output.tokens.length > 0) {
+      if (choice.firstAt === undefined) {
+        choice.firstAt = now
+        this.serving.metrics.firstToken((now - this.started) / 1000)
+      } else {
+        this.serving.metrics.interToken((now - choice.lastAt) / 1000)
+      }
+      choice.lastAt = now
+    }
+  }
+
+  private close(choice: Choice, finishReason: FinishReason, abort: boolean): void {
+    choice.open = false
+    this.openChoices--
+    if (abort) this.serving.engine.abort(choice.id)
+    const now = Date.now()
+    const seconds = (from: number | undefined, to: number | undefined) =>
+      from === undefined || to === undefined ? undefined : Math.max(0, to - from) / 1000
+    const decode = seconds(choice.firstAt, now)
+    this.serving.metrics.finished({
+      finishReason,
+      promptTokens: choice.request.promptIds.length,
+      generationTokens: choice.tokens,
+      maxTokens: choice.request.sampling.maxTokens,
+      e2e: (now - this.started) / 1000,
+      queue: seconds(this.started, choice.scheduledAt),
+      prefill: seconds(choice.scheduledAt, choice.firstAt),
+      decode,
+      inference: seconds(choice.scheduledAt, now),
+      timePerOutputToken: decode !== undefined && choice.tokens > 1 ? decode / (choice.tokens - 1) : undefined,
+    })
+  }
+}

@@ -1,0 +1,141 @@
+/** JSON schemas of the request bodies: OpenAI's fields and vLLM's extras. Fields that are known and not served are listed, so that their error can say so. */
+
+const nullable = (schema: object) => ({ anyOf: [schema, { type: 'null' }] })
+const number = (minimum: number, maximum: number) => nullable({ type: 'number', minimum, maximum })
+const integer = (minimum: number, maximum = Number.MAX_SAFE_INTEGER) => nullable({ type: 'integer', minimum, maximum })
+const boolean = nullable({ type: 'boolean' })
+const string = nullable({ type: 'string' })
+const tokenIds = { type: 'array', items: { type: 'integer', minimum: 0, maximum: 2 ** 31 - 1 } }
+
+export const MAX_CHOICES = 128
+export const MAX_LOGPROBS = 20
+
+/** Of both routes. */
+const common = {
+  model: {
+    ...string,
+    description: "The base's name, an adapter's, or `base:adapter`. The header x-lora-adapter goes before it.",
+  },
+  n: integer(1, MAX_CHOICES),
+  max_tokens: integer(0),
+  temperature: number(0, 2),
+  top_p: nullable({ type: 'number', exclusiveMinimum: 0, maximum: 1 }),
+  top_k: integer(-1),
+  min_p: number(0, 1),
+  seed: nullable({ type: 'integer', minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER }),
+  stop: nullable({
+    anyOf: [
+      { type: 'string', minLength: 1 },
+      { type: 'array', items: { type: 'string', minLength: 1 }, maxItems: 64 },
+    ],
+  }),
+  stop_token_ids: nullable(tokenIds),
+  include_stop_str_in_output: boolean,
+  ignore_eos: boolean,
+  min_tokens: integer(0),
+  presence_penalty: number(-2, 2),
+  frequency_penalty: number(-2, 2),
+  repetition_penalty: nullable({ type: 'number', exclusiveMinimum: 0, maximum: 100 }),
+  logit_bias: nullable({ type: 'object', additionalProperties: { type: 'number', minimum: -100, maximum: 100 } }),
+  allowed_token_ids: nullable({ ...tokenIds, minItems: 1 }),
+  prompt_logprobs: integer(0, MAX_LOGPROBS),
+  skip_special_tokens: boolean,
+  add_special_tokens: boolean,
+  truncate_prompt_tokens: integer(1),
+  return_token_ids: boolean,
+  stream: boolean,
+  stream_options: nullable({
+    type: 'object',
+    properties: { include_usage: boolean, continuous_usage_stats: boolean, include_obfuscation: boolean },
+    additionalProperties: false,
+  }),
+  priority: nullable({ type: 'integer', minimum: -(2 ** 31), maximum: 2 ** 31 - 1 }),
+  request_id: nullable({ type: 'string', maxLength: 256 }),
+  cache_salt: nullable({ type: 'string', minLength: 1, maxLength: 1024 }),
+  user: string,
+}
+
+export const completionSchema = {
+  type: 'object',
+  required: ['prompt'],
+  properties: {
+    ...common,
+    prompt: {
+      description: 'Text or token ids, one prompt or several.',
+      anyOf: [
+        { type: 'string' },
+        { type: 'array', items: { type: 'string' }, minItems: 1, maxItems: 2048 },
+        { ...tokenIds, minItems: 1 },
+        { type: 'array', items: { ...tokenIds, minItems: 1 }, minItems: 1, maxItems: 2048 },
+      ],
+    },
+    best_of: integer(1, MAX_CHOICES),
+    echo: boolean,
+    logprobs: integer(0, MAX_LOGPROBS),
+    suffix: string,
+  },
+} as const
+
+export const chatSchema = {
+  type: 'object',
+  required: ['messages'],
+  properties: {
+    ...common,
+    messages: {
+      type: 'array',
+      minItems: 1,
+      items: {
+        type: 'object',
+        required: ['role'],
+        properties: {
+          role: { type: 'string', minLength: 1 },
+          content: nullable({
+            anyOf: [
+              { type: 'string' },
+              { type: 'array', items: { type: 'object', required: ['type'], properties: { type: { type: 'string' } } } },
+            ],
+          }),
+        },
+      },
+    },
+    max_completion_tokens: integer(0),
+    logprobs: boolean,
+    top_logprobs: integer(0, MAX_LOGPROBS),
+    add_generation_prompt: boolean,
+    continue_final_message: boolean,
+    chat_template: string,
+    chat_template_kwargs: nullable({ type: 'object' }),
+    response_format: nullable({ type: 'object', required: ['type'], properties: { type: { type: 'string' } } }),
+    tools: nullable({ type: 'array', items: { type: 'object' } }),
+    tool_choice: {},
+    parallel_tool_calls: boolean,
+    metadata: nullable({ type: 'object' }),
+    store: boolean,
+    service_tier: string,
+    reasoning_effort: string,
+    echo: boolean,
+  },
+} as const
+
+/** Known fields that would change the answer and are not served: refused unless they are absent, null, or hold the value that changes nothing. */
+export const UNSERVED: Record<string, unknown[]> = {
+  suffix: [],
+  length_penalty: [1],
+  use_beam_search: [false],
+  early_stopping: [false],
+  structured_outputs: [],
+  guided_json: [],
+  guided_regex: [],
+  guided_choice: [],
+  guided_grammar: [],
+  functions: [],
+  function_call: ['none'],
+  audio: [],
+  modalities: [],
+  prediction: [],
+  web_search_options: [],
+  logits_processors: [],
+  bad_words: [],
+  reasoning_effort: [],
+  lora: [],
+}

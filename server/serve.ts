@@ -1,0 +1,137 @@
+/** The composition root: builds the concrete things from a config and starts listening. */
+import { existsSync, readFileSync } from 'node:fs'
+import path from 'node:path'
+import type { FastifyInstance } from 'fastify'
+import { type Logger, pino } from 'pino'
+import { AdapterRegistry, AdapterStore } from '../adapters-store/index.ts'
+import { type Engine, startEngine } from '../runtime/index.ts'
+import { readBaseModel } from '../runtime/model/index.ts'
+import { buildApp } from './app.ts'
+import type { Config } from './config/settings.ts'
+import { ConfigError } from './config/values.ts'
+import { embeddedDemo } from './demo.ts'
+import { ServerMetrics } from './metrics/metrics.ts'
+import { ModelChatTemplate } from './tokenizer/chat-template.ts'
+import { ModelTokenizer } from './tokenizer/tokenizer.ts'
+import type { AdapterRecord, Serving } from './types.ts'
+
+export interface ServeHooks {
+  /** Fraction of the weights read. */
+  onProgress?: (fraction: number) => void
+  /** The engine failed: nothing more can be served. */
+  onFailure?: (error: Error) => void
+  log?: Logger
+}
+
+export interface Server {
+  /** http://HOST:PORT */
+  address: string
+  app: FastifyInstance
+  serving: Serving
+  adapters: AdapterRecord[]
+  /** Stops accepting, lets what is in flight end within the drain timeout, then releases everything. */
+  close(): Promise<void>
+}
+
+/** Loads model and adapters and listens. Throws ConfigError, ModelError, EngineError or the system's error when it cannot. */
+export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Server> {
+  if (config.device === 'cuda') throw new ConfigError('--device cuda: this build has no CUDA kernels; use --device cpu or auto')
+  const demo = embeddedDemo()
+  const directory = path.resolve(config.model ?? demo.model)
+  if (!existsSync(directory)) throw new ConfigError(`the model folder ${directory} does not exist`)
+  const log = hooks.log ?? pino({ level: config.logLevel })
+  const base = readBaseModel(directory)
+  const tokenizer = ModelTokenizer.load(directory)
+  const chatTemplate = ModelChatTemplate.load(directory, config.chatTemplate)
+  const engine = await startEngine(
+    {
+      modelDir: directory,
+      dtype: config.dtype,
+      device: 'cpu',
+      poolBytes: config.pool,
+      blockSize: config.blockSize,
+      maxBatchTokens: config.maxBatchTokens,
+      maxSequences: config.maxSequences,
+      maxModelLen: config.maxModelLen,
+      adapterDtype: config.adapterDtype,
+      threads: config.threads,
+      prefixCache: config.prefixCache,
+    },
+    hooks.onProgress,
+  )
+  const store = new AdapterStore(base, { dtype: config.adapterDtype, blockBytes: engine.info.blockBytes })
+  const release = async () => {
+    await engine.close()
+    await store.close()
+  }
+  try {
+    const adapters = new AdapterRegistry(store)
+    await loadAdapters(config, adapters, engine, config.model === undefined ? demo.adapters : undefined)
+    const name = config.servedModelName ?? (config.model === undefined ? demo.name : path.basename(directory))
+    if (adapters.get(name))
+      throw new ConfigError(`an adapter has the base model's name, ${name}; choose another with --served-model-name`)
+    const started = Math.floor(Date.now() / 1000)
+    const metrics = new ServerMetrics(engine, name, started)
+    let failed = false
+    engine.onStep = (snapshot) => metrics.stepped(snapshot)
+    engine.onFailure = (error) => {
+      failed = true
+      log.fatal({ err: error }, 'the engine failed')
+      hooks.onFailure?.(error)
+    }
+    const serving: Serving = {
+      engine,
+      model: { name, root: directory, created: started, maxModelLen: engine.info.maxModelLen },
+      tokenizer,
+      chatTemplate,
+      adapters,
+      metrics,
+      defaults: samplingDefaults(directory),
+      limits: { bodyLimit: config.bodyLimit, maxConcurrentRequests: config.maxConcurrentRequests },
+      healthy: () => !failed,
+      log,
+    }
+    const app = await buildApp(serving)
+    const address = await app.listen({ host: config.host, port: config.port })
+    return { address, app, serving, adapters: adapters.list(), close: () => drain(app, engine, config.drainTimeout, release) }
+  } catch (error) {
+    await release()
+    throw error
+  }
+}
+
+async function loadAdapters(config: Config, adapters: AdapterRegistry, engine: Engine, demo: string | undefined): Promise<void> {
+  const folder = config.adapters ?? demo
+  if (folder) await adapters.scan(folder)
+  for (const [name, directory] of Object.entries(config.adapter)) await adapters.addOrRefuse(name, directory)
+  for (const record of adapters.list()) if (record.image) engine.addAdapter(record.image)
+}
+
+/** What generation_config.json says of sampling, as vLLM applies it. */
+function samplingDefaults(directory: string): Serving['defaults'] {
+  const file = path.join(directory, 'generation_config.json')
+  if (!existsSync(file)) return {}
+  const json = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>
+  const number = (key: string) => (typeof json[key] === 'number' ? (json[key] as number) : undefined)
+  return {
+    temperature: number('temperature'),
+    topP: number('top_p'),
+    topK: number('top_k'),
+    minP: number('min_p'),
+    repetitionPenalty: number('repetition_penalty'),
+  }
+}
+
+async function drain(app: FastifyInstance, engine: Engine, seconds: number, release: () => Promise<void>): Promise<void> {
+  const closed = app.close()
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, seconds * 1000)
+  })
+  await Promise.race([engine.idle(), timeout])
+  await Promise.race([closed, timeout])
+  clearTimeout(timer)
+  app.server.closeAllConnections()
+  await closed
+  await release()
+}
