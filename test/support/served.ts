@@ -1,0 +1,36 @@
+/** A server in this process on a free port, as `lorikeet serve` makes it. */
+import { configOf } from '../../server/config/config.ts'
+import { serve } from '../../server/serve.ts'
+import type { Serving } from '../../server/types.ts'
+import { idleComplaints } from './oracle.ts'
+
+export interface Served {
+  url: string
+  serving: Serving
+  // biome-ignore lint/suspicious/noExplicitAny: the tests assert on what the answer holds
+  post(path: string, body: unknown, headers?: Record<string, string>): Promise<{ status: number; headers: Headers; body: any }>
+  /** Waits until nothing is in flight; what is wrong with the pool's accounting then. */
+  idleComplaints(): Promise<string[]>
+}
+
+/** `settings` are the flags of `lorikeet serve`. The server is closed when the test ends. */
+export async function startServed(
+  t: { teardown(handler: () => Promise<void>): unknown },
+  settings: Parameters<typeof configOf>[0],
+): Promise<Served> {
+  const { address, serving, close } = await serve(configOf({ port: 0, 'log-level': 'fatal', ...settings }))
+  t.teardown(close)
+  return {
+    url: address,
+    serving,
+    async post(path, body, headers = {}) {
+      const init = { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) }
+      const response = await fetch(`${address}${path}`, init)
+      return { status: response.status, headers: response.headers, body: await response.json() }
+    },
+    async idleComplaints() {
+      await serving.engine.idle()
+      return idleComplaints(serving.engine.snapshot)
+    },
+  }
+}
