@@ -1,5 +1,5 @@
 /** The HTTP server: limits, errors in one shape, and the routes. */
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, LogController } from 'fastify'
 import { ApiError, toApiError } from './errors.ts'
 import { chatRoutes } from './openai/chat.ts'
 import { completionRoutes } from './openai/completions.ts'
@@ -15,7 +15,7 @@ export async function buildApp(serving: Serving): Promise<FastifyInstance> {
     loggerInstance: serving.log,
     bodyLimit: serving.limits.bodyLimit,
     requestIdHeader: 'x-request-id',
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     // Draining: what is under way is answered, and load balancers still find the server.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
