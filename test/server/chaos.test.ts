@@ -18,8 +18,8 @@ t.test('a server under abuse', async (t) => {
   mkdirSync(path.join(adapters, 'pickled'))
   writeFileSync(path.join(adapters, 'pickled/adapter_config.json'), '{"peft_type": "LORA"}')
   writeFileSync(path.join(adapters, 'pickled/adapter_model.bin'), 'a pickle')
-  // 160 blocks: the nine adapters take 44 of them, so sequences and adapters push each other out.
-  const served = await startServed(t, { model: demoModel('base'), adapters, pool: '10MiB' })
+  // 96 blocks: the nine adapters take 44 of them, so sequences and adapters push each other out.
+  const served = await startServed(t, { model: demoModel('base'), adapters, pool: '6MiB' })
 
   /** The text, or the error's status and code. */
   const ask = async (model: string, prompt: number): Promise<string> => {
@@ -65,6 +65,25 @@ t.test('a server under abuse', async (t) => {
     t.equal(seen.size, 5, `every kind of client came: ${[...seen].map(([manner, n]) => `${manner} ${n}`).join(', ')}`)
   })
 
+  t.test('what a client that went away had asked for is not computed', async (t) => {
+    const before = served.serving.engine.snapshot.counters.generationTokens
+    const body = { ...bodyOf('base', 0), max_tokens: 900, ignore_eos: true, stream: true }
+    await inFlight(Array.from({ length: 40 }), 20, async () => {
+      const gone = new AbortController()
+      const response = await fetch(`${served.url}/v1/chat/completions`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+        signal: gone.signal,
+      })
+      await response.body!.getReader().read()
+      gone.abort()
+    })
+    t.same(await served.idleComplaints(), [])
+    const computed = served.serving.engine.snapshot.counters.generationTokens - before
+    t.ok(computed < 0.5 * 40 * 900, `${computed} of ${40 * 900} tokens computed`)
+  })
+
   t.test('400 malformed requests get an error in OpenAI’s shape', async (t) => {
     const strange: string[] = []
     const storm = inFlight(malformedRequests(400, seeded(2)), 16, async ({ what, path, headers, body, surely }) => {
@@ -106,5 +125,13 @@ t.test('a server under abuse', async (t) => {
       storm,
       STYLES.filter((style) => !touched.includes(style)),
     )
+  })
+  t.test('the pool was short all along', async (t) => {
+    const { adapterEvictions, preemptions, prefixEvictions, failedSteps } = served.serving.engine.snapshot.counters
+    t.ok(
+      prefixEvictions > 0,
+      `${prefixEvictions} cached blocks, ${adapterEvictions} adapters put out, ${preemptions} preemptions`,
+    )
+    t.equal(failedSteps, 0)
   })
 })
