@@ -1,7 +1,6 @@
 // Configures and builds the addon (CMake) when something changed. Plain JavaScript: it runs before TypeScript is compiled.
 //   node native/build.mjs [--target NAME]... [--sanitize]
 import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -25,15 +24,14 @@ function fail(message) {
   process.exit(1)
 }
 
-if (!existsSync(path.join(build, 'CMakeCache.txt'))) {
-  const include = [require('node-api-headers').include_dir, require('node-addon-api').include_dir].map((d) => path.resolve(d))
-  run('cmake', [
-    '-S',
-    here,
-    '-B',
-    build,
-    `-DNODE_API_INCLUDE=${include.join(';')}`,
-    `-DLORIKEET_SANITIZE=${sanitize ? 'ON' : 'OFF'}`,
-  ])
-}
+// Configuring anew costs half a second, and finds files that came or went.
+const include = [require('node-api-headers').include_dir, require('node-addon-api').include_dir].map((d) => path.resolve(d))
+run('cmake', [
+  '-S',
+  here,
+  '-B',
+  build,
+  `-DNODE_API_INCLUDE=${include.join(';')}`,
+  `-DLORIKEET_SANITIZE=${sanitize ? 'ON' : 'OFF'}`,
+])
 run('cmake', ['--build', build, '--parallel', '2', ...(targets.length ? ['--target', ...targets] : [])])

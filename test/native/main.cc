@@ -1,0 +1,73 @@
+// Runs every kernel test on every instruction set that this machine has (or on LORIKEET_SIMD's alone). Exit status 1 when a check fails.
+#include <cstdlib>
+#include "harness.h"
+
+namespace lorikeet::test {
+
+std::vector<Case>& cases() {
+  static std::vector<Case> all;
+  return all;
+}
+
+static long passed = 0, failed = 0;
+
+void check(bool ok, const std::string& what) {
+  if (ok) {
+    passed++;
+    return;
+  }
+  if (failed++ < 20) std::printf("  not ok: %s\n", what.c_str());
+}
+
+uint16_t to_half(float f) {
+  uint32_t bits;
+  std::memcpy(&bits, &f, 4);
+  const uint16_t sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
+  const float magnitude = std::abs(f);
+  if (magnitude >= 65520) return sign | 0x7c00u;
+  int exponent = 0;
+  std::frexp(magnitude, &exponent);
+  exponent = std::max(exponent - 1, -14);  // subnormals share the smallest normal's step
+  const auto steps = static_cast<uint32_t>(std::nearbyint(std::ldexp(magnitude, 10 - exponent)));
+  // A mantissa that rounds up to the next power carries into the exponent by itself.
+  return sign | static_cast<uint16_t>((exponent + 14) * 1024 + static_cast<int>(steps));
+}
+
+float from_half(uint16_t h) {
+  const int exponent = (h >> 10) & 31, mantissa = h & 1023;
+  const float magnitude = exponent ? std::ldexp(float(1024 + mantissa), exponent - 25) : std::ldexp(float(mantissa), -24);
+  return h & 0x8000 ? -magnitude : magnitude;
+}
+
+StoredRow store_row(const std::vector<float>& from, DType type) {
+  StoredRow row;
+  row.bytes.resize(from.size() * element_size(type));
+  for (size_t i = 0; i < from.size(); i++) {
+    if (type == DType::f32) {
+      std::memcpy(&row.bytes[4 * i], &from[i], 4);
+      row.values.push_back(from[i]);
+      continue;
+    }
+    const uint16_t stored = type == DType::f16 ? to_half(from[i]) : to_bfloat(from[i]);
+    std::memcpy(&row.bytes[2 * i], &stored, 2);
+    row.values.push_back(type == DType::f16 ? from_half(stored) : from_bfloat(stored));
+  }
+  return row;
+}
+
+}  // namespace lorikeet::test
+
+int main() {
+  using namespace lorikeet;
+  const bool chosen = std::getenv("LORIKEET_SIMD") != nullptr;
+  for (const Kernels* kernels : {kernels_avx512(), kernels_avx2(), kernels_portable()}) {
+    if (!kernels || (chosen && kernels->name != lorikeet::kernels().name)) continue;
+    for (const auto& one : test::cases()) {
+      const long before = test::failed;
+      one.run(*kernels);
+      std::printf("%s %s: %s\n", test::failed == before ? "ok    " : "FAIL  ", kernels->name, one.name);
+    }
+  }
+  std::printf("%ld passed, %ld failed\n", test::passed, test::failed);
+  return test::failed != 0;
+}
