@@ -1,0 +1,117 @@
+/** EngineCore over a ToyEngine: requests in, outputs out, step by step. */
+import type { AdapterImage } from '../../adapters-store/types.ts'
+import { EngineCore } from '../../runtime/engine/core.ts'
+import type { AdapterUse, SamplingParams, SequenceOutput, SequenceRequest } from '../../runtime/index.ts'
+import { TOY_VOCABULARY, ToyEngine } from './toy-engine.ts'
+
+export interface ToySettings {
+  blockCount: number
+  blockSize?: number
+  maxBatchTokens?: number
+  maxSequences?: number
+  maxModelLen?: number
+  prefixCache?: boolean
+}
+
+export function toyImage(name: string, blocks: number): AdapterImage {
+  let hash = 0n
+  for (const char of name)
+    hash = BigInt.asUintN(64, hash * 1099511628211n + BigInt(char.codePointAt(0) ?? 0) + 1469598103934665603n)
+  return {
+    name,
+    digest: hash.toString(16).padStart(16, '0').repeat(4),
+    dtype: 'float32',
+    blockBytes: 4096,
+    blocks,
+    image: new SharedArrayBuffer(0),
+    rows: new Int32Array(0),
+    entries: new Int32Array(0),
+    method: 'lora',
+    maxRank: 1,
+  }
+}
+
+export const use = (image: AdapterImage, weight = 1): AdapterUse => ({ name: image.name, digest: image.digest, weight })
+
+export class ToyCore {
+  readonly native: ToyEngine
+  readonly core: EngineCore
+  /** Everything told, by sequence. */
+  readonly outputs = new Map<string, SequenceOutput[]>()
+  private arrival = 0
+
+  constructor(settings: ToySettings) {
+    const blockSize = settings.blockSize ?? 4
+    this.native = new ToyEngine(settings.blockCount, blockSize)
+    this.core = new EngineCore(
+      this.native,
+      {
+        blockCount: settings.blockCount,
+        blockSize,
+        vocabSize: TOY_VOCABULARY,
+        maxModelLen: settings.maxModelLen ?? 1000,
+        maxBatchTokens: settings.maxBatchTokens ?? 64,
+        maxSequences: settings.maxSequences ?? 64,
+        prefixCache: settings.prefixCache ?? true,
+        validate: true,
+      },
+      () => 1n,
+    )
+  }
+
+  submit(
+    id: string,
+    promptIds: number[],
+    adapters: AdapterUse[] = [],
+    sampling: Partial<SamplingParams> = {},
+    rest: Partial<SequenceRequest> = {},
+  ): void {
+    this.core.submit({
+      id,
+      promptIds,
+      adapters,
+      arrival: this.arrival++,
+      ...rest,
+      sampling: {
+        maxTokens: 8,
+        minTokens: 0,
+        temperature: 0,
+        topP: 1,
+        topK: 0,
+        minP: 0,
+        presencePenalty: 0,
+        frequencyPenalty: 0,
+        repetitionPenalty: 1,
+        logitBias: [],
+        stopTokenIds: [],
+        eosTokenIds: [],
+        ignoreEos: true,
+        logprobs: -1,
+        promptLogprobs: -1,
+        ...sampling,
+      },
+    })
+  }
+
+  /** One step, its outputs collected. */
+  async step(): Promise<void> {
+    await this.core.step(() => {})
+    for (const output of this.core.takeOutputs()) this.outputs.set(output.id, [...(this.outputs.get(output.id) ?? []), output])
+  }
+
+  /** Steps until nothing is left; throws after `limit` steps (a livelock). */
+  async drain(limit = 5000): Promise<void> {
+    for (let i = 0; !this.core.idle; i++) {
+      if (i === limit) throw new Error(`not drained after ${limit} steps`)
+      await this.step()
+    }
+  }
+
+  tokens(id: string): number[] {
+    return (this.outputs.get(id) ?? []).flatMap((output) => output.tokens)
+  }
+
+  last(id: string): SequenceOutput | undefined {
+    return this.outputs.get(id)?.at(-1)
+  }
+}
