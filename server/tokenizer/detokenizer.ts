@@ -1,40 +1,54 @@
 /**
- * Text of a growing token sequence, piece by piece. A token's text can depend on the token before it (leading spaces, bytes of one character), so each push decodes
- * a short window that starts where the last pieces did, and gives out what is new; an unfinished character (U+FFFD at the end) waits for its other bytes.
+ * Text of a growing token sequence. Each token's bytes go through one streaming UTF-8 decoder, which holds back an unfinished character until its other
+ * bytes come: a constant amount of work per token, and the pieces concatenate to the whole by construction.
+ *
+ * One difference from Hugging Face's decode, which looks at the whole: where byte tokens (`<0xE2>`) form no character, it makes one U+FFFD of each byte
+ * of the whole run of byte tokens, the well-formed characters in it too. Those are kept here, and what is malformed becomes U+FFFD as in WHATWG's decoder.
  */
 import type { Detokenizer } from '../types.ts'
 
-const UNFINISHED = '\ufffd'
+/** The bytes of a token; undefined: left out. `first` holds until one was not left out. */
+export type BytesOf = (id: number, first: boolean) => Uint8Array | undefined
 
-export class IncrementalDetokenizer implements Detokenizer {
-  private readonly decode: (ids: readonly number[]) => string
-  /** Tokens from the window's start on; the first `read` of them have been given out. */
-  private window: number[] = []
-  private read = 0
-  private readText = ''
+export class StreamingDetokenizer implements Detokenizer {
+  private readonly bytesOf: BytesOf
+  private readonly utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
+  private readonly lead: string
+  private toStrip: number
+  private first = true
 
-  constructor(decode: (ids: readonly number[]) => string) {
-    this.decode = decode
+  /** Up to `lead.count` times `lead.char` is left out at the beginning. */
+  constructor(bytesOf: BytesOf, lead: { char: string; count: number }) {
+    this.bytesOf = bytesOf
+    this.lead = lead.char
+    this.toStrip = lead.count
   }
 
   push(ids: readonly number[]): string {
-    this.window.push(...ids)
-    const text = this.decode(this.window)
-    if (text.length <= this.readText.length || text.endsWith(UNFINISHED)) return ''
-    return this.give(text)
+    let text = ''
+    for (const id of ids) {
+      const bytes = this.bytesOf(id, this.first)
+      if (!bytes) continue
+      this.first = false
+      text += this.utf8.decode(bytes, { stream: true })
+    }
+    return this.strip(text)
   }
 
   flush(): string {
-    const text = this.decode(this.window)
-    return text.length > this.readText.length ? this.give(text) : ''
+    return this.strip(this.utf8.decode())
   }
 
-  private give(text: string): string {
-    const piece = text.slice(this.readText.length)
-    // The next window starts at what is given out now: enough context for the tokens to come.
-    this.window = this.window.slice(this.read)
-    this.read = this.window.length
-    this.readText = this.decode(this.window)
-    return piece
+  private strip(text: string): string {
+    let at = 0
+    while (this.toStrip > 0 && at < text.length) {
+      if (!text.startsWith(this.lead, at)) {
+        this.toStrip = 0
+      } else {
+        at += this.lead.length
+        this.toStrip--
+      }
+    }
+    return text.slice(at)
   }
 }

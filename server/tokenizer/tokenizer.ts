@@ -1,15 +1,19 @@
-/** @huggingface/tokenizers behind server/types.ts's Tokenizer. */
+/** @huggingface/tokenizers behind server/types.ts's Tokenizer: it encodes; decoding is our own, because it must stream. */
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers'
 import type { Detokenizer, Tokenizer } from '../types.ts'
-import { IncrementalDetokenizer } from './detokenizer.ts'
-import { type TokenBytes, tokenBytesOf } from './token-bytes.ts'
-
-type Json = Record<string, unknown>
+import { TokenDecoding } from './decoding.ts'
+import { faithful, type Json } from './definition.ts'
+import { StreamingDetokenizer } from './detokenizer.ts'
 
 export function readJsonFile(file: string): Json | undefined {
-  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as Json) : undefined
+  if (!existsSync(file)) return undefined
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as Json
+  } catch (error) {
+    throw new Error(`${file} cannot be read: ${(error as Error).message}`)
+  }
 }
 
 /** A token in tokenizer_config.json: its text, or an object that holds it. */
@@ -23,25 +27,31 @@ export class ModelTokenizer implements Tokenizer {
   readonly vocabSize: number
   readonly bosTokenId?: number
   private readonly inner: HuggingFaceTokenizer
-  private readonly bytesOf: TokenBytes
+  private readonly decoding: TokenDecoding
+  private readonly special: Set<number>
+  /** Bytes of tokens seen so far, as they are anywhere but at the beginning. */
+  private readonly seen: (Uint8Array | undefined)[] = []
 
-  /** Reads tokenizer.json and tokenizer_config.json of a model folder. */
+  /** Reads tokenizer.json and tokenizer_config.json of a model folder. Throws when there is none or it is not supported. */
   static load(directory: string): ModelTokenizer {
     const definition = readJsonFile(path.join(directory, 'tokenizer.json'))
     if (!definition)
       throw new Error(
-        `${directory} has no tokenizer.json (a fast tokenizer); convert the tokenizer with transformers' save_pretrained`,
+        `${directory} has no tokenizer.json; transformers' AutoTokenizer.from_pretrained(…).save_pretrained writes it`,
       )
     return new ModelTokenizer(definition, readJsonFile(path.join(directory, 'tokenizer_config.json')) ?? {})
   }
 
   constructor(definition: Json, config: Json) {
-    this.inner = new HuggingFaceTokenizer(definition, config)
-    this.vocabSize = this.inner.get_vocab(true).size
+    // Of the config only what the Rust library knows: the rest (lower-casing, removing spaces) belongs to slow tokenizers.
+    this.inner = new HuggingFaceTokenizer(faithful(definition), { eos_token: tokenText(config.eos_token) })
+    this.decoding = new TokenDecoding((definition.decoder ?? null) as Json | null)
+    let last = -1
+    for (const id of this.inner.get_vocab(true).values()) if (id > last) last = id
+    this.vocabSize = last + 1
+    this.special = new Set(specialTokens(this.inner, config))
     const bos = tokenText(config.bos_token)
     if (bos !== undefined) this.bosTokenId = this.inner.token_to_id(bos)
-    const added = new Set([...this.inner.get_added_tokens_decoder().keys()])
-    this.bytesOf = tokenBytesOf(definition.decoder, (id) => added.has(id))
   }
 
   encode(text: string, options: { addSpecialTokens: boolean }): number[] {
@@ -49,22 +59,45 @@ export class ModelTokenizer implements Tokenizer {
   }
 
   decode(ids: readonly number[], options: { skipSpecialTokens: boolean }): string {
-    // A model's vocabulary may be padded past the tokenizer's: such ids have no text.
-    const known = ids.filter((id) => this.inner.id_to_token(id) !== undefined)
-    if (known.length === 0) return ''
-    return this.inner.decode(known, { skip_special_tokens: options.skipSpecialTokens, clean_up_tokenization_spaces: false })
+    const detokenizer = this.detokenizer(options)
+    return detokenizer.push(ids) + detokenizer.flush()
   }
 
   detokenizer(options: { skipSpecialTokens: boolean }): Detokenizer {
-    return new IncrementalDetokenizer((ids) => this.decode(ids, options))
+    const all = (id: number, first: boolean) => this.bytes(id, first)
+    const ordinary = (id: number, first: boolean) => (this.special.has(id) ? undefined : this.bytes(id, first))
+    return new StreamingDetokenizer(options.skipSpecialTokens ? ordinary : all, this.decoding.lead)
   }
 
   token(id: number): { text: string; bytes: number[] } {
-    const bytes = this.bytesOf(id, this.tokenString(id))
-    return { text: new TextDecoder().decode(Uint8Array.from(bytes)), bytes }
+    const bytes = this.bytes(id, false) ?? new Uint8Array()
+    return { text: new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes), bytes: [...bytes] }
   }
 
   tokenString(id: number): string {
     return this.inner.id_to_token(id) ?? ''
+  }
+
+  /** undefined past the tokenizer's vocabulary: a model's may be padded. */
+  private bytes(id: number, first: boolean): Uint8Array | undefined {
+    const known = first ? undefined : this.seen[id]
+    if (known) return known
+    const spelling = this.inner.id_to_token(id)
+    if (spelling === undefined) return undefined
+    const bytes = this.decoding.bytes(spelling, first)
+    if (!first) this.seen[id] = bytes
+    return bytes
+  }
+}
+
+/** Ids that skip_special_tokens leaves out: those marked in tokenizer.json, and those that tokenizer_config.json names, as transformers marks them. */
+function* specialTokens(inner: HuggingFaceTokenizer, config: Json): Generator<number> {
+  for (const [id, token] of inner.get_added_tokens_decoder()) if (token.special) yield id
+  const lists = [config.additional_special_tokens, config.extra_special_tokens].filter(Array.isArray)
+  const single = Object.entries(config).filter(([key]) => /^(bos|eos|unk|sep|pad|cls|mask)_token$/.test(key))
+  for (const value of [...single.map(([, value]) => value), ...lists.flat()]) {
+    const text = tokenText(value)
+    const id = text === undefined ? undefined : inner.token_to_id(text)
+    if (id !== undefined) yield id
   }
 }
