@@ -1,0 +1,168 @@
+/** What the model builder refuses, naming the key or the tensor; sharded and 16-bit weights; the graph's size and speed. */
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import t from 'tap'
+import { decodeFloats } from '../../../adapters-store/half.ts'
+import { startEngine } from '../../../runtime/index.ts'
+import { buildModel, readBaseModel } from '../../../runtime/model/index.ts'
+import { readTensors, safetensorsBytes, type Tensors } from '../../adapters-store/write-adapter.ts'
+import { greedy } from '../../support/oracle.ts'
+import { fixture, temporaryFolder } from '../../support/repo.ts'
+
+type Json = Record<string, unknown>
+type Test = Parameters<typeof temporaryFolder>[0]
+
+/** A copy of a fixture's base after a change of its config and tensors. */
+function changed(t: Test, family: string, config: (json: Json) => void, tensors?: (tensors: Tensors) => void): string {
+  const folder = temporaryFolder(t)
+  cpSync(fixture(`oracle/${family}/base`), folder, { recursive: true })
+  const file = path.join(folder, 'config.json')
+  const json = JSON.parse(readFileSync(file, 'utf8')) as Json
+  config(json)
+  writeFileSync(file, JSON.stringify(json))
+  if (tensors) {
+    const weights = path.join(folder, 'model.safetensors')
+    const all = readTensors(weights)
+    tensors(all)
+    writeFileSync(weights, safetensorsBytes(all))
+  }
+  return folder
+}
+
+t.test('a config that cannot be served rightly is refused by its key', async (t) => {
+  const refused = (code: string, message: RegExp, change: (json: Json) => void, family = 'llama') =>
+    t.throws(() => buildModel(changed(t, family, change)), { code, message }, String(message))
+  refused('unsupported_model_type', /model_type gpt_bigcode .* llama, mistral/, (c) =>
+    Object.assign(c, { model_type: 'gpt_bigcode' }),
+  )
+  refused('unsupported_config', /quantization_config/, (c) => Object.assign(c, { quantization_config: { quant_method: 'awq' } }))
+  refused('unsupported_config', /hidden_act tanh .* silu/, (c) => Object.assign(c, { hidden_act: 'tanh' }))
+  refused('unsupported_config', /rope type longrope/, (c) => Object.assign(c, { rope_parameters: { rope_type: 'longrope' } }))
+  refused('invalid_config', /rope_scaling.low_freq_factor/, (c) =>
+    Object.assign(c, { rope_parameters: { rope_type: 'llama3', factor: 8 } }),
+  )
+  refused('invalid_config', /num_hidden_layers must be a positive integer/, (c) =>
+    Object.assign(c, { num_hidden_layers: 'many' }),
+  )
+  refused('invalid_config', /num_key_value_heads must be a divisor/, (c) => Object.assign(c, { num_key_value_heads: 3 }))
+  refused('unsupported_config', /layer_types .*chunked_attention/, (c) =>
+    Object.assign(c, { layer_types: ['chunked_attention', 'full_attention', 'full_attention'] }),
+  )
+  refused(
+    'unsupported_config',
+    /use_bidirectional_attention/,
+    (c) => Object.assign(c, { use_bidirectional_attention: true }),
+    'gemma3',
+  )
+  refused('tensor_missing', /model.layers.3/, (c) => Object.assign(c, { num_hidden_layers: 4 }))
+  refused('tensor_invalid', /mlp.gate_proj.weight has shape .*\[161,/, (c) => Object.assign(c, { intermediate_size: 161 }))
+})
+
+t.test('a folder without its files, or with damaged ones, says which', async (t) => {
+  const without = (name: string) => {
+    const folder = changed(t, 'llama', () => {})
+    rmSync(path.join(folder, name))
+    return folder
+  }
+  t.throws(() => buildModel(without('config.json')), { code: 'model_file_missing', message: /config.json/ })
+  t.throws(() => buildModel(without('model.safetensors')), { code: 'model_file_missing', message: /model.safetensors/ })
+  const garbled = changed(t, 'llama', () => {})
+  writeFileSync(path.join(garbled, 'model.safetensors'), 'not tensors at all')
+  t.throws(() => buildModel(garbled), { code: 'model_file_invalid', message: /model.safetensors/ })
+  writeFileSync(path.join(garbled, 'config.json'), '{')
+  t.throws(() => readBaseModel(garbled), { code: 'model_file_invalid', message: /config.json/ })
+  const integer = changed(
+    t,
+    'llama',
+    () => {},
+    (tensors) => {
+      Object.assign(tensors['model.norm.weight'], {
+        dtype: 'I32',
+        bytes: new Uint8Array(tensors['model.norm.weight'].shape[0] * 4),
+      })
+    },
+  )
+  t.throws(() => buildModel(integer), { code: 'tensor_invalid', message: /model.norm.weight is int32/ })
+})
+
+/** Every tensor in float32, its values cut to what bfloat16 holds. */
+function cutToBfloat16(tensors: Tensors): void {
+  for (const tensor of Object.values(tensors)) {
+    const values = new Float32Array(tensor.shape.reduce((product, size) => product * size, 1))
+    decodeFloats(({ F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const)[tensor.dtype as 'F32'], tensor.bytes, values)
+    const words = new Uint32Array(values.buffer).map((word) => word & 0xffff0000)
+    Object.assign(tensor, { dtype: 'F32', bytes: new Uint8Array(words.buffer) })
+  }
+}
+
+/** The same values, stored in 16 bits. */
+function storeAsBfloat16(tensors: Tensors): void {
+  cutToBfloat16(tensors)
+  for (const tensor of Object.values(tensors)) {
+    const words = new Uint32Array(tensor.bytes.buffer)
+    Object.assign(tensor, { dtype: 'BF16', bytes: new Uint8Array(Uint16Array.from(words, (word) => word >>> 16).buffer) })
+  }
+}
+
+async function logitsOf(folder: string): Promise<Float32Array> {
+  const engine = await startEngine({
+    modelDir: folder,
+    dtype: 'float32',
+    device: 'cpu',
+    poolBytes: 1 << 20,
+    blockSize: 16,
+    maxBatchTokens: 64,
+    maxSequences: 4,
+    adapterDtype: 'float32',
+    threads: 2,
+    prefixCache: false,
+  })
+  try {
+    return await new Promise((resolve, reject) => {
+      engine.submit({ id: 'a', promptIds: [1, 5, 9, 200, 17], sampling: greedy(1), adapters: [], arrival: 0 }, (output) =>
+        output.logits ? resolve(output.logits[0]) : reject(new Error(output.error?.message)),
+      )
+    })
+  } finally {
+    await engine.close()
+  }
+}
+
+for (const family of ['llama-tied', 'gemma2', 'phi3'])
+  t.test(`${family}: bfloat16 and sharded weights give what the same values in float32 give`, async (t) => {
+    const want = await logitsOf(changed(t, family, () => {}, cutToBfloat16))
+    t.same(await logitsOf(changed(t, family, () => {}, storeAsBfloat16)), want, 'bfloat16')
+
+    const sharded = changed(t, family, () => {}, cutToBfloat16)
+    const tensors = readTensors(path.join(sharded, 'model.safetensors'))
+    const weightMap: Record<string, string> = {}
+    const shards: Tensors[] = [{}, {}]
+    for (const [i, [name, tensor]] of Object.entries(tensors).entries()) {
+      shards[i % 2][name] = tensor
+      weightMap[name] = `model-0000${(i % 2) + 1}-of-00002.safetensors`
+    }
+    for (const [i, shard] of shards.entries())
+      writeFileSync(path.join(sharded, `model-0000${i + 1}-of-00002.safetensors`), safetensorsBytes(shard))
+    writeFileSync(path.join(sharded, 'model.safetensors.index.json'), JSON.stringify({ weight_map: weightMap }))
+    rmSync(path.join(sharded, 'model.safetensors'))
+    t.same(await logitsOf(sharded), want, 'two shards')
+  })
+
+t.test('an older config (rope_theta, rope_scaling) means the same as a newer one', async (t) => {
+  const older = changed(t, 'llama3-rope', (config) => {
+    const { rope_theta, rope_type, ...scaling } = config.rope_parameters as Json
+    delete config.rope_parameters
+    Object.assign(config, { rope_theta, rope_scaling: { type: rope_type, ...scaling } })
+  })
+  t.same(buildModel(older).graph, buildModel(fixture('oracle/llama3-rope/base')).graph)
+})
+
+t.test('the base says where adapters can act', async (t) => {
+  const { base, siteCount } = buildModel(fixture('oracle/phi3/base'))
+  t.equal(siteCount, base.sites.length)
+  const site = (module: string) => base.sites.find((one) => one.module === module)
+  t.match(site('model.layers.0.self_attn.qkv_proj'), { inFeatures: 32, outFeatures: 64, kind: 'linear', takesInputScale: true })
+  t.match(site('lm_head'), { kind: 'head', outFeatures: 320, weight: 'lm_head.weight' })
+  const tied = readBaseModel(fixture('oracle/llama-tied/base')).sites.find((one) => one.kind === 'head')
+  t.equal(tied?.weight, 'model.embed_tokens.weight')
+})
