@@ -99,8 +99,8 @@ export interface Serving {
   engine: Engine
   model: ServedModel
   tokenizer: Tokenizer
-  /** Absent: the model has none and none was given; /v1/chat/completions answers 400. */
-  chatTemplate?: ChatTemplate
+  /** Without a template of its own (the model has none and none was given) it renders those that requests bring and refuses the others. */
+  chatTemplate: ChatTemplate
   adapters: AdapterCatalogue
   metrics: Metrics
   /** generation_config.json's defaults for sampling, as vLLM applies them. */

@@ -36,12 +36,6 @@ function contentOf(content: unknown, param: string): string | null {
 
 /** The conversation as the model reads it. */
 export function renderPrompt(serving: Serving, body: Body): string {
-  if (!serving.chatTemplate && !body.chat_template)
-    throw new ApiError(
-      'chat_template_failed',
-      'the model has no chat template; start the server with --chat-template FILE, or use /v1/completions',
-      'messages',
-    )
   const continueFinalMessage = given<boolean>(body, 'continue_final_message', false)
   const addGenerationPrompt = given<boolean>(body, 'add_generation_prompt', !continueFinalMessage)
   if (continueFinalMessage && addGenerationPrompt)
@@ -50,8 +44,7 @@ export function renderPrompt(serving: Serving, body: Body): string {
       'continue_final_message and add_generation_prompt cannot both be true',
       'continue_final_message',
     )
-  const template = serving.chatTemplate as NonNullable<Serving['chatTemplate']>
-  return template.render(messagesOf(body), {
+  return serving.chatTemplate.render(messagesOf(body), {
     addGenerationPrompt,
     continueFinalMessage,
     template: given<string | undefined>(body, 'chat_template', undefined),

@@ -1,88 +1,107 @@
-/** A model's chat template, rendered by @huggingface/jinja. */
+/** A model's chat template, rendered by @huggingface/jinja as transformers' apply_chat_template renders it. */
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { Template } from '@huggingface/jinja'
 import { TemplateError } from '../errors.ts'
 import type { ChatMessage, ChatTemplate } from '../types.ts'
+import type { Json } from './definition.ts'
 import { readJsonFile, tokenText } from './tokenizer.ts'
 
 /** Special tokens that templates may name. */
-const TOKENS = ['bos_token', 'eos_token', 'unk_token', 'pad_token'] as const
-/** Compiled templates of requests that bring their own; a client has few. */
-const COMPILED_LIMIT = 64
+const TOKENS = ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token', 'cls_token', 'mask_token']
+/** Marks the end of the last message while it renders; the space after it shows whether the template trims messages. */
+const MARK = '\u0001continue\u0001'
+const MARK_AND_SPACE = `${MARK} `
 
 type RenderOptions = Parameters<ChatTemplate['render']>[1]
 
 export class ModelChatTemplate implements ChatTemplate {
-  private readonly source: string
   private readonly tokens: Record<string, string>
-  private readonly compiled = new Map<string, Template>()
+  private readonly own: Template | undefined
 
-  constructor(source: string, tokens: Record<string, string>) {
-    this.source = source
+  /** `tokens`: the special tokens by name (bos_token, …). Throws TemplateError when the template is not valid Jinja. */
+  constructor(source: string | undefined, tokens: Record<string, string>) {
     this.tokens = tokens
-    this.compile(source)
+    this.own = source === undefined ? undefined : compile(source)
   }
 
-  /** The template of `file`, or the model folder's own; undefined when there is none. */
-  static load(directory: string, file?: string): ModelChatTemplate | undefined {
+  /** The template of `file`, or else the model folder's own, if there is one. Throws when a template is there and cannot be read or compiled. */
+  static load(directory: string, file?: string): ModelChatTemplate {
     const config = readJsonFile(path.join(directory, 'tokenizer_config.json')) ?? {}
     const beside = path.join(directory, 'chat_template.jinja')
-    const source = file
-      ? readFileSync(file, 'utf8')
-      : existsSync(beside)
-        ? readFileSync(beside, 'utf8')
-        : ofConfig(config.chat_template)
-    if (source === undefined) return undefined
-    const tokens: Record<string, string> = {}
-    for (const name of TOKENS) {
-      const text = tokenText(config[name])
-      if (text !== undefined) tokens[name] = text
-    }
-    return new ModelChatTemplate(source, tokens)
+    const source = file !== undefined ? readTemplate(file) : existsSync(beside) ? readTemplate(beside) : ofConfig(config)
+    return new ModelChatTemplate(source, specialTokens(directory, config))
   }
 
   render(messages: ChatMessage[], options: RenderOptions): string {
-    const rendered = this.run(options.template ?? this.source, {
+    const template = options.template === undefined ? this.own : compile(options.template)
+    if (!template)
+      throw new TemplateError(
+        'the model has no chat template; start the server with --chat-template FILE, or use /v1/completions',
+      )
+    const shown = options.continueFinalMessage ? markFinal(messages) : messages
+    const rendered = run(template, {
+      // Absent ones are none, as transformers passes them: templates ask `tools is not none`.
+      tools: options.tools ?? null,
+      documents: null,
       ...this.tokens,
       ...options.kwargs,
-      messages,
+      messages: shown,
       add_generation_prompt: options.addGenerationPrompt,
-      ...(options.tools && { tools: options.tools }),
     })
-    return options.continueFinalMessage ? cutAfterFinal(rendered, messages) : rendered
+    return options.continueFinalMessage ? cutAtMark(rendered) : rendered
   }
+}
 
-  private run(source: string, context: Record<string, unknown>): string {
-    try {
-      return this.compile(source).render(context)
-    } catch (cause) {
-      throw new TemplateError(`the chat template failed: ${(cause as Error).message}`, { cause })
-    }
+function compile(source: string): Template {
+  try {
+    return new Template(source)
+  } catch (cause) {
+    throw new TemplateError(`the chat template is not valid: ${(cause as Error).message}`, { cause })
   }
+}
 
-  private compile(source: string): Template {
-    let template = this.compiled.get(source)
-    if (!template) {
-      template = new Template(source)
-      if (this.compiled.size >= COMPILED_LIMIT) this.compiled.clear()
-      this.compiled.set(source, template)
-    }
-    return template
+function run(template: Template, context: Record<string, unknown>): string {
+  try {
+    return template.render(context)
+  } catch (cause) {
+    throw new TemplateError(`the chat template failed: ${(cause as Error).message}`, { cause })
+  }
+}
+
+function readTemplate(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new Error(`the chat template ${file} cannot be read: ${(error as Error).message}`)
   }
 }
 
 /** tokenizer_config.json's chat_template: one, or a list of named ones of which `default` serves. */
-function ofConfig(value: unknown): string | undefined {
-  if (typeof value === 'string') return value
-  if (!Array.isArray(value)) return undefined
-  return (value as { name: string; template: string }[]).find((item) => item.name === 'default')?.template
+function ofConfig({ chat_template }: Json): string | undefined {
+  if (typeof chat_template === 'string') return chat_template
+  if (!Array.isArray(chat_template)) return undefined
+  return (chat_template as { name: string; template: string }[]).find((item) => item.name === 'default')?.template
 }
 
-/** The prompt up to the end of the last message's own text, so that the model goes on writing it (transformers' continue_final_message). */
-function cutAfterFinal(rendered: string, messages: ChatMessage[]): string {
-  const final = (messages[messages.length - 1]?.content ?? '').trim()
-  const at = rendered.lastIndexOf(final)
-  if (final === '' || at < 0) throw new TemplateError('continue_final_message needs a last message whose text the template keeps')
-  return rendered.slice(0, at + final.length)
+/** From tokenizer_config.json, or special_tokens_map.json where older models keep them. */
+function specialTokens(directory: string, config: Json): Record<string, string> {
+  const map = readJsonFile(path.join(directory, 'special_tokens_map.json')) ?? {}
+  const named = TOKENS.map((name) => [name, tokenText(config[name]) ?? tokenText(map[name])] as const)
+  return Object.fromEntries(named.filter((pair): pair is [string, string] => pair[1] !== undefined))
+}
+
+function markFinal(messages: ChatMessage[]): ChatMessage[] {
+  const final = messages.at(-1)
+  if (typeof final?.content !== 'string')
+    throw new TemplateError('continue_final_message needs a last message with text to continue')
+  return [...messages.slice(0, -1), { ...final, content: final.content + MARK_AND_SPACE }]
+}
+
+/** The prompt up to the end of the last message's own text. Where the template trims messages, the text is trimmed. */
+function cutAtMark(rendered: string): string {
+  const at = rendered.lastIndexOf(MARK)
+  if (at < 0) throw new TemplateError('continue_final_message: the chat template does not show the last message')
+  const text = rendered.slice(0, at)
+  return rendered.startsWith(MARK_AND_SPACE, at) ? text : text.trimEnd()
 }
