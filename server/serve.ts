@@ -10,6 +10,7 @@ import { buildApp } from './app.ts'
 import type { Config } from './config/settings.ts'
 import { ConfigError } from './config/values.ts'
 import { embeddedDemo } from './demo.ts'
+import { drain, followAnswers } from './drain.ts'
 import { ServerMetrics } from './metrics/metrics.ts'
 import { ModelChatTemplate } from './tokenizer/chat-template.ts'
 import { ModelTokenizer } from './tokenizer/tokenizer.ts'
@@ -92,8 +93,10 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       log,
     }
     const app = await buildApp(serving)
+    const answered = followAnswers(app.server)
     const address = await app.listen({ host: config.host, port: config.port })
-    return { address, app, serving, adapters: adapters.list(), close: () => drain(app, engine, config.drainTimeout, release) }
+    const close = () => drain(app, engine, answered, config.drainTimeout).then(release)
+    return { address, app, serving, adapters: adapters.list(), close }
   } catch (error) {
     await release()
     throw error
@@ -120,18 +123,4 @@ function samplingDefaults(directory: string): Serving['defaults'] {
     minP: number('min_p'),
     repetitionPenalty: number('repetition_penalty'),
   }
-}
-
-async function drain(app: FastifyInstance, engine: Engine, seconds: number, release: () => Promise<void>): Promise<void> {
-  const closed = app.close()
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, seconds * 1000)
-  })
-  await Promise.race([engine.idle(), timeout])
-  await Promise.race([closed, timeout])
-  clearTimeout(timer)
-  app.server.closeAllConnections()
-  await closed
-  await release()
 }
