@@ -8,6 +8,8 @@ import { ConfigError, readValue } from './values.ts'
 const ENVIRONMENT = 'LORIKEET_'
 /** Variables of ours that are no settings. */
 const OTHER_VARIABLES = ['LORIKEET_ADDON', 'LORIKEET_SIMD', 'LORIKEET_CONFIG', 'LORIKEET_ORACLE']
+/** Kubernetes sets these for a service named lorikeet, in every pod; its LORIKEET_PORT is an address. */
+const KUBERNETES = /^LORIKEET_(SERVICE_|PORT_)|^LORIKEET_PORT=\w+:/
 const names = Object.keys(SETTINGS) as SettingName[]
 const variableOf = (name: string) => ENVIRONMENT + name.toUpperCase().replaceAll('-', '_')
 
@@ -58,32 +60,31 @@ function fromFlags(args: string[]): { values: Values; file?: string } {
     tokens: true,
   })
   const values: Values = {}
+  const adapters: string[] = []
   let file: string | undefined
   for (const token of tokens) {
     if (token.kind !== 'option') continue
     const negated = token.rawName.startsWith('--no-') && token.name.startsWith('no-') ? token.name.slice(3) : undefined
     const name = (negated ?? token.name) as SettingName | 'config'
-    if (!(name in options))
+    if (!Object.hasOwn(options, name))
       throw unknown(
         'flag',
         token.rawName,
         ['config', ...names].map((known) => `--${known}`),
       )
     const setting: Setting | undefined = name === 'config' ? undefined : SETTINGS[name]
-    if (setting?.kind !== 'flag' && (token.value === undefined || negated)) throw new ConfigError(`--${name} needs a value`)
+    // `--adapters --port 80`: the next flag is no value, but `--adapters=--odd` is one.
+    const missing = token.value === undefined || negated || (!token.inlineValue && token.value.startsWith('--'))
+    if (setting?.kind !== 'flag' && missing) throw new ConfigError(`--${name} needs a value`)
     if (name === 'config') file = token.value
-    else if (setting?.kind === 'adapters')
-      values[name] = { ...(values[name] as object), ...(readValue('--adapter', setting, [token.value]) as object) }
-    else if (setting)
-      values[name] = readValue(
-        `--${name}`,
-        setting,
-        setting.kind === 'flag' ? (negated ? false : (token.value ?? true)) : token.value,
-      )
+    else if (setting?.kind === 'adapters') adapters.push(token.value as string)
+    else if (setting?.kind === 'flag') values[name] = negated ? false : readValue(`--${name}`, setting, token.value ?? true)
+    else if (setting) values[name] = readValue(`--${name}`, setting, token.value)
   }
-  if (positionals.length > 1)
-    throw new ConfigError(`one model folder is served, not ${positionals.length}: ${positionals.join(' ')}`)
-  if (positionals.length === 1) values.model = positionals[0]
+  if (adapters.length > 0) values.adapter = readValue('--adapter', SETTINGS.adapter, adapters)
+  const models = [...positionals, ...(values.model === undefined ? [] : [values.model])]
+  if (models.length > 1) throw new ConfigError(`one model folder is served, not ${models.length}: ${models.join(' ')}`)
+  if (models.length === 1) values.model = models[0]
   return { values, file }
 }
 
@@ -92,6 +93,7 @@ function fromEnvironment(environment: Record<string, string | undefined>): Value
   const values: Values = {}
   for (const [variable, value] of Object.entries(environment)) {
     if (!variable.startsWith(ENVIRONMENT) || value === undefined || OTHER_VARIABLES.includes(variable)) continue
+    if (KUBERNETES.test(`${variable}=${value}`)) continue
     const name = known.get(variable)
     if (!name) throw unknown('environment variable', variable, [...known.keys()])
     values[name] = readValue(variable, SETTINGS[name], value)
@@ -110,7 +112,7 @@ function fromFile(file: string): Values {
     throw new ConfigError(`the config file ${file} must hold a JSON object`)
   const values: Values = {}
   for (const [name, value] of Object.entries(json)) {
-    if (!(name in SETTINGS)) throw unknown(`setting in ${file}:`, name, names)
+    if (!Object.hasOwn(SETTINGS, name)) throw unknown(`setting in ${file}:`, name, names)
     values[name as SettingName] = readValue(`${name} in ${file}`, SETTINGS[name as SettingName], value)
   }
   return values

@@ -1,8 +1,8 @@
 /** Every setting of `lorikeet serve`: one row each. The same names serve as flag (--max-batch-tokens), environment variable (LORIKEET_MAX_BATCH_TOKENS) and key of the config file. */
-import { availableParallelism } from 'node:os'
+import { computingThreads } from './cores.ts'
 
 export interface Setting {
-  /** How a value is read; `what` it must be stands in errors. */
+  /** How a value is read (values.ts). */
   kind: 'text' | 'integer' | 'size' | 'flag' | 'choice' | 'adapters'
   /** What its help calls the value. */
   value?: string
@@ -20,7 +20,7 @@ export const SETTINGS = {
     value: 'DIR',
     help: 'folder whose subfolders with an adapter_config.json are adapters, named after them',
   },
-  adapter: { kind: 'adapters', value: 'NAME=DIR', help: 'one adapter; may be repeated' },
+  adapter: { kind: 'adapters', value: 'NAME=DIR', help: 'one adapter more; may be repeated' },
   'served-model-name': { kind: 'text', value: 'NAME', help: "the base's name in `model`; the folder's name if absent" },
   host: { kind: 'text', value: 'HOST', fallback: '127.0.0.1', help: 'address to listen on' },
   port: {
@@ -75,8 +75,8 @@ export const SETTINGS = {
     value: 'N',
     minimum: 1,
     maximum: 1024,
-    fallback: availableParallelism(),
-    help: 'threads that compute',
+    fallback: computingThreads(),
+    help: 'threads that compute; the physical cores if absent',
   },
   'prefix-cache': { kind: 'flag', fallback: true, help: 'keep the KV cache of prompts for requests that start alike' },
   'chat-template': { kind: 'text', value: 'FILE', help: "a Jinja template instead of the model's own" },

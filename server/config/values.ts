@@ -30,7 +30,7 @@ export function readValue(source: string, setting: Setting, raw: unknown): unkno
   const wrong = (must: string) => new ConfigError(`${source} must be ${must}, not ${JSON.stringify(raw)}`)
   switch (setting.kind) {
     case 'text':
-      if (typeof raw !== 'string' || raw === '') throw wrong('a text')
+      if (typeof raw !== 'string' || raw === '') throw wrong('a text that is not empty')
       return raw
     case 'choice':
       if (!setting.choices?.includes(raw as string)) throw wrong(`one of ${setting.choices?.join(', ')}`)

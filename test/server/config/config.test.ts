@@ -1,0 +1,171 @@
+import { writeFileSync } from 'node:fs'
+import path from 'node:path'
+import t from 'tap'
+import { configOf, readConfig } from '../../../server/config/config.ts'
+import { serveHelp } from '../../../server/config/help.ts'
+import { SETTINGS, type SettingName } from '../../../server/config/settings.ts'
+import { ConfigError, parseSize } from '../../../server/config/values.ts'
+import { temporaryFolder } from '../../support/repo.ts'
+
+const nothing = {}
+
+/** The message of the ConfigError that `args` and `environment` give. */
+function complaint(args: string[], environment: Record<string, string> = nothing): string {
+  try {
+    readConfig(args, environment)
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message
+    throw error
+  }
+  return 'none'
+}
+
+t.test('without anything the defaults hold', async (t) => {
+  const config = readConfig([], nothing)
+  t.match(config, {
+    host: '127.0.0.1',
+    port: 8080,
+    pool: 512 * 2 ** 20,
+    blockSize: 16,
+    device: 'auto',
+    dtype: 'float32',
+    adapterDtype: 'float16',
+    prefixCache: true,
+    adapter: {},
+  })
+  t.equal(config.model, undefined)
+  t.ok(config.threads >= 1)
+  t.same(configOf({}), config, 'the same as from values')
+})
+
+t.test('a flag goes before the environment, the environment before the file, the file before the default', async (t) => {
+  const file = path.join(temporaryFolder(t), 'lorikeet.json')
+  writeFileSync(file, JSON.stringify({ port: 1, pool: '1GiB', 'max-sequences': 3, 'prefix-cache': false }))
+  const environment = { LORIKEET_PORT: '2', LORIKEET_POOL: '2GiB', HOME: '/root' }
+  const config = readConfig(['--config', file, '--port', '4'], environment)
+  t.equal(config.port, 4)
+  t.equal(config.pool, 2 * 2 ** 30)
+  t.equal(config.maxSequences, 3)
+  t.equal(config.prefixCache, false)
+  t.equal(config.host, '127.0.0.1')
+  t.equal(readConfig([], { ...environment, LORIKEET_CONFIG: file }).maxSequences, 3, 'the file can be named by the environment')
+  t.equal(readConfig(['--prefix-cache', '--config', file], nothing).prefixCache, true)
+})
+
+t.test('every setting is read from a flag, a variable and the file alike', async (t) => {
+  const examples: Record<SettingName, string | string[]> = {
+    model: 'm',
+    adapters: 'a',
+    adapter: 'x=/a/x',
+    'served-model-name': 'name',
+    host: '::1',
+    port: '0',
+    pool: '64MiB',
+    'block-size': '32',
+    'max-batch-tokens': '256',
+    'max-sequences': '7',
+    'max-model-len': '99',
+    device: 'cpu',
+    dtype: 'float32',
+    'adapter-dtype': 'bfloat16',
+    threads: '3',
+    'prefix-cache': 'false',
+    'chat-template': 't.jinja',
+    'body-limit': '2MB',
+    'max-concurrent-requests': '5',
+    'drain-timeout': '9',
+    'log-level': 'debug',
+  }
+  const file = path.join(temporaryFolder(t), 'lorikeet.json')
+  for (const [name, value] of Object.entries(examples)) {
+    const key = name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase()) as 'port'
+    const byFlag = readConfig([`--${name}=${value}`], nothing)[key]
+    t.not(byFlag, undefined, name)
+    const byVariable = readConfig([], { [`LORIKEET_${name.toUpperCase().replaceAll('-', '_')}`]: value as string })[key]
+    t.same(byVariable, byFlag, `${name} by variable`)
+    writeFileSync(file, JSON.stringify({ [name]: value }))
+    t.same(readConfig(['--config', file], nothing)[key], byFlag, `${name} by file`)
+  }
+  t.same(Object.keys(examples), Object.keys(SETTINGS))
+})
+
+t.test('the model folder is the positional argument', async (t) => {
+  t.equal(readConfig(['folder', '--port', '1'], nothing).model, 'folder')
+  t.equal(readConfig(['--port', '1', 'folder'], { LORIKEET_MODEL: 'other' }).model, 'folder')
+  t.match(complaint(['a', 'b']), 'one model folder is served, not 2: a b')
+  t.match(complaint(['a', '--model', 'b']), 'one model folder is served, not 2: a b')
+})
+
+t.test('adapters by name', async (t) => {
+  t.same(readConfig(['--adapter', 'a=/x=y', '--adapter=b=z'], nothing).adapter, { a: '/x=y', b: 'z' })
+  t.same(readConfig([], { LORIKEET_ADAPTER: 'a=x,b=y' }).adapter, { a: 'x', b: 'y' })
+  t.same(configOf({ adapter: { a: 'x' } }).adapter, { a: 'x' })
+  t.equal(complaint(['--adapter', 'a']), '--adapter must be NAME=DIR, not ["a"]')
+  t.match(complaint(['--adapter', 'a=x', '--adapter', 'a=y']), 'names the adapter a twice')
+})
+
+t.test('an unknown name is refused with the nearest known one, wherever it stands', async (t) => {
+  const file = path.join(temporaryFolder(t), 'lorikeet.json')
+  t.equal(complaint(['--max-seqences', '4']), 'unknown flag --max-seqences; did you mean --max-sequences?')
+  t.equal(complaint(['--no-prefix-cashe']), 'unknown flag --no-prefix-cashe; did you mean --prefix-cache?')
+  t.equal(complaint(['-p', '4']), 'unknown flag -p; see lorikeet serve --help')
+  t.equal(
+    complaint([], { LORIKEET_BLOCKSIZE: '4' }),
+    'unknown environment variable LORIKEET_BLOCKSIZE; did you mean LORIKEET_BLOCK_SIZE?',
+  )
+  for (const [key, near] of [
+    ['maxBatchTokens', 'max-batch-tokens'],
+    ['max_batch_tokens', 'max-batch-tokens'],
+  ]) {
+    writeFileSync(file, JSON.stringify({ [key]: 4 }))
+    t.equal(complaint(['--config', file]), `unknown setting in ${file}: ${key}; did you mean ${near}?`)
+  }
+  writeFileSync(file, '{"constructor": 4}')
+  t.match(complaint(['--config', file]), 'unknown setting')
+  t.match(complaint(['--constructor', '4']), 'unknown flag')
+})
+
+t.test('a wrong value is refused with the place it came from and what would be right', async (t) => {
+  const file = path.join(temporaryFolder(t), 'lorikeet.json')
+  t.equal(complaint(['--port', '99999']), '--port must be an integer from 0 to 65535, not "99999"')
+  t.equal(complaint(['--max-model-len', '1']), '--max-model-len must be an integer of at least 2, not "1"')
+  t.equal(complaint(['--threads', '1.5']), '--threads must be an integer from 1 to 1024, not "1.5"')
+  t.equal(complaint([], { LORIKEET_POOL: 'big' }), 'LORIKEET_POOL must be a size like 512MiB or 2GB, not "big"')
+  t.equal(complaint([], { LORIKEET_PREFIX_CACHE: 'yes' }), 'LORIKEET_PREFIX_CACHE must be true or false, not "yes"')
+  t.equal(complaint(['--device', 'gpu']), '--device must be one of auto, cpu, cuda, not "gpu"')
+  t.equal(complaint(['--host', '']), '--host must be a text that is not empty, not ""')
+  t.equal(complaint(['--host']), '--host needs a value')
+  t.equal(complaint(['--adapters', '--port', '80']), '--adapters needs a value')
+  t.equal(complaint(['--no-port']), '--port needs a value')
+  writeFileSync(file, JSON.stringify({ port: '80x' }))
+  t.equal(complaint(['--config', file]), `port in ${file} must be an integer from 0 to 65535, not "80x"`)
+  writeFileSync(file, '[]')
+  t.match(complaint(['--config', file]), 'must hold a JSON object')
+  writeFileSync(file, '{')
+  t.match(complaint(['--config', file]), `the config file ${file} cannot be read`)
+  t.match(complaint(['--config', `${file}.missing`]), 'cannot be read')
+})
+
+t.test("Kubernetes' variables for a service named lorikeet are no settings", async (t) => {
+  const environment = {
+    LORIKEET_SERVICE_HOST: '10.0.0.1',
+    LORIKEET_SERVICE_PORT_HTTP: '80',
+    LORIKEET_PORT: 'tcp://10.0.0.1:80',
+    LORIKEET_PORT_80_TCP_ADDR: '10.0.0.1',
+  }
+  t.equal(readConfig([], environment).port, 8080)
+})
+
+t.test('sizes', async (t) => {
+  t.equal(parseSize('512MiB'), 512 * 2 ** 20)
+  t.equal(parseSize('2 GB'), 2e9)
+  t.equal(parseSize('1.5g'), 1.5 * 2 ** 30)
+  t.equal(parseSize('1024'), 1024)
+  for (const wrong of ['', 'MiB', '1 XB', '-1', '1e3', '0x10']) t.equal(parseSize(wrong), undefined, wrong)
+  t.match(complaint(['--pool', '0']), 'must be a size')
+})
+
+t.test('the help names every setting', async (t) => {
+  const help = serveHelp()
+  for (const name of Object.keys(SETTINGS)) if (name !== 'model') t.match(help, new RegExp(`--(\\[no-\\])?${name} `))
+})
