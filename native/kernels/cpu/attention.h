@@ -23,12 +23,18 @@ inline void rms_normalise(float* x, const float* weight, int n, float epsilon) {
 }
 
 inline void rotate(float* x, const float* cos, const float* sin, int64_t half, bool interleaved) {
+  if (!interleaved) {
+    for (int64_t i = 0; i < half; i++) {
+      const float a = x[i], b = x[i + half];
+      x[i] = a * cos[i] - b * sin[i];
+      x[i + half] = b * cos[i] + a * sin[i];
+    }
+    return;
+  }
   for (int64_t i = 0; i < half; i++) {
-    float& a = interleaved ? x[2 * i] : x[i];
-    float& b = interleaved ? x[2 * i + 1] : x[i + half];
-    const float first = a * cos[i] - b * sin[i], second = b * cos[i] + a * sin[i];
-    a = first;
-    b = second;
+    const float a = x[2 * i], b = x[2 * i + 1];
+    x[2 * i] = a * cos[i] - b * sin[i];
+    x[2 * i + 1] = b * cos[i] + a * sin[i];
   }
 }
 
@@ -76,11 +82,10 @@ struct QueryRow {
   float max, sum;
 };
 
-// scores[r][k] = q_r · key_k, with the tile's keys transposed: keys[d · kKeyTile + k].
-template <int R>
-void score(const QueryRow* rows, const float* keys, int size, float* scores) {
-  constexpr int V = 2;  // vectors of keys at a time: R · V sums in registers
-  for (int k = 0; k < kKeyTile; k += V * Vec::N) {
+// scores[r][k] = q_r · key_k for k < width, V vectors of keys at a time, with the tile's keys transposed: keys[d · kKeyTile + k].
+template <int R, int V>
+void score(const QueryRow* rows, const float* keys, int size, int first, int width, float* scores) {
+  for (int k = first; k + V * Vec::N <= width; k += V * Vec::N) {
     Vec sum[R][V];
     for (int r = 0; r < R; r++)
       for (int v = 0; v < V; v++) sum[r][v] = Vec::set(0);
@@ -98,26 +103,26 @@ void score(const QueryRow* rows, const float* keys, int size, float* scores) {
 }
 
 // Soft cap, mask and online softmax of one row's tile. Leaves probabilities in `scores`; returns the factor for what was summed before.
-inline float soften(QueryRow& row, int64_t tile_start, float softcap, float* scores) {
-  const int64_t from = std::max<int64_t>(0, row.first_key - tile_start), to = std::min<int64_t>(kKeyTile, row.last_key + 1 - tile_start);
+inline float soften(QueryRow& row, int64_t tile_start, int width, float softcap, float* scores) {
+  const int64_t from = std::max<int64_t>(0, row.first_key - tile_start), to = std::min<int64_t>(width, row.last_key + 1 - tile_start);
   constexpr float none = -std::numeric_limits<float>::infinity();
   if (softcap > 0)
     for (int64_t k = from; k < to; k++) scores[k] = softcap * std::tanh(scores[k] / softcap);
   for (int64_t k = 0; k < from; k++) scores[k] = none;
-  for (int64_t k = to; k < kKeyTile; k++) scores[k] = none;
+  for (int64_t k = to; k < width; k++) scores[k] = none;
   Vec most = Vec::load(scores);
-  for (int k = Vec::N; k < kKeyTile; k += Vec::N) most = Vec::max(most, Vec::load(scores + k));
+  for (int k = Vec::N; k < width; k += Vec::N) most = Vec::max(most, Vec::load(scores + k));
   const float max = std::max(row.max, most.hmax());
   const float rescale = row.max == none ? 0 : exp_one(row.max - max);
   const Vec shift = Vec::set(max);
   Vec total = Vec::set(0);
-  for (int k = 0; k < kKeyTile; k += Vec::N) {
+  for (int k = 0; k < width; k += Vec::N) {
     const Vec p = exp(Vec::load(scores + k) - shift);
     p.store(scores + k);
     total = total + p;
   }
   std::fill(scores, scores + from, 0.0f);  // exactly nothing, not e^-87
-  std::fill(scores + to, scores + kKeyTile, 0.0f);
+  std::fill(scores + to, scores + width, 0.0f);
   row.sum = row.sum * rescale + total.sum();
   row.max = max;
   return rescale;
@@ -146,8 +151,11 @@ void attend_tile(QueryRow* rows, const AttentionArgs& a, int64_t tile_start, int
                  float* const* out) {
   float scores[R * kKeyTile], rescale[R];
   const int size = a.head_size;
-  score<R>(rows, keys_t, size, scores);
-  for (int r = 0; r < R; r++) rescale[r] = soften(rows[r], tile_start, a.softcap, scores + r * kKeyTile);
+  // Vectors without a key add exactly nothing: a short tile may leave them out and give the same bits.
+  const int width = (keys + Vec::N - 1) / Vec::N * Vec::N, pairs = width / (2 * Vec::N) * (2 * Vec::N);
+  score<R, 2>(rows, keys_t, size, 0, pairs, scores);
+  score<R, 1>(rows, keys_t, size, pairs, width, scores);
+  for (int r = 0; r < R; r++) rescale[r] = soften(rows[r], tile_start, width, a.softcap, scores + r * kKeyTile);
   int d = 0;
   for (; d + 2 * Vec::N <= size; d += 2 * Vec::N) weigh<R, 2>(scores, rescale, values, keys, d, out);
   for (; d + Vec::N <= size; d += Vec::N) weigh<R, 1>(scores, rescale, values, keys, d, out);
@@ -196,11 +204,14 @@ inline void attend(void* data, size_t index) {
       key[k] = a.key_cache + slot * stride + task.kv_head * size;
       value[k] = a.value_cache + slot * stride + task.kv_head * size;
     }
-    for (int k = 0; k < kKeyTile; k += Vec::N) {
+    for (int k = 0; k < keys; k += Vec::N) {
       int64_t d = 0;
       for (; d + Vec::N <= size; d += Vec::N) {
         const float* from[Vec::N];
-        for (int i = 0; i < Vec::N; i++) from[i] = key[k + i] + d;
+        for (int i = 0; i < Vec::N; i++) {
+          from[i] = key[k + i] + d;
+          __builtin_prefetch(value[k + i] + d);  // read right after the scores
+        }
         transpose(from, keys_t + d * kKeyTile + k, kKeyTile);
       }
       for (; d < size; d++)

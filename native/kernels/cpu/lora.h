@@ -32,9 +32,12 @@ constexpr int64_t kTaskRows = 16;
 // Outputs that a task takes where a segment's rows alone cannot occupy the threads.
 constexpr int64_t kTaskOutputs = 512;
 
-// h[t][j] = x[t] · a[j] for t < R, j < J.
+// A rank row is a kilobyte or so: too short for the hardware to see a stream coming, so the next ones are asked for by hand.
+inline void fetch_ahead(const void* row, int64_t byte) { __builtin_prefetch(static_cast<const char*>(row) + byte, 0, 2); }
+
+// h[t][j] = x[t] · a[j] for t < R, j < J. `ahead`: whether J more rows follow, whose bytes are fetched meanwhile.
 template <typename Rows, int R, int J>
-void dots(const float* x, int64_t in, const void* const* a, float* h, int64_t h_stride) {
+void dots(const float* x, int64_t in, const void* const* a, float* h, int64_t h_stride, bool ahead = false) {
   Vec sum[R][J];
   for (int t = 0; t < R; t++)
     for (int j = 0; j < J; j++) sum[t][j] = Vec::set(0);
@@ -42,6 +45,8 @@ void dots(const float* x, int64_t in, const void* const* a, float* h, int64_t h_
   for (; i + Vec::N <= in; i += Vec::N) {
     Vec xs[R];
     for (int t = 0; t < R; t++) xs[t] = Vec::load(x + t * in + i);
+    if (R == 1 && ahead && i * Rows::bytes % 64 == 0)
+      for (int j = 0; j < J; j++) fetch_ahead(a[J + j], i * Rows::bytes);
     for (int j = 0; j < J; j++) {
       const Vec row = Rows::load(a[j], i);
       for (int t = 0; t < R; t++) sum[t][j] = Vec::fma(xs[t], row, sum[t][j]);
@@ -67,20 +72,22 @@ void shrink(const float* x, int64_t in, int64_t rows, const SiteDelta& d, int32_
   for (; t < rows; t++) {
     int32_t j = first;
     for (; j + kLoneRankTile <= last; j += kLoneRankTile)
-      dots<Rows, 1, kLoneRankTile>(x + t * in, in, d.a + j, h + t * h_stride + j, h_stride);
+      dots<Rows, 1, kLoneRankTile>(x + t * in, in, d.a + j, h + t * h_stride + j, h_stride, j + 2 * kLoneRankTile <= last);
     for (; j + kRankTile <= last; j += kRankTile) dots<Rows, 1, kRankTile>(x + t * in, in, d.a + j, h + t * h_stride + j, h_stride);
     for (; j < last; j++) dots<Rows, 1, 1>(x + t * in, in, d.a + j, h + t * h_stride + j, h_stride);
   }
 }
 
-// sum[t][v] = Σ_j h[t][j] b[j][o + v·N …] for R rows and V vectors of outputs.
+// sum[t][v] = Σ_j h[t][j] b[j][o + v·N …] for R rows and V vectors of outputs. `ahead`: whether as many outputs follow, whose bytes are fetched meanwhile.
 template <typename Rows, int R, int V>
-void columns(const float* h, int64_t h_stride, const SiteDelta& d, int64_t o, float* sum, int64_t sum_stride) {
+void columns(const float* h, int64_t h_stride, const SiteDelta& d, int64_t o, float* sum, int64_t sum_stride, bool ahead) {
   Vec acc[R][V];
   for (int t = 0; t < R; t++)
     for (int v = 0; v < V; v++) acc[t][v] = Vec::set(0);
   for (int32_t j = 0; j < d.rank; j++) {
     Vec row[V];
+    if (R == 1 && ahead)
+      for (int byte = 0; byte < V * Vec::N * Rows::bytes; byte += 64) fetch_ahead(d.b[j], (o + V * Vec::N) * Rows::bytes + byte);
     for (int v = 0; v < V; v++) row[v] = Rows::load(d.b[j], o + v * Vec::N);
     for (int t = 0; t < R; t++) {
       const Vec scale = Vec::set(h[t * h_stride + j]);
@@ -96,8 +103,8 @@ template <typename Rows, int R>
 void expand_rows(const float* h, int64_t h_stride, const SiteDelta& d, int64_t o, int64_t width, float* sum, int64_t sum_stride) {
   constexpr int V = R == 1 ? 8 : 4;
   int64_t i = 0;
-  for (; i + V * Vec::N <= width; i += V * Vec::N) columns<Rows, R, V>(h, h_stride, d, o + i, sum + i, sum_stride);
-  for (; i + Vec::N <= width; i += Vec::N) columns<Rows, R, 1>(h, h_stride, d, o + i, sum + i, sum_stride);
+  for (; i + V * Vec::N <= width; i += V * Vec::N) columns<Rows, R, V>(h, h_stride, d, o + i, sum + i, sum_stride, i + 2 * V * Vec::N <= width);
+  for (; i + Vec::N <= width; i += Vec::N) columns<Rows, R, 1>(h, h_stride, d, o + i, sum + i, sum_stride, false);
   for (; i < width; i++)
     for (int t = 0; t < R; t++) {
       float s = 0;

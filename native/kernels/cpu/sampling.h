@@ -66,8 +66,9 @@ struct Ascending {
   bool operator()(int32_t a, int32_t b) const { return a < b; }
 };
 
-// The `n` largest of x, best first.
+// The `n` largest of x, best first. n may be 0, with nowhere to write.
 inline void top_of(const float* x, int64_t vocab, int32_t n, int32_t* ids) {
+  if (n == 0) return;
   const ByLogit better{x};
   int32_t held = 0;
   for (int32_t i = 0; i < vocab; i++) {
