@@ -17,8 +17,8 @@ struct Sampled {
 Sampled sample(const Kernels& kernels, std::vector<float> logits, const SamplingRow& row) {
   const int32_t offset = 0;
   Sampled out;
-  out.top.assign(std::max(1, row.logprobs), -7);
-  out.top_logprobs.assign(out.top.size(), 0);
+  out.top.resize(std::max(0, row.logprobs));  // nowhere at all when none is wanted, as in a step
+  out.top_logprobs.resize(out.top.size());
   SampleArgs args;
   args.logits = logits.data();
   args.vocab = static_cast<int64_t>(logits.size());
@@ -68,6 +68,15 @@ KERNEL_TEST(logprobs_rank_and_top_equal_float64) {
     check(got.top[i] == order[i], "top token " + std::to_string(i));
     check_near(got.top_logprobs[i], x[order[i]] - total, 1e-5, "its logprob");
   }
+}
+
+KERNEL_TEST(the_chosen_tokens_logprob_alone) {
+  std::vector<float> x{1, 2, 3};
+  SamplingRow row;
+  row.logprobs = 0;
+  const auto got = sample(kernels, x, row);
+  check(got.result.token == 2 && got.result.rank == 1 && got.result.top_count == 0, "no others");
+  check_near(got.result.logprob, 3 - log_total(x), 1e-5, "its logprob");
 }
 
 KERNEL_TEST(logprobs_are_of_the_untouched_logits) {

@@ -1,0 +1,105 @@
+/** Log probabilities in their three shapes. */
+import t from 'tap'
+import { chunksOf, goldenRows, openaiClient } from '../../support/openai.ts'
+import { startServed } from '../../support/served.ts'
+
+t.test('logprobs', async (t) => {
+  const served = await startServed(t, {})
+  const client = openaiClient(served)
+  const [row] = goldenRows('base')
+  const greedy = { model: 'demo', temperature: 0, max_tokens: 5 }
+
+  t.test('completions: parallel arrays, offsets into the text, the chosen token among the likeliest', async (t) => {
+    const answer = await client.completions.create({ ...greedy, prompt: row.input_ids, logprobs: 3 })
+    const [{ text, logprobs }] = answer.choices
+    const { tokens = [], token_logprobs = [], text_offset = [], top_logprobs = [] } = logprobs ?? {}
+    t.equal(tokens.join(''), text)
+    t.same(
+      text_offset,
+      tokens.map((_, i) => tokens.slice(0, i).join('').length),
+    )
+    t.equal(token_logprobs.length, 5)
+    for (const [i, token] of tokens.entries()) {
+      const top = Object.entries(top_logprobs[i])
+      t.equal(top.length, 3)
+      t.equal(top[0][0], token, 'greedy: the likeliest is the chosen one')
+      t.equal(top[0][1], token_logprobs[i])
+      t.ok(
+        top.every(([, logprob], j) => logprob <= (j === 0 ? 0 : top[j - 1][1])),
+        'in falling order',
+      )
+    }
+    const chosen = await client.completions.create({ ...greedy, prompt: row.input_ids, logprobs: 0 })
+    t.same(chosen.choices[0].logprobs?.token_logprobs, token_logprobs)
+    t.same(Object.keys(chosen.choices[0].logprobs?.top_logprobs?.[0] ?? {}), [tokens[0]])
+    const chunks = await chunksOf(
+      await client.completions.create({ ...greedy, prompt: row.input_ids, logprobs: 3, stream: true }),
+    )
+    t.same(
+      chunks.flatMap((chunk) => chunk.choices[0].logprobs?.tokens ?? []),
+      tokens,
+    )
+    t.same(
+      chunks.flatMap((chunk) => chunk.choices[0].logprobs?.text_offset ?? []),
+      text_offset,
+    )
+  })
+
+  t.test('all probabilities of a small set sum to one', async (t) => {
+    const body = { ...greedy, prompt: row.input_ids, logprobs: 2, allowed_token_ids: row.output_ids.slice(0, 2), max_tokens: 1 }
+    const answer = await client.completions.create(body)
+    const top = Object.values(answer.choices[0].logprobs?.top_logprobs?.[0] ?? {})
+    t.equal(top.length, 2)
+    t.ok(top.every((logprob) => Number.isFinite(logprob) && logprob <= 0))
+  })
+
+  t.test('echo scores the prompt too', async (t) => {
+    const body = { ...greedy, prompt: 'Zoe was a funny girl.', max_tokens: 2, echo: true, logprobs: 1 }
+    const { text, logprobs } = (await client.completions.create(body)).choices[0]
+    const { tokens = [], token_logprobs = [], top_logprobs = [], text_offset = [] } = logprobs ?? {}
+    t.equal(tokens[0], '<|bos|>')
+    t.equal(token_logprobs[0], null, 'nothing comes before the first')
+    t.equal(top_logprobs[0], null)
+    t.equal(tokens.slice(1).join(''), text)
+    t.ok(token_logprobs.slice(1).every((logprob) => typeof logprob === 'number' && logprob <= 0))
+    t.equal(text_offset.length, tokens.length)
+    const only = (await client.completions.create({ ...body, max_tokens: 0 })).choices[0]
+    t.same(only.logprobs?.tokens, tokens.slice(0, -2))
+    t.same(only.logprobs?.token_logprobs, token_logprobs.slice(0, -2), 'as a scoring request without an answer')
+    const scored = token_logprobs.slice(-2)
+    const forced = await client.completions.create({ ...body, prompt: text, max_tokens: 0 })
+    for (const [i, logprob] of (forced.choices[0].logprobs?.token_logprobs?.slice(-2) ?? []).entries())
+      t.ok(Math.abs((logprob as number) - (scored[i] as number)) < 1e-4, 'what was written scores as it did when it was written')
+  })
+
+  t.test('chat: tokens with bytes, and the likeliest beside each', async (t) => {
+    const body = { ...greedy, messages: row.messages, logprobs: true, top_logprobs: 2 }
+    const [choice] = (await client.chat.completions.create(body)).choices
+    const content = choice.logprobs?.content ?? []
+    t.equal(content.map((entry) => entry.token).join(''), choice.message.content)
+    t.equal(Buffer.from(content.flatMap((entry) => entry.bytes ?? [])).toString(), choice.message.content)
+    t.ok(content.every((entry) => entry.top_logprobs.length === 2 && entry.top_logprobs[0].token === entry.token))
+    const [none] = (await client.chat.completions.create({ ...body, top_logprobs: undefined })).choices
+    t.ok(none.logprobs?.content?.every((entry) => entry.top_logprobs.length === 0))
+    const chunks = await chunksOf(await client.chat.completions.create({ ...body, stream: true }))
+    t.same(
+      chunks.flatMap((chunk) => chunk.choices[0].logprobs?.content ?? []),
+      content,
+    )
+  })
+
+  t.test("vLLM's prompt_logprobs", async (t) => {
+    const answer = await served.post('/v1/completions', { ...greedy, prompt: row.input_ids, prompt_logprobs: 1 })
+    const [{ prompt_logprobs }] = answer.body.choices
+    t.equal(prompt_logprobs.length, row.input_ids.length)
+    t.equal(prompt_logprobs[0], null)
+    for (const [i, entry] of prompt_logprobs.entries()) {
+      if (i === 0) continue
+      const own = entry[row.input_ids[i]]
+      t.match(own, { logprob: Number, rank: Number, decoded_token: String })
+      t.equal(Object.keys(entry).length, own.rank === 1 ? 1 : 2)
+    }
+    const chat = await served.post('/v1/chat/completions', { ...greedy, messages: row.messages, prompt_logprobs: 1 })
+    t.same(chat.body.prompt_logprobs, prompt_logprobs)
+  })
+})
