@@ -1,5 +1,6 @@
 // The little that the kernels' tests need: checks that count, a seeded generator, and thread pools of any size.
 #pragma once
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdint>
@@ -71,8 +72,25 @@ inline Parallel on_threads(int threads) {
 }
 
 // A float as the pool stores it, and back.
-uint16_t to_half(float f);
-float from_half(uint16_t h);
+inline uint16_t to_half(float f) {
+  uint32_t bits;
+  std::memcpy(&bits, &f, 4);
+  const uint16_t sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
+  const float magnitude = std::abs(f);
+  if (magnitude >= 65520) return sign | 0x7c00u;
+  int exponent = 0;
+  std::frexp(magnitude, &exponent);
+  exponent = std::max(exponent - 1, -14);  // subnormals share the smallest normal's step
+  const auto steps = static_cast<uint32_t>(std::nearbyint(std::ldexp(magnitude, 10 - exponent)));
+  // A mantissa that rounds up to the next power carries into the exponent by itself.
+  return sign | static_cast<uint16_t>((exponent + 14) * 1024 + static_cast<int>(steps));
+}
+
+inline float from_half(uint16_t h) {
+  const int exponent = (h >> 10) & 31, mantissa = h & 1023;
+  const float magnitude = exponent ? std::ldexp(float(1024 + mantissa), exponent - 25) : std::ldexp(float(mantissa), -24);
+  return h & 0x8000 ? -magnitude : magnitude;
+}
 inline uint16_t to_bfloat(float f) {
   uint32_t bits;
   std::memcpy(&bits, &f, 4);

@@ -19,26 +19,6 @@ void check(bool ok, const std::string& what) {
   if (failed++ < 20) std::printf("  not ok: %s\n", what.c_str());
 }
 
-uint16_t to_half(float f) {
-  uint32_t bits;
-  std::memcpy(&bits, &f, 4);
-  const uint16_t sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
-  const float magnitude = std::abs(f);
-  if (magnitude >= 65520) return sign | 0x7c00u;
-  int exponent = 0;
-  std::frexp(magnitude, &exponent);
-  exponent = std::max(exponent - 1, -14);  // subnormals share the smallest normal's step
-  const auto steps = static_cast<uint32_t>(std::nearbyint(std::ldexp(magnitude, 10 - exponent)));
-  // A mantissa that rounds up to the next power carries into the exponent by itself.
-  return sign | static_cast<uint16_t>((exponent + 14) * 1024 + static_cast<int>(steps));
-}
-
-float from_half(uint16_t h) {
-  const int exponent = (h >> 10) & 31, mantissa = h & 1023;
-  const float magnitude = exponent ? std::ldexp(float(1024 + mantissa), exponent - 25) : std::ldexp(float(mantissa), -24);
-  return h & 0x8000 ? -magnitude : magnitude;
-}
-
 StoredRow store_row(const std::vector<float>& from, DType type) {
   StoredRow row;
   row.bytes.resize(from.size() * element_size(type));
