@@ -72,7 +72,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     if (adapters.get(name))
       throw new ConfigError(`an adapter has the base model's name, ${name}; choose another with --served-model-name`)
     const started = Math.floor(Date.now() / 1000)
-    const metrics = new ServerMetrics(engine, name, started)
+    const metrics = new ServerMetrics(engine, name)
     let failed = false
     engine.onStep = (snapshot) => metrics.stepped(snapshot)
     engine.onFailure = (error) => {

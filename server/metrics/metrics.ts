@@ -14,14 +14,16 @@ export class ServerMetrics implements Metrics {
   private readonly seconds: Record<string, Histogram>
   private readonly amounts: Record<string, Histogram>
   private readonly finishedRequests: Counter
+  private readonly stepSeconds: Histogram
+  private stepsSeen = 0
 
-  constructor(engine: Engine, modelName: string, startedAt: number) {
+  constructor(engine: Engine, modelName: string) {
     this.engine = engine
     this.labels = { model_name: modelName, engine: '0' }
     this.contentType = this.registry.contentType
     this.gauges()
     this.counters()
-    this.adapters(startedAt)
+    this.adapters()
     this.pool()
     const seconds = (name: string, help: string, list: number[]) => this.histogram(`${name}_seconds`, help, list)
     this.seconds = {
@@ -44,6 +46,13 @@ export class ServerMetrics implements Metrics {
       name: 'vllm:request_success_total',
       help: 'Requests by how they ended.',
       labelNames: [...LABELS, 'finished_reason'],
+      registers: [this.registry],
+    })
+    this.stepSeconds = new Histogram({
+      name: 'lorikeet_step_seconds',
+      help: 'Seconds that a step took, by part: making the batch, running the graph, sampling.',
+      labelNames: [...LABELS, 'part'],
+      buckets: buckets.STEP,
       registers: [this.registry],
     })
     for (const finished_reason of ['stop', 'length', 'abort', 'error'])
@@ -70,8 +79,14 @@ export class ServerMetrics implements Metrics {
   }
 
   /** After a step. */
-  stepped({ lastStep }: EngineSnapshot): void {
-    if (lastStep.tokens > 0) this.amounts.iteration.observe(this.labels, lastStep.tokens)
+  stepped({ lastStep, counters }: EngineSnapshot): void {
+    // A snapshot also comes up where no step was run.
+    if (counters.steps === this.stepsSeen) return
+    this.stepsSeen = counters.steps
+    this.amounts.iteration.observe(this.labels, lastStep.tokens)
+    const { scheduleMs: schedule, runMs: run, sampleMs: sample } = lastStep
+    for (const [part, ms] of Object.entries({ schedule, run, sample }))
+      this.stepSeconds.observe({ ...this.labels, part }, ms / 1000)
   }
 
   render(): Promise<string> {
@@ -140,7 +155,7 @@ export class ServerMetrics implements Metrics {
   }
 
   /** Exactly one series, always: gateways take the one with the highest value. Resident adapters count as running: that gives the better affinity. */
-  private adapters(startedAt: number): void {
+  private adapters(): void {
     const { engine } = this
     new Gauge({
       name: 'vllm:lora_requests_info',
@@ -157,7 +172,7 @@ export class ServerMetrics implements Metrics {
             running_lora_adapters: resident.map((adapter) => adapter.name).join(','),
             waiting_lora_adapters: waitingAdapters.join(','),
           },
-          Math.max(startedAt, Date.now() / 1000),
+          Date.now() / 1000,
         )
       },
     })
@@ -182,10 +197,5 @@ export class ServerMetrics implements Metrics {
     })
     const { blockBytes } = engine.info
     this.read(Gauge, 'lorikeet_pool_block_bytes', 'Bytes of a block.', () => blockBytes)
-    const step = (part: string, value: (last: EngineSnapshot['lastStep']) => number) =>
-      this.read(Gauge, `lorikeet_step_${part}_seconds`, `Seconds of the last step: ${part}.`, (s) => value(s.lastStep) / 1000)
-    step('schedule', (last) => last.scheduleMs)
-    step('run', (last) => last.runMs)
-    step('sample', (last) => last.sampleMs)
   }
 }

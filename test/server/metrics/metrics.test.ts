@@ -1,0 +1,159 @@
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import t from 'tap'
+import type { Engine, EngineSnapshot } from '../../../runtime/index.ts'
+import { ServerMetrics } from '../../../server/metrics/metrics.ts'
+import { repoRoot } from '../../support/repo.ts'
+
+/** An engine as the metrics see it: sizes, and a snapshot that the test changes. */
+function engine(): { engine: Engine; snapshot: EngineSnapshot } {
+  const snapshot: EngineSnapshot = {
+    step: 9,
+    running: 3,
+    waiting: 4,
+    blocks: { total: 100, free: 50, sequences: 20, adapters: 20, idleAdapters: 5, cachedPrefixes: 10 },
+    resident: [
+      { name: 'pirate', digest: 'aa', generation: 1, blocks: 12, references: 2 },
+      { name: 'json', digest: 'bb', generation: 2, blocks: 8, references: 0 },
+    ],
+    waitingAdapters: ['quiz', 'robot'],
+    runningAdapters: ['pirate'],
+    counters: {
+      promptTokens: 11,
+      generationTokens: 12,
+      cachedTokens: 13,
+      prefixQueries: 14,
+      prefixHits: 15,
+      preemptions: 16,
+      adapterLoads: 17,
+      adapterEvictions: 18,
+      prefixEvictions: 19,
+      steps: 20,
+      failedSteps: 21,
+    },
+    lastStep: { tokens: 40, sequences: 3, scheduleMs: 0.3, runMs: 30, sampleMs: 3 },
+  }
+  return { engine: { info: { blockSize: 16, blockCount: 100, blockBytes: 4096 }, snapshot } as Engine, snapshot }
+}
+
+interface Sample {
+  name: string
+  labels: Record<string, string>
+  value: number
+}
+
+function samples(page: string): Sample[] {
+  return [...page.matchAll(/^([a-zA-Z0-9_:]+)(?:\{(.*)\})? (\S+)$/gm)].map(([, name, labels, value]) => ({
+    name,
+    labels: Object.fromEntries([...(labels ?? '').matchAll(/(\w+)="([^"]*)"/g)].map(([, key, text]) => [key, text])),
+    value: Number(value),
+  }))
+}
+
+const types = (page: string) =>
+  Object.fromEntries([...page.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name, type]) => [name, type]))
+
+/** The only sample of that name with these labels. */
+function one(all: Sample[], name: string, labels: Record<string, string> = {}): number | undefined {
+  const found = all.filter((s) => s.name === name && Object.entries(labels).every(([key, value]) => s.labels[key] === value))
+  return found.length === 1 ? found[0].value : undefined
+}
+
+t.test("vLLM's gauges and counters are read off the snapshot", async (t) => {
+  const all = samples(await new ServerMetrics(engine().engine, 'demo').render())
+  const labels = { model_name: 'demo', engine: '0' }
+  t.equal(one(all, 'vllm:num_requests_running', labels), 3)
+  t.equal(one(all, 'vllm:num_requests_waiting', labels), 4)
+  t.equal(one(all, 'vllm:kv_cache_usage_perc', labels), 0.35, 'what is idle can be had back at once')
+  t.equal(one(all, 'vllm:cache_config_info', { ...labels, block_size: '16', num_gpu_blocks: '100' }), 1)
+  const counters = {
+    prompt_tokens: 11,
+    generation_tokens: 12,
+    prompt_tokens_cached: 13,
+    prefix_cache_queries: 14,
+    prefix_cache_hits: 15,
+  }
+  for (const [name, value] of Object.entries(counters)) t.equal(one(all, `vllm:${name}_total`, labels), value, name)
+  t.equal(one(all, 'vllm:num_preemptions_total', labels), 16)
+})
+
+t.test('gateways see exactly one series of adapters, with the resident ones as running', async (t) => {
+  const { engine: running, snapshot } = engine()
+  const metrics = new ServerMetrics(running, 'demo')
+  const series = async () => samples(await metrics.render()).filter(({ name }) => name === 'vllm:lora_requests_info')
+  const before = Date.now() / 1000
+  const [first, ...others] = await series()
+  t.equal(others.length, 0)
+  t.match(first.labels, { max_lora: '100', running_lora_adapters: 'pirate,json', waiting_lora_adapters: 'quiz,robot' })
+  t.ok(first.value >= before && first.value <= Date.now() / 1000)
+  snapshot.resident = []
+  snapshot.waitingAdapters = []
+  const later = await series()
+  t.equal(later.length, 1, 'the old series is gone')
+  t.match(later[0].labels, { running_lora_adapters: '', waiting_lora_adapters: '' })
+})
+
+t.test('the pool by what its blocks hold', async (t) => {
+  const all = samples(await new ServerMetrics(engine().engine, 'demo').render())
+  const states = { free: 50, sequences: 20, adapters: 15, idle_adapters: 5, cached_prefixes: 10 }
+  for (const [state, blocks] of Object.entries(states)) t.equal(one(all, 'lorikeet_pool_blocks', { state }), blocks, state)
+  t.equal(one(all, 'lorikeet_pool_block_bytes'), 4096)
+  t.equal(one(all, 'lorikeet_resident_adapters'), 2)
+  t.equal(one(all, 'lorikeet_adapter_loads_total'), 17)
+  t.equal(one(all, 'lorikeet_adapter_evictions_total'), 18)
+  t.equal(one(all, 'lorikeet_prefix_evictions_total'), 19)
+  t.equal(one(all, 'lorikeet_failed_steps_total'), 21)
+})
+
+t.test('requests fill the histograms', async (t) => {
+  const metrics = new ServerMetrics(engine().engine, 'demo')
+  metrics.firstToken(0.03)
+  metrics.interToken(0.02)
+  const counts = { promptTokens: 7, generationTokens: 5, maxTokens: 16 }
+  metrics.finished({
+    finishReason: 'stop',
+    ...counts,
+    e2e: 0.5,
+    queue: 0.1,
+    prefill: 0.1,
+    decode: 0.3,
+    inference: 0.4,
+    timePerOutputToken: 0.075,
+  })
+  metrics.finished({ finishReason: 'abort', ...counts, e2e: 0.1 })
+  const all = samples(await metrics.render())
+  t.equal(one(all, 'vllm:request_success_total', { finished_reason: 'stop' }), 1)
+  t.equal(one(all, 'vllm:request_success_total', { finished_reason: 'abort' }), 1)
+  t.equal(one(all, 'vllm:request_success_total', { finished_reason: 'length' }), 0, 'series are there from the start')
+  t.equal(one(all, 'vllm:time_to_first_token_seconds_bucket', { le: '0.02' }), 0)
+  t.equal(one(all, 'vllm:time_to_first_token_seconds_bucket', { le: '0.04' }), 1)
+  t.equal(one(all, 'vllm:e2e_request_latency_seconds_count'), 2)
+  t.equal(one(all, 'vllm:request_queue_time_seconds_count'), 1, 'a request that never ran has no queue time')
+  t.equal(one(all, 'vllm:request_prompt_tokens_sum'), 14)
+})
+
+t.test('each step is counted once', async (t) => {
+  const { engine: running, snapshot } = engine()
+  const metrics = new ServerMetrics(running, 'demo')
+  metrics.stepped(snapshot)
+  metrics.stepped(snapshot)
+  snapshot.counters.steps++
+  metrics.stepped(snapshot)
+  const all = samples(await metrics.render())
+  t.equal(one(all, 'vllm:iteration_tokens_total_count'), 2)
+  t.equal(one(all, 'vllm:iteration_tokens_total_sum'), 80)
+  t.equal(one(all, 'lorikeet_step_seconds_count', { part: 'run' }), 2)
+  t.equal(one(all, 'lorikeet_step_seconds_sum', { part: 'run' }), 0.06)
+})
+
+t.test('docs/metrics.md lists exactly the metrics of the page, with their types', async (t) => {
+  const page = types(await new ServerMetrics(engine().engine, 'demo').render())
+  const documented = readFileSync(path.join(repoRoot(), 'docs/metrics.md'), 'utf8')
+  const rows = [...documented.matchAll(/^\| `(\S+?)(?:\{[^`]*)?` \| (gauge|counter|histogram) \|/gm)].map(([, name, type]) => [
+    name,
+    type,
+  ])
+  const ours = Object.entries(page).filter(([name]) => /^(vllm:|lorikeet_)/.test(name))
+  t.same(Object.fromEntries(rows), Object.fromEntries(ours))
+  t.ok(page.process_resident_memory_bytes, "the process's own are there too")
+})
