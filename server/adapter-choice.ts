@@ -36,8 +36,16 @@ function headerText(value: string | string[] | undefined): string | undefined {
 
 /** An RFC 9651 list: tokens or strings, each with an optional weight `w`. */
 function fromHeader(serving: Serving, text: string): AdapterChoice {
+  const items = parseMix(text)
+  if (items.length === 1 && items[0].name === serving.model.name) return baseAlone(serving)
   const mix: { record: AdapterRecord; weight: number }[] = []
-  for (const { name, weight } of parseMix(text)) {
+  for (const { name, weight } of items) {
+    if (name === serving.model.name)
+      throw new ApiError(
+        'invalid_request',
+        `${ADAPTER_HEADER} mixes ${name}, the base model; it is under every mix: name adapters only`,
+        ADAPTER_HEADER,
+      )
     const record = find(serving, name, ADAPTER_HEADER)
     if (mix.some((use) => use.record.image?.digest === record.image?.digest))
       throw new ApiError(
@@ -76,18 +84,21 @@ function parseMix(text: string): { name: string; weight: number }[] {
   })
 }
 
-/** The base's name, an adapter's, or `base:adapter`. */
 function fromName(serving: Serving, name: string, param: string): AdapterChoice {
-  const base = serving.model.name
-  if (name === base) return { uses: [], model: base, headers: {} }
-  const direct = serving.adapters.get(name)
-  const record = direct ?? find(serving, name.startsWith(`${base}:`) ? name.slice(base.length + 1) : name, param)
-  return choiceOf([{ record: requireServed(record, param), weight: 1 }])
+  if (name === serving.model.name) return baseAlone(serving)
+  return choiceOf([{ record: find(serving, name, param), weight: 1 }])
 }
 
+function baseAlone(serving: Serving): AdapterChoice {
+  return { uses: [], model: serving.model.name, headers: {} }
+}
+
+/** The adapter called `name`, or `base:name`. */
 function find(serving: Serving, name: string, param: string): AdapterRecord {
-  const record = serving.adapters.get(name)
-  if (!record) throw unknownModel(serving, name, param)
+  const prefix = `${serving.model.name}:`
+  const short = name.startsWith(prefix) ? name.slice(prefix.length) : name
+  const record = serving.adapters.get(name) ?? serving.adapters.get(short)
+  if (!record) throw unknownModel(serving, short, param)
   return requireServed(record, param)
 }
 
@@ -97,7 +108,7 @@ export function unknownModel(serving: Serving, name: string, param: string): Api
   return new ApiError('model_not_found', `The model \`${name}\` does not exist.${hint}`, param)
 }
 
-function requireServed(record: AdapterRecord, param: string): AdapterRecord {
+export function requireServed(record: AdapterRecord, param: string): AdapterRecord {
   if (record.image) return record
   throw new ApiError(
     'adapter_refused',
