@@ -1,0 +1,42 @@
+/** What the utility routes need, with the demo model's tokenizer and template and an engine that only has sizes and a snapshot. */
+import { pino } from 'pino'
+import type { Engine } from '../../../runtime/index.ts'
+import { ServerMetrics } from '../../../server/metrics/metrics.ts'
+import { ModelChatTemplate } from '../../../server/tokenizer/chat-template.ts'
+import { ModelTokenizer } from '../../../server/tokenizer/tokenizer.ts'
+import type { AdapterRecord, Serving } from '../../../server/types.ts'
+import { demoModel } from '../../support/repo.ts'
+
+export function utilityServing(overrides: Partial<Serving> = {}): Serving {
+  const snapshot = {
+    running: 2,
+    waiting: 3,
+    blocks: { total: 10, free: 10, sequences: 0, adapters: 0, idleAdapters: 0, cachedPrefixes: 0 },
+    resident: [],
+    waitingAdapters: [],
+    counters: {},
+  }
+  const engine = {
+    info: { vocabSize: 1540, maxModelLen: 1024, blockSize: 16, blockCount: 10, blockBytes: 4096 },
+    snapshot,
+  } as unknown as Engine
+  const image = { digest: 'ab12', method: 'LORA' } as AdapterRecord['image']
+  const records: AdapterRecord[] = [
+    { name: 'pirate', directory: '/adapters/pirate', created: 20, image },
+    { name: 'team/pirate v2', directory: '/adapters/team', created: 30, image },
+    { name: 'broken', directory: '/adapters/broken', created: 40, refusal: 'it holds no adapter_model.safetensors' },
+  ]
+  return {
+    engine,
+    model: { name: 'demo', root: '/models/demo', created: 10, maxModelLen: 1024 },
+    tokenizer: ModelTokenizer.load(demoModel('base')),
+    chatTemplate: ModelChatTemplate.load(demoModel('base')),
+    adapters: { get: (name) => records.find((record) => record.name === name), list: () => records },
+    metrics: new ServerMetrics(engine, 'demo'),
+    defaults: {},
+    limits: { bodyLimit: 2 ** 20, maxConcurrentRequests: 8 },
+    healthy: () => true,
+    log: pino({ level: 'silent' }),
+    ...overrides,
+  }
+}
