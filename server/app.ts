@@ -32,7 +32,7 @@ export async function buildApp(serving: Serving): Promise<FastifyInstance> {
     },
   })
   app.setErrorHandler((error, request, reply) => {
-    const known = toApiError(error)
+    const known = toApiError(error, serving.limits.bodyLimit)
     if (known.status >= 500) request.log.error({ err: error }, 'a request failed')
     if (known.code === 'too_many_requests') reply.header('retry-after', RETRY_AFTER)
     return reply.code(known.status).send(known.body())

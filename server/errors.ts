@@ -63,8 +63,8 @@ export function engineError(code: string, message: string): ApiError {
   return known ? new ApiError(known.code, message, known.param) : new ApiError('internal_error', `${code}: ${message}`)
 }
 
-/** Anything thrown in a handler, as an ApiError. */
-export function toApiError(error: unknown): ApiError {
+/** Anything thrown in a handler, as an ApiError. `bodyLimit`, in bytes, is told to who exceeds it. */
+export function toApiError(error: unknown, bodyLimit: number): ApiError {
   if (error instanceof ApiError) return error
   if (error instanceof TemplateError) return new ApiError('chat_template_failed', error.message, 'messages')
   if (error instanceof EngineError) return engineError(error.code, error.message)
@@ -72,7 +72,7 @@ export function toApiError(error: unknown): ApiError {
   if (known.validation) return validationError(known)
   switch (known.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return new ApiError('body_too_large', 'the request body is too large')
+      return new ApiError('body_too_large', `the request body is larger than ${bodyLimit} bytes`)
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
       return new ApiError('unsupported_media_type', 'the content-type must be application/json', 'content-type')
     case 'FST_ERR_CTP_EMPTY_JSON_BODY':

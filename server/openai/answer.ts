@@ -83,7 +83,7 @@ export async function answer(
       })
   } catch (error) {
     request.log.warn({ err: error }, 'a stream failed')
-    stream.error(toApiError(error))
+    stream.error(toApiError(error, serving.limits.bodyLimit))
   }
   log(request, adapter, generation)
   stream.done()

@@ -11,12 +11,12 @@ export type Body = Record<string, unknown>
 /** Refuses fields that nobody knows (with the nearest known ones) and known ones that are not served. */
 export function checkFields(body: Body, schema: { properties: Record<string, unknown> }): void {
   for (const [key, value] of Object.entries(body)) {
-    const harmless = UNSERVED[key]
+    const harmless = Object.hasOwn(UNSERVED, key) ? UNSERVED[key] : undefined
     if (harmless) {
       if (value === null || value === undefined || harmless.includes(value)) continue
       throw new ApiError('unsupported_parameter', `${key} is not supported by this server`, key)
     }
-    if (key in schema.properties) continue
+    if (Object.hasOwn(schema.properties, key)) continue
     const near = nearest(key, Object.keys(schema.properties), 1)
     const hint = near.length > 0 ? ` Did you mean ${near[0]}?` : ''
     throw new ApiError('unknown_parameter', `Unrecognized request argument supplied: ${key}.${hint}`, key)

@@ -1,0 +1,200 @@
+/** What a client is told when it is wrong: OpenAI's shape, the field, and what would be right. */
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import t from 'tap'
+import { CATALOGUE } from '../../server/errors.ts'
+import { request } from '../support/http.ts'
+import { repoRoot } from '../support/repo.ts'
+import { startServed } from '../support/served.ts'
+
+const messages = [{ role: 'user', content: 'hi' }]
+const many = (n: number) => Array.from({ length: n }, () => 700)
+
+/** Body, field, what the message says; `code` is invalid_request unless it is given. */
+type Wrong = [body: object, param: string, message: RegExp, code?: keyof typeof CATALOGUE]
+
+const COMPLETIONS: Wrong[] = [
+  [{}, 'prompt', /you must provide prompt/],
+  [{ prompt: 7 }, 'prompt', /prompt must be string|prompt must/],
+  [{ prompt: '', add_special_tokens: false }, 'prompt', /at least one token/],
+  [{ prompt: [] }, 'prompt', /prompt must/],
+  [{ prompt: [[]] }, 'prompt', /prompt/],
+  [{ prompt: ['a', 1] }, 'prompt', /prompt/],
+  [{ prompt: [1536] }, 'prompt', /1536 is not a token id of this model \(0 to 1535\)/],
+  [{ prompt: [-1] }, 'prompt', /prompt/],
+  [{ prompt: many(1024) }, 'prompt', /maximum context length is 1024 tokens.*1024 tokens/, 'context_length_exceeded'],
+  [
+    { prompt: many(1000), max_tokens: 30 },
+    'prompt',
+    /you requested 1030 tokens \(1000 in the prompt, 30 in the/,
+    'context_length_exceeded',
+  ],
+  [{ prompt: 'a', max_tokens: '5' }, 'max_tokens', /max_tokens must be integer/],
+  [{ prompt: 'a', max_tokens: 0 }, 'max_tokens', /must be at least 1 unless echo is true/],
+  [{ prompt: 'a', max_tokens: 1.5 }, 'max_tokens', /must be integer/],
+  [{ prompt: 'a', temperature: 3 }, 'temperature', /must be <= 2/],
+  [{ prompt: 'a', temperature: '1' }, 'temperature', /must be number/],
+  [{ prompt: 'a', top_p: 0 }, 'top_p', /must be > 0/],
+  [{ prompt: 'a', n: 0 }, 'n', /must be >= 1/],
+  [{ prompt: 'a', n: 2, best_of: 3 }, 'best_of', /must equal n/, 'unsupported_parameter'],
+  [{ prompt: 'a', stream: 'true' }, 'stream', /must be boolean/],
+  [{ prompt: 'a', stop: '' }, 'stop', /stop/],
+  [{ prompt: 'a', stop: [1] }, 'stop', /stop/],
+  [{ prompt: 'a', stop_token_ids: [9999] }, 'stop_token_ids', /9999 is not a token id/],
+  [{ prompt: 'a', allowed_token_ids: [1536] }, 'allowed_token_ids', /1536 is not a token id/],
+  [{ prompt: 'a', allowed_token_ids: [] }, 'allowed_token_ids', /allowed_token_ids/],
+  [{ prompt: 'a', logit_bias: { 1536: 1 } }, 'logit_bias', /1536 is not a token id/],
+  [{ prompt: 'a', logit_bias: { fox: 1 } }, 'logit_bias', /fox is not a token id/],
+  [{ prompt: 'a', logit_bias: { 5: 101 } }, 'logit_bias.5', /must be <= 100/],
+  [{ prompt: 'a', logprobs: 21 }, 'logprobs', /must be <= 20/],
+  [{ prompt: 'a', min_tokens: 9, max_tokens: 5 }, 'min_tokens', /min_tokens \(9\) must not exceed max_tokens \(5\)/],
+  [{ prompt: 'a', stream_options: { include_usages: true } }, 'stream_options', /stream_options/],
+  [{ prompt: 'a', suffix: 'b' }, 'suffix', /not supported/, 'unsupported_parameter'],
+  [{ prompt: 'a', guided_regex: 'b' }, 'guided_regex', /not supported/, 'unsupported_parameter'],
+  [{ prompt: 'a', temperatur: 1 }, 'temperatur', /temperatur\. Did you mean temperature\?/, 'unknown_parameter'],
+  [{ prompt: 'a', xyzzy: 1 }, 'xyzzy', /supplied: xyzzy\.$/, 'unknown_parameter'],
+  [{ prompt: 'a', toString: 1 }, 'toString', /supplied: toString/, 'unknown_parameter'],
+]
+
+const CHAT: Wrong[] = [
+  [{}, 'messages', /you must provide messages/],
+  [{ messages: [] }, 'messages', /must NOT have fewer than 1 items/],
+  [{ messages: 'hi' }, 'messages', /must be array/],
+  [{ messages: [{ content: 'hi' }] }, 'messages.0.role', /you must provide messages\.0\.role/],
+  [{ messages: [{ role: 'user' }] }, 'messages.0.content', /you must provide messages\.0\.content/],
+  [{ messages: [{ role: 'user', content: 5 }] }, 'messages.0.content', /messages\.0\.content/],
+  [
+    { messages: [{ role: 'user', content: [{ type: 'image_url' }] }] },
+    'messages.0.content.0.type',
+    /image_url are not supported/,
+    'unsupported_parameter',
+  ],
+  [{ messages: [{ role: 'user', content: [{ type: 'text' }] }] }, 'messages.0.content.0.text', /must be a string/],
+  [{ messages, max_completion_tokens: 0 }, 'max_completion_tokens', /at least 1/],
+  [{ messages, max_tokens: 5000 }, 'messages', /maximum context length/, 'context_length_exceeded'],
+  [{ messages, logprobs: 3 }, 'logprobs', /must be boolean/],
+  [{ messages, top_logprobs: 3 }, 'top_logprobs', /needs logprobs/],
+  [
+    { messages, response_format: { type: 'json_object' } },
+    'response_format',
+    /json_object is not supported; only text/,
+    'unsupported_parameter',
+  ],
+  [{ messages, tools: [{ type: 'function' }] }, 'tools', /tool calls are not supported/, 'unsupported_parameter'],
+  [{ messages, continue_final_message: true, add_generation_prompt: true }, 'continue_final_message', /cannot both/],
+  [
+    { messages, chat_template: "{{ raise_exception('roles must alternate') }}" },
+    'messages',
+    /roles must alternate/,
+    'chat_template_failed',
+  ],
+  [{ messages, chat_template: '{% if %}' }, 'messages', /the chat template is not valid/, 'chat_template_failed'],
+  [{ messages, chat_template: '{# nothing #}' }, 'messages', /hold no token/],
+  [{ messages, prompt: 'a' }, 'prompt', /supplied: prompt/, 'unknown_parameter'],
+  [{ messages, max_completion_token: 5 }, 'max_completion_token', /Did you mean max_completion_tokens\?/, 'unknown_parameter'],
+]
+
+t.test('errors', async (t) => {
+  const served = await startServed(t, { 'body-limit': '64KiB', 'max-concurrent-requests': 1 })
+
+  for (const [route, wrongs] of [
+    ['/v1/completions', COMPLETIONS],
+    ['/v1/chat/completions', CHAT],
+  ] as const)
+    t.test(`${route}: a wrong body is 400, names the field and says what is right`, async (t) => {
+      for (const [body, param, message, code = 'invalid_request'] of wrongs) {
+        const shown = JSON.stringify(body).slice(0, 80)
+        const answer = await served.post(route, body)
+        t.equal(answer.status, 400, shown)
+        t.match(answer.body, { error: { message, param, code, type: 'invalid_request_error' } }, shown)
+        t.same(Object.keys(answer.body.error).sort(), ['code', 'message', 'param', 'type'])
+        const streamed = await served.post(route, { stream: true, ...body })
+        t.equal(streamed.status, 400, `${shown} streamed`)
+      }
+    })
+
+  t.test('null stands for absent', async (t) => {
+    const nothing = {
+      max_tokens: null,
+      temperature: null,
+      n: null,
+      stop: null,
+      logprobs: null,
+      seed: null,
+      stream: null,
+      logit_bias: null,
+    }
+    t.equal((await served.post('/v1/completions', { prompt: 'a', suffix: null, ...nothing })).status, 200)
+    const body = { messages, tools: null, response_format: null, ...nothing, max_tokens: 2 }
+    t.equal((await served.post('/v1/chat/completions', body)).status, 200)
+  })
+
+  t.test('what is no JSON object is 400', async (t) => {
+    for (const body of ['{"prompt": "a"', '', 'prompt', '{"prompt": "a", "__proto__": {"n": 2}}']) {
+      const answer = await request(`${served.url}/v1/completions`, { body })
+      t.equal(answer.status, 400, body)
+      t.match(answer.json.error, { code: 'invalid_json', type: 'invalid_request_error', message: /JSON/ }, body)
+    }
+    for (const body of ['[]', 'null', '"a"', '3'])
+      t.match(
+        await request(`${served.url}/v1/completions`, { body }),
+        { status: 400, json: { error: { message: /must be object/ } } },
+        body,
+      )
+  })
+
+  t.test('routes, methods, sizes and types of body', async (t) => {
+    const missing = await request(`${served.url}/v1/complete?x=1`, { body: '{}' })
+    t.match(missing, {
+      status: 404,
+      json: { error: { code: 'route_not_found', message: 'there is no POST /v1/complete; see /docs' } },
+    })
+    const method = await request(`${served.url}/v1/completions`)
+    t.match(method, { status: 405, json: { error: { code: 'method_not_allowed', message: /use POST/ } } })
+    t.equal(method.headers.get('allow'), 'POST')
+    const large = await request(`${served.url}/v1/completions`, { body: JSON.stringify({ prompt: 'a'.repeat(70_000) }) })
+    t.match(large, { status: 413, json: { error: { code: 'body_too_large', message: /65536 bytes/ } } })
+    const type = await request(`${served.url}/v1/completions`, {
+      body: 'prompt=a',
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    })
+    t.match(type, { status: 415, json: { error: { code: 'unsupported_media_type', param: 'content-type' } } })
+  })
+
+  t.test('one request too many is 429, and the next one after is served', async (t) => {
+    const body = JSON.stringify({ prompt: 'a', max_tokens: 900, ignore_eos: true, stream: true })
+    const controller = new AbortController()
+    const first = await fetch(`${served.url}/v1/completions`, {
+      method: 'POST',
+      body,
+      headers: { 'content-type': 'application/json' },
+      signal: controller.signal,
+    })
+    const second = await request(`${served.url}/v1/completions`, { body })
+    t.match(second, {
+      status: 429,
+      json: { error: { code: 'too_many_requests', type: 'rate_limit_error', message: /1 requests? in flight/ } },
+    })
+    t.ok(Number(second.headers.get('retry-after')) >= 1)
+    t.equal((await request(`${served.url}/health`)).status, 200, 'only generating routes are limited')
+    await first.body?.getReader().read()
+    controller.abort()
+    await served.serving.engine.idle()
+    let status = 429
+    for (let i = 0; i < 100 && status === 429; i++)
+      status = (await request(`${served.url}/v1/completions`, { body: '{"prompt":"a","max_tokens":1}' })).status
+    t.equal(status, 200)
+  })
+
+  t.same(await served.idleComplaints(), [], 'no refused request left anything behind')
+})
+
+t.test('docs/errors.md lists the catalogue, and nothing else', async (t) => {
+  const page = readFileSync(path.join(repoRoot(), 'docs/errors.md'), 'utf8')
+  const rows = [...page.matchAll(/^\| `(\w+)` \| (\d+) \| `(\w+)` \|/gm)].map(([, code, status, type]) => [
+    code,
+    { status: Number(status), type },
+  ])
+  t.same(Object.fromEntries(rows), CATALOGUE)
+  t.equal(rows.length, Object.keys(CATALOGUE).length)
+})
