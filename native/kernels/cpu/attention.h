@@ -196,13 +196,21 @@ inline void attend(void* data, size_t index) {
     const int keys = int(std::min<int64_t>(kKeyTile, last + 1 - start));
     const float* key[kKeyTile];
     const float* value[kKeyTile];
+    // Blocks before every window may have been given back: their place in the table is not to be read.
+    const int skipped = int(std::max<int64_t>(0, first - start));
+    int64_t block = (start + skipped) / a.block_size, offset = (start + skipped) % a.block_size;
     for (int k = 0; k < kKeyTile; k++) {
-      key[k] = value[k] = absent;
-      // Blocks before every window may have been given back: their place in the table is not to be read.
-      if (k >= keys || start + k < first) continue;
-      const int64_t slot = int64_t(table[(start + k) / a.block_size]) * a.block_size + (start + k) % a.block_size;
-      key[k] = a.key_cache + slot * stride + task.kv_head * size;
-      value[k] = a.value_cache + slot * stride + task.kv_head * size;
+      if (k < skipped || k >= keys) {
+        key[k] = value[k] = absent;
+        continue;
+      }
+      const int64_t at = (int64_t(table[block]) * a.block_size + offset) * stride + task.kv_head * size;
+      key[k] = a.key_cache + at;
+      value[k] = a.value_cache + at;
+      if (++offset == a.block_size) {
+        offset = 0;
+        block++;
+      }
     }
     for (int k = 0; k < keys; k += Vec::N) {
       int64_t d = 0;
