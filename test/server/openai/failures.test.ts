@@ -1,0 +1,110 @@
+/** What a client sees when the engine fails, and what the engine is told when a client does. */
+import { once } from 'node:events'
+import net from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { EngineError } from '../../../runtime/index.ts'
+import { fakeServing } from '../../support/fake-serving.ts'
+import { request } from '../../support/http.ts'
+
+const later = (work: () => void) => void setImmediate(work)
+const until = async (done: () => boolean) => {
+  for (let i = 0; i < 500 && !done(); i++) await sleep(10)
+}
+const events = (text: string) => text.split('\n\n').filter((event) => event !== '')
+const complete = (url: string, body: object) =>
+  request(`${url}/v1/completions`, { body: JSON.stringify({ prompt: 'a', max_tokens: 9, ...body }) })
+
+const FAILURES = [
+  { code: 'engine_failed', status: 503, told: 'engine_unavailable', message: 'the engine thread ended' },
+  { code: 'adapter_mismatch', status: 500, told: 'internal_error', message: 'adapter_mismatch: other weights' },
+] as const
+
+t.test('a sequence that fails: an error when whole, an event in a stream, and the other choices are ended', async (t) => {
+  for (const { code, status, told, message } of FAILURES) {
+    const fake = await fakeServing(t, (one, index) =>
+      later(() => {
+        one.send({ tokens: [533], cachedTokens: 0 })
+        if (index % 2 === 1) one.send({ finish: 'error', error: { code, message: message.replace(`${code}: `, '') } })
+      }),
+    )
+    const whole = await complete(fake.url, { n: 2 })
+    t.match(whole, { status, json: { error: { code: told, message } } })
+    t.ok(fake.aborted.includes(fake.submitted[0].request.id), 'the choice that went well is ended too')
+    const streamed = await complete(fake.url, { n: 2, stream: true })
+    t.equal(streamed.status, 200, 'the head was sent before')
+    const all = events(streamed.text)
+    t.ok(all.every((event) => event.startsWith('data: ')))
+    t.match(JSON.parse(all.at(-2)?.slice('data: '.length) ?? ''), { error: { code: told, message } })
+    t.equal(all.at(-1), 'data: [DONE]')
+    t.equal(all.length, 4, 'two pieces, the error, the end')
+  }
+})
+
+t.test('what the engine refuses at once is an error, also for a stream, and leaves nothing running', async (t) => {
+  const fake = await fakeServing(t, (_one, index) => {
+    if (index % 2 === 1) throw new EngineError('pool_too_small', 'the prompt needs 9 blocks, the pool has 4')
+  })
+  for (const stream of [false, true]) {
+    const answer = await complete(fake.url, { n: 2, stream })
+    t.match(answer, { status: 400, json: { error: { code: 'invalid_request', param: 'prompt', message: /needs 9 blocks/ } } })
+  }
+  t.ok(fake.aborted.includes(fake.submitted[0].request.id))
+  t.ok(fake.aborted.includes(fake.submitted[2].request.id))
+})
+
+t.test('a client that goes away ends its sequences, whether it streams or not', async (t) => {
+  const fake = await fakeServing(t, (one) => later(() => one.send({ tokens: [533], cachedTokens: 0 })))
+  for (const stream of [false, true]) {
+    const from = fake.submitted.length
+    const controller = new AbortController()
+    const asked = fetch(`${fake.url}/v1/completions`, {
+      method: 'POST',
+      body: JSON.stringify({ prompt: 'a', n: 2, stream }),
+      headers: { 'content-type': 'application/json' },
+      signal: controller.signal,
+    }).catch((error: Error) => error)
+    await until(() => fake.submitted.length === from + 2)
+    controller.abort()
+    await asked
+    const ids = fake.submitted.slice(from).map((one) => one.request.id)
+    await until(() => ids.every((id) => fake.aborted.includes(id)))
+    t.same(fake.aborted.slice(from).sort(), ids.sort(), stream ? 'streaming' : 'whole')
+  }
+})
+
+t.test('a client that does not read is cut off, not waited for', async (t) => {
+  const fake = await fakeServing(t, () => {})
+  const socket = net.connect(Number(new URL(fake.url).port), '127.0.0.1')
+  socket.on('error', () => {})
+  const body = JSON.stringify({ prompt: 'a', stream: true, max_tokens: 100_000 })
+  socket.write(
+    `POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+  )
+  socket.pause()
+  await until(() => fake.submitted.length === 1)
+  const [one] = fake.submitted
+  const tokens = Array.from({ length: 1000 }, () => 533)
+  let sent = 0
+  for (; sent < 20_000 && fake.aborted.length === 0; sent++) {
+    one.send({ tokens, ...(sent === 0 && { cachedTokens: 0 }) })
+    if (sent % 100 === 0) await sleep(0)
+  }
+  t.same(fake.aborted, [one.request.id], `after ${sent} unread pieces`)
+  socket.resume()
+  await once(socket, 'close')
+})
+
+t.test('ids are unique and carry what the client calls the request', async (t) => {
+  const fake = await fakeServing(t, (one) =>
+    later(() => one.send({ tokens: [5], finish: 'stop', stopToken: 5, cachedTokens: 0 })),
+  )
+  const headers = { 'x-request-id': 'mine' }
+  const ask = () => request(`${fake.url}/v1/completions`, { body: '{"prompt":"a"}', headers })
+  const [a, b] = [await ask(), await ask()]
+  t.match(a.json.id, /^cmpl-mine-/)
+  t.not(a.json.id, b.json.id)
+  t.equal(a.headers.get('x-request-id'), 'mine')
+  t.match((await complete(fake.url, { request_id: 'yours' })).json.id, /^cmpl-yours-/)
+  t.equal(new Set(fake.submitted.map((one) => one.request.id)).size, 3)
+})

@@ -1,0 +1,61 @@
+/** A server over an engine that does what a test says: for what a real engine does only when it fails. */
+import type { FastifyInstance } from 'fastify'
+import { pino } from 'pino'
+import type { Engine, SequenceOutput, SequenceRequest } from '../../runtime/index.ts'
+import { buildApp } from '../../server/app.ts'
+import { ServerMetrics } from '../../server/metrics/metrics.ts'
+import { ModelChatTemplate } from '../../server/tokenizer/chat-template.ts'
+import { ModelTokenizer } from '../../server/tokenizer/tokenizer.ts'
+import type { Serving } from '../../server/types.ts'
+import { demoModel } from './repo.ts'
+
+export interface Submitted {
+  request: SequenceRequest
+  send(output: Partial<SequenceOutput>): void
+}
+
+export interface FakeServing {
+  app: FastifyInstance
+  url: string
+  submitted: Submitted[]
+  aborted: string[]
+}
+
+/** `onSubmit` may send outputs at once or later, or throw. */
+export async function fakeServing(
+  t: { teardown(handler: () => Promise<void>): unknown },
+  onSubmit: (submitted: Submitted, index: number) => void,
+): Promise<FakeServing> {
+  const submitted: Submitted[] = []
+  const aborted: string[] = []
+  const snapshot = { running: 0, waiting: 0, blocks: {}, resident: [], waitingAdapters: [], counters: {}, lastStep: {} }
+  const engine = {
+    info: { vocabSize: 1536, maxModelLen: 1 << 20, eosTokenIds: [2, 5], blockSize: 16, blockCount: 10, blockBytes: 4096 },
+    snapshot,
+    submit(request: SequenceRequest, onOutput: (output: SequenceOutput) => void) {
+      const one = { request, send: (output: Partial<SequenceOutput>) => onOutput({ id: request.id, tokens: [], ...output }) }
+      submitted.push(one)
+      onSubmit(one, submitted.length - 1)
+    },
+    abort: (id: string) => aborted.push(id),
+  } as unknown as Engine
+  const serving: Serving = {
+    engine,
+    model: { name: 'demo', root: '/models/demo', created: 10, maxModelLen: 1 << 20 },
+    tokenizer: ModelTokenizer.load(demoModel('base')),
+    chatTemplate: ModelChatTemplate.load(demoModel('base')),
+    adapters: { get: () => undefined, list: () => [] },
+    metrics: new ServerMetrics(engine, 'demo'),
+    defaults: {},
+    limits: { bodyLimit: 2 ** 20, maxConcurrentRequests: 8 },
+    healthy: () => true,
+    log: pino({ level: 'silent' }),
+  }
+  const app = await buildApp(serving)
+  const url = await app.listen({ host: '127.0.0.1', port: 0 })
+  t.teardown(async () => {
+    app.server.closeAllConnections()
+    await app.close()
+  })
+  return { app, url, submitted, aborted }
+}
