@@ -4,6 +4,7 @@ import cliProgress from 'cli-progress'
 import { readConfig } from './config/config.ts'
 import { serveHelp, USAGE } from './config/help.ts'
 import type { Config } from './config/settings.ts'
+import { nearest } from './nearest.ts'
 import { type Server, serve } from './serve.ts'
 import { VERSION } from './version.ts'
 
@@ -13,38 +14,51 @@ async function main(args: string[]): Promise<void> {
   if (command === 'serve')
     return rest.includes('--help') || rest.includes('-h') ? console.log(serveHelp()) : run(readConfig(rest, process.env))
   if (command === undefined || command === '--help' || command === '-h' || command === 'help') return console.log(USAGE)
-  throw new Error(`unknown command ${command}; see lorikeet --help`)
+  const meant = nearest(command, ['serve', '--version', '--help'], 1)
+  throw new Error(`unknown command ${command}; ${meant.length > 0 ? `did you mean ${meant[0]}?` : 'see lorikeet --help'}`)
 }
 
 async function run(config: Config): Promise<void> {
   const bar = process.stderr.isTTY ? progressBar() : undefined
-  let server: Server
+  let server: Server | undefined
   try {
     server = await serve(config, {
       onProgress: (fraction) => bar?.update(Math.floor(fraction * 100)),
       onFailure: (error) => {
         console.error(`lorikeet: ${error.message}`)
-        process.exitCode = 1
-        server.close().finally(() => process.exit(1))
+        // Open requests have been told; their answers still have to leave.
+        Promise.resolve(server?.close()).finally(() => process.exit(1))
       },
     })
   } finally {
     bar?.stop()
   }
-  const served = server.adapters.filter((record) => record.image)
-  for (const record of server.adapters)
-    if (!record.image) console.error(`lorikeet: adapter ${record.name} is refused: ${record.refusal}`)
-  const count = `${served.length} adapter${served.length === 1 ? '' : 's'}`
-  console.log(`lorikeet: serving ${server.serving.model.name} with ${count} on ${server.address}`)
-  let stopping = false
+  announce(server)
+  stopOnSignals(server)
+}
+
+function announce({ adapters, serving, address }: Server): void {
+  for (const { name, image, refusal } of adapters) if (!image) console.error(`lorikeet: adapter ${name} is refused: ${refusal}`)
+  const served = adapters.filter((record) => record.image).length
+  const count = `${served} adapter${served === 1 ? '' : 's'}`
+  console.log(`lorikeet: serving ${serving.model.name} with ${count} on ${address}`)
+}
+
+/** Under npm one Ctrl-C comes twice: from the terminal, and passed on by npm. */
+const SAME_KEY_MS = 500
+
+function stopOnSignals(server: Server): void {
+  let stoppingSince: number | undefined
   const stop = () => {
-    // The second one means it.
-    if (stopping) process.exit(130)
-    stopping = true
-    server.close().then(
-      () => process.exit(0),
-      (error: Error) => fail(error),
-    )
+    if (stoppingSince !== undefined) {
+      // Another one means it.
+      if (performance.now() - stoppingSince > SAME_KEY_MS) process.exit(130)
+      return
+    }
+    stoppingSince = performance.now()
+    const { running, waiting } = server.serving.engine.snapshot
+    if (running + waiting > 0) console.error('lorikeet: finishing what is in flight; Ctrl-C again ends at once')
+    server.close().then(() => process.exit(0), fail)
   }
   process.on('SIGINT', stop)
   process.on('SIGTERM', stop)

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { FastifyInstance } from 'fastify'
-import { type Logger, pino } from 'pino'
+import type { Logger } from 'pino'
 import { AdapterRegistry, AdapterStore } from '../adapters-store/index.ts'
 import { type Engine, startEngine } from '../runtime/index.ts'
 import { readBaseModel } from '../runtime/model/index.ts'
@@ -11,6 +11,7 @@ import type { Config } from './config/settings.ts'
 import { ConfigError } from './config/values.ts'
 import { embeddedDemo } from './demo.ts'
 import { drain, followAnswers } from './drain.ts'
+import { createLog } from './log.ts'
 import { ServerMetrics } from './metrics/metrics.ts'
 import { ModelChatTemplate } from './tokenizer/chat-template.ts'
 import { ModelTokenizer } from './tokenizer/tokenizer.ts'
@@ -37,10 +38,10 @@ export interface Server {
 /** Loads model and adapters and listens. Throws ConfigError, ModelError, EngineError or the system's error when it cannot. */
 export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Server> {
   if (config.device === 'cuda') throw new ConfigError('--device cuda: this build has no CUDA kernels; use --device cpu or auto')
-  const demo = embeddedDemo()
-  const directory = path.resolve(config.model ?? demo.model)
+  const demo = config.model === undefined ? embeddedDemo() : undefined
+  const directory = path.resolve(demo?.model ?? (config.model as string))
   if (!existsSync(directory)) throw new ConfigError(`the model folder ${directory} does not exist`)
-  const log = hooks.log ?? pino({ level: config.logLevel })
+  const log = hooks.log ?? createLog(config.logLevel)
   const base = readBaseModel(directory)
   const tokenizer = ModelTokenizer.load(directory)
   const chatTemplate = ModelChatTemplate.load(directory, config.chatTemplate)
@@ -60,6 +61,12 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     },
     hooks.onProgress,
   )
+  let failed = false
+  engine.onFailure = (error) => {
+    failed = true
+    log.fatal({ err: error }, 'the engine failed')
+    hooks.onFailure?.(error)
+  }
   const store = new AdapterStore(base, { dtype: config.adapterDtype, blockBytes: engine.info.blockBytes })
   const release = async () => {
     await engine.close()
@@ -67,19 +74,13 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   }
   try {
     const adapters = new AdapterRegistry(store)
-    await loadAdapters(config, adapters, engine, config.model === undefined ? demo.adapters : undefined)
-    const name = config.servedModelName ?? (config.model === undefined ? demo.name : path.basename(directory))
+    await loadAdapters(config.adapters ?? demo?.adapters, config.adapter, adapters, engine)
+    const name = config.servedModelName ?? demo?.name ?? path.basename(directory)
     if (adapters.get(name))
       throw new ConfigError(`an adapter has the base model's name, ${name}; choose another with --served-model-name`)
     const started = Math.floor(Date.now() / 1000)
     const metrics = new ServerMetrics(engine, name)
-    let failed = false
     engine.onStep = (snapshot) => metrics.stepped(snapshot)
-    engine.onFailure = (error) => {
-      failed = true
-      log.fatal({ err: error }, 'the engine failed')
-      hooks.onFailure?.(error)
-    }
     const serving: Serving = {
       engine,
       model: { name, root: directory, created: started, maxModelLen: engine.info.maxModelLen },
@@ -103,10 +104,15 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   }
 }
 
-async function loadAdapters(config: Config, adapters: AdapterRegistry, engine: Engine, demo: string | undefined): Promise<void> {
-  const folder = config.adapters ?? demo
+/** Those in `folder`, and those that are named one by one; refused ones are listed with their reasons. */
+async function loadAdapters(
+  folder: string | undefined,
+  named: Record<string, string>,
+  adapters: AdapterRegistry,
+  engine: Engine,
+): Promise<void> {
   if (folder) await adapters.scan(folder)
-  for (const [name, directory] of Object.entries(config.adapter)) await adapters.addOrRefuse(name, directory)
+  for (const [name, directory] of Object.entries(named)) await adapters.addOrRefuse(name, directory)
   for (const record of adapters.list()) if (record.image) engine.addAdapter(record.image)
 }
 

@@ -1,0 +1,10 @@
+/** The log: for people on a terminal, JSON lines elsewhere; on stderr, so that stdout holds the one line with the address. */
+import { type Logger, pino } from 'pino'
+import pretty from 'pino-pretty'
+
+const STDERR = 2
+
+export function createLog(level: string): Logger {
+  const target = process.stderr.isTTY ? pretty({ destination: STDERR, ignore: 'pid,hostname' }) : pino.destination(STDERR)
+  return pino({ level }, target)
+}

@@ -1,0 +1,126 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, mkdirSync } from 'node:fs'
+import { createServer } from 'node:net'
+import path from 'node:path'
+import t from 'tap'
+import { VERSION } from '../../../server/version.ts'
+import { demoModel, repoRoot, temporaryFolder } from '../../support/repo.ts'
+
+const cli = path.join(repoRoot(), 'dist/server/cli.js')
+
+interface Running {
+  child: ChildProcess
+  /** Both as far as they have come. */
+  stdout: () => string
+  stderr: () => string
+  ended: Promise<{ code: number | null; stdout: string; stderr: string }>
+}
+
+function lorikeet(args: string[], environment: Record<string, string> = {}): Running {
+  const child = spawn(process.execPath, [cli, ...args], {
+    env: { ...process.env, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const text = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name]?.setEncoding('utf8').on('data', (piece: string) => {
+      text[name] += piece
+    })
+  const ended = once(child, 'close').then(([code]) => ({ code, ...text }))
+  return { child, stdout: () => text.stdout, stderr: () => text.stderr, ended }
+}
+
+/** A server that listens; its address is taken from the line that says so. */
+async function serving(t: { teardown(handler: () => unknown): unknown }, args: string[]): Promise<Running & { address: string }> {
+  const running = lorikeet(['serve', '--port', '0', ...args])
+  t.teardown(() => running.child.kill('SIGKILL'))
+  const line = new Promise<string>((resolve, reject) => {
+    running.child.stdout?.on('data', () => {
+      const found = /on (http:\S+)\n/.exec(running.stdout())
+      if (found) resolve(found[1])
+    })
+    running.ended.then(({ stderr }) => reject(new Error(`it ended: ${stderr}`)))
+  })
+  return { ...running, address: await line }
+}
+
+t.test('help and version', async (t) => {
+  for (const args of [[], ['--help'], ['-h'], ['help']]) {
+    const { code, stdout } = await lorikeet(args).ended
+    t.equal(code, 0)
+    t.match(stdout, 'lorikeet serve [MODEL_DIR]')
+  }
+  const help = await lorikeet(['serve', '--help']).ended
+  t.equal(help.code, 0)
+  t.match(help.stdout, '--max-batch-tokens N')
+  t.equal((await lorikeet(['--version']).ended).stdout, `${VERSION}\n`)
+})
+
+t.test('what is wrong is one line on stderr, and the exit code is 1', async (t) => {
+  const blocker = createServer().listen(0, '127.0.0.1')
+  await once(blocker, 'listening')
+  t.teardown(() => blocker.close())
+  const { port } = blocker.address() as { port: number }
+  const wrong: [string[], RegExp][] = [
+    [['sevre'], /unknown command sevre; did you mean serve\?/],
+    [['serve', '--prot', '80'], /unknown flag --prot; did you mean --port\?/],
+    [['serve', '/no/such/folder'], /model folder \/no\/such\/folder does not exist/],
+    [['serve', '--device', 'cuda'], /no CUDA/],
+    [['serve', '--adapters', '/no/such/folder', '--port', '0'], /adapter folder \/no\/such\/folder cannot be read/],
+    [['serve', '--served-model-name', 'pirate', '--port', '0'], /an adapter has the base model's name, pirate/],
+    [['serve', '--port', String(port)], /EADDRINUSE.*choose another with --port/],
+  ]
+  for (const [args, message] of wrong) {
+    const { code, stdout, stderr } = await lorikeet(args).ended
+    t.equal(code, 1, args.join(' '))
+    t.match(stderr, message)
+    t.match(stderr, /^lorikeet: [^\n]*\n$/)
+    t.equal(stdout, '')
+  }
+})
+
+t.test('it says in one line what it serves and where, and every adapter that it refuses', async (t) => {
+  const folder = temporaryFolder(t)
+  cpSync(demoModel('adapters/pirate'), path.join(folder, 'pirate'), { recursive: true })
+  cpSync(demoModel('adapters/json/adapter_config.json'), path.join(folder, 'hollow/adapter_config.json'), { recursive: true })
+  mkdirSync(path.join(folder, 'no adapter'))
+  const { child, address, stdout, stderr, ended } = await serving(t, ['--adapters', folder])
+  t.equal(stdout(), `lorikeet: serving demo with 1 adapter on ${address}\n`)
+  t.match(stderr(), /^lorikeet: adapter hollow is refused: .*adapter_model\.safetensors[^\n]*\n$/)
+  t.equal((await fetch(`${address}/health`)).status, 200)
+  child.kill('SIGTERM')
+  t.equal((await ended).code, 0)
+})
+
+t.test('Ctrl-C lets an answer under way end; the same key passed on by npm does not cut it', async (t) => {
+  const { child, address, ended } = await serving(t, [])
+  const body = { prompt: 'Once', max_tokens: 200, ignore_eos: true, stream: true }
+  const response = await fetch(`${address}/v1/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+  child.kill('SIGINT')
+  child.kill('SIGINT')
+  t.match(await response.text(), /"finish_reason":"length"[^\n]*\n\ndata: \[DONE\]\n\n$/)
+  const { code, stderr } = await ended
+  t.equal(code, 0)
+  t.match(stderr, /^(lorikeet: finishing what is in flight[^\n]*\n)?$/)
+})
+
+t.test('another Ctrl-C a moment later ends at once', async (t) => {
+  const { child, address, ended } = await serving(t, [])
+  // An answer that nobody reads does not end.
+  const body = { prompt: 'Once', max_tokens: 1000, ignore_eos: true, n: 100, stream: true }
+  const response = await fetch(`${address}/v1/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  })
+  child.kill('SIGINT')
+  await new Promise((resolve) => setTimeout(resolve, 700))
+  child.kill('SIGINT')
+  t.equal((await ended).code, 130)
+  await response.text().catch(() => {})
+})
