@@ -1,5 +1,5 @@
 /** The HTTP server: limits, errors in one shape, and the routes. */
-import Fastify, { type FastifyInstance, LogController } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply, LogController } from 'fastify'
 import { ApiError, toApiError } from './errors.ts'
 import { chatRoutes } from './openai/chat.ts'
 import { completionRoutes } from './openai/completions.ts'
@@ -19,6 +19,13 @@ export async function buildApp(serving: Serving): Promise<FastifyInstance> {
     // Draining: what is under way is answered, and load balancers still find the server.
     return503OnClosing: false,
     forceCloseConnections: 'idle',
+    // A path that no router can read (`/v1/models/%E0%A4%A`) meets no handler of ours.
+    frameworkErrors(error, _request, reply) {
+      const known = toApiError(error, serving.limits.bodyLimit)
+      // Typed by the route's schema, of which there is none here.
+      const untyped = reply as unknown as FastifyReply
+      untyped.code(known.status).send(known.body())
+    },
     // A string is no number: what a client sent wrongly is told, not guessed.
     ajv: {
       customOptions: {

@@ -54,6 +54,13 @@ export function samplingOf(serving: Serving, body: Body, limits: Limits): Omit<S
     ['allowed_token_ids', allowedTokenIds ?? []],
   ] as const)
     for (const id of ids) if (id >= vocabSize) throw outOfVocabulary(key, id, vocabSize)
+  const banned = new Set([...stopTokenIds, ...eosTokenIds])
+  if (minTokens > 0 && allowedTokenIds?.every((id) => banned.has(id)))
+    throw new ApiError(
+      'invalid_request',
+      'allowed_token_ids holds only tokens that end the answer, and min_tokens bans those; allow another',
+      'allowed_token_ids',
+    )
   return {
     minTokens,
     temperature: given(body, 'temperature', defaults.temperature ?? 1),

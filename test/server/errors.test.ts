@@ -43,6 +43,7 @@ const COMPLETIONS: Wrong[] = [
   [{ prompt: 'a', stop_token_ids: [9999] }, 'stop_token_ids', /9999 is not a token id/],
   [{ prompt: 'a', allowed_token_ids: [1536] }, 'allowed_token_ids', /1536 is not a token id/],
   [{ prompt: 'a', allowed_token_ids: [] }, 'allowed_token_ids', /allowed_token_ids/],
+  [{ prompt: 'a', allowed_token_ids: [2, 5], min_tokens: 1 }, 'allowed_token_ids', /only tokens that end the answer/],
   [{ prompt: 'a', logit_bias: { 1536: 1 } }, 'logit_bias', /1536 is not a token id/],
   [{ prompt: 'a', logit_bias: { fox: 1 } }, 'logit_bias', /fox is not a token id/],
   [{ prompt: 'a', logit_bias: { 5: 101 } }, 'logit_bias.5', /must be <= 100/],
@@ -149,6 +150,8 @@ t.test('errors', async (t) => {
       status: 404,
       json: { error: { code: 'route_not_found', message: 'there is no POST /v1/complete; see /docs' } },
     })
+    const unreadable = await request(`${served.url}/v1/models/%E0%A4%A`)
+    t.match(unreadable, { status: 400, json: { error: { code: 'invalid_request', message: /not a valid url/ } } })
     const method = await request(`${served.url}/v1/completions`)
     t.match(method, { status: 405, json: { error: { code: 'method_not_allowed', message: /use POST/ } } })
     t.equal(method.headers.get('allow'), 'POST')
