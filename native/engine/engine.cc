@@ -104,9 +104,12 @@ void Engine::resolve(StepInput& input) const {
 
 StepResult Engine::run(StepInput& input) {
   const auto started = std::chrono::steady_clock::now();
-  const int64_t rows = static_cast<int64_t>(input.logits_indices.size()), vocab = context_.vocab_size;
   const int64_t batch = static_cast<int64_t>(input.past.size()), segments = static_cast<int64_t>(input.segment_status.size());
+  StepResult result;
   context_.adapters = std::move(input.resolved);
+  context_.sampling = &input.sampling;
+  context_.return_logits = input.return_logits;
+  context_.result = &result;
 
   const int32_t views = 2 * layers_;
   std::vector<int32_t> block_table(input.block_table.size()), slots(input.slots.size()), logits_starts(segments + 1), entry(context_.adapters.size());
@@ -150,22 +153,14 @@ StepResult Engine::run(StepInput& input) {
     names.push_back(cache_names_[i].c_str());
     values.push_back(cache_[i].get());
   }
-  const char* output_name = "logits";
-  OrtValue* raw = nullptr;
-  OrtStatus* status = ort().Run(session_.get(), nullptr, names.data(), values.data(), values.size(), &output_name, 1, &raw);
+  const char* output_name = "tokens";  // what is sampled lies in `result` by then
+  OrtValue* tokens = nullptr;
+  OrtStatus* status = ort().Run(session_.get(), nullptr, names.data(), values.data(), values.size(), &output_name, 1, &tokens);
   context_.adapters.clear();
   check(status);
-  ValuePtr logits(raw);
-  float* data = nullptr;
-  check(ort().GetTensorMutableData(raw, reinterpret_cast<void**>(&data)));
-
-  StepResult result;
+  ort().ReleaseValue(tokens);
   result.segment_status = std::move(input.segment_status);
-  result.run_ms = ms_since(started);
-  const auto sampling = std::chrono::steady_clock::now();
-  if (input.return_logits) result.logits.assign(data, data + rows * vocab);
-  sample_rows(data, vocab, input.sampling, result);
-  result.sample_ms = ms_since(sampling);
+  result.run_ms = ms_since(started) - result.sample_ms;
   return result;
 }
 

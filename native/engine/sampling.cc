@@ -3,7 +3,7 @@
 
 namespace lorikeet {
 
-void sample_rows(float* logits, int64_t vocab, const SamplingInput& in, StepResult& result) {
+void sample_rows(float* logits, int64_t vocab, const SamplingInput& in, const Parallel& parallel, StepResult& result) {
   const size_t count = in.temperature.size();
   std::vector<SamplingRow> rows(count);
   std::vector<SamplingResult> results(count);
@@ -44,11 +44,7 @@ void sample_rows(float* logits, int64_t vocab, const SamplingInput& in, StepResu
   args.top_offset = top_offset.data();
   args.top_tokens = top_tokens.data();
   args.top_logprobs = top_logprobs.data();
-  Parallel here;  // a step samples few rows: this thread alone
-  here.run = [](void*, void (*task)(void*, size_t), size_t n, void* data) {
-    for (size_t i = 0; i < n; i++) task(data, i);
-  };
-  kernels().sample(args, here);
+  kernels().sample(args, parallel);
   result.tokens.resize(count);
   result.rank.resize(count);
   result.logprob.resize(count);

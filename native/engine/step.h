@@ -33,7 +33,7 @@ struct StepResult {
   double run_ms = 0, sample_ms = 0;
 };
 
-// Samples each row of `logits` [rows, vocab] (overwritten) as `input` says.
-void sample_rows(float* logits, int64_t vocab, const SamplingInput& input, StepResult& result);
+// Samples each row of `logits` [rows, vocab] as `input` says.
+void sample_rows(float* logits, int64_t vocab, const SamplingInput& input, const Parallel& parallel, StepResult& result);
 
 }  // namespace lorikeet

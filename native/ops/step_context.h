@@ -1,7 +1,8 @@
-// What the custom ops of a session share: the adapters that the running step resolved, and the pool's row type.
+// What the custom ops of a session share: the adapters that the running step resolved, the pool's row type, and the step's sampling.
 #pragma once
 #include <memory>
 #include <vector>
+#include "../engine/step.h"
 #include "../pool/pool.h"
 
 namespace lorikeet {
@@ -12,6 +13,10 @@ struct StepContext {
   int64_t vocab_size = 0;
   // Indexed by the graph input entry_adapter; null where the identity did not match (its segment is void).
   std::vector<std::shared_ptr<const ResidentAdapter>> adapters;
+  // How the running step samples, and where Sample puts what it finds.
+  const SamplingInput* sampling = nullptr;
+  bool return_logits = false;
+  StepResult* result = nullptr;
 };
 
 }  // namespace lorikeet

@@ -40,7 +40,7 @@ class GraphBuilder {
       x = this.layer(x, layer, i)
     })
     this.head(x)
-    this.graph.output('logits', 'float32', ['R', this.a.vocabSize])
+    this.graph.output('tokens', 'int32', ['R'])
     return this.graph.serialize()
   }
 
@@ -128,21 +128,18 @@ class GraphBuilder {
     return this.graph.op('Gemm', inputs, output, { transB: { int: 1 } })
   }
 
-  /** Projections that share their input, with every adapter's delta: one op for the group. */
-  private projections(input: string, modules: string[], segments = SEGMENTS): string[] {
+  /** Projections that share their input, with every adapter's delta: one op for the group. `rows` is the name of their number of rows. */
+  private projections(input: string, modules: string[], segments = SEGMENTS, rows = 'T'): string[] {
     const group = modules.map((module) => this.site(module))
     let x = input
-    if (group[0].takesInputScale)
+    if (group[0].takesInputScale) {
       x = this.graph.op('ScaleInput', [x, ...SEGMENTS], `${modules[0]}.in`, { site: { int: group[0].index } }, LORIKEET)
+      this.graph.shape(x, [rows, group[0].inFeatures])
+    }
     const products = group.map((site) => this.product(x, site, `${site.module}.base`))
-    const outputs = modules.map((module) => `${module}.out`)
-    return this.graph.node(
-      'BatchedLora',
-      [x, ...segments, ...products],
-      outputs,
-      { sites: { ints: group.map((site) => site.index) } },
-      LORIKEET,
-    )
+    const outputs = group.map((site) => this.graph.shape(`${site.module}.out`, [rows, site.outFeatures]))
+    const sites = { sites: { ints: group.map((site) => site.index) } }
+    return this.graph.node('BatchedLora', [x, ...segments, ...products], outputs, sites, LORIKEET)
   }
 
   private split(x: string, sizes: number[], outputs: string[]): string[] {
@@ -157,6 +154,7 @@ class GraphBuilder {
     let x = this.graph.op('Gather', [table.name, 'input_ids'], 'embedding.rows')
     if (table.type !== 'float32') x = this.graph.op('Cast', [x], 'embedding.float32', { to: { int: 1 } })
     x = this.graph.op('BatchedEmbedding', ['input_ids', ...SEGMENTS, x], 'embedding.out', { site: { int: site.index } }, LORIKEET)
+    this.graph.shape(x, ['T', this.a.hiddenSize])
     return this.scaled(x, this.a.embeddingScale, 'embedding.scaled')
   }
 
@@ -223,6 +221,7 @@ class GraphBuilder {
       },
       LORIKEET,
     )
+    this.graph.shape(attended, ['T', sizes[0]])
     return this.projections(attended, [`${path}.o_proj`])[0]
   }
 
@@ -262,10 +261,11 @@ class GraphBuilder {
     }
   }
 
+  /** Logits of the wanted rows, and what is sampled from them: the logits themselves never leave the graph. */
   private head(x: string): void {
     const rows = this.graph.op('Gather', [x, 'logits_indices'], 'head.rows')
-    const [logits] = this.projections(this.norm(rows, 'model.norm'), [HEAD], LOGITS_SEGMENTS)
-    const scaled = this.scaled(logits, this.a.logitsScale, 'head.scaled')
-    this.graph.op('Identity', [this.softcapped(scaled, this.a.logitsSoftcap, 'head')], 'logits')
+    const [product] = this.projections(this.norm(rows, 'model.norm'), [HEAD], LOGITS_SEGMENTS, 'R')
+    const logits = this.softcapped(this.scaled(product, this.a.logitsScale, 'head.scaled'), this.a.logitsSoftcap, 'head')
+    this.graph.op('Sample', [logits], 'tokens', {}, LORIKEET)
   }
 }

@@ -30,6 +30,12 @@ export class OnnxGraph {
     this.graph.message(12, valueInfo(name, type, shape))
   }
 
+  /** States the shape of a custom op's float32 output: ONNX Runtime infers none, and reuses an input's buffer only for an output of the same known shape. */
+  shape(name: string, shape: Dimension[]): string {
+    this.graph.message(13, valueInfo(name, 'float32', shape))
+    return name
+  }
+
   /** A constant that the graph carries. */
   constant(name: string, shape: number[], data: Float32Array | BigInt64Array): string {
     const tensor = new Message()

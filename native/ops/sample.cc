@@ -1,0 +1,24 @@
+#include "sample.h"
+#include <algorithm>
+#include <chrono>
+
+namespace lorikeet {
+
+void Sample::compute(OrtKernelContext* kernel) {
+  const auto started = std::chrono::steady_clock::now();
+  const Dims shape = input_dims(kernel, 0);
+  const SamplingInput& sampling = *context_.sampling;
+  StepResult& result = *context_.result;
+  if (shape[0] != static_cast<int64_t>(sampling.temperature.size())) throw std::invalid_argument("Sample: the logits' rows are not the step's");
+  auto* logits = const_cast<float*>(input<float>(kernel, 0));
+  if (context_.return_logits) result.logits.assign(logits, logits + shape[0] * shape[1]);
+  sample_rows(logits, shape[1], sampling, parallel_of(kernel, context_.threads), result);
+  OrtValue* value = nullptr;
+  check(ort().KernelContext_GetOutput(kernel, 0, shape.d, 1, &value));
+  void* tokens = nullptr;
+  check(ort().GetTensorMutableData(value, &tokens));
+  std::copy(result.tokens.begin(), result.tokens.end(), static_cast<int32_t*>(tokens));
+  result.sample_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - started).count();
+}
+
+}  // namespace lorikeet
