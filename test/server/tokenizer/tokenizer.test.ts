@@ -2,7 +2,7 @@ import t from 'tap'
 import { faithful } from '../../../server/tokenizer/definition.ts'
 import { ModelTokenizer } from '../../../server/tokenizer/tokenizer.ts'
 import { fixture, readJson, temporaryFolder } from '../../support/repo.ts'
-import { STYLES, tokenizerOf, VECTORS } from './vectors.ts'
+import { STYLES, shown, tokenizerOf, VECTORS } from './vectors.ts'
 
 const MALFORMED = '\ufffd'
 
@@ -10,8 +10,8 @@ for (const style of STYLES) {
   const tokenizer = tokenizerOf(style)
   t.test(`${style}: ids are those of Hugging Face's library`, async (t) => {
     for (const { text, ids, special } of VECTORS[style].encoded) {
-      t.same(tokenizer.encode(text, { addSpecialTokens: false }), ids, JSON.stringify(text))
-      t.same(tokenizer.encode(text, { addSpecialTokens: true }), special, `${JSON.stringify(text)} with special tokens`)
+      t.same(tokenizer.encode(text, { addSpecialTokens: false }), ids, shown(text))
+      t.same(tokenizer.encode(text, { addSpecialTokens: true }), special, `${shown(text)} with special tokens`)
     }
   })
 

@@ -15,3 +15,8 @@ export function tokenizerOf(style: string): ModelTokenizer {
   if (style === 'demo') return ModelTokenizer.load(demoModel('base'))
   return new ModelTokenizer(readJson(fixture('tokenizer', `${style}.json`)), {})
 }
+
+/** A text as an assertion may name it: tap's parser takes a bare U+0085 for the end of the line. */
+export function shown(text: string): string {
+  return JSON.stringify(text).replace(/[^\x20-\x7e]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)
+}
