@@ -7,68 +7,97 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '..')
-const stamps = path.join(root, 'build', 'stamps')
+const at = (...parts) => path.join(root, ...parts)
 const quiet = process.argv.includes('--quiet')
 let done = 0
 
+function say(message) {
+  console.error(`lorikeet: ${message}`)
+}
+
+function fail(message) {
+  say(message)
+  process.exit(1)
+}
+
+/** All output goes to stderr: stdout belongs to what runs after this. */
+function run(command, args) {
+  const { status, error } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 2, 2] })
+  if (error) fail(`${command} cannot be run: ${error.message}`)
+  if (status !== 0) fail(`\`${[path.basename(command), ...args].join(' ')}\` failed`)
+}
+
+const canRun = (command) => !spawnSync(command, ['--version'], { stdio: 'ignore' }).error
+
 /** Every file below `folders` for which `wanted` holds, as paths from the root. */
 function files(folders, wanted) {
-  return folders.flatMap((folder) =>
-    existsSync(path.join(root, folder))
-      ? readdirSync(path.join(root, folder), { recursive: true })
-          .map((name) => path.join(folder, name))
-          .filter((name) => wanted(name) && !name.includes('node_modules'))
-      : [],
-  )
+  return folders
+    .filter((folder) => existsSync(at(folder)))
+    .flatMap((folder) => readdirSync(at(folder), { recursive: true }).map((name) => path.join(folder, name)))
+    .filter((name) => wanted(name) && !name.includes('node_modules'))
 }
 
-/** Names, sizes and times: enough to see a change, and cheap. */
-function fingerprint(paths) {
-  const hash = createHash('sha256').update(process.version + process.arch)
-  for (const name of paths.toSorted()) {
-    const { size, mtimeMs } = statSync(path.join(root, name))
-    hash.update(`${name}:${size}:${mtimeMs}\n`)
+/** Runs `action` unless names, sizes and times of the inputs are those of its last success and its output is there. */
+function step(name, inputs, outputs, action) {
+  const hash = createHash('sha256')
+  for (const input of inputs.toSorted()) {
+    const { size, mtimeMs } = statSync(at(input))
+    hash.update(`${input}:${size}:${mtimeMs}\n`)
   }
-  return hash.digest('hex')
-}
-
-/** Runs `action` unless the inputs are those of its last success and its output is there. */
-function step(name, inputs, output, action) {
-  const stamp = path.join(stamps, name)
-  const now = fingerprint(inputs)
-  if (existsSync(path.join(root, output)) && existsSync(stamp) && readFileSync(stamp, 'utf8') === now) return
-  console.error(`lorikeet: ${name} …`)
+  const now = hash.digest('hex')
+  const stamp = at('build', 'stamps', name.replaceAll(' ', '-'))
+  const complete = outputs.every((output) => existsSync(at(output)))
+  if (complete && existsSync(stamp) && readFileSync(stamp, 'utf8') === now) return
+  say(`${name} …`)
   rmSync(stamp, { force: true })
-  action()
-  mkdirSync(stamps, { recursive: true })
+  action(complete)
+  mkdirSync(path.dirname(stamp), { recursive: true })
   writeFileSync(stamp, now)
   done++
 }
 
-function run(command, args) {
-  const { status, error } = spawnSync(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] })
-  if (error) fail(`${command} cannot be run: ${error.message}`)
-  if (status !== 0) fail(`\`${command} ${args.join(' ')}\` failed`)
+/** Whether node_modules holds what package-lock.json names. Optional packages may be for other machines. */
+function installed() {
+  const hidden = at('node_modules', '.package-lock.json')
+  if (!existsSync(hidden)) return false
+  const packages = (file) => JSON.parse(readFileSync(file, 'utf8')).packages
+  const present = packages(hidden)
+  return Object.entries(packages(at('package-lock.json'))).every(([name, { version, integrity, optional, devOptional }]) => {
+    const found = present[name]
+    if (name === '' || (!found && (optional || devOptional))) return true
+    return found?.version === version && found.integrity === integrity
+  })
 }
 
-function fail(message) {
-  console.error(`lorikeet: ${message}`)
-  process.exit(1)
+/** A deleted source must not live on, least of all a test. */
+function removeStale(outputs) {
+  const wanted = new Set(outputs)
+  for (const name of files(['dist'], (file) => file.endsWith('.js')))
+    if (!wanted.has(name)) for (const file of [name, `${name}.map`]) rmSync(at(file), { force: true })
 }
 
 if (Number(process.versions.node.split('.')[0]) < 20) fail(`Node ${process.version} is too old; 20 or newer is needed`)
 
-step('installing packages', ['package.json', 'package-lock.json', '.npmrc'], 'node_modules/.package-lock.json', () =>
-  run('npm', ['ci', '--loglevel=error', '--no-progress']),
-)
+if (!installed()) {
+  say('installing packages …')
+  run('npm', ['ci', '--loglevel=error', '--no-progress'])
+  done++
+}
+
 const sources = files(['server', 'runtime', 'adapters-store', 'native', 'test', 'bench'], (name) => name.endsWith('.ts'))
-step('compiling TypeScript', [...sources, 'tsconfig.json', 'package-lock.json'], 'dist/server/cli.js', () => {
-  // From scratch: a deleted source must not live on in dist, least of all a test.
-  rmSync(path.join(root, 'dist'), { recursive: true, force: true })
+const compiled = sources.filter((name) => !name.endsWith('.d.ts')).map((name) => path.join('dist', name.replace(/\.ts$/, '.js')))
+step('compiling TypeScript', [...sources, 'tsconfig.json', 'package-lock.json'], compiled, (complete) => {
+  // The compiler believes its notes of what it wrote last.
+  if (!complete) rmSync(at('dist', 'tsconfig.tsbuildinfo'), { force: true })
+  removeStale(compiled)
   run(process.execPath, ['node_modules/typescript/bin/tsc'])
 })
+
 const native = files(['native'], (name) => /\.(cc|h|cu|cuh|cmake|mjs)$|CMakeLists\.txt$/.test(name))
-step('building the addon', [...native, 'package-lock.json'], 'build/native/lorikeet.node', () =>
-  run(process.execPath, ['native/build.mjs', '--target', 'lorikeet']),
-)
-if (done === 0 && !quiet) console.error('lorikeet: everything is up to date')
+step('building the addon', [...native, 'package-lock.json'], [path.join('build', 'native', 'lorikeet.node')], () => {
+  if (!canRun('cmake') || ![process.env.CXX, 'c++', 'g++', 'clang++'].some((compiler) => compiler && canRun(compiler)))
+    fail('the addon needs CMake and a C++20 compiler; on Debian and Ubuntu: apt install cmake g++')
+  run(process.execPath, ['native/build.mjs', '--target', 'lorikeet'])
+})
+
+if (done === 0 && !quiet) say('everything is up to date')
