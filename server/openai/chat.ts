@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { TokenLogprob } from '../../runtime/index.ts'
 import { chooseAdapter } from '../adapter-choice.ts'
+import { encodePrompt } from '../encode-prompt.ts'
 import { ApiError } from '../errors.ts'
 import type { Serving } from '../types.ts'
 import { answer, type Shape } from './answer.ts'
@@ -22,7 +23,7 @@ export function chatRoutes(app: FastifyInstance, serving: Serving): void {
       const adapter = chooseAdapter(serving, request.headers, body.model as string | undefined)
       const text = renderPrompt(serving, body)
       // The template writes the special tokens itself.
-      const all = serving.tokenizer.encode(text, { addSpecialTokens: given<boolean>(body, 'add_special_tokens', false) })
+      const all = encodePrompt(serving, text, given<boolean>(body, 'add_special_tokens', false), 'messages')
       const promptIds = all.slice(-given(body, 'truncate_prompt_tokens', all.length))
       if (promptIds.length === 0) throw new ApiError('invalid_request', 'the rendered messages hold no token', 'messages')
       const asked = given<number | undefined>(

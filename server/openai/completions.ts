@@ -1,6 +1,7 @@
 /** POST /v1/completions. */
 import type { FastifyInstance } from 'fastify'
 import { chooseAdapter } from '../adapter-choice.ts'
+import { encodePrompt } from '../encode-prompt.ts'
 import { ApiError } from '../errors.ts'
 import type { Serving } from '../types.ts'
 import { answer, type Shape } from './answer.ts'
@@ -90,7 +91,7 @@ function promptsOf(serving: Serving, body: Body): Prompt[] {
   const truncate = given<number | undefined>(body, 'truncate_prompt_tokens', undefined)
   const addSpecialTokens = given<boolean>(body, 'add_special_tokens', true)
   return list.map((one) => {
-    const all = typeof one === 'string' ? tokenizer.encode(one, { addSpecialTokens }) : one
+    const all = typeof one === 'string' ? encodePrompt(serving, one, addSpecialTokens, 'prompt') : one
     const ids = truncate === undefined ? all : all.slice(-truncate)
     if (ids.length === 0) throw new ApiError('invalid_request', 'prompt must hold at least one token', 'prompt')
     const odd = ids.find((id) => id >= serving.engine.info.vocabSize)

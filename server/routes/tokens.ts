@@ -1,6 +1,7 @@
 /** POST /tokenize and /detokenize, as vLLM has them. */
 import type { FastifyInstance } from 'fastify'
 import { chooseAdapter } from '../adapter-choice.ts'
+import { encodePrompt } from '../encode-prompt.ts'
 import { ApiError } from '../errors.ts'
 import { renderPrompt } from '../openai/messages.ts'
 import { type Body, checkFields, given } from '../openai/parameters.ts'
@@ -44,7 +45,8 @@ export function tokenRoutes(app: FastifyInstance, serving: Serving): void {
         throw new ApiError('invalid_request', 'you must provide either prompt or messages', 'prompt')
       const chat = body.prompt === undefined
       const text = chat ? renderPrompt(serving, body) : (body.prompt as string)
-      const tokens = tokenizer.encode(text, { addSpecialTokens: given<boolean>(body, 'add_special_tokens', !chat) })
+      const special = given<boolean>(body, 'add_special_tokens', !chat)
+      const tokens = encodePrompt(serving, text, special, chat ? 'messages' : 'prompt')
       return {
         count: tokens.length,
         max_model_len: serving.model.maxModelLen,

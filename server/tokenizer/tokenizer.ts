@@ -26,6 +26,7 @@ export function tokenText(value: unknown): string | undefined {
 export class ModelTokenizer implements Tokenizer {
   readonly vocabSize: number
   readonly bosTokenId?: number
+  readonly longestToken: number
   private readonly inner: HuggingFaceTokenizer
   private readonly decoding: TokenDecoding
   private readonly special: Set<number>
@@ -47,8 +48,14 @@ export class ModelTokenizer implements Tokenizer {
     this.inner = new HuggingFaceTokenizer(faithful(definition), { eos_token: tokenText(config.eos_token) })
     this.decoding = new TokenDecoding((definition.decoder ?? null) as Json | null)
     let last = -1
-    for (const id of this.inner.get_vocab(true).values()) if (id > last) last = id
+    let longest = 1
+    for (const [spelling, id] of this.inner.get_vocab(true)) {
+      if (spelling === undefined) continue // a gap between the ids
+      last = Math.max(last, id)
+      longest = Math.max(longest, spelling.length)
+    }
     this.vocabSize = last + 1
+    this.longestToken = longest
     this.special = new Set(specialTokens(this.inner, config))
     const bos = tokenText(config.bos_token)
     if (bos !== undefined) this.bosTokenId = this.inner.token_to_id(bos)

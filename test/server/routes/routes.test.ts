@@ -107,6 +107,7 @@ t.test('tokenize and detokenize', async (t) => {
       ['/tokenize', { prompt: 4 }, 400, /prompt must be string/],
       ['/tokenize', { prompt: 'a', add_special_token: true }, 400, /add_special_token\. Did you mean add_special_tokens/],
       ['/tokenize', { prompt: 'a', model: 'pirat' }, 404, /does not exist/],
+      ['/tokenize', { prompt: ' fox'.repeat(5000) }, 400, /20000 characters are more than any 1024 tokens hold/],
       ['/detokenize', {}, 400, /tokens/],
       ['/detokenize', { tokens: [1.5] }, 400, /tokens/],
       ['/detokenize', { tokens: [-1] }, 400, /tokens/],

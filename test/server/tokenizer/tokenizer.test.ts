@@ -61,6 +61,7 @@ t.test('a token alone shows its text, its bytes and its own spelling', async (t)
 t.test('ids past the vocabulary, which padded models can sample, have no text', async (t) => {
   const tokenizer = tokenizerOf('demo')
   t.equal(tokenizer.vocabSize, 1536)
+  t.equal(tokenizer.longestToken, '<|assistant|>'.length)
   t.equal(tokenizer.decode([5000], { skipSpecialTokens: false }), '')
   t.same(tokenizer.token(5000), { text: '', bytes: [] })
   t.equal(tokenizer.tokenString(5000), '')
