@@ -45,7 +45,7 @@ export const SETTINGS = {
     value: 'N',
     minimum: 1,
     maximum: 65536,
-    fallback: 512,
+    fallback: 256,
     help: 'tokens that a step computes at most',
   },
   'max-sequences': {

@@ -40,7 +40,7 @@ inline void rotate(float* x, const float* cos, const float* sin, int64_t half, b
 
 struct AttentionTask {
   int64_t sequence, token, tokens;  // query tokens [token, token + tokens) of the batch
-  int32_t kv_head;
+  int32_t kv_begin, kv_end;         // K and V heads
 };
 
 struct AttentionJob {
@@ -167,103 +167,129 @@ void attend_tile(QueryRow* rows, const AttentionArgs& a, int64_t tile_start, int
     }
 }
 
+// Where a tile's keys and values lie, head 0's; a head's own are `head · head_size` further. Places without a key point at zeros.
+struct KeyTile {
+  const float* key[kKeyTile];
+  const float* value[kKeyTile];
+};
+
+inline void locate(const AttentionArgs& a, const int32_t* table, int64_t start, int64_t first, int keys, const float* zeros, KeyTile& tile) {
+  const int64_t stride = int64_t(a.kv_heads) * a.head_size;
+  // Blocks before every window may have been given back: their place in the table is not to be read.
+  const int skipped = int(std::max<int64_t>(0, first - start));
+  int64_t block = (start + skipped) / a.block_size, offset = (start + skipped) % a.block_size;
+  for (int k = 0; k < kKeyTile; k++) {
+    if (k < skipped || k >= keys) {
+      tile.key[k] = tile.value[k] = zeros;
+      continue;
+    }
+    const int64_t at = (int64_t(table[block]) * a.block_size + offset) * stride;
+    tile.key[k] = a.key_cache + at;
+    tile.value[k] = a.value_cache + at;
+    if (++offset == a.block_size) {
+      offset = 0;
+      block++;
+    }
+  }
+}
+
+// keys_t[d · kKeyTile + k] = channel d of the head's key k.
+inline void transpose_keys(const KeyTile& tile, int64_t head_offset, int keys, int64_t size, float* keys_t) {
+  for (int k = 0; k < keys; k += Vec::N) {
+    int64_t d = 0;
+    for (; d + Vec::N <= size; d += Vec::N) {
+      const float* from[Vec::N];
+      for (int i = 0; i < Vec::N; i++) {
+        from[i] = tile.key[k + i] + head_offset + d;
+        __builtin_prefetch(tile.value[k + i] + head_offset + d);  // read right after the scores
+      }
+      transpose(from, keys_t + d * kKeyTile + k, kKeyTile);
+    }
+    for (; d < size; d++)
+      for (int i = 0; i < Vec::N; i++) keys_t[d * kKeyTile + k + i] = tile.key[k + i][head_offset + d];
+  }
+}
+
+// The tile's part of `count` rows of one head: up to kQueryRows at a time, those that see none of it left out.
+inline void attend_rows(QueryRow* query, int64_t count, const AttentionArgs& a, int64_t start, int keys, const float* keys_t, const float* const* values,
+                        float* const* out) {
+  const auto seen = [&](int64_t i) { return query[i].last_key >= start && query[i].first_key < start + kKeyTile; };
+  for (int64_t r = 0; r < count;) {
+    if (!seen(r)) {
+      r++;
+      continue;
+    }
+    int64_t n = 1;
+    while (n < kQueryRows && r + n < count && seen(r + n)) n++;
+    if (n == kQueryRows) attend_tile<kQueryRows>(query + r, a, start, keys, keys_t, values, out + r);
+    else if (n == 3) attend_tile<3>(query + r, a, start, keys, keys_t, values, out + r);
+    else if (n == 2) attend_tile<2>(query + r, a, start, keys, keys_t, values, out + r);
+    else attend_tile<1>(query + r, a, start, keys, keys_t, values, out + r);
+    r += n;
+  }
+}
+
+// Rows (kv head, token, head of the group) that a task holds at most.
+constexpr int kTaskRowLimit = 1024;
+
 inline void attend(void* data, size_t index) {
   const auto& job = *static_cast<const AttentionJob*>(data);
   const AttentionArgs& a = *job.args;
   const AttentionTask& task = job.tasks[index];
-  const int64_t size = a.head_size, group = a.heads / a.kv_heads, rows = task.tokens * group, stride = int64_t(a.kv_heads) * size;
-  const int64_t padded = (size + Vec::N - 1) / Vec::N * Vec::N;
-  // Scratch: the transposed keys, then the query rows and their outputs' addresses.
-  auto* memory = scratch<float>(Scratch::attention, size_t(padded * kKeyTile + padded));
-  float* keys_t = memory;
-  float* absent = memory + padded * kKeyTile;  // stands in for keys past the end: masked, but must be readable
-  std::fill_n(absent, padded, 0.0f);
-  QueryRow query[kTaskTokens * 64];
-  float* out[kTaskTokens * 64];
-  int64_t first = std::numeric_limits<int64_t>::max(), last = 0;
-  for (int64_t t = 0; t < task.tokens; t++)
-    for (int64_t g = 0; g < group; g++) {
-      const int64_t token = task.token + t, at = (token * a.heads + task.kv_head * group + g) * size, position = job.position[token];
-      const int64_t from = a.window < 0 ? 0 : std::max<int64_t>(0, position - a.window + 1);
-      query[t * group + g] = {job.queries + at, from, position, -std::numeric_limits<float>::infinity(), 0};
-      out[t * group + g] = a.out + at;
-      std::fill_n(a.out + at, size, 0.0f);
-      first = std::min(first, from);
-      last = std::max(last, position);
-    }
-  const int32_t* table = a.block_table + task.sequence * a.max_blocks;
+  const int64_t size = a.head_size, group = a.heads / a.kv_heads, rows = task.tokens * group;
+  const int64_t padded = (size + Vec::N - 1) / Vec::N * Vec::N, zeros_size = int64_t(a.kv_heads) * size + Vec::N;
+  float* keys_t = scratch<float>(Scratch::attention, size_t(padded * kKeyTile + zeros_size));
+  float* zeros = keys_t + padded * kKeyTile;
+  std::fill_n(zeros, zeros_size, 0.0f);
+  QueryRow query[kTaskRowLimit];
+  float* out[kTaskRowLimit];
+  int64_t first = std::numeric_limits<int64_t>::max(), last = 0, r = 0;
+  for (int32_t kv = task.kv_begin; kv < task.kv_end; kv++)
+    for (int64_t token = task.token; token < task.token + task.tokens; token++)
+      for (int64_t g = 0; g < group; g++, r++) {
+        const int64_t at = (token * a.heads + kv * group + g) * size, position = job.position[token];
+        const int64_t from = a.window < 0 ? 0 : std::max<int64_t>(0, position - a.window + 1);
+        query[r] = {job.queries + at, from, position, -std::numeric_limits<float>::infinity(), 0};
+        out[r] = a.out + at;
+        std::fill_n(out[r], size, 0.0f);
+        first = std::min(first, from);
+        last = std::max(last, position);
+      }
+  KeyTile tile;
   for (int64_t start = first / kKeyTile * kKeyTile; start <= last; start += kKeyTile) {
     const int keys = int(std::min<int64_t>(kKeyTile, last + 1 - start));
-    const float* key[kKeyTile];
-    const float* value[kKeyTile];
-    // Blocks before every window may have been given back: their place in the table is not to be read.
-    const int skipped = int(std::max<int64_t>(0, first - start));
-    int64_t block = (start + skipped) / a.block_size, offset = (start + skipped) % a.block_size;
-    for (int k = 0; k < kKeyTile; k++) {
-      if (k < skipped || k >= keys) {
-        key[k] = value[k] = absent;
-        continue;
-      }
-      const int64_t at = (int64_t(table[block]) * a.block_size + offset) * stride + task.kv_head * size;
-      key[k] = a.key_cache + at;
-      value[k] = a.value_cache + at;
-      if (++offset == a.block_size) {
-        offset = 0;
-        block++;
-      }
-    }
-    for (int k = 0; k < keys; k += Vec::N) {
-      int64_t d = 0;
-      for (; d + Vec::N <= size; d += Vec::N) {
-        const float* from[Vec::N];
-        for (int i = 0; i < Vec::N; i++) {
-          from[i] = key[k + i] + d;
-          __builtin_prefetch(value[k + i] + d);  // read right after the scores
-        }
-        transpose(from, keys_t + d * kKeyTile + k, kKeyTile);
-      }
-      for (; d < size; d++)
-        for (int i = 0; i < Vec::N; i++) keys_t[d * kKeyTile + k + i] = key[k + i][d];
-    }
-    for (int64_t r = 0; r < rows;) {
-      // Rows of a token see the same keys; skip those that see none of this tile.
-      const auto seen = [&](int64_t i) { return query[i].last_key >= start && query[i].first_key < start + kKeyTile; };
-      if (!seen(r)) {
-        r++;
-        continue;
-      }
-      int64_t n = 1;
-      while (n < kQueryRows && r + n < rows && seen(r + n)) n++;
-      if (n == kQueryRows) attend_tile<kQueryRows>(query + r, a, start, keys, keys_t, value, out + r);
-      else if (n == 3) attend_tile<3>(query + r, a, start, keys, keys_t, value, out + r);
-      else if (n == 2) attend_tile<2>(query + r, a, start, keys, keys_t, value, out + r);
-      else attend_tile<1>(query + r, a, start, keys, keys_t, value, out + r);
-      r += n;
+    locate(a, a.block_table + task.sequence * a.max_blocks, start, first, keys, zeros, tile);
+    for (int32_t kv = task.kv_begin; kv < task.kv_end; kv++) {
+      const int64_t row = (kv - task.kv_begin) * rows;
+      transpose_keys(tile, kv * size, keys, size, keys_t);
+      const float* values[kKeyTile];
+      for (int k = 0; k < keys; k++) values[k] = tile.value[k] + kv * size;
+      attend_rows(query + row, rows, a, start, keys, keys_t, values, out + row);
     }
   }
-  for (int64_t r = 0; r < rows; r++) {
-    const float scale = 1 / query[r].sum;
-    for (int64_t d = 0; d < size; d++) out[r][d] *= scale;
+  for (int64_t i = 0; i < r; i++) {
+    const float scale = 1 / query[i].sum;
+    for (int64_t d = 0; d < size; d++) out[i][d] *= scale;
   }
 }
 
 inline void paged_attention(const AttentionArgs& args, const Parallel& parallel) {
-  AttentionJob job{&args, nullptr, nullptr, nullptr};
   auto* position = scratch<int64_t>(Scratch::positions, size_t(args.tokens));
-  job.queries = scratch<float>(Scratch::queries, size_t(args.tokens) * args.heads * args.head_size);
-  // A task's tokens times the group must fit its row arrays.
-  const int64_t span = std::max<int64_t>(1, std::min<int64_t>(kTaskTokens, kTaskTokens * 64 / (args.heads / args.kv_heads)));
+  auto* queries = scratch<float>(Scratch::queries, size_t(args.tokens) * args.heads * args.head_size);
   auto* tasks = scratch<AttentionTask>(Scratch::tasks, size_t(args.tokens) * args.kv_heads);
+  // A token's heads lie side by side in the cache: one task for all of them reads it in one stream. Few sequences are cut by head to occupy the threads.
+  const bool whole = args.batch >= 4 * int64_t{parallel.threads};
+  const int32_t heads_a_task = whole ? args.kv_heads : 1;
+  const int64_t rows_a_token = int64_t(args.heads / args.kv_heads) * heads_a_task;
+  const int64_t span = std::max<int64_t>(1, std::min<int64_t>(kTaskTokens, kTaskRowLimit / rows_a_token));
   size_t count = 0;
   for (int64_t b = 0; b < args.batch; b++) {
     const int64_t begin = args.cumulative[b], end = args.cumulative[b + 1];
     for (int64_t t = begin; t < end; t++) position[t] = args.past[b] + t - begin;
     for (int64_t t = begin; t < end; t += span)
-      for (int32_t h = 0; h < args.kv_heads; h++) tasks[count++] = {b, t, std::min(span, end - t), h};
+      for (int32_t kv = 0; kv < args.kv_heads; kv += heads_a_task) tasks[count++] = {b, t, std::min(span, end - t), kv, kv + heads_a_task};
   }
-  job.args = &args;
-  job.tasks = tasks;
-  job.position = position;
+  AttentionJob job{&args, tasks, position, queries};
   parallel_for(parallel, prepare_token, size_t(args.tokens), &job);
   parallel_for(parallel, attend, count, &job);
 }
