@@ -98,12 +98,12 @@ void columns(const float* h, int64_t h_stride, const SiteDelta& d, int64_t o, fl
     for (int v = 0; v < V; v++) acc[t][v].store(sum + t * sum_stride + v * Vec::N);
 }
 
-// sum[t][0 … width) = (B h[t])[o … o + width).
+// sum[t][0 … width) = (B h[t])[o … o + width); rows of B are `out` long.
 template <typename Rows, int R>
-void expand_rows(const float* h, int64_t h_stride, const SiteDelta& d, int64_t o, int64_t width, float* sum, int64_t sum_stride) {
+void expand_rows(const float* h, int64_t h_stride, const SiteDelta& d, int64_t o, int64_t width, int64_t out, float* sum, int64_t sum_stride) {
   constexpr int V = R == 1 ? 8 : 4;
   int64_t i = 0;
-  for (; i + V * Vec::N <= width; i += V * Vec::N) columns<Rows, R, V>(h, h_stride, d, o + i, sum + i, sum_stride, i + 2 * V * Vec::N <= width);
+  for (; i + V * Vec::N <= width; i += V * Vec::N) columns<Rows, R, V>(h, h_stride, d, o + i, sum + i, sum_stride, o + i + 2 * V * Vec::N <= out);
   for (; i + Vec::N <= width; i += Vec::N) columns<Rows, R, 1>(h, h_stride, d, o + i, sum + i, sum_stride, false);
   for (; i < width; i++)
     for (int t = 0; t < R; t++) {
@@ -175,8 +175,8 @@ void expand(const LoraArgs& args, const LoraSegment& s, int32_t p, int64_t row, 
           if (!d->rank) std::fill(sum, sum + n * kStrip, 0.0f);
           else if (!d->b)
             for (int64_t k = 0; k < n; k++) scatter(he + k * h_stride, *d, at, w, sum + k * kStrip);
-          else if (n == kRowTile) expand_rows<Rows, kRowTile>(he, h_stride, *d, at, w, sum, kStrip);
-          else expand_rows<Rows, 1>(he, h_stride, *d, at, w, sum, kStrip);
+          else if (n == kRowTile) expand_rows<Rows, kRowTile>(he, h_stride, *d, at, w, args.out[p], sum, kStrip);
+          else expand_rows<Rows, 1>(he, h_stride, *d, at, w, args.out[p], sum, kStrip);
           for (int64_t k = 0; k < n; k++)
             mix(delta + k * kStrip, args.y[p] + (row + t + k) * args.out[p] + at, sum + k * kStrip, *d, s.entries[e].weight, at, w);
         }
