@@ -1,5 +1,5 @@
 /** What a decoder model is, as data: the families fill this in, the graph builder reads it. The default is Llama. */
-import type { Config } from './config.ts'
+import type { Config, LayerType } from './config.ts'
 import { type Rope, readRope } from './rope.ts'
 
 export type Activation = 'silu' | 'gelu' | 'gelu_tanh' | 'relu'
@@ -63,26 +63,41 @@ const ACTIVATIONS: Record<string, Activation> = {
   relu: 'relu',
 }
 
-export function activation(config: Config, key: string): Activation {
-  const name = config.text(key, 'silu')
+function activation(config: Config, key: string, fallback: string): Activation {
+  const name = config.text(key, fallback)
   const found = ACTIVATIONS[name]
   if (!found) throw config.unsupported(key, `${name} is not supported; supported are ${Object.keys(ACTIVATIONS).join(', ')}`)
   return found
 }
 
-/** Llama's shape and reading of config.json, which every family starts from. `defaults` are the family's own where the config is silent. */
-export function llamaLike(
-  config: Config,
-  defaults: { tied?: boolean; ropeTheta?: number; headDim?: number; maxPositions?: number } = {},
-): Architecture {
+/**
+ * How a family reads config.json where it differs from Llama. A saved config may be silent on any key: what it then means is the default of the
+ * family's configuration_*.py, and a key that a family's modeling_*.py ignores must not act here either.
+ */
+export interface Reading {
+  tied?: boolean
+  headDim?: number
+  maxPositions?: number
+  normEpsilon?: number
+  activation?: { key: string; fallback: string }
+  /** Kind of each layer where there is no `layer_types`. Absent: the family has no such key, its layers are all alike. */
+  layerType?: (layer: number) => LayerType
+  /** `sliding_window` of the sliding layers. */
+  window?: number
+  rope?: (headDim: number, layerType: LayerType) => Rope
+}
+
+/** Llama's shape and reading of config.json, which every family starts from. */
+export function llamaLike(config: Config, reading: Reading = {}): Architecture {
   const hiddenSize = config.count('hidden_size')
   const heads = config.count('num_attention_heads')
   const kvHeads = config.count('num_key_value_heads', heads)
-  const headDim = config.count('head_dim', defaults.headDim ?? hiddenSize / heads)
-  const layers = config.count('num_hidden_layers')
+  const headDim = config.count('head_dim', reading.headDim ?? hiddenSize / heads)
   if (heads % kvHeads) throw config.invalid('num_key_value_heads', `a divisor of num_attention_heads (${heads})`)
-  const types = config.layerTypes(layers)
-  const window = types?.includes('sliding_attention') ? config.count('sliding_window') : -1
+  const types = config.layerTypes(config.count('num_hidden_layers'), reading.layerType)
+  const window = types.includes('sliding_attention') ? config.count('sliding_window', reading.window) : -1
+  const rope = reading.rope ?? (() => readRope(config, headDim))
+  const layers = types.map((type) => ({ rope: rope(headDim, type), window: type === 'sliding_attention' ? window : -1 }))
   return {
     hiddenSize,
     intermediateSize: config.count('intermediate_size'),
@@ -90,13 +105,13 @@ export function llamaLike(
     kvHeads,
     headDim,
     vocabSize: config.count('vocab_size'),
-    maxPositions: config.count('max_position_embeddings', defaults.maxPositions),
-    tiedEmbeddings: config.flag('tie_word_embeddings', defaults.tied ?? false),
-    layers: Array.from({ length: layers }, (_, i) => ({
-      rope: readRope(config, headDim, types?.[i], defaults.ropeTheta),
-      window: types?.[i] === 'sliding_attention' ? window : -1,
-    })),
-    normEpsilon: config.number('rms_norm_eps', 1e-6),
+    maxPositions: Math.min(
+      config.count('max_position_embeddings', reading.maxPositions),
+      ...layers.map((layer) => layer.rope.maxPositions),
+    ),
+    tiedEmbeddings: config.flag('tie_word_embeddings', reading.tied ?? false),
+    layers,
+    normEpsilon: config.number('rms_norm_eps', reading.normEpsilon ?? 1e-6),
     normOffset: 0,
     norms: { beforeAttention: 'input_layernorm', beforeMlp: 'post_attention_layernorm' },
     qkNorm: 'none',
@@ -106,7 +121,7 @@ export function llamaLike(
       o: config.flag('attention_bias', false),
       mlp: config.flag('mlp_bias', false),
     },
-    activation: activation(config, 'hidden_act'),
+    activation: activation(config, reading.activation?.key ?? 'hidden_act', reading.activation?.fallback ?? 'silu'),
     embeddingScale: 1,
     residualScale: 1,
     attentionScale: headDim ** -0.5,

@@ -4,6 +4,7 @@ import path from 'node:path'
 import { ModelError } from './errors.ts'
 
 export type Json = Record<string, unknown>
+export type LayerType = 'full_attention' | 'sliding_attention'
 
 export function readJson(file: string): Json {
   let text: string
@@ -61,9 +62,18 @@ export class Config {
     return value
   }
 
-  /** A number, or undefined where the key is absent or null. */
-  optionalNumber(key: string): number | undefined {
-    return this.has(key) ? this.number(key) : undefined
+  /** A positive number; `none` where the key is null, `fallback` where it is absent: in a config the two differ. */
+  positiveOr(none: number, key: string, fallback: number): number {
+    const value = this.json[key]
+    if (value === undefined) return fallback
+    if (value === null) return none
+    if (typeof value !== 'number' || !(value > 0)) throw this.invalid(key, 'a positive number or null')
+    return value
+  }
+
+  /** One `sliding_window` for all layers: tokens, -1 where it is null. */
+  window(fallback: number): number {
+    return this.json.sliding_window === null ? -1 : this.has('sliding_window') ? this.count('sliding_window') : fallback
   }
 
   flag(key: string, fallback: boolean): boolean {
@@ -85,15 +95,17 @@ export class Config {
     return value as Json
   }
 
-  /** `layer_types` (one string a layer), if the config has it. */
-  layerTypes(layers: number): string[] | undefined {
-    if (!this.has('layer_types')) return undefined
+  /** `layer_types`, or what `rule` says of each layer. Without a rule the family has no sliding layers, and one that is named is refused. */
+  layerTypes(layers: number, rule?: (layer: number) => LayerType): LayerType[] {
+    if (!this.has('layer_types')) return Array.from({ length: layers }, (_, i) => rule?.(i) ?? 'full_attention')
     const value = this.json.layer_types
     if (!Array.isArray(value) || value.length !== layers || value.some((v) => typeof v !== 'string'))
       throw this.invalid('layer_types', `a list of ${layers} strings`)
     for (const type of value)
       if (type !== 'full_attention' && type !== 'sliding_attention')
         throw this.unsupported('layer_types', `names ${type}; supported are full_attention and sliding_attention`)
+    if (!rule && value.includes('sliding_attention'))
+      throw this.unsupported('layer_types', `names sliding_attention, which model_type ${this.json.model_type} does not have`)
     return value
   }
 }

@@ -2,7 +2,8 @@
 import type { Site } from '../../adapters-store/types.ts'
 import type { Activation, Architecture, Layer } from './architecture.ts'
 import { OnnxGraph } from './onnx.ts'
-import { type Rope, ropeTables } from './rope.ts'
+import type { Rope } from './rope.ts'
+import { ropeTables } from './rope-tables.ts'
 import { EMBEDDING, HEAD, layerPath } from './sites.ts'
 import type { Weights } from './weights.ts'
 

@@ -41,10 +41,10 @@ export interface BuildOptions {
 export function buildModel(directory: string, options: BuildOptions = {}): BuiltModel {
   const { config, architecture, base } = describe(directory)
   const maxModelLen = options.maxModelLen ?? architecture.maxPositions
-  if (maxModelLen > architecture.maxPositions)
+  if (!Number.isInteger(maxModelLen) || maxModelLen <= 0 || maxModelLen > architecture.maxPositions)
     throw new ModelError(
       'invalid_config',
-      `max-model-len ${maxModelLen} exceeds the model's max_position_embeddings, ${architecture.maxPositions}`,
+      `max-model-len must be a positive integer of at most ${architecture.maxPositions}, the model's context, not ${maxModelLen}`,
     )
   const weights = new Weights(base.tensors)
   const graph = buildGraph(architecture, base.sites, weights, maxModelLen)
@@ -73,7 +73,14 @@ function describe(directory: string): { config: Config; architecture: Architectu
   const config = Config.read(directory)
   if (config.has('quantization_config'))
     throw config.unsupported('quantization_config', 'is not supported: the weights must be float32, float16 or bfloat16')
-  const architecture = familyOf(config).architecture(config)
+  const family = familyOf(config)
+  const classes = config.json.architectures ?? []
+  if (!Array.isArray(classes) || (classes.length > 0 && !classes.some((name) => String(name).endsWith('ForCausalLM'))))
+    throw config.unsupported(
+      'architectures',
+      `is ${JSON.stringify(classes)}; only models with a language-model head (…ForCausalLM) are supported`,
+    )
+  const architecture = family.architecture(config)
   return {
     config,
     architecture,

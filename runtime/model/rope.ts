@@ -1,112 +1,82 @@
-/** Rotary position embedding: the cos and sin tables of a config's rope settings (transformers' modeling_rope_utils.py; formulas alone). */
+/** Rotary position embedding as config.json describes it, read and checked. The tables it gives are in rope-tables.ts. */
 import type { Config, Json } from './config.ts'
 
 export interface Rope {
-  type: string
+  type: RopeType
   theta: number
   /** Rotated channels of a head; even. */
   rotaryDim: number
+  /** Positions that the tables may cover; longrope's short factors hold for its original context only. */
+  maxPositions: number
   parameters: Json
 }
 
-const SUPPORTED = ['default', 'linear', 'llama3', 'yarn']
+/** The numbers that a type cannot do without. `original_max_position_embeddings` is the model's context where it is not given. */
+const REQUIRED = {
+  default: [],
+  linear: ['factor'],
+  llama3: ['factor', 'low_freq_factor', 'high_freq_factor'],
+  yarn: ['factor'],
+  longrope: [],
+} as const
+type RopeType = keyof typeof REQUIRED
+
+/** The rope settings of a config, `rope_parameters` or the older `rope_scaling`, as they stand there. */
+export function ropeParameters(config: Config): Json {
+  return config.object('rope_parameters') ?? config.object('rope_scaling') ?? {}
+}
+
+/** One rope for all layers, turning whole heads: every family's but Gemma 3's and Phi-3's. */
+export function readRope(config: Config, headDim: number): Rope {
+  const parameters = ropeParameters(config)
+  const type = `model_type ${config.json.model_type}`
+  if ('full_attention' in parameters || 'sliding_attention' in parameters)
+    throw config.unsupported('rope_parameters', `differ by layer type, which ${type} does not have`)
+  if ((parameters.partial_rotary_factor ?? config.json.partial_rotary_factor ?? 1) !== 1)
+    throw config.unsupported('partial_rotary_factor', `is not 1: ${type} rotates whole heads`)
+  return ropeOf(config, headDim, parameters)
+}
+
+/** Checks rope settings and completes them from the config's other keys. */
+export function ropeOf(config: Config, headDim: number, parameters: Json): Rope {
+  const name = String(parameters.rope_type ?? parameters.type ?? 'default')
+  if (!Object.hasOwn(REQUIRED, name))
+    throw config.unsupported('rope type', `${name} is not supported; supported are ${Object.keys(REQUIRED).join(', ')}`)
+  const type = name as RopeType
+  const theta = Number(parameters.rope_theta ?? config.number('rope_theta', 10_000))
+  if (!(theta > 0)) throw config.invalid('rope_theta', 'positive')
+  const rotaryDim = Math.floor(headDim * Number(parameters.partial_rotary_factor ?? 1))
+  if (!(rotaryDim > 0) || rotaryDim > headDim || rotaryDim % 2)
+    throw config.unsupported(
+      'partial_rotary_factor',
+      `rotates ${rotaryDim} of ${headDim} channels; it must be an even number of them`,
+    )
+  const complete: Json = {
+    ...parameters,
+    original_max_position_embeddings:
+      parameters.original_max_position_embeddings ??
+      config.json.original_max_position_embeddings ??
+      config.json.max_position_embeddings,
+  }
+  const needed = [...REQUIRED[type], ...(type === 'default' || type === 'linear' ? [] : ['original_max_position_embeddings'])]
+  for (const key of needed) {
+    const value = complete[key]
+    if (typeof value !== 'number' || !(value > 0)) throw config.invalid(`rope_scaling.${key}`, 'a positive number')
+  }
+  const rope: Rope = { type, theta, rotaryDim, maxPositions: Number.POSITIVE_INFINITY, parameters: complete }
+  return type === 'longrope' ? longrope(config, rope) : rope
+}
 
 /**
- * The rope settings of a config: `rope_parameters` (one set, or one per layer type, chosen by `layerType`), or the older `rope_theta` with `rope_scaling`.
+ * Longrope turns by `short_factor` up to the original context and by `long_factor` beyond, then from the sequence's first token on: one table
+ * cannot hold both, so what is served is the original context.
  */
-export function readRope(config: Config, headDim: number, layerType?: string, defaultTheta = 10000): Rope {
-  let parameters = config.object('rope_parameters')
-  if (parameters && layerType && typeof parameters[layerType] === 'object') parameters = parameters[layerType] as Json
-  parameters ??= { ...config.object('rope_scaling') }
-  const type = String(parameters.rope_type ?? parameters.type ?? 'default')
-  if (!SUPPORTED.includes(type))
-    throw config.unsupported('rope type', `${type} is not supported; supported are ${SUPPORTED.join(', ')}`)
-  const theta = Number(parameters.rope_theta ?? config.number('rope_theta', defaultTheta))
-  const partial = Number(parameters.partial_rotary_factor ?? config.number('partial_rotary_factor', 1))
-  const rotaryDim = Math.floor(headDim * partial)
-  if (!(theta > 0)) throw config.invalid('rope_theta', 'positive')
-  if (rotaryDim <= 0 || rotaryDim % 2)
-    throw config.unsupported('partial_rotary_factor', `rotates ${rotaryDim} channels; it must be an even number`)
-  const original =
-    parameters.original_max_position_embeddings ??
-    config.json.original_max_position_embeddings ??
-    config.json.max_position_embeddings
-  const rope = { type, theta, rotaryDim, parameters: { ...parameters, original_max_position_embeddings: original } }
-  for (const key of {
-    default: [],
-    linear: ['factor'],
-    llama3: ['factor', 'low_freq_factor', 'high_freq_factor'],
-    yarn: ['factor'],
-  }[type] ?? [])
-    if (typeof parameters[key] !== 'number') throw config.invalid(`rope_scaling.${key}`, 'a number')
-  return rope
-}
-
-/** cos and sin, each [positions, rotaryDim / 2] row-major. Angles are rounded to float32 as transformers does, so that far positions agree. */
-export function ropeTables(rope: Rope, positions: number): { cos: Float32Array; sin: Float32Array } {
-  const { frequencies, factor } = inverseFrequencies(rope)
-  const half = frequencies.length
-  const cos = new Float32Array(positions * half)
-  const sin = new Float32Array(positions * half)
-  for (let p = 0; p < positions; p++)
-    for (let i = 0; i < half; i++) {
-      const angle = Math.fround(p * frequencies[i])
-      cos[p * half + i] = Math.cos(angle) * factor
-      sin[p * half + i] = Math.sin(angle) * factor
-    }
-  return { cos, sin }
-}
-
-function inverseFrequencies(rope: Rope): { frequencies: Float32Array; factor: number } {
-  const half = rope.rotaryDim / 2
-  const plain = Float32Array.from({ length: half }, (_, i) => rope.theta ** ((-2 * i) / rope.rotaryDim))
-  const p = rope.parameters as Record<string, number>
-  switch (rope.type) {
-    case 'linear':
-      return { frequencies: plain.map((f) => f / p.factor), factor: 1 }
-    case 'llama3':
-      return { frequencies: plain.map((f) => llama3(f, p)), factor: 1 }
-    case 'yarn':
-      return yarn(rope, plain)
-    default:
-      return { frequencies: plain, factor: 1 }
-  }
-}
-
-/** Llama 3.1: long wavelengths are stretched by `factor`, short ones kept, those between blended. */
-function llama3(frequency: number, p: Record<string, number>): number {
-  const wavelength = (2 * Math.PI) / frequency
-  const turns = p.original_max_position_embeddings / wavelength
-  if (turns < p.low_freq_factor) return frequency / p.factor
-  if (turns > p.high_freq_factor) return frequency
-  const keep = (turns - p.low_freq_factor) / (p.high_freq_factor - p.low_freq_factor)
-  return (1 - keep) * (frequency / p.factor) + keep * frequency
-}
-
-/** YaRN (Peng et al. 2023, sections 3.2–3.4): a ramp over the channels between interpolation and extrapolation, and an attention factor. */
-function yarn(rope: Rope, plain: Float32Array): { frequencies: Float32Array; factor: number } {
-  const p = rope.parameters as Record<string, number | undefined>
-  const stretch = p.factor as number
-  const dim = rope.rotaryDim
-  const channel = (rotations: number) =>
-    (dim * Math.log((p.original_max_position_embeddings as number) / (rotations * 2 * Math.PI))) / (2 * Math.log(rope.theta))
-  let low = channel(p.beta_fast ?? 32)
-  let high = channel(p.beta_slow ?? 1)
-  if ((rope.parameters.truncate as boolean | undefined) ?? true) {
-    low = Math.floor(low)
-    high = Math.ceil(high)
-  }
-  low = Math.max(low, 0)
-  high = Math.min(high, dim - 1)
-  if (low === high) high += 0.001
-  const magnitude = (m: number) => (stretch <= 1 ? 1 : 0.1 * m * Math.log(stretch) + 1)
-  const factor =
-    p.attention_factor ?? (p.mscale && p.mscale_all_dim ? magnitude(p.mscale) / magnitude(p.mscale_all_dim) : magnitude(1))
-  return {
-    frequencies: plain.map((f, i) => {
-      const interpolate = Math.min(1, Math.max(0, (i - low) / (high - low)))
-      return (f / stretch) * interpolate + f * (1 - interpolate)
-    }),
-    factor,
-  }
+function longrope(config: Config, rope: Rope): Rope {
+  const { short_factor: short, factor, attention_factor } = rope.parameters
+  if (!Array.isArray(short) || short.length !== rope.rotaryDim / 2 || !short.every((f) => f > 0))
+    throw config.invalid('rope_scaling.short_factor', `a list of ${rope.rotaryDim / 2} positive numbers`)
+  const original = rope.parameters.original_max_position_embeddings as number
+  const stretch = (factor as number | undefined) ?? config.count('max_position_embeddings') / original
+  const magnitude = attention_factor ?? (stretch <= 1 ? 1 : Math.sqrt(1 + Math.log(stretch) / Math.log(original)))
+  return { ...rope, maxPositions: original, parameters: { ...rope.parameters, attention_factor: magnitude } }
 }

@@ -25,9 +25,9 @@ export function readCheckpoint(directory: string): Record<string, TensorRef> {
   if (typeof map !== 'object' || map === null) throw new ModelError('model_file_invalid', `${index} has no weight_map`)
   const tensors: Record<string, TensorRef> = {}
   const shards = new Map<string, Map<string, TensorRef>>()
-  for (const [name, shard] of Object.entries(map as Record<string, string>)) {
-    if (path.basename(shard) !== shard)
-      throw new ModelError('model_file_invalid', `${index}: ${name} lies in ${shard}, which is not a file name`)
+  for (const [name, shard] of Object.entries(map)) {
+    if (typeof shard !== 'string' || path.basename(shard) !== shard)
+      throw new ModelError('model_file_invalid', `${index}: ${name} lies in ${JSON.stringify(shard)}, which is not a file name`)
     if (!shards.has(shard)) shards.set(shard, readHeader(path.join(directory, shard)))
     const tensor = shards.get(shard)?.get(name)
     if (!tensor) throw new ModelError('tensor_missing', `${index} says that ${name} lies in ${shard}, which does not hold it`)

@@ -4,7 +4,7 @@ import { type Family, llamaLike } from '../architecture.ts'
 export const olmo2: Family = {
   modelTypes: ['olmo2'],
   architecture(config) {
-    const base = llamaLike(config)
+    const base = llamaLike(config, { normEpsilon: 1e-5 })
     return {
       ...base,
       norms: { afterAttention: 'post_attention_layernorm', afterMlp: 'post_feedforward_layernorm' },

@@ -1,43 +1,55 @@
 /** What the model builder refuses, naming the key or the tensor; sharded and 16-bit weights; the graph's size and speed. */
-import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
 import { decodeFloats } from '../../../adapters-store/half.ts'
-import { startEngine } from '../../../runtime/index.ts'
 import { buildModel, readBaseModel } from '../../../runtime/model/index.ts'
 import { readTensors, safetensorsBytes, type Tensors } from '../../adapters-store/write-adapter.ts'
-import { greedy } from '../../support/oracle.ts'
-import { fixture, temporaryFolder } from '../../support/repo.ts'
-
-type Json = Record<string, unknown>
-type Test = Parameters<typeof temporaryFolder>[0]
-
-/** A copy of a fixture's base after a change of its config and tensors. */
-function changed(t: Test, family: string, config: (json: Json) => void, tensors?: (tensors: Tensors) => void): string {
-  const folder = temporaryFolder(t)
-  cpSync(fixture(`oracle/${family}/base`), folder, { recursive: true })
-  const file = path.join(folder, 'config.json')
-  const json = JSON.parse(readFileSync(file, 'utf8')) as Json
-  config(json)
-  writeFileSync(file, JSON.stringify(json))
-  if (tensors) {
-    const weights = path.join(folder, 'model.safetensors')
-    const all = readTensors(weights)
-    tensors(all)
-    writeFileSync(weights, safetensorsBytes(all))
-  }
-  return folder
-}
+import { changedModel, type Json, logitsOf } from '../../support/model-folder.ts'
+import { fixture } from '../../support/repo.ts'
 
 t.test('a config that cannot be served rightly is refused by its key', async (t) => {
   const refused = (code: string, message: RegExp, change: (json: Json) => void, family = 'llama') =>
-    t.throws(() => buildModel(changed(t, family, change)), { code, message }, String(message))
+    t.throws(() => buildModel(changedModel(t, family, change)), { code, message }, String(message))
   refused('unsupported_model_type', /model_type gpt_bigcode .* llama, mistral/, (c) =>
     Object.assign(c, { model_type: 'gpt_bigcode' }),
   )
   refused('unsupported_config', /quantization_config/, (c) => Object.assign(c, { quantization_config: { quant_method: 'awq' } }))
   refused('unsupported_config', /hidden_act tanh .* silu/, (c) => Object.assign(c, { hidden_act: 'tanh' }))
-  refused('unsupported_config', /rope type longrope/, (c) => Object.assign(c, { rope_parameters: { rope_type: 'longrope' } }))
+  refused('unsupported_config', /rope type dynamic .* yarn/, (c) =>
+    Object.assign(c, { rope_parameters: { rope_type: 'dynamic', factor: 2 } }),
+  )
+  refused('invalid_config', /short_factor must be a list of 4/, (c) =>
+    Object.assign(c, { rope_parameters: { rope_type: 'longrope' } }),
+  )
+  refused('unsupported_config', /rope_parameters differ by layer type/, (c) =>
+    Object.assign(c, { rope_parameters: { full_attention: { rope_type: 'default' } } }),
+  )
+  refused(
+    'invalid_config',
+    /rope_parameters must be an object with full_attention/,
+    (c) => Object.assign(c, { rope_parameters: { rope_theta: 5 } }),
+    'gemma3',
+  )
+  refused('unsupported_config', /partial_rotary_factor is not 1/, (c) => Object.assign(c, { partial_rotary_factor: 0.5 }))
+  refused(
+    'unsupported_config',
+    /partial_rotary_factor rotates 1 of 8/,
+    (c) => Object.assign(c, { rope_parameters: { partial_rotary_factor: 0.125 } }),
+    'phi3',
+  )
+  refused('unsupported_config', /layer_types names sliding_attention, which model_type llama/, (c) =>
+    Object.assign(c, { layer_types: Array(3).fill('sliding_attention'), sliding_window: 8 }),
+  )
+  refused(
+    'invalid_config',
+    /use_sliding_window must be true/,
+    (c) => Object.assign(c, { layer_types: Array(3).fill('sliding_attention') }),
+    'qwen2',
+  )
+  refused('unsupported_config', /architectures .*ForSequenceClassification/, (c) =>
+    Object.assign(c, { architectures: ['LlamaForSequenceClassification'] }),
+  )
   refused('invalid_config', /rope_scaling.low_freq_factor/, (c) =>
     Object.assign(c, { rope_parameters: { rope_type: 'llama3', factor: 8 } }),
   )
@@ -60,18 +72,18 @@ t.test('a config that cannot be served rightly is refused by its key', async (t)
 
 t.test('a folder without its files, or with damaged ones, says which', async (t) => {
   const without = (name: string) => {
-    const folder = changed(t, 'llama', () => {})
+    const folder = changedModel(t, 'llama', () => {})
     rmSync(path.join(folder, name))
     return folder
   }
   t.throws(() => buildModel(without('config.json')), { code: 'model_file_missing', message: /config.json/ })
   t.throws(() => buildModel(without('model.safetensors')), { code: 'model_file_missing', message: /model.safetensors/ })
-  const garbled = changed(t, 'llama', () => {})
+  const garbled = changedModel(t, 'llama', () => {})
   writeFileSync(path.join(garbled, 'model.safetensors'), 'not tensors at all')
   t.throws(() => buildModel(garbled), { code: 'model_file_invalid', message: /model.safetensors/ })
   writeFileSync(path.join(garbled, 'config.json'), '{')
   t.throws(() => readBaseModel(garbled), { code: 'model_file_invalid', message: /config.json/ })
-  const integer = changed(
+  const integer = changedModel(
     t,
     'llama',
     () => {},
@@ -104,36 +116,24 @@ function storeAsBfloat16(tensors: Tensors): void {
   }
 }
 
-async function logitsOf(folder: string): Promise<Float32Array> {
-  const engine = await startEngine({
-    modelDir: folder,
-    dtype: 'float32',
-    device: 'cpu',
-    poolBytes: 1 << 20,
-    blockSize: 16,
-    maxBatchTokens: 64,
-    maxSequences: 4,
-    adapterDtype: 'float32',
-    threads: 2,
-    prefixCache: false,
-  })
-  try {
-    return await new Promise((resolve, reject) => {
-      engine.submit({ id: 'a', promptIds: [1, 5, 9, 200, 17], sampling: greedy(1), adapters: [], arrival: 0 }, (output) =>
-        output.logits ? resolve(output.logits[0]) : reject(new Error(output.error?.message)),
-      )
-    })
-  } finally {
-    await engine.close()
-  }
-}
+const PROMPT = [1, 5, 9, 200, 17]
 
 for (const family of ['llama-tied', 'gemma2', 'phi3'])
   t.test(`${family}: bfloat16 and sharded weights give what the same values in float32 give`, async (t) => {
-    const want = await logitsOf(changed(t, family, () => {}, cutToBfloat16))
-    t.same(await logitsOf(changed(t, family, () => {}, storeAsBfloat16)), want, 'bfloat16')
+    const want = await logitsOf(
+      changedModel(t, family, () => {}, cutToBfloat16),
+      PROMPT,
+    )
+    t.same(
+      await logitsOf(
+        changedModel(t, family, () => {}, storeAsBfloat16),
+        PROMPT,
+      ),
+      want,
+      'bfloat16',
+    )
 
-    const sharded = changed(t, family, () => {}, cutToBfloat16)
+    const sharded = changedModel(t, family, () => {}, cutToBfloat16)
     const tensors = readTensors(path.join(sharded, 'model.safetensors'))
     const weightMap: Record<string, string> = {}
     const shards: Tensors[] = [{}, {}]
@@ -145,11 +145,34 @@ for (const family of ['llama-tied', 'gemma2', 'phi3'])
       writeFileSync(path.join(sharded, `model-0000${i + 1}-of-00002.safetensors`), safetensorsBytes(shard))
     writeFileSync(path.join(sharded, 'model.safetensors.index.json'), JSON.stringify({ weight_map: weightMap }))
     rmSync(path.join(sharded, 'model.safetensors'))
-    t.same(await logitsOf(sharded), want, 'two shards')
+    t.same(await logitsOf(sharded, PROMPT), want, 'two shards')
   })
 
+t.test('an index whose weight_map names no file is refused', async (t) => {
+  const folder = changedModel(t, 'llama', () => {})
+  rmSync(path.join(folder, 'model.safetensors'))
+  for (const shard of [7, '../model.safetensors']) {
+    writeFileSync(path.join(folder, 'model.safetensors.index.json'), JSON.stringify({ weight_map: { 'lm_head.weight': shard } }))
+    t.throws(() => buildModel(folder), { code: 'model_file_invalid', message: /lm_head.weight lies in .* not a file name/ })
+  }
+})
+
+t.test("the context is the model's own or a smaller one", async (t) => {
+  const base = fixture('oracle/llama/base')
+  t.equal(buildModel(base).maxModelLen, 512)
+  t.equal(buildModel(base, { maxModelLen: 100 }).maxModelLen, 100)
+  for (const maxModelLen of [513, 0, 1.5])
+    t.throws(() => buildModel(base, { maxModelLen }), { code: 'invalid_config', message: /at most 512/ })
+  const longrope = { rope_type: 'longrope', short_factor: [1, 1, 1, 1], long_factor: [2, 2, 2, 2] }
+  const phi3 = changedModel(t, 'phi3', (c) =>
+    Object.assign(c, { original_max_position_embeddings: 128, rope_parameters: longrope }),
+  )
+  t.equal(buildModel(phi3).maxModelLen, 128, 'longrope: beyond its original context, other factors hold from the first token on')
+  t.throws(() => buildModel(phi3, { maxModelLen: 129 }), { code: 'invalid_config', message: /at most 128/ })
+})
+
 t.test('an older config (rope_theta, rope_scaling) means the same as a newer one', async (t) => {
-  const older = changed(t, 'llama3-rope', (config) => {
+  const older = changedModel(t, 'llama3-rope', (config) => {
     const { rope_theta, rope_type, ...scaling } = config.rope_parameters as Json
     delete config.rope_parameters
     Object.assign(config, { rope_theta, rope_scaling: { type: rope_type, ...scaling } })

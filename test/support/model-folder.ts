@@ -1,0 +1,58 @@
+/** Copies of the oracle's base models with something changed, and what the engine answers on them. */
+import { cpSync, readFileSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { startEngine } from '../../runtime/index.ts'
+import { readTensors, safetensorsBytes, type Tensors } from '../adapters-store/write-adapter.ts'
+import { greedy } from './oracle.ts'
+import { fixture, temporaryFolder } from './repo.ts'
+
+export type Json = Record<string, unknown>
+export type Test = Parameters<typeof temporaryFolder>[0]
+
+/** A copy of a family's base after a change of its config and tensors. */
+export function changedModel(
+  t: Test,
+  family: string,
+  config: (json: Json) => void,
+  tensors?: (tensors: Tensors) => void,
+): string {
+  const folder = temporaryFolder(t)
+  cpSync(fixture(`oracle/${family}/base`), folder, { recursive: true })
+  const file = path.join(folder, 'config.json')
+  const json = JSON.parse(readFileSync(file, 'utf8')) as Json
+  config(json)
+  writeFileSync(file, JSON.stringify(json))
+  if (tensors) {
+    const weights = path.join(folder, 'model.safetensors')
+    const all = readTensors(weights)
+    tensors(all)
+    writeFileSync(weights, safetensorsBytes(all))
+  }
+  return folder
+}
+
+/** Logits after the prompt's last token, prefilled at most `maxBatchTokens` at a time. */
+export async function logitsOf(folder: string, promptIds: number[], maxBatchTokens = 64): Promise<Float32Array> {
+  const engine = await startEngine({
+    modelDir: folder,
+    dtype: 'float32',
+    device: 'cpu',
+    poolBytes: 1 << 20,
+    blockSize: 16,
+    maxBatchTokens,
+    maxSequences: 4,
+    adapterDtype: 'float32',
+    threads: 2,
+    prefixCache: false,
+  })
+  try {
+    return await new Promise((resolve, reject) => {
+      engine.submit({ id: 'a', promptIds, sampling: greedy(1), adapters: [], arrival: 0 }, (output) => {
+        if (output.logits) resolve(output.logits[0])
+        else if (output.error) reject(new Error(output.error.message))
+      })
+    })
+  } finally {
+    await engine.close()
+  }
+}
