@@ -41,11 +41,10 @@ export interface BuildOptions {
 export function buildModel(directory: string, options: BuildOptions = {}): BuiltModel {
   const { config, architecture, base } = describe(directory)
   const maxModelLen = options.maxModelLen ?? architecture.maxPositions
-  if (!Number.isInteger(maxModelLen) || maxModelLen <= 0 || maxModelLen > architecture.maxPositions)
-    throw new ModelError(
-      'invalid_config',
-      `max-model-len must be a positive integer of at most ${architecture.maxPositions}, the model's context, not ${maxModelLen}`,
-    )
+  if (!Number.isInteger(maxModelLen) || maxModelLen <= 0)
+    throw new ModelError('invalid_config', `max-model-len must be a positive integer, not ${maxModelLen}`)
+  if (maxModelLen > architecture.maxPositions)
+    throw new ModelError('invalid_config', `max-model-len ${maxModelLen} exceeds ${limitOf(config, architecture)}`)
   const weights = new Weights(base.tensors)
   const graph = buildGraph(architecture, base.sites, weights, maxModelLen)
   const generation = path.join(directory, 'generation_config.json')
@@ -67,6 +66,13 @@ export function buildModel(directory: string, options: BuildOptions = {}): Built
 /** `BuiltModel.base` alone. */
 export function readBaseModel(directory: string): BaseModel {
   return describe(directory).base
+}
+
+/** What bounds the context, in words. */
+function limitOf(config: Config, { maxPositions }: Architecture): string {
+  return maxPositions < config.count('max_position_embeddings', maxPositions)
+    ? `longrope's original context, ${maxPositions}: beyond it every position would be turned by other factors`
+    : `the model's max_position_embeddings, ${maxPositions}`
 }
 
 function describe(directory: string): { config: Config; architecture: Architecture; base: BaseModel } {
