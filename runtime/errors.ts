@@ -8,6 +8,10 @@ export type EngineErrorCode =
   | 'duplicate_id'
   /** The adapter was not given to the engine, or was removed meanwhile. */
   | 'unknown_adapter'
+  /** The addon refused its image when it was to be brought into the pool. */
+  | 'adapter_not_loadable'
+  /** The image was packed for other blocks or another row type than this engine's. */
+  | 'adapter_layout_mismatch'
   /** What lies in the pool is not the residency that the batch named. */
   | 'adapter_identity_mismatch'
   | 'non_finite_logits'

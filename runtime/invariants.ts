@@ -19,7 +19,7 @@ export function checkInvariants(scheduler: Scheduler, pool: Pool): void {
     )
     must(sequence.computed < sequence.tokens.length, `${sequence.request.id} runs with nothing to compute`)
     for (const block of sequence.blocks) users[block]++
-    for (const { digest } of sequence.request.adapters) adapterUsers.set(digest, (adapterUsers.get(digest) ?? 0) + 1)
+    for (const { digest } of sequence.uses) adapterUsers.set(digest, (adapterUsers.get(digest) ?? 0) + 1)
   }
   for (const sequence of scheduler.waiting.all())
     must(sequence.blocks.length === 0 && sequence.computed === 0, `${sequence.request.id} waits and holds blocks`)

@@ -52,8 +52,7 @@ export function packStep(planned: Scheduled[], blockSize: number, adapters: Adap
       }
       cumulativeSequenceLength[++b] = at
     }
-    for (const { digest, weight } of group[0].sequence.request.adapters)
-      entries.push({ resident: adapters.get(digest) as Resident, weight })
+    for (const { digest, weight } of group[0].sequence.uses) entries.push({ resident: adapters.get(digest) as Resident, weight })
     segmentStarts.push(at)
     segmentEntries.push(entries.length)
   }

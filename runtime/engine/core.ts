@@ -24,6 +24,8 @@ export interface CoreSettings {
 
 /** Weight of a new measurement in the smoothed time per token. */
 const SMOOTHING = 0.1
+/** Tokens in a step from which on its time grows with them (design, "Measured here"). */
+const COMPUTE_BOUND_TOKENS = 64
 
 export class EngineCore {
   readonly pool: Pool
@@ -39,6 +41,7 @@ export class EngineCore {
   private readonly leaving = new Set<string>()
   private outputs: SequenceOutput[] = []
   private readonly random: () => bigint
+  private submitted = 0
 
   constructor(native: NativeEngine, settings: CoreSettings, random: () => bigint) {
     this.native = native
@@ -64,7 +67,7 @@ export class EngineCore {
 
   submit(request: SequenceRequest): void {
     const seed = request.sampling.seed === undefined ? this.random() : BigInt.asUintN(64, BigInt(request.sampling.seed))
-    const sequence = new Sequence(request, seed)
+    const sequence = new Sequence(request, seed, this.submitted++)
     const unknown = request.adapters.find((use) => !this.images.has(use.digest))
     if (unknown) {
       this.tellError(sequence, 'unknown_adapter', `adapter ${unknown.name} was removed before the request could run`)
@@ -72,6 +75,8 @@ export class EngineCore {
     }
     this.sequences.set(request.id, sequence)
     this.scheduler.add(sequence)
+    // A request that comes during a step has its adapter copied beside that step.
+    this.scheduler.prefetch()
   }
 
   /** Ends a sequence at the next boundary between steps; nothing that a running step reads is freed under it. */
@@ -93,9 +98,8 @@ export class EngineCore {
     this.endAborted()
     const { scheduled, outgrown, refused } = this.scheduler.plan()
     for (const sequence of outgrown) this.end(sequence, { id: sequence.request.id, tokens: [], finish: 'length' })
-    for (const { sequence, reason } of refused) this.fail(sequence, 'pool_too_small', reason)
-    if (scheduled.length === 0) return
-    await this.execute(scheduled, started, whileRunning)
+    for (const { sequence, code, reason } of refused) this.fail(sequence, code, reason)
+    if (scheduled.length > 0) await this.execute(scheduled, started, whileRunning)
     this.endAborted()
     this.dropLeaving()
     if (this.settings.validate) checkInvariants(this.scheduler, this.pool)
@@ -105,16 +109,14 @@ export class EngineCore {
   private async execute(scheduled: Scheduled[], started: number, whileRunning: () => void): Promise<void> {
     const packed = packStep(scheduled, this.settings.blockSize, this.pool.adapters)
     const scheduleMs = performance.now() - started
-    let output: StepOutput
-    try {
-      const running = this.native.step(packed.batch)
-      whileRunning()
-      this.scheduler.prefetch()
-      output = await running
-    } catch (error) {
+    const running = this.launch(packed)
+    whileRunning()
+    this.scheduler.prefetch()
+    const output = await running
+    if (output instanceof Error) {
       this.counters.failedSteps++
       if (scheduled.length === 1) {
-        this.fail(scheduled[0].sequence, 'step_failed', `the step failed: ${(error as Error).message}`)
+        this.fail(scheduled[0].sequence, 'step_failed', `the step failed: ${output.message}`)
         return
       }
       const half = scheduled.length >> 1
@@ -125,8 +127,19 @@ export class EngineCore {
     this.commit(packed, output)
     this.counters.steps++
     const tokens = packed.batch.inputIds.length
-    this.pool.tokenMs += SMOOTHING * (output.runMs / tokens - this.pool.tokenMs)
+    // Smaller steps are bound by reading the weights: their time per token says nothing of computing a prefix again.
+    if (tokens >= Math.min(COMPUTE_BOUND_TOKENS, this.settings.maxBatchTokens))
+      this.pool.tokenMs += SMOOTHING * (output.runMs / tokens - this.pool.tokenMs)
     this.lastStep = { tokens, sequences: scheduled.length, scheduleMs, runMs: output.runMs, sampleMs: output.sampleMs }
+  }
+
+  /** Only the native step's own failure is its outcome; what else throws meanwhile is not the batch's fault. */
+  private launch(packed: PackedStep): Promise<StepOutput | Error> {
+    try {
+      return this.native.step(packed.batch).catch((error: Error) => error)
+    } catch (error) {
+      return Promise.resolve(error as Error)
+    }
   }
 
   private commit(packed: PackedStep, step: StepOutput): void {

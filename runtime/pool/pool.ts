@@ -16,7 +16,7 @@ export class Pool {
   readonly blockBytes: number
   /** Step number, the clock of last use. */
   now = 0
-  /** Smoothed milliseconds to compute one token; the engine keeps it. */
+  /** Smoothed milliseconds to compute one token of many; the engine keeps it. */
   tokenMs = 1
   prefixEvictions = 0
 

@@ -2,8 +2,10 @@
  * Token-budgeted continuous batching. There is no prefill or decode phase: a sequence has tokens to compute, one or a thousand, and every step computes as many
  * as the budget allows (the idea is vLLM v1's). Pool and queue change only here; `plan` reserves, `commit` or `fail` ends what was planned.
  */
-import type { AdapterImage } from '../../adapters-store/types.ts'
+
+import type { EngineErrorCode } from '../errors.ts'
 import type { Pool } from '../pool/pool.ts'
+import type { AdapterImage, AdapterUse } from '../types.ts'
 import { WaitingQueue } from './queue.ts'
 import { comesBefore, type Sequence } from './sequence.ts'
 
@@ -24,7 +26,7 @@ export interface Plan {
   /** Sequences that cannot grow although they are alone. */
   outgrown: Sequence[]
   /** Sequences that cannot be admitted at all; they hold nothing. */
-  refused: { sequence: Sequence; reason: string }[]
+  refused: { sequence: Sequence; code: EngineErrorCode; reason: string }[]
 }
 
 export class Scheduler {
@@ -63,7 +65,9 @@ export class Scheduler {
     let preempted = false
     for (let i = 0; i < this.running.length && budget > 0; i++) {
       const sequence = this.running[i]
-      const count = Math.min(sequence.tokens.length - sequence.computed, budget)
+      // A prompt in chunks leaves a token of the budget to each of those after it: nobody who decodes waits for it.
+      const share = Math.max(1, budget - (this.running.length - 1 - i))
+      const count = Math.min(sequence.tokens.length - sequence.computed, share)
       while (!this.reserve(sequence, sequence.computed + count)) {
         const victim = this.running[this.running.length - 1]
         if (victim === sequence && i === 0) {
@@ -91,14 +95,15 @@ export class Scheduler {
       try {
         count = this.enter(sequence, budget)
       } catch (error) {
-        refused.push({ sequence, reason: `its adapter could not be brought into the pool: ${(error as Error).message}` })
+        const reason = `its adapter could not be brought into the pool: ${(error as Error).message}`
+        refused.push({ sequence, code: 'adapter_not_loadable', reason })
         this.waiting.remove(sequence)
         continue
       }
       if (count === 0) {
         if (this.running.length > 0) return
         // Alone in the pool, and still no room: waiting would not help.
-        refused.push({ sequence, reason: 'the pool cannot hold it with its adapters (--pool)' })
+        refused.push({ sequence, code: 'pool_too_small', reason: 'the pool cannot hold it with its adapters (--pool)' })
         this.waiting.remove(sequence)
         continue
       }
@@ -109,13 +114,17 @@ export class Scheduler {
     }
   }
 
-  /** Brings in the adapters of the sequences that wait, as far as free blocks go: the copy runs beside a step in flight. */
+  /** Brings in the adapters of the first that wait, as far as free blocks go: the copy runs beside a step in flight. */
   prefetch(limit = 4): void {
     for (const sequence of this.waiting.all().slice(0, limit))
-      for (const use of sequence.request.adapters) {
+      for (const use of sequence.uses) {
         const image = this.images.get(use.digest)
-        if (image && !this.pool.adapters.get(use.digest) && image.blocks <= this.pool.blocks.free)
+        if (!image || this.pool.adapters.get(use.digest) || image.blocks > this.pool.blocks.free) continue
+        try {
           this.pool.adapters.load(image, this.pool.now, () => false)
+        } catch {
+          // An image that the addon refuses is told when its sequence is admitted; the step in flight has no part in it.
+        }
       }
   }
 
@@ -141,14 +150,14 @@ export class Scheduler {
     this.leave(sequence)
   }
 
-  /** Frees blocks and adapter references; the KV of what stays registered can be found again. */
-  private leave(sequence: Sequence): void {
+  /** Frees blocks and the references on `uses`; the KV of what stays registered can be found again. */
+  private leave(sequence: Sequence, uses: readonly AdapterUse[] = sequence.uses): void {
     // The chain's end leaves the cache first: a prefix is of no use without what comes before it.
     for (let i = sequence.blocks.length - 1; i >= 0; i--) this.pool.prefixes.release(sequence.blocks[i], this.pool.now)
     sequence.blocks = []
     sequence.registered = 0
     sequence.computed = 0
-    for (const use of sequence.request.adapters) this.pool.adapters.release(use.digest, this.pool.now)
+    for (const use of uses) this.pool.adapters.release(use.digest, this.pool.now)
   }
 
   private preempt(victim: Sequence): void {
@@ -178,41 +187,36 @@ export class Scheduler {
   /** Whether admitting it now would displace something for its adapters. */
   private costly(sequence: Sequence): boolean {
     let missing = 0
-    for (const use of sequence.request.adapters)
-      if (!this.pool.adapters.get(use.digest)) missing += this.images.get(use.digest)?.blocks ?? 0
+    for (const use of sequence.uses) if (!this.pool.adapters.get(use.digest)) missing += this.images.get(use.digest)?.blocks ?? 0
     return missing > this.pool.blocks.free
   }
 
-  /** Takes adapters, cached prefix and blocks for a first chunk. Returns the chunk's tokens; 0 when there is no room, and then nothing is kept. */
+  /**
+   * Takes adapters, cached prefix and blocks for a first chunk. Returns the chunk's tokens; 0 when there is no room, and then nothing is kept and nothing was
+   * put out. Throws, nothing kept either, when the addon refuses an adapter.
+   */
   private enter(sequence: Sequence, budget: number): number {
     const { pool } = this
-    const taken: string[] = []
-    const rollBack = () => {
-      for (const digest of taken) pool.adapters.release(digest, pool.now)
-      for (const block of sequence.blocks) pool.prefixes.release(block, pool.now)
-      sequence.blocks = []
-      sequence.registered = 0
-      sequence.computed = 0
+    // What is there already is held first, so that bringing in the rest does not put it out.
+    const held = sequence.uses.filter((use) => pool.adapters.get(use.digest))
+    for (const use of held) pool.adapters.acquire(use.digest, pool.now)
+    this.matchPrefix(sequence)
+    const missing = new Set(
+      sequence.uses.filter((use) => !held.includes(use)).map((use) => this.images.get(use.digest) as AdapterImage),
+    )
+    if (!this.hasRoom(sequence, missing)) {
+      this.leave(sequence, held)
       return 0
     }
     try {
-      for (const { digest } of sequence.request.adapters) {
-        const image = this.images.get(digest) as AdapterImage
-        if (!pool.adapters.get(digest) && image.blocks > pool.available()) return rollBack()
-        if (!pool.adapters.load(image, pool.now, pool.evictOne)) return rollBack()
-        pool.adapters.acquire(digest, pool.now)
-        taken.push(digest)
-      }
+      for (const image of missing) pool.adapters.load(image, pool.now, pool.evictOne)
     } catch (error) {
-      rollBack()
+      this.leave(sequence, held)
       throw error
     }
-    this.matchPrefix(sequence)
+    for (const use of sequence.uses) if (!held.includes(use)) pool.adapters.acquire(use.digest, pool.now)
     const count = Math.min(sequence.tokens.length - sequence.computed, budget)
-    // Room for one more block each of those that run, lest the next step preempt what this one admits; alone, all may be used.
-    const needed = Math.ceil((sequence.computed + count) / pool.blockSize) - sequence.blocks.length
-    if (this.running.length > 0 && needed + this.running.length > pool.available()) return rollBack()
-    if (!this.reserve(sequence, sequence.computed + count)) return rollBack()
+    if (!this.reserve(sequence, sequence.computed + count)) throw new Error('the pool has less room than it said')
     if (sequence.cachedTokens === undefined) {
       sequence.cachedTokens = sequence.computed
       this.prefixQueries += sequence.promptLength
@@ -220,6 +224,16 @@ export class Scheduler {
     }
     sequence.scheduledAt ??= Date.now()
     return count
+  }
+
+  /**
+   * Room for all its tokens, not the first chunk alone, for its missing adapters, and for one more block for each of those that run: else a later step would
+   * throw away what this one begins. When nothing runs, all may be used.
+   */
+  private hasRoom(sequence: Sequence, missing: Iterable<AdapterImage>): boolean {
+    let needed = Math.ceil(sequence.tokens.length / this.pool.blockSize) - sequence.blocks.length + this.running.length
+    for (const image of missing) needed += image.blocks
+    return needed <= this.pool.available()
   }
 
   /** The longest cached chain of full blocks; at least the last token is computed, since its logits are wanted. */

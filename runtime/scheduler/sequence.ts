@@ -1,22 +1,23 @@
 /** One sequence under way: its tokens, its blocks, and how far its KV cache reaches. */
 
 import { blockHash, rootHash } from '../pool/prefix-cache.ts'
-import type { SequenceRequest, TokenLogprob } from '../types.ts'
+import type { AdapterUse, SequenceRequest, TokenLogprob } from '../types.ts'
 
-export type AdapterKey = string
+const useKey = (use: AdapterUse) => `${use.digest}:${use.weight}`
 
-/** Identity of a set of adapters with their weights; '' is the base. The order of a mix does not change its sum, so it does not change the key. */
-export function adapterKeyOf(adapters: SequenceRequest['adapters']): AdapterKey {
-  return adapters
-    .map((use) => `${use.digest}:${use.weight}`)
-    .sort()
-    .join(',')
+/** The adapters of a request in one order, whatever order it named them in: sums of floats depend on their order, and equal mixes must give equal bits. */
+export function canonicalUses(adapters: readonly AdapterUse[]): AdapterUse[] {
+  return [...adapters].sort((a, b) => (useKey(a) < useKey(b) ? -1 : 1))
 }
 
 export class Sequence {
   readonly request: SequenceRequest
-  readonly adapterKey: AdapterKey
+  /** Its adapters in canonical order, and their identity with weights; '' is the base. */
+  readonly uses: readonly AdapterUse[]
+  readonly adapterKey: string
   readonly seed: bigint
+  /** Rises with every sequence of the engine: who came first among those of the same millisecond. */
+  readonly order: number
   /** Prompt, then output. */
   readonly tokens: number[]
   readonly promptLength: number
@@ -37,10 +38,12 @@ export class Sequence {
   promptLogprobs: (TokenLogprob | null)[] | undefined
   aborted = false
 
-  constructor(request: SequenceRequest, seed: bigint) {
+  constructor(request: SequenceRequest, seed: bigint, order: number) {
     this.request = request
     this.seed = seed
-    this.adapterKey = adapterKeyOf(request.adapters)
+    this.order = order
+    this.uses = canonicalUses(request.adapters)
+    this.adapterKey = this.uses.map(useKey).join(',')
     this.tokens = [...request.promptIds]
     this.promptLength = request.promptIds.length
     if (request.sampling.promptLogprobs >= 0) this.promptLogprobs = [null]
@@ -64,8 +67,9 @@ export class Sequence {
   }
 }
 
-/** Order of service: priority, then arrival, then id (so that it is total). */
+/** Order of service: priority, then arrival, then order of submission (so that it is total, and a preempted sequence gets its old place back). */
 export function comesBefore(a: Sequence, b: Sequence): boolean {
   if (a.priority !== b.priority) return a.priority < b.priority
-  return a.request.arrival < b.request.arrival
+  if (a.request.arrival !== b.request.arrival) return a.request.arrival < b.request.arrival
+  return a.order < b.order
 }

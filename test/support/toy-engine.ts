@@ -36,6 +36,8 @@ export class ToyEngine implements NativeEngine {
   steps = 0
   /** Set to fail a step: gets the batch, throws. */
   beforeStep: ((batch: StepBatch) => void) | undefined
+  /** Set to refuse an adapter: gets it, throws. */
+  beforePut: ((adapter: ResidentAdapter) => void) | undefined
   private readonly slots: Uint32Array
   private readonly table = new Map<number, { generation: number; digest: bigint; blocks: Int32Array }>()
   private readonly blockSize: number
@@ -47,6 +49,7 @@ export class ToyEngine implements NativeEngine {
   }
 
   putAdapter(adapter: ResidentAdapter): void {
+    this.beforePut?.(adapter)
     this.table.set(adapter.index, { generation: adapter.generation, digest: adapter.digest, blocks: adapter.blocks })
     // Its rows overwrite whatever KV lay there.
     for (const block of adapter.blocks) this.slots.fill(0xdeadbeef, block * this.blockSize, (block + 1) * this.blockSize)
