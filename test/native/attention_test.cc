@@ -20,8 +20,9 @@ const Variant kVariants[] = {
     {"plain", 4, 4, 16, 16, -1, 16, 0, false, false},   {"gqa, window", 6, 2, 64, 16, 20, 64, 0, false, false},
     {"soft cap", 4, 2, 24, 8, -1, 24, 5, false, false}, {"qk norm, partial rotary", 2, 1, 40, 4, 33, 20, 0, true, false},
     {"interleaved", 8, 1, 32, 32, -1, 32, 0, false, true}, {"no rotary", 3, 3, 7, 1, 1, 0, 0, false, false},
+    {"wide head, soft cap", 4, 1, 256, 16, 100, 256, 50, true, false},
 };
-constexpr int64_t kPositions = 300;
+constexpr int64_t kPositions = 1400;
 
 // One sequence of `length` tokens with its own blocks in one shared cache.
 struct Fixture {
@@ -100,7 +101,7 @@ struct Fixture {
 
 // Runs tokens [from[i], to[i]) of each sequence as one batch on the caches.
 std::vector<float> attend(const Kernels& kernels, const std::vector<const Fixture*>& sequences, const std::vector<int64_t>& from, const std::vector<int64_t>& to,
-                          std::vector<float>& key_cache, std::vector<float>& value_cache, float scale, int threads) {
+                          std::vector<float>& key_cache, std::vector<float>& value_cache, float scale, int threads, bool write = true) {
   const Variant& v = sequences[0]->v;
   std::vector<float> q, k, values;
   std::vector<int32_t> cumulative{0}, past, table, slots;
@@ -111,7 +112,7 @@ std::vector<float> attend(const Kernels& kernels, const std::vector<const Fixtur
     q.insert(q.end(), &s.q[from[i] * v.heads * v.head_size], s.q.data() + to[i] * v.heads * v.head_size);
     k.insert(k.end(), &s.k[from[i] * v.kv_heads * v.head_size], s.k.data() + to[i] * v.kv_heads * v.head_size);
     values.insert(values.end(), &s.v_rows[from[i] * v.kv_heads * v.head_size], s.v_rows.data() + to[i] * v.kv_heads * v.head_size);
-    for (int64_t t = from[i]; t < to[i]; t++) slots.push_back(static_cast<int32_t>(s.table[t / v.block_size] * v.block_size + t % v.block_size));
+    for (int64_t t = from[i]; t < to[i]; t++) slots.push_back(write ? static_cast<int32_t>(s.table[t / v.block_size] * v.block_size + t % v.block_size) : -1);
     cumulative.push_back(static_cast<int32_t>(slots.size()));
     past.push_back(static_cast<int32_t>(from[i]));
     auto row = s.table;
@@ -198,6 +199,62 @@ KERNEL_TEST(attention_in_chunks_gives_the_same_bits) {
       check(std::memcmp(&part[10 * row], &whole[cuts[c] * row], sizeof(float) * (cuts[c + 1] - cuts[c]) * row) == 0,
             std::string(v.name) + ": chunk from " + std::to_string(cuts[c]) + " has other bits");
     }
+  }
+}
+
+bool same_bits(const float* a, const float* b, int64_t n) { return std::memcmp(a, b, sizeof(float) * n) == 0; }
+
+// Contexts of more than two spans, which threads share when there are few sequences.
+KERNEL_TEST(attention_over_long_contexts_has_the_same_bits_on_any_threads) {
+  Random random(13);
+  for (const Variant& v : {Variant{"long", 2, 1, 16, 16, -1, 16, 0, false, false}, Variant{"long, window", 2, 1, 16, 16, 700, 16, 0, false, false}}) {
+    constexpr int64_t kLength = 1300;
+    Fixture a(v, kLength, random, 0, 1);
+    const int64_t row = int64_t{v.heads} * v.head_size;
+    auto keys = poisoned_cache(v, kLength / v.block_size + 1), values = keys;
+    const auto whole = attend(kernels, {&a}, {0}, {kLength}, keys, values, 0.7f, 1);
+    const auto want = a.reference(0.7f);
+    double worst = 0;
+    for (size_t i = 0; i < want.size(); i++) worst = std::max(worst, std::isnan(whole[i]) ? 1e9 : std::abs(whole[i] - want[i]));
+    check_near(worst, 0, 5e-6, v.name);
+    for (int64_t t : {511, 512, 513, 1100, 1299})
+      for (int threads : {1, 2, 16}) {
+        const auto alone = attend(kernels, {&a}, {t}, {t + 1}, keys, values, 0.7f, threads);
+        check(same_bits(alone.data(), &whole[t * row], row), std::string(v.name) + ": token " + std::to_string(t) + " on " + std::to_string(threads) + " threads");
+      }
+    const auto tail = attend(kernels, {&a}, {1020}, {kLength}, keys, values, 0.7f, 64);
+    check(same_bits(tail.data(), &whole[1020 * row], (kLength - 1020) * row), std::string(v.name) + ": a chunk across spans");
+  }
+}
+
+KERNEL_TEST(attention_without_a_slot_reads_what_the_cache_holds) {
+  Random random(14);
+  const Variant& v = kVariants[1];
+  Fixture a(v, 50, random, 0, 1);
+  auto keys = poisoned_cache(v, 4), values = keys;
+  const auto whole = attend(kernels, {&a}, {0}, {50}, keys, values, 0.3f, 1);
+  const auto keys_before = keys, values_before = values;
+  Fixture other = a;  // the same query, another key and value: they go nowhere
+  for (float& x : other.k) x = 9;
+  for (float& x : other.v_rows) x = 9;
+  const auto again = attend(kernels, {&other}, {49}, {50}, keys, values, 0.3f, 2, false);
+  const int64_t row = int64_t{v.heads} * v.head_size;
+  check(same_bits(again.data(), &whole[49 * row], row), "the cached key and value are used");
+  check(same_bits(keys.data(), keys_before.data(), keys.size()) && same_bits(values.data(), values_before.data(), values.size()), "nothing is written");
+}
+
+KERNEL_TEST(a_broken_token_does_not_reach_those_before_it) {
+  Random random(15);
+  for (const Variant& v : kVariants) {
+    Fixture a(v, 90, random, 0, 1);
+    const int64_t views = 90 / v.block_size + 1, row = int64_t{v.heads} * v.head_size, kv_row = int64_t{v.kv_heads} * v.head_size;
+    auto keys = poisoned_cache(v, views), values = keys;
+    const auto sound = attend(kernels, {&a}, {0}, {90}, keys, values, 0.3f, 1);
+    for (int64_t i = 0; i < kv_row; i++) a.k[70 * kv_row + i] = a.v_rows[70 * kv_row + i] = std::numeric_limits<float>::quiet_NaN();
+    auto other_keys = poisoned_cache(v, views), other_values = other_keys;
+    const auto broken = attend(kernels, {&a}, {0}, {90}, other_keys, other_values, 0.3f, 1);
+    check(same_bits(broken.data(), sound.data(), 70 * row), std::string(v.name) + ": earlier tokens are as they were");
+    check(std::isnan(broken[70 * row]), std::string(v.name) + ": the token itself shows it");
   }
 }
 

@@ -291,4 +291,94 @@ KERNEL_TEST(embedding_adds_low_rank_rows_and_replaced_rows) {
   }
 }
 
+// LoHa's rank is r², RandLoRA's min(in, out): the same kernel, with few rows on many threads cut by rank and by output.
+KERNEL_TEST(lora_of_great_rank_equals_float64_on_any_threads) {
+  Random random(6);
+  Batch batch{130, {70, 1100}, DType::f16, {}};
+  auto& adapter = batch.adapters.emplace_back();
+  for (int64_t out : batch.outs) adapter.push_back(make_delta(random, batch.type, 1024, batch.in, out, {true, false, false, false}));
+  const std::vector<int> mix(19, 0);
+  const auto x = random.floats(19 * batch.in);
+  std::vector<std::vector<float>> y;
+  for (int64_t out : batch.outs) y.push_back(random.floats(19 * out));
+  const auto whole = run(kernels, batch, mix, 0, 19, x, y, 1);
+  for (size_t p = 0; p < 2; p++) {
+    const Delta* delta = batch.adapters[0][p].get();
+    const float one = 1;
+    const auto want = reference(&delta, &one, 1, &x[18 * batch.in], batch.in, &y[p][18 * batch.outs[p]], batch.outs[p]);
+    double worst = 0;
+    for (int64_t o = 0; o < batch.outs[p]; o++) worst = std::max(worst, std::abs(whole[p][18 * batch.outs[p] + o] - want[o]));
+    check_near(worst, 0, tolerance(batch.in, 1024), "rank 1024");
+  }
+  for (int threads : {3, 16, 64}) check(run(kernels, batch, mix, 0, 19, x, y, threads) == whole, "other threads, other bits");
+}
+
+KERNEL_TEST(embedding_rows_do_not_depend_on_the_batch) {
+  Random random(7);
+  const int64_t vocab = 50, hidden = 600;
+  const int rows = 90;
+  auto low = make_delta(random, DType::f16, 33, vocab, hidden, {true, false, false, false});
+  const LoraEntry entry{0.5f, {&low->view}};
+  std::vector<int32_t> ids(rows);
+  for (int i = 0; i < rows; i++) ids[i] = random.below(60) - 5;  // some outside the vocabulary: nothing is added
+  const auto before = random.floats(rows * hidden);
+  const auto embed = [&](int first, int last, int threads) {
+    std::vector<float> e(before.begin() + first * hidden, before.begin() + last * hidden);
+    LoraSegment segment{0, last - first, &entry, 1};
+    EmbeddingArgs args;
+    args.ids = ids.data() + first;
+    args.lora.products = 1;
+    args.lora.y[0] = e.data();
+    args.lora.out[0] = hidden;
+    args.lora.in = vocab;
+    args.lora.segments = &segment;
+    args.lora.segment_count = 1;
+    kernels.batched_embedding(args, on_threads(threads));
+    return e;
+  };
+  const auto whole = embed(0, rows, 1);
+  check(embed(0, rows, 8) == whole, "other threads, other bits");
+  for (int t = 0; t < rows; t++) {
+    check(std::memcmp(embed(t, t + 1, 1).data(), &whole[t * hidden], sizeof(float) * hidden) == 0, "alone, row " + std::to_string(t) + " has other bits");
+    if (ids[t] < 0 || ids[t] >= vocab)
+      check(std::memcmp(&before[t * hidden], &whole[t * hidden], sizeof(float) * hidden) == 0, "row " + std::to_string(t) + " has no such token");
+  }
+}
+
+// All 65,536 patterns of both 16-bit types, as one replaced row added to zeros.
+KERNEL_TEST(every_16_bit_element_is_read_exactly) {
+  std::vector<uint16_t> all(65536);
+  for (size_t i = 0; i < all.size(); i++) all[i] = static_cast<uint16_t>(i);
+  const void* row = all.data();
+  SiteDelta d;
+  d.rank = 1;
+  d.a = &row;
+  const LoraEntry entry{1, {&d}};
+  const int32_t id = 0;
+  for (DType type : {DType::f16, DType::bf16}) {
+    std::vector<float> e(all.size(), 0.0f);
+    LoraSegment segment{0, 1, &entry, 1};
+    EmbeddingArgs args;
+    args.ids = &id;
+    args.lora.products = 1;
+    args.lora.y[0] = e.data();
+    args.lora.out[0] = static_cast<int64_t>(all.size());
+    args.lora.in = 1;
+    args.lora.segments = &segment;
+    args.lora.segment_count = 1;
+    args.lora.dtype = type;
+    kernels.batched_embedding(args, on_threads(1));
+    int wrong = 0;
+    for (size_t i = 0; i < all.size(); i++) {
+      const bool finite = (i & 0x7c00) != 0x7c00;
+      const float want = type == DType::bf16 ? from_bfloat(all[i])
+                         : finite            ? from_half(all[i])
+                         : i & 0x3ff         ? std::numeric_limits<float>::quiet_NaN()
+                                             : std::copysign(std::numeric_limits<float>::infinity(), i & 0x8000 ? -1.0f : 1.0f);
+      wrong += std::isnan(want) ? !std::isnan(e[i]) : e[i] != want;
+    }
+    check(wrong == 0, std::to_string(wrong) + " elements are read wrongly");
+  }
+}
+
 }  // namespace

@@ -180,4 +180,93 @@ KERNEL_TEST(draws_depend_on_seed_and_position_alone) {
   check(other > 45, "other seeds, other tokens");
 }
 
+KERNEL_TEST(truncation_keeps_exactly_the_defined_tokens) {
+  Random random(24);
+  const int vocab = 1500;
+  auto x = random.floats(vocab);
+  std::vector<int32_t> order(vocab);
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(), [&](int a, int b) { return x[a] > x[b]; });
+  std::vector<int32_t> place(vocab);
+  for (int i = 0; i < vocab; i++) place[order[i]] = i;
+  double total = 0;
+  for (float v : x) total += std::exp(double(v));
+  SamplingRow row;
+  row.temperature = 1;
+  row.seed = 9;
+  // The largest place ever drawn is within the kept set and reaches most of it.
+  const auto deepest = [&](const char* what, int kept) {
+    int most = 0;
+    for (int i = 0; i < 600; i++) {
+      row.position = i;
+      most = std::max(most, place[sample(kernels, x, row).result.token]);
+    }
+    check(most < kept && most >= kept * 9 / 10 - 1, std::string(what) + ": deepest " + std::to_string(most) + " of " + std::to_string(kept));
+  };
+  for (int k : {1, 7, 512, 513, 1200}) {
+    row.top_k = k;
+    deepest("top-k", k);
+  }
+  row.top_k = 0;
+  for (float top_p : {0.0f, 0.001f, 0.3f, 0.9f}) {
+    row.top_p = top_p;
+    double sum = 0;
+    int kept = 0;
+    while (kept == 0 || sum < top_p * total) sum += std::exp(double(x[order[kept++]]));
+    deepest("top-p of a flat distribution", kept);
+  }
+  row.top_p = 1;
+  row.min_p = 0.5f;
+  deepest("min-p", static_cast<int>(std::count_if(x.begin(), x.end(), [&](float v) { return v >= x[order[0]] + std::log(0.5); })));
+}
+
+KERNEL_TEST(equal_logits_share_the_mass) {
+  std::vector<float> x(300, 2.5f);
+  SamplingRow row;
+  row.temperature = 1;
+  for (float top_p : {1.0f, 0.5f, 0.0f}) {
+    row.top_p = top_p;
+    const auto share = draws(kernels, x, row, 500);
+    const auto kept = std::max(1, static_cast<int>(top_p * 300));
+    check(std::all_of(share.begin() + kept, share.end(), [](double s) { return s == 0; }), "lowest ids first, top-p " + std::to_string(top_p));
+    check(std::count_if(share.begin(), share.end(), [](double s) { return s > 0; }) > kept / 2, "all of them, top-p " + std::to_string(top_p));
+  }
+}
+
+KERNEL_TEST(a_temperature_next_to_nothing_is_greedy) {
+  std::vector<float> x{1, 3, 2.9f};
+  SamplingRow row;
+  for (float t : {1e-40f, 1e-30f, 1e-6f}) {
+    row.temperature = t;
+    for (row.position = 0; row.position < 20; row.position++) check(sample(kernels, x, row).result.token == 1, "temperature " + std::to_string(t));
+  }
+  row.temperature = 1e-5f;  // the least that divides
+  check(sample(kernels, x, row).result.token == 1, "temperature 1e-5");
+}
+
+KERNEL_TEST(banned_tokens_are_never_drawn) {
+  std::vector<float> x(9000, -std::numeric_limits<float>::infinity());
+  x[4500] = 1;
+  x[8999] = 1;
+  SamplingRow row;
+  row.temperature = 2;
+  for (float top_p : {1.0f, 0.99f}) {
+    row.top_p = top_p;
+    const auto share = draws(kernels, x, row, 400);
+    check_near(share[4500] + share[8999], 1, 1e-9, "only the two");
+    check(share[4500] > 0.3 && share[8999] > 0.3, "both");
+  }
+}
+
+KERNEL_TEST(what_is_not_finite_is_found_everywhere) {
+  for (int at : {0, 15, 16, 4095, 4096, 8190, 8191, 8192}) {
+    std::vector<float> x(8193, 0.0f);
+    x[at] = std::numeric_limits<float>::quiet_NaN();
+    check(sample(kernels, x, {}).result.status == 1, "NaN at " + std::to_string(at));
+    x[at] = 1;
+    const auto got = sample(kernels, x, {}).result;
+    check(got.status == 0 && got.token == at, "the largest at " + std::to_string(at));
+  }
+}
+
 }  // namespace

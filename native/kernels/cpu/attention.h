@@ -1,24 +1,24 @@
 // PagedAttention for one instruction set: rotate and store, then attend tile by tile with an online softmax.
-// Key tiles start at multiples of kKeyTile of the absolute position, so what a query computes depends on its own past alone: the same bits whether its
-// prompt came whole or in chunks, alone or in a batch.
+// Key tiles and spans start at multiples of kKeyTile and kSpan of the absolute position, so what a query computes depends on its own past alone: the same
+// bits whether its prompt came whole or in chunks, alone or in a batch, on one thread or many.
+// A token whose slot is −1 writes nothing; it attends like any other, to what the cache holds, at its own position too (a prompt's last token, all of whose
+// keys and values came from the prefix cache).
 #pragma once
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include "../kernels.h"
+#include "attention_tile.h"
 #include "math.h"
-#include "scratch.h"
+#include "parallel.h"
 
 namespace lorikeet::LORIKEET_ISA {
 
-constexpr int kKeyTile = 64;   // keys scored at once
-constexpr int kQueryRows = 4;  // rows (token, head) that share one read of a key tile's vectors
-constexpr int kTaskTokens = 16;  // query tokens of a task
+constexpr int64_t kSpan = 512;        // keys that are summed by themselves before they join the rest; a task's share of a long context
+constexpr int64_t kTaskTokens = 16;   // query tokens of a task
+constexpr int64_t kTaskRowLimit = 512;   // rows (kv head, token, head of the group) that a task holds at most
 
 inline void rms_normalise(float* x, const float* weight, int n, float epsilon) {
-  float square = 0;
-  for (int i = 0; i < n; i++) square += x[i] * x[i];
-  const float scale = 1 / std::sqrt(square / float(n) + epsilon);
+  const float scale = 1 / std::sqrt(sum_of_squares(x, n) / float(n) + epsilon);
   for (int i = 0; i < n; i++) x[i] = x[i] * scale * weight[i];
 }
 
@@ -41,20 +41,31 @@ inline void rotate(float* x, const float* cos, const float* sin, int64_t half, b
 struct AttentionTask {
   int64_t sequence, token, tokens;  // query tokens [token, token + tokens) of the batch
   int32_t kv_begin, kv_end;         // K and V heads
+  int64_t first_key, last_key;      // keys that any of its rows sees, both included
+  float* partial;                   // where its spans' results wait for each other: [spans][rows][head_size + 2]; null: one thread does all spans
+
+  int64_t first_span() const { return first_key / kSpan; }
+  int64_t spans() const { return last_key / kSpan - first_span() + 1; }
+};
+
+// One span of a task that threads share.
+struct SpanTask {
+  const AttentionTask* task;
+  int64_t span;
 };
 
 struct AttentionJob {
   const AttentionArgs* args;
   const AttentionTask* tasks;
+  const SpanTask* spans;
   const int64_t* position;  // [tokens] absolute position of each token
   float* queries;           // [tokens, heads · head_size], normalised, rotated and scaled
 };
 
 // One token: its rotated query to `queries`, its key and value to the cache.
-inline void prepare_token(void* data, size_t index) {
-  const auto& job = *static_cast<const AttentionJob*>(data);
+inline void prepare_token(const AttentionJob& job, int64_t t) {
   const AttentionArgs& a = *job.args;
-  const auto t = int64_t(index), half = a.rotary_dim / 2, size = int64_t(a.head_size);
+  const int64_t half = a.rotary_dim / 2, size = a.head_size;
   const float* cos = a.cos ? a.cos + job.position[t] * half : nullptr;
   const float* sin = a.sin ? a.sin + job.position[t] * half : nullptr;
   float* q = job.queries + t * a.heads * size;
@@ -75,202 +86,126 @@ inline void prepare_token(void* data, size_t index) {
   std::copy_n(a.value + t * a.kv_heads * size, a.kv_heads * size, a.value_cache + at);
 }
 
-// Running softmax of one (token, head).
-struct QueryRow {
-  const float* q;
-  int64_t first_key, last_key;  // keys it sees, both included
-  float max, sum;
-};
-
-// scores[r][k] = q_r · key_k for k < width, V vectors of keys at a time, with the tile's keys transposed: keys[d · kKeyTile + k].
-template <int R, int V>
-void score(const QueryRow* rows, const float* keys, int size, int first, int width, float* scores) {
-  for (int k = first; k + V * Vec::N <= width; k += V * Vec::N) {
-    Vec sum[R][V];
-    for (int r = 0; r < R; r++)
-      for (int v = 0; v < V; v++) sum[r][v] = Vec::set(0);
-    for (int d = 0; d < size; d++) {
-      Vec key[V];
-      for (int v = 0; v < V; v++) key[v] = Vec::load(keys + d * kKeyTile + k + v * Vec::N);
-      for (int r = 0; r < R; r++) {
-        const Vec q = Vec::set(rows[r].q[d]);
-        for (int v = 0; v < V; v++) sum[r][v] = Vec::fma(q, key[v], sum[r][v]);
-      }
-    }
-    for (int r = 0; r < R; r++)
-      for (int v = 0; v < V; v++) sum[r][v].store(scores + r * kKeyTile + k + v * Vec::N);
-  }
-}
-
-// Soft cap, mask and online softmax of one row's tile. Leaves probabilities in `scores`; returns the factor for what was summed before.
-inline float soften(QueryRow& row, int64_t tile_start, int width, float softcap, float* scores) {
-  const int64_t from = std::max<int64_t>(0, row.first_key - tile_start), to = std::min<int64_t>(width, row.last_key + 1 - tile_start);
-  constexpr float none = -std::numeric_limits<float>::infinity();
-  if (softcap > 0)
-    for (int64_t k = from; k < to; k++) scores[k] = softcap * std::tanh(scores[k] / softcap);
-  for (int64_t k = 0; k < from; k++) scores[k] = none;
-  for (int64_t k = to; k < width; k++) scores[k] = none;
-  Vec most = Vec::load(scores);
-  for (int k = Vec::N; k < width; k += Vec::N) most = Vec::max(most, Vec::load(scores + k));
-  const float max = std::max(row.max, most.hmax());
-  const float rescale = row.max == none ? 0 : exp_one(row.max - max);
-  const Vec shift = Vec::set(max);
-  Vec total = Vec::set(0);
-  for (int k = 0; k < width; k += Vec::N) {
-    const Vec p = exp(Vec::load(scores + k) - shift);
-    p.store(scores + k);
-    total = total + p;
-  }
-  std::fill(scores, scores + from, 0.0f);  // exactly nothing, not e^-87
-  std::fill(scores + to, scores + width, 0.0f);
-  row.sum = row.sum * rescale + total.sum();
-  row.max = max;
-  return rescale;
-}
-
-// out_r = rescale_r · out_r + Σ_k p_r[k] · value_k, for V vectors of the head at offset d.
-template <int R, int V>
-void weigh(const float* scores, const float* rescale, const float* const* values, int keys, int d, float* const* out) {
-  Vec sum[R][V];
-  for (int r = 0; r < R; r++)
-    for (int v = 0; v < V; v++) sum[r][v] = Vec::load(out[r] + d + v * Vec::N) * Vec::set(rescale[r]);
-  for (int k = 0; k < keys; k++) {
-    Vec value[V];
-    for (int v = 0; v < V; v++) value[v] = Vec::load(values[k] + d + v * Vec::N);
-    for (int r = 0; r < R; r++) {
-      const Vec p = Vec::set(scores[r * kKeyTile + k]);
-      for (int v = 0; v < V; v++) sum[r][v] = Vec::fma(p, value[v], sum[r][v]);
-    }
-  }
-  for (int r = 0; r < R; r++)
-    for (int v = 0; v < V; v++) sum[r][v].store(out[r] + d + v * Vec::N);
-}
-
-template <int R>
-void attend_tile(QueryRow* rows, const AttentionArgs& a, int64_t tile_start, int keys, const float* keys_t, const float* const* values,
-                 float* const* out) {
-  float scores[R * kKeyTile], rescale[R];
-  const int size = a.head_size;
-  // Vectors without a key add exactly nothing: a short tile may leave them out and give the same bits.
-  const int width = (keys + Vec::N - 1) / Vec::N * Vec::N, pairs = width / (2 * Vec::N) * (2 * Vec::N);
-  score<R, 2>(rows, keys_t, size, 0, pairs, scores);
-  score<R, 1>(rows, keys_t, size, pairs, width, scores);
-  for (int r = 0; r < R; r++) rescale[r] = soften(rows[r], tile_start, width, a.softcap, scores + r * kKeyTile);
-  int d = 0;
-  for (; d + 2 * Vec::N <= size; d += 2 * Vec::N) weigh<R, 2>(scores, rescale, values, keys, d, out);
-  for (; d + Vec::N <= size; d += Vec::N) weigh<R, 1>(scores, rescale, values, keys, d, out);
-  for (; d < size; d++)
-    for (int r = 0; r < R; r++) {
-      float sum = out[r][d] * rescale[r];
-      for (int k = 0; k < keys; k++) sum += scores[r * kKeyTile + k] * values[k][d];
-      out[r][d] = sum;
-    }
-}
-
-// Where a tile's keys and values lie, head 0's; a head's own are `head · head_size` further. Places without a key point at zeros.
-struct KeyTile {
-  const float* key[kKeyTile];
-  const float* value[kKeyTile];
-};
-
-inline void locate(const AttentionArgs& a, const int32_t* table, int64_t start, int64_t first, int keys, const float* zeros, KeyTile& tile) {
-  const int64_t stride = int64_t(a.kv_heads) * a.head_size;
-  // Blocks before every window may have been given back: their place in the table is not to be read.
-  const int skipped = int(std::max<int64_t>(0, first - start));
-  int64_t block = (start + skipped) / a.block_size, offset = (start + skipped) % a.block_size;
-  for (int k = 0; k < kKeyTile; k++) {
-    if (k < skipped || k >= keys) {
-      tile.key[k] = tile.value[k] = zeros;
-      continue;
-    }
-    const int64_t at = (int64_t(table[block]) * a.block_size + offset) * stride;
-    tile.key[k] = a.key_cache + at;
-    tile.value[k] = a.value_cache + at;
-    if (++offset == a.block_size) {
-      offset = 0;
-      block++;
-    }
-  }
-}
-
-// keys_t[d · kKeyTile + k] = channel d of the head's key k.
-inline void transpose_keys(const KeyTile& tile, int64_t head_offset, int keys, int64_t size, float* keys_t) {
-  for (int k = 0; k < keys; k += Vec::N) {
-    int64_t d = 0;
-    for (; d + Vec::N <= size; d += Vec::N) {
-      const float* from[Vec::N];
-      for (int i = 0; i < Vec::N; i++) {
-        from[i] = tile.key[k + i] + head_offset + d;
-        __builtin_prefetch(tile.value[k + i] + head_offset + d);  // read right after the scores
-      }
-      transpose(from, keys_t + d * kKeyTile + k, kKeyTile);
-    }
-    for (; d < size; d++)
-      for (int i = 0; i < Vec::N; i++) keys_t[d * kKeyTile + k + i] = tile.key[k + i][head_offset + d];
-  }
-}
-
-// The tile's part of `count` rows of one head: up to kQueryRows at a time, those that see none of it left out.
-inline void attend_rows(QueryRow* query, int64_t count, const AttentionArgs& a, int64_t start, int keys, const float* keys_t, const float* const* values,
-                        float* const* out) {
-  const auto seen = [&](int64_t i) { return query[i].last_key >= start && query[i].first_key < start + kKeyTile; };
-  for (int64_t r = 0; r < count;) {
-    if (!seen(r)) {
-      r++;
-      continue;
-    }
-    int64_t n = 1;
-    while (n < kQueryRows && r + n < count && seen(r + n)) n++;
-    if (n == kQueryRows) attend_tile<kQueryRows>(query + r, a, start, keys, keys_t, values, out + r);
-    else if (n == 3) attend_tile<3>(query + r, a, start, keys, keys_t, values, out + r);
-    else if (n == 2) attend_tile<2>(query + r, a, start, keys, keys_t, values, out + r);
-    else attend_tile<1>(query + r, a, start, keys, keys_t, values, out + r);
-    r += n;
-  }
-}
-
-// Rows (kv head, token, head of the group) that a task holds at most.
-constexpr int kTaskRowLimit = 1024;
-
-inline void attend(void* data, size_t index) {
+inline void prepare(void* data, size_t index) {
   const auto& job = *static_cast<const AttentionJob*>(data);
-  const AttentionArgs& a = *job.args;
-  const AttentionTask& task = job.tasks[index];
-  const int64_t size = a.head_size, group = a.heads / a.kv_heads, rows = task.tokens * group;
-  const int64_t padded = (size + Vec::N - 1) / Vec::N * Vec::N, zeros_size = int64_t(a.kv_heads) * size + Vec::N;
+  const int64_t begin = int64_t(index) * kTaskTokens, end = std::min(job.args->tokens, begin + kTaskTokens);
+  for (int64_t t = begin; t < end; t++) prepare_token(job, t);
+}
+
+// A task's rows and where their results go; nothing summed yet.
+struct TaskRows {
+  QueryRow query[kTaskRowLimit];
+  float* out[kTaskRowLimit];
+  int64_t count = 0;
+
+  TaskRows(const AttentionJob& job, const AttentionTask& task) {
+    const AttentionArgs& a = *job.args;
+    const int64_t group = a.heads / a.kv_heads;
+    for (int32_t kv = task.kv_begin; kv < task.kv_end; kv++)
+      for (int64_t token = task.token; token < task.token + task.tokens; token++)
+        for (int64_t g = 0; g < group; g++, count++) {
+          const int64_t at = (token * a.heads + kv * group + g) * a.head_size, position = job.position[token];
+          query[count] = {job.queries + at, a.window < 0 ? 0 : std::max<int64_t>(0, position - a.window + 1), position, kUnseen, 0};
+          out[count] = a.out + at;
+        }
+  }
+  void clear(int64_t size) {
+    for (int64_t r = 0; r < count; r++) {
+      query[r].max = kUnseen;
+      query[r].sum = 0;
+      std::fill_n(out[r], size, 0.0f);
+    }
+  }
+};
+
+// Softmax and weighted values, not yet divided by the sum, of the task's rows over one span.
+inline void attend_span(const AttentionArgs& a, const AttentionTask& task, int64_t span, TaskRows& rows) {
+  const int64_t size = a.head_size, padded = (size + Vec::N - 1) / Vec::N * Vec::N, zeros_size = int64_t(a.kv_heads) * size + Vec::N;
   float* keys_t = scratch<float>(Scratch::attention, size_t(padded * kKeyTile + zeros_size));
   float* zeros = keys_t + padded * kKeyTile;
   std::fill_n(zeros, zeros_size, 0.0f);
-  QueryRow query[kTaskRowLimit];
-  float* out[kTaskRowLimit];
-  int64_t first = std::numeric_limits<int64_t>::max(), last = 0, r = 0;
-  for (int32_t kv = task.kv_begin; kv < task.kv_end; kv++)
-    for (int64_t token = task.token; token < task.token + task.tokens; token++)
-      for (int64_t g = 0; g < group; g++, r++) {
-        const int64_t at = (token * a.heads + kv * group + g) * size, position = job.position[token];
-        const int64_t from = a.window < 0 ? 0 : std::max<int64_t>(0, position - a.window + 1);
-        query[r] = {job.queries + at, from, position, -std::numeric_limits<float>::infinity(), 0};
-        out[r] = a.out + at;
-        std::fill_n(out[r], size, 0.0f);
-        first = std::min(first, from);
-        last = std::max(last, position);
-      }
+  rows.clear(size);
+  const int64_t first = std::max(task.first_key, span * kSpan), last = std::min(task.last_key, (span + 1) * kSpan - 1);
+  const int64_t rows_a_head = rows.count / (task.kv_end - task.kv_begin);
   KeyTile tile;
   for (int64_t start = first / kKeyTile * kKeyTile; start <= last; start += kKeyTile) {
     const int keys = int(std::min<int64_t>(kKeyTile, last + 1 - start));
     locate(a, a.block_table + task.sequence * a.max_blocks, start, first, keys, zeros, tile);
     for (int32_t kv = task.kv_begin; kv < task.kv_end; kv++) {
-      const int64_t row = (kv - task.kv_begin) * rows;
       transpose_keys(tile, kv * size, keys, size, keys_t);
       const float* values[kKeyTile];
       for (int k = 0; k < keys; k++) values[k] = tile.value[k] + kv * size;
-      attend_rows(query + row, rows, a, start, keys, keys_t, values, out + row);
+      const int64_t row = (kv - task.kv_begin) * rows_a_head;
+      attend_rows(rows.query + row, rows_a_head, a, start, keys, keys_t, values, rows.out + row);
     }
   }
-  for (int64_t i = 0; i < r; i++) {
-    const float scale = 1 / query[i].sum;
-    for (int64_t d = 0; d < size; d++) out[i][d] *= scale;
+}
+
+// Adds a later span's part to what a row has; spans join in order, whoever computed them.
+inline void join(QueryRow& row, float* out, float part_max, float part_sum, const float* part, int64_t size) {
+  if (part_sum == 0) return;  // the row sees none of that span
+  if (row.sum == 0) {
+    row.max = part_max;
+    row.sum = part_sum;
+    std::copy_n(part, size, out);
+    return;
   }
+  const float max = std::max(row.max, part_max), before = exp_one(row.max - max), now = exp_one(part_max - max);
+  row.max = max;
+  row.sum = row.sum * before + part_sum * now;
+  for (int64_t d = 0; d < size; d++) out[d] = out[d] * before + part[d] * now;
+}
+
+inline void divide_by_sums(const TaskRows& rows, int64_t size) {
+  for (int64_t r = 0; r < rows.count; r++) {
+    const float scale = 1 / rows.query[r].sum;
+    for (int64_t d = 0; d < size; d++) rows.out[r][d] *= scale;
+  }
+}
+
+// All spans of a task, one after the other.
+inline void attend(void* data, size_t index) {
+  const auto& job = *static_cast<const AttentionJob*>(data);
+  const AttentionTask& task = job.tasks[index];
+  const int64_t size = job.args->head_size;
+  TaskRows rows(job, task);
+  attend_span(*job.args, task, task.first_span(), rows);
+  for (int64_t s = 1; s < task.spans(); s++) {
+    TaskRows part(job, task);
+    float* room = scratch<float>(Scratch::spans, size_t(part.count * size));
+    for (int64_t r = 0; r < part.count; r++) part.out[r] = room + r * size;
+    attend_span(*job.args, task, task.first_span() + s, part);
+    for (int64_t r = 0; r < part.count; r++) join(rows.query[r], rows.out[r], part.query[r].max, part.query[r].sum, part.out[r], size);
+  }
+  divide_by_sums(rows, size);
+}
+
+// One span of a shared task.
+inline void attend_shared(void* data, size_t index) {
+  const auto& job = *static_cast<const AttentionJob*>(data);
+  const SpanTask& shared = job.spans[index];
+  const int64_t stride = job.args->head_size + 2;
+  TaskRows rows(job, *shared.task);
+  float* room = shared.task->partial + (shared.span - shared.task->first_span()) * rows.count * stride;
+  for (int64_t r = 0; r < rows.count; r++) rows.out[r] = room + r * stride;
+  attend_span(*job.args, *shared.task, shared.span, rows);
+  for (int64_t r = 0; r < rows.count; r++) {
+    rows.out[r][stride - 2] = rows.query[r].max;
+    rows.out[r][stride - 1] = rows.query[r].sum;
+  }
+}
+
+inline void join_shared(void* data, size_t index) {
+  const auto& job = *static_cast<const AttentionJob*>(data);
+  const AttentionTask& task = job.tasks[index];
+  const int64_t size = job.args->head_size, stride = size + 2;
+  TaskRows rows(job, task);
+  for (int64_t s = 0; s < task.spans(); s++)
+    for (int64_t r = 0; r < rows.count; r++) {
+      const float* part = task.partial + (s * rows.count + r) * stride;
+      join(rows.query[r], rows.out[r], part[size], part[size + 1], part, size);
+    }
+  divide_by_sums(rows, size);
 }
 
 inline void paged_attention(const AttentionArgs& args, const Parallel& parallel) {
@@ -278,20 +213,43 @@ inline void paged_attention(const AttentionArgs& args, const Parallel& parallel)
   auto* queries = scratch<float>(Scratch::queries, size_t(args.tokens) * args.heads * args.head_size);
   auto* tasks = scratch<AttentionTask>(Scratch::tasks, size_t(args.tokens) * args.kv_heads);
   // A token's heads lie side by side in the cache: one task for all of them reads it in one stream. Few sequences are cut by head to occupy the threads.
-  const bool whole = args.batch >= 4 * int64_t{parallel.threads};
+  const bool whole = args.batch >= 4 * int64_t{parallel.threads} && args.heads <= kTaskRowLimit;
   const int32_t heads_a_task = whole ? args.kv_heads : 1;
   const int64_t rows_a_token = int64_t(args.heads / args.kv_heads) * heads_a_task;
-  const int64_t span = std::max<int64_t>(1, std::min<int64_t>(kTaskTokens, kTaskRowLimit / rows_a_token));
-  size_t count = 0;
+  const int64_t tokens_a_task = std::max<int64_t>(1, std::min(kTaskTokens, kTaskRowLimit / rows_a_token));
+  size_t count = 0, span_count = 0;
+  int64_t work = 0, partial_floats = 0;
   for (int64_t b = 0; b < args.batch; b++) {
     const int64_t begin = args.cumulative[b], end = args.cumulative[b + 1];
     for (int64_t t = begin; t < end; t++) position[t] = args.past[b] + t - begin;
-    for (int64_t t = begin; t < end; t += span)
-      for (int32_t kv = 0; kv < args.kv_heads; kv += heads_a_task) tasks[count++] = {b, t, std::min(span, end - t), kv, kv + heads_a_task};
+    for (int64_t t = begin; t < end; t += tokens_a_task)
+      for (int32_t kv = 0; kv < args.kv_heads; kv += heads_a_task) {
+        AttentionTask& task = tasks[count++];
+        task = {b, t, std::min(tokens_a_task, end - t), kv, kv + heads_a_task, 0, 0, nullptr};
+        if (args.window >= 0) task.first_key = std::max<int64_t>(0, position[t] - args.window + 1);
+        task.last_key = position[t + task.tokens - 1];
+        const int64_t rows = task.tokens * rows_a_token;
+        work += rows * (task.last_key - task.first_key + 1) * args.head_size * 2;
+        span_count += size_t(task.spans());
+        partial_floats += task.spans() * rows * (args.head_size + 2);
+      }
   }
-  AttentionJob job{&args, tasks, position, queries};
-  parallel_for(parallel, prepare_token, size_t(args.tokens), &job);
-  parallel_for(parallel, attend, count, &job);
+  AttentionJob job{&args, tasks, nullptr, position, queries};
+  parallel_for(parallel, prepare, size_t((args.tokens + kTaskTokens - 1) / kTaskTokens), &job, args.tokens * (args.heads + args.kv_heads) * args.head_size);
+  if (count >= 2 * size_t(parallel.threads) || span_count == count || parallel.threads <= 1) return parallel_for(parallel, attend, count, &job, work);
+
+  // Few sequences with much to read: threads share each one's spans.
+  auto* spans = scratch<SpanTask>(Scratch::lora, span_count);
+  float* partial = scratch<float>(Scratch::shared, size_t(partial_floats));
+  size_t at = 0;
+  for (size_t i = 0; i < count; i++) {
+    tasks[i].partial = partial;
+    partial += tasks[i].spans() * tasks[i].tokens * rows_a_token * (args.head_size + 2);
+    for (int64_t s = 0; s < tasks[i].spans(); s++) spans[at++] = {&tasks[i], tasks[i].first_span() + s};
+  }
+  job.spans = spans;
+  parallel_for(parallel, attend_shared, span_count, &job, work);
+  parallel_for(parallel, join_shared, count, &job, partial_floats);
 }
 
 }  // namespace lorikeet::LORIKEET_ISA

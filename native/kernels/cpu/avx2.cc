@@ -2,6 +2,7 @@
 #define LORIKEET_ISA avx2
 #include "vec_avx2.h"
 // Vec first: the kernels are written in terms of it.
+#include "adapter_rows.h"
 #include "attention.h"
 #include "lora.h"
 #include "sampling.h"

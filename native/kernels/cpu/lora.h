@@ -4,7 +4,8 @@
 #pragma once
 #include <algorithm>
 #include "../kernels.h"
-#include "scratch.h"
+#include "elements.h"
+#include "parallel.h"
 
 namespace lorikeet::LORIKEET_ISA {
 
@@ -259,21 +260,23 @@ void batched_lora_of(const LoraArgs& args, const Parallel& parallel) {
   for (int32_t i = 0; i < args.segment_count; i++)
     count += size_t((args.segments[i].end - args.segments[i].begin + kTaskRows - 1) / kTaskRows);
   LoraTask* tasks = scratch<LoraTask>(Scratch::tasks, count);
-  int64_t widest = 0;
+  int64_t widest = 0, outputs = 0, work = 0;
   size_t at = 0;
+  for (int32_t p = 0; p < args.products; p++) outputs += args.out[p];
   for (int32_t i = 0; i < args.segment_count; i++) {
     const LoraSegment& s = args.segments[i];
     const int64_t rank = segment_rank(args, s);
     widest = std::max(widest, rank);
+    work += (s.end - s.begin) * rank * (args.in + outputs / args.products);
     for (int64_t row = s.begin; row < s.end; row += kTaskRows) tasks[at++] = {&s, row, std::min(kTaskRows, s.end - row), rank};
   }
   LoraJob<Rows> job{&args, tasks, nullptr, widest, 1, 0};
-  if (count >= size_t(parallel.threads)) return parallel_for(parallel, LoraJob<Rows>::whole, count, &job);
+  if (count >= size_t(parallel.threads) || work < kWorthThreads) return parallel_for(parallel, LoraJob<Rows>::whole, count, &job, work);
   job.h = scratch<float>(Scratch::shared, count * size_t(kTaskRows * widest));
   job.slices = std::max<int64_t>(1, std::min<int64_t>(parallel.threads, widest / kLoneRankTile));
   for (int32_t p = 0; p < args.products; p++) job.strips += (args.out[p] + kTaskOutputs - 1) / kTaskOutputs;
-  parallel_for(parallel, LoraJob<Rows>::slice, count * size_t(job.slices), &job);
-  parallel_for(parallel, LoraJob<Rows>::strip, count * size_t(job.strips), &job);
+  parallel_for(parallel, LoraJob<Rows>::slice, count * size_t(job.slices), &job, work);
+  parallel_for(parallel, LoraJob<Rows>::strip, count * size_t(job.strips), &job, work);
 }
 
 inline void batched_lora(const LoraArgs& args, const Parallel& parallel) {
@@ -281,67 +284,6 @@ inline void batched_lora(const LoraArgs& args, const Parallel& parallel) {
     case DType::f32: return batched_lora_of<RowsF32>(args, parallel);
     case DType::f16: return batched_lora_of<RowsF16>(args, parallel);
     case DType::bf16: return batched_lora_of<RowsBF16>(args, parallel);
-  }
-}
-
-inline void scale_input(const LoraArgs& args, const Parallel&) {
-  const int64_t width = args.out[0];
-  for (int32_t i = 0; i < args.segment_count; i++) {
-    const LoraSegment& s = args.segments[i];
-    float* factor = scratch<float>(Scratch::lora, size_t(width));  // 1 + Σ w (s − 1)
-    std::fill(factor, factor + width, 1.0f);
-    bool any = false;
-    for (int32_t e = 0; e < s.entry_count; e++) {
-      const SiteDelta* d = s.entries[e].delta[0];
-      if (!d || !d->in_scale) continue;
-      any = true;
-      for (int64_t k = 0; k < width; k++) factor[k] += s.entries[e].weight * (d->in_scale[k] - 1);
-    }
-    if (!any) continue;
-    for (int64_t t = s.begin; t < s.end; t++)
-      for (int64_t k = 0; k < width; k++) args.y[0][t * width + k] *= factor[k];
-  }
-}
-
-template <typename Rows>
-void embed_row(const EmbeddingArgs& args, const LoraSegment& s, int64_t t) {
-  const int64_t hidden = args.lora.out[0];
-  const int32_t id = args.ids[t];
-  float* e = args.lora.y[0] + t * hidden;
-  float* delta = scratch<float>(Scratch::lora, size_t(hidden));
-  for (int32_t k = 0; k < s.entry_count; k++) {
-    const SiteDelta* d = s.entries[k].delta[0];
-    if (!d || !d->rank) continue;
-    const float weight = s.entries[k].weight;
-    if (d->b) {
-      if (id < 0 || id >= args.lora.in) continue;
-      std::fill(delta, delta + hidden, 0.0f);
-      for (int32_t j = 0; j < d->rank; j++) {
-        const float h = Rows::at(d->a[j], id);
-        for (int64_t i = 0; i < hidden; i++) delta[i] += h * Rows::at(d->b[j], i);
-      }
-      for (int64_t i = 0; i < hidden; i++) e[i] += weight * delta[i];
-      continue;
-    }
-    int32_t j = id;
-    if (d->index) {
-      j = first_at_least(d->index, d->rank, id);
-      if (j < d->rank && d->index[j] != id) j = -1;
-    }
-    if (j < 0 || j >= d->rank) continue;
-    for (int64_t i = 0; i < hidden; i++) e[i] += weight * Rows::at(d->a[j], i);
-  }
-}
-
-// Serial: a row costs rank · hidden operations, a small part of one projection of one layer.
-inline void batched_embedding(const EmbeddingArgs& args, const Parallel&) {
-  for (int32_t i = 0; i < args.lora.segment_count; i++) {
-    const LoraSegment& s = args.lora.segments[i];
-    for (int64_t t = s.begin; t < s.end; t++) switch (args.lora.dtype) {
-        case DType::f32: embed_row<RowsF32>(args, s, t); break;
-        case DType::f16: embed_row<RowsF16>(args, s, t); break;
-        case DType::bf16: embed_row<RowsBF16>(args, s, t); break;
-      }
   }
 }
 

@@ -2,6 +2,7 @@
 #define LORIKEET_ISA portable
 #include "vec_portable.h"
 // Vec first: the kernels are written in terms of it.
+#include "adapter_rows.h"
 #include "attention.h"
 #include "lora.h"
 #include "sampling.h"

@@ -1,34 +1,10 @@
 // Eight floats without intrinsics: the compiler vectorises the loops with whatever the baseline has (SSE2, NEON).
 #pragma once
-#include <cmath>
 #include <cstdint>
 #include <cstring>
+#include "elements.h"
 
 namespace lorikeet::LORIKEET_ISA {
-
-inline float half_to_float(uint16_t h) {
-  const uint32_t sign = uint32_t(h & 0x8000u) << 16, exponent = (h >> 10) & 31, mantissa = h & 1023u;
-  uint32_t bits;
-  if (exponent == 31) {
-    bits = sign | 0x7f800000u | (mantissa << 13);
-  } else if (exponent) {
-    bits = sign | ((exponent + 112) << 23) | (mantissa << 13);
-  } else {  // zero and subnormals: mantissa · 2^-24
-    const float value = float(mantissa) * 0x1p-24f;
-    std::memcpy(&bits, &value, 4);
-    bits |= sign;
-  }
-  float f;
-  std::memcpy(&f, &bits, 4);
-  return f;
-}
-
-inline float bfloat_to_float(uint16_t b) {
-  const uint32_t bits = uint32_t(b) << 16;
-  float f;
-  std::memcpy(&f, &bits, 4);
-  return f;
-}
 
 struct Vec {
   static constexpr int N = 8;
@@ -46,12 +22,12 @@ struct Vec {
   }
   static Vec load_f16(const uint16_t* p) {
     Vec r;
-    for (int i = 0; i < N; i++) r.v[i] = half_to_float(p[i]);
+    for (int i = 0; i < N; i++) r.v[i] = f16_at(p[i]);
     return r;
   }
   static Vec load_bf16(const uint16_t* p) {
     Vec r;
-    for (int i = 0; i < N; i++) r.v[i] = bfloat_to_float(p[i]);
+    for (int i = 0; i < N; i++) r.v[i] = bf16_at(p[i]);
     return r;
   }
   void store(float* p) const { std::memcpy(p, v, sizeof v); }
@@ -67,6 +43,11 @@ struct Vec {
     for (int i = 0; i < N; i++) a.v[i] *= b.v[i];
     return a;
   }
+  friend Vec operator/(Vec a, Vec b) {
+    for (int i = 0; i < N; i++) a.v[i] /= b.v[i];
+    return a;
+  }
+  // The larger; b where either is NaN.
   static Vec max(Vec a, Vec b) {
     for (int i = 0; i < N; i++) a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i];
     return a;
@@ -76,8 +57,9 @@ struct Vec {
     for (int i = 0; i < N; i++) c.v[i] += a.v[i] * b.v[i];
     return c;
   }
+  // To the nearest integer, for magnitudes below 2^22: adding 1.5 · 2^23 leaves no bit for a fraction.
   static Vec round(Vec a) {
-    for (float& e : a.v) e = std::nearbyint(e);
+    for (float& e : a.v) e = (e + 12582912.0f) - 12582912.0f;
     return a;
   }
   // 2^a for integral a in [-126, 127].
@@ -88,6 +70,17 @@ struct Vec {
       std::memcpy(&r.v[i], &bits, 4);
     }
     return r;
+  }
+  // Whether every lane of a is below b's; false if one is NaN.
+  static bool all_below(Vec a, Vec b) {
+    int below = 1;
+    for (int i = 0; i < N; i++) below &= a.v[i] < b.v[i];
+    return below;
+  }
+  // Lane by lane: a < b ? x : y.
+  static Vec if_below(Vec a, Vec b, Vec x, Vec y) {
+    for (int i = 0; i < N; i++) y.v[i] = a.v[i] < b.v[i] ? x.v[i] : y.v[i];
+    return y;
   }
   float sum() const {
     float s = 0;
