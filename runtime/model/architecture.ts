@@ -111,7 +111,7 @@ export function llamaLike(config: Config, reading: Reading = {}): Architecture {
     ),
     tiedEmbeddings: config.flag('tie_word_embeddings', reading.tied ?? false),
     layers,
-    normEpsilon: config.number('rms_norm_eps', reading.normEpsilon ?? 1e-6),
+    normEpsilon: config.positive('rms_norm_eps', reading.normEpsilon ?? 1e-6),
     normOffset: 0,
     norms: { beforeAttention: 'input_layernorm', beforeMlp: 'post_attention_layernorm' },
     qkNorm: 'none',

@@ -22,6 +22,9 @@ export function readJson(file: string): Json {
   throw new ModelError('model_file_invalid', `${file} must hold a JSON object`)
 }
 
+/** No model's size comes near; beyond it a typo would only show as memory that runs out. */
+const LARGEST_COUNT = 2 ** 24
+
 export class Config {
   readonly json: Json
   private readonly file: string
@@ -41,8 +44,8 @@ export class Config {
     return new ModelError('unsupported_config', `${this.file}: ${key} ${what}`)
   }
 
-  invalid(key: string, must: string): ModelError {
-    return new ModelError('invalid_config', `${this.file}: ${key} must be ${must}, not ${JSON.stringify(this.json[key])}`)
+  invalid(key: string, must: string, value = this.json[key]): ModelError {
+    return new ModelError('invalid_config', `${this.file}: ${key} must be ${must}, not ${JSON.stringify(value)}`)
   }
 
   has(key: string): boolean {
@@ -52,13 +55,20 @@ export class Config {
   /** A positive integer. */
   count(key: string, fallback?: number): number {
     const value = this.has(key) ? this.json[key] : fallback
-    if (!Number.isInteger(value) || (value as number) <= 0) throw this.invalid(key, 'a positive integer')
+    if (!Number.isInteger(value) || (value as number) <= 0 || (value as number) > LARGEST_COUNT)
+      throw this.invalid(key, `a positive integer of at most ${LARGEST_COUNT}`)
     return value as number
   }
 
   number(key: string, fallback?: number): number {
     const value = this.has(key) ? this.json[key] : fallback
     if (typeof value !== 'number' || !Number.isFinite(value)) throw this.invalid(key, 'a number')
+    return value
+  }
+
+  positive(key: string, fallback: number): number {
+    const value = this.number(key, fallback)
+    if (value <= 0) throw this.invalid(key, 'positive')
     return value
   }
 

@@ -34,6 +34,9 @@ export interface BuildOptions {
   maxModelLen?: number
 }
 
+/** Bytes of one rope's cos and sin tables; a family has two ropes at the most. */
+const LARGEST_ROPE = 2 ** 30 - 2 ** 26
+
 /**
  * Reads config.json, generation_config.json and the weight files' headers, and writes the graph of docs/graph.md. No weight is read. Synchronous and quick.
  * Throws ModelError, naming the key or the tensor, for whatever this server cannot serve rightly.
@@ -45,6 +48,14 @@ export function buildModel(directory: string, options: BuildOptions = {}): Built
     throw new ModelError('invalid_config', `max-model-len must be a positive integer, not ${maxModelLen}`)
   if (maxModelLen > architecture.maxPositions)
     throw new ModelError('invalid_config', `max-model-len ${maxModelLen} exceeds ${limitOf(config, architecture)}`)
+  // The graph carries the rope tables, and a protocol buffer ends at 2 GiB.
+  const rotaryDim = Math.max(...architecture.layers.map((layer) => layer.rope.rotaryDim))
+  const most = Math.floor(LARGEST_ROPE / (rotaryDim * 4))
+  if (maxModelLen > most)
+    throw new ModelError(
+      'invalid_config',
+      `a context of ${maxModelLen} needs larger rope tables than a graph can hold: set max-model-len to ${most} or less`,
+    )
   const weights = new Weights(base.tensors)
   const graph = buildGraph(architecture, base.sites, weights, maxModelLen)
   const generation = path.join(directory, 'generation_config.json')

@@ -21,9 +21,13 @@ const REQUIRED = {
 } as const
 type RopeType = keyof typeof REQUIRED
 
-/** The rope settings of a config, `rope_parameters` or the older `rope_scaling`, as they stand there. */
+/** These are derived from others, or have a default, where they are absent or null. */
+const OPTIONAL = ['factor', 'attention_factor', 'beta_fast', 'beta_slow', 'mscale', 'mscale_all_dim']
+
+/** The rope settings of a config as they stand there. `rope_scaling`, the older key, is also how a stretch is added to a config by hand, and wins. */
 export function ropeParameters(config: Config): Json {
-  return config.object('rope_parameters') ?? config.object('rope_scaling') ?? {}
+  const scaling = config.object('rope_scaling')
+  return scaling && Object.keys(scaling).length > 0 ? scaling : (config.object('rope_parameters') ?? {})
 }
 
 /** One rope for all layers, turning whole heads: every family's but Gemma 3's and Phi-3's. */
@@ -43,8 +47,8 @@ export function ropeOf(config: Config, headDim: number, parameters: Json): Rope 
   if (!Object.hasOwn(REQUIRED, name))
     throw config.unsupported('rope type', `${name} is not supported; supported are ${Object.keys(REQUIRED).join(', ')}`)
   const type = name as RopeType
-  const theta = Number(parameters.rope_theta ?? config.number('rope_theta', 10_000))
-  if (!(theta > 0)) throw config.invalid('rope_theta', 'positive')
+  const theta = parameters.rope_theta ?? config.number('rope_theta', 10_000)
+  if (typeof theta !== 'number' || !(theta > 0)) throw config.invalid('rope_theta', 'positive', theta)
   const rotaryDim = Math.floor(headDim * Number(parameters.partial_rotary_factor ?? 1))
   if (!(rotaryDim > 0) || rotaryDim > headDim || rotaryDim % 2)
     throw config.unsupported(
@@ -58,10 +62,15 @@ export function ropeOf(config: Config, headDim: number, parameters: Json): Rope 
       config.json.original_max_position_embeddings ??
       config.json.max_position_embeddings,
   }
-  const needed = [...REQUIRED[type], ...(type === 'default' || type === 'linear' ? [] : ['original_max_position_embeddings'])]
+  const given = OPTIONAL.filter((key) => (complete[key] ?? undefined) !== undefined)
+  const needed = [
+    ...given,
+    ...REQUIRED[type],
+    ...(type === 'default' || type === 'linear' ? [] : ['original_max_position_embeddings']),
+  ]
   for (const key of needed) {
     const value = complete[key]
-    if (typeof value !== 'number' || !(value > 0)) throw config.invalid(`rope_scaling.${key}`, 'a positive number')
+    if (typeof value !== 'number' || !(value > 0)) throw config.invalid(`rope_scaling.${key}`, 'a positive number', value)
   }
   const rope: Rope = { type, theta, rotaryDim, maxPositions: Number.POSITIVE_INFINITY, parameters: complete }
   return type === 'longrope' ? longrope(config, rope) : rope
@@ -73,8 +82,8 @@ export function ropeOf(config: Config, headDim: number, parameters: Json): Rope 
  */
 function longrope(config: Config, rope: Rope): Rope {
   const { short_factor: short, factor, attention_factor } = rope.parameters
-  if (!Array.isArray(short) || short.length !== rope.rotaryDim / 2 || !short.every((f) => f > 0))
-    throw config.invalid('rope_scaling.short_factor', `a list of ${rope.rotaryDim / 2} positive numbers`)
+  if (!Array.isArray(short) || short.length !== rope.rotaryDim / 2 || !short.every((f) => typeof f === 'number' && f > 0))
+    throw config.invalid('rope_scaling.short_factor', `a list of ${rope.rotaryDim / 2} positive numbers`, short)
   const original = rope.parameters.original_max_position_embeddings as number
   const stretch = (factor as number | undefined) ?? config.count('max_position_embeddings') / original
   const magnitude = attention_factor ?? (stretch <= 1 ? 1 : Math.sqrt(1 + Math.log(stretch) / Math.log(original)))

@@ -8,6 +8,6 @@ export const granite: Family = {
     embeddingScale: config.number('embedding_multiplier', 1),
     residualScale: config.number('residual_multiplier', 1),
     attentionScale: config.number('attention_multiplier', 1),
-    logitsScale: 1 / config.number('logits_scaling', 1),
+    logitsScale: 1 / config.positive('logits_scaling', 1),
   }),
 }

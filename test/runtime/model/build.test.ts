@@ -22,6 +22,27 @@ t.test('a config that cannot be served rightly is refused by its key', async (t)
   refused('invalid_config', /short_factor must be a list of 4/, (c) =>
     Object.assign(c, { rope_parameters: { rope_type: 'longrope' } }),
   )
+  for (const setting of [{ beta_fast: 'q' }, { attention_factor: 0 }, { mscale: [] }, { original_max_position_embeddings: 'a' }])
+    refused('invalid_config', new RegExp(`${Object.keys(setting)[0]} must be a positive number, not (?!undefined)`), (c) =>
+      Object.assign(c, { rope_parameters: { rope_type: 'yarn', factor: 4, ...setting } }),
+    )
+  refused('invalid_config', /rope_theta must be positive/, (c) => Object.assign(c, { rope_parameters: { rope_theta: 'x' } }))
+  refused('invalid_config', /max_position_embeddings must be a positive integer of at most/, (c) =>
+    Object.assign(c, { max_position_embeddings: 1e30 }),
+  )
+  refused(
+    'invalid_config',
+    /context of 16777216 .* max-model-len to \d+ or less/,
+    (c) => Object.assign(c, { max_position_embeddings: 2 ** 24 }),
+    'gemma2',
+  )
+  refused('invalid_config', /rms_norm_eps must be positive/, (c) => Object.assign(c, { rms_norm_eps: 0 }))
+  refused(
+    'invalid_config',
+    /query_pre_attn_scalar must be positive/,
+    (c) => Object.assign(c, { query_pre_attn_scalar: -1 }),
+    'gemma3',
+  )
   refused('unsupported_config', /rope_parameters differ by layer type/, (c) =>
     Object.assign(c, { rope_parameters: { full_attention: { rope_type: 'default' } } }),
   )
