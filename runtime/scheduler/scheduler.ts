@@ -208,13 +208,20 @@ export class Scheduler {
       this.leave(sequence, held)
       return 0
     }
+    const entered = [...held]
     try {
-      for (const image of missing) pool.adapters.load(image, pool.now, pool.evictOne)
+      for (const use of sequence.uses) {
+        if (held.includes(use)) continue
+        const image = this.images.get(use.digest) as AdapterImage
+        if (!pool.adapters.load(image, pool.now, pool.evictOne)) throw new Error('the pool has less room than it said')
+        // Held at once: the next one of a mix must not put it out.
+        pool.adapters.acquire(use.digest, pool.now)
+        entered.push(use)
+      }
     } catch (error) {
-      this.leave(sequence, held)
+      this.leave(sequence, entered)
       throw error
     }
-    for (const use of sequence.uses) if (!held.includes(use)) pool.adapters.acquire(use.digest, pool.now)
     const count = Math.min(sequence.tokens.length - sequence.computed, budget)
     if (!this.reserve(sequence, sequence.computed + count)) throw new Error('the pool has less room than it said')
     if (sequence.cachedTokens === undefined) {
