@@ -18,7 +18,8 @@ export interface Tokenizer {
   readonly longestToken: number
   encode(text: string, options: { addSpecialTokens: boolean }): number[]
   decode(ids: readonly number[], options: { skipSpecialTokens: boolean }): string
-  detokenizer(options: { skipSpecialTokens: boolean }): Detokenizer
+  /** `continues`: the tokens go on with a text, so that a space which they begin with is one; some tokenizers begin every text with a space that is none. */
+  detokenizer(options: { skipSpecialTokens: boolean; continues?: boolean }): Detokenizer
   /** One token alone, as logprobs show it: its text (bytes that are no UTF-8 as U+FFFD) and its bytes. */
   token(id: number): { text: string; bytes: number[] }
   /** The vocabulary's own spelling (`Ġthe`), for /tokenize's token_strs. */
@@ -32,19 +33,18 @@ export interface ChatMessage {
   [key: string]: unknown
 }
 
+export interface RenderOptions {
+  addGenerationPrompt: boolean
+  continueFinalMessage?: boolean
+  tools?: unknown[]
+  kwargs?: Record<string, unknown>
+}
+
 export interface ChatTemplate {
   /** Renders the conversation. Throws TemplateError (server/errors.ts) with the template's own message. */
-  render(
-    messages: ChatMessage[],
-    options: {
-      addGenerationPrompt: boolean
-      continueFinalMessage?: boolean
-      tools?: unknown[]
-      /** Replaces the model's own template. */
-      template?: string
-      kwargs?: Record<string, unknown>
-    },
-  ): string
+  render(messages: ChatMessage[], options: RenderOptions): string
+  /** The same by a template that a request brought, which nobody has reason to trust. */
+  renderGiven(source: string, messages: ChatMessage[], options: RenderOptions): Promise<string>
 }
 
 /** An adapter as the routes see it. */

@@ -34,6 +34,8 @@ export async function answer(
   promptTokens: number,
   shape: Shape,
 ): Promise<unknown> {
+  // Rendering and tokenizing take their time; who left meanwhile is not served.
+  if (reply.raw.destroyed) return reply.hijack()
   const envelope = {
     id: generationRequest.id,
     object: shape.object,
@@ -48,7 +50,7 @@ export async function answer(
     if (!given<boolean>(body, 'stream', false)) return shape.collect(index, piece)
     const first = !started.has(index)
     started.add(index)
-    const running = options.continuous_usage_stats ? { usage: usageOf(generation.counts) } : {}
+    const running = options.continuous_usage_stats ? { usage: usageOf(generation.countsOf(index)) } : {}
     for (const choice of shape.chunks(index, piece, first))
       stream?.send({
         ...envelope,
@@ -65,7 +67,7 @@ export async function answer(
   const running = generation.run()
   if (!given<boolean>(body, 'stream', false)) {
     await running
-    log(request, adapter, generation)
+    log(request, reply, adapter, generation)
     if (reply.raw.destroyed) return reply.hijack()
     const usage: Usage = usageOf(generation.counts)
     return { ...envelope, system_fingerprint: FINGERPRINT, choices: shape.choices(), usage, ...shape.extra() }
@@ -85,11 +87,11 @@ export async function answer(
     request.log.warn({ err: error }, 'a stream failed')
     stream.error(toApiError(error, serving.limits.bodyLimit))
   }
-  log(request, adapter, generation)
+  log(request, reply, adapter, generation)
   stream.done()
   return reply
 }
 
-function log(request: FastifyRequest, adapter: AdapterChoice, { counts }: Generation): void {
-  request.log.info({ model: adapter.model, ...counts }, 'generated')
+function log(request: FastifyRequest, reply: FastifyReply, adapter: AdapterChoice, { counts }: Generation): void {
+  request.log.info({ model: adapter.model, ...counts, ms: Math.round(reply.elapsedTime) }, 'generated')
 }

@@ -21,7 +21,7 @@ export function chatRoutes(app: FastifyInstance, serving: Serving): void {
       checkFields(body, chatSchema)
       checkUnserved(body)
       const adapter = chooseAdapter(serving, request.headers, body.model as string | undefined)
-      const text = renderPrompt(serving, body)
+      const text = await renderPrompt(serving, body)
       // The template writes the special tokens itself.
       const all = encodePrompt(serving, text, given<boolean>(body, 'add_special_tokens', false), 'messages')
       const promptIds = all.slice(-given(body, 'truncate_prompt_tokens', all.length))
@@ -40,6 +40,7 @@ export function chatRoutes(app: FastifyInstance, serving: Serving): void {
       })
       const choices: ChoiceRequest[] = Array.from({ length: given(body, 'n', 1) }, (_, i) => ({
         promptIds,
+        continues: given<boolean>(body, 'continue_final_message', false),
         sampling: { ...sampling, maxTokens, seed: sampling.seed === undefined ? undefined : sampling.seed + i },
       }))
       return answer(
@@ -77,9 +78,14 @@ function checkUnserved(body: Body): void {
       'tool calls are not supported; leave tools out or set tool_choice to "none"',
       'tools',
     )
-  if (body.top_logprobs !== undefined && body.top_logprobs !== null && !body.logprobs)
+  if (given(body, 'top_logprobs', 0) > 0 && !body.logprobs)
     throw new ApiError('invalid_request', 'top_logprobs needs logprobs to be true', 'top_logprobs')
-  if (body.echo) messagesOf(body)
+}
+
+/** With echo, the text before the answer: the last message if the answer goes on with it, which is if it is the assistant's too (as vLLM has it). */
+function echoOf(body: Body): string {
+  const last = body.echo ? messagesOf(body).at(-1) : undefined
+  return (last?.role === 'assistant' && last.content) || ''
 }
 
 interface Whole {
@@ -103,8 +109,7 @@ class ChatShape implements Shape {
     this.serving = serving
     this.body = body
     this.promptIds = choices[0].promptIds
-    const echoed = body.echo ? (messagesOf(body).at(-1)?.content ?? '') : ''
-    this.whole = choices.map(() => ({ content: echoed, tokens: [], logprobs: [] }))
+    this.whole = choices.map(() => ({ content: echoOf(body), tokens: [], logprobs: [] }))
   }
 
   chunks(index: number, piece: Piece, first: boolean): object[] {

@@ -6,7 +6,7 @@ import { ApiError } from '../errors.ts'
 import type { Serving } from '../types.ts'
 import { answer, type Shape } from './answer.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
-import { type CompletionLogprobs, CompletionLogprobsBuilder, promptLogprobs } from './logprobs.ts'
+import { append, type CompletionLogprobs, CompletionLogprobsBuilder, promptLogprobs } from './logprobs.ts'
 import { type Body, checkFields, given, samplingOf, settleMaxTokens, stopStrings } from './parameters.ts'
 import { requestId } from './request-id.ts'
 import { completionSchema } from './schemas.ts'
@@ -15,8 +15,13 @@ const DEFAULT_MAX_TOKENS = 16
 /** Prompts times n: more sequences of one request than this are refused. */
 const SEQUENCE_LIMIT = 4096
 
+/** How far from its end a prompt is searched for text. */
+const TEXT_TOKENS = 8
+
 interface Prompt {
   ids: number[]
+  /** False for special tokens alone. */
+  hasText: boolean
   /** For echo: as given, or decoded. */
   text: () => string
 }
@@ -48,10 +53,11 @@ export function completionRoutes(app: FastifyInstance, serving: Serving): void {
         logprobs,
         promptLogprobs: Math.max(given(body, 'prompt_logprobs', -1), echo ? logprobs : -1),
       })
-      const choices: ChoiceRequest[] = prompts.flatMap(({ ids }) => {
+      const choices: ChoiceRequest[] = prompts.flatMap(({ ids, hasText }) => {
         const maxTokens = settleMaxTokens(asked, DEFAULT_MAX_TOKENS, ids.length, serving.model.maxModelLen, 'prompt')
         return Array.from({ length: n }, (_, i) => ({
           promptIds: ids,
+          continues: hasText,
           // n choices of one seed would be n times the same: each takes the next seed.
           sampling: { ...sampling, maxTokens, seed: sampling.seed === undefined ? undefined : sampling.seed + i },
         }))
@@ -104,6 +110,7 @@ function promptsOf(serving: Serving, body: Body): Prompt[] {
     const asGiven = typeof one === 'string' && ids.length === all.length
     return {
       ids,
+      hasText: tokenizer.decode(ids.slice(-TEXT_TOKENS), { skipSpecialTokens: true }) !== '',
       text: () =>
         asGiven
           ? (one as string)
@@ -125,6 +132,7 @@ class CompletionShape implements Shape {
   private readonly body: Body
   private readonly requests: ChoiceRequest[]
   private readonly echoed: (index: number) => string
+  /** Of the choices' own tokens; empty when none are asked for. */
   private readonly builders: CompletionLogprobsBuilder[]
   private readonly whole: Whole[]
 
@@ -133,15 +141,18 @@ class CompletionShape implements Shape {
     this.body = body
     this.requests = requests
     this.echoed = echoed
-    this.builders = requests.map(() => new CompletionLogprobsBuilder(serving.tokenizer))
     this.whole = requests.map((_, index) => ({ text: echoed(index), tokens: [], logprobs: null }))
+    this.builders =
+      given(body, 'logprobs', -1) < 0
+        ? []
+        : requests.map(({ continues }, index) => this.builder(this.whole[index].text.length, continues))
   }
 
   chunks(index: number, piece: Piece, first: boolean): object[] {
     const logprobs = this.logprobs(index, piece)
     const text = (first ? this.echoed(index) : '') + piece.text
     const ids = given<boolean>(this.body, 'return_token_ids', false)
-    if (text === '' && !logprobs && !piece.finish && !ids) return []
+    if (text === '' && !logprobs && !piece.finish && !ids && !piece.promptLogprobs) return []
     return [
       {
         index,
@@ -160,7 +171,7 @@ class CompletionShape implements Shape {
     choice.text += piece.text
     for (const token of piece.tokens) choice.tokens.push(token)
     const more = this.logprobs(index, piece)
-    if (more && choice.logprobs) for (const key of KEYS) (choice.logprobs[key] as unknown[]).push(...more[key])
+    if (more && choice.logprobs) append(choice.logprobs, more)
     else choice.logprobs ??= more
     if (piece.finish) Object.assign(choice, { finish: piece.finish, stopReason: piece.stopReason })
     if (piece.promptLogprobs) choice.promptLogprobs = piece.promptLogprobs
@@ -187,10 +198,19 @@ class CompletionShape implements Shape {
 
   /** Of the piece's tokens; with echo, the prompt's before those of the first piece. */
   private logprobs(index: number, piece: Piece): CompletionLogprobs | null {
-    if (given(this.body, 'logprobs', -1) < 0) return null
-    const prompt = given<boolean>(this.body, 'echo', false) ? (piece.promptLogprobs ?? []) : []
-    const entries = [...prompt, ...piece.logprobs]
-    return entries.length > 0 ? this.builders[index].build(entries, this.requests[index].promptIds[0]) : null
+    if (this.builders.length === 0) return null
+    const own = piece.logprobs.length > 0 ? this.builders[index].build(piece.logprobs) : null
+    if (!piece.promptLogprobs || !given<boolean>(this.body, 'echo', false)) return own
+    const [first] = this.requests[index].promptIds
+    const prompt = this.builder(0, false).build(piece.promptLogprobs, first)
+    if (own) append(prompt, own)
+    return prompt
+  }
+
+  private builder(offset: number, continues: boolean): CompletionLogprobsBuilder {
+    const skipSpecialTokens = given<boolean>(this.body, 'skip_special_tokens', true)
+    const { tokenizer } = this.serving
+    return new CompletionLogprobsBuilder(tokenizer, tokenizer.detokenizer({ skipSpecialTokens, continues }), offset)
   }
 
   private promptLogprobs(piece: Pick<Piece, 'promptLogprobs'>): object {
@@ -198,5 +218,3 @@ class CompletionShape implements Shape {
     return { prompt_logprobs: promptLogprobs(this.serving.tokenizer, piece.promptLogprobs) }
   }
 }
-
-const KEYS = ['text_offset', 'token_logprobs', 'tokens', 'top_logprobs'] as const

@@ -1,11 +1,13 @@
 /** Runs the choices of one request on the engine and hands out their text: detokenized, cut at stop strings, with logprobs and times. */
 import type { AdapterUse, FinishReason, SamplingParams, SequenceOutput, TokenLogprob } from '../../runtime/index.ts'
-import { type ApiError, engineError } from '../errors.ts'
+import { engineError } from '../errors.ts'
 import type { Detokenizer, Serving } from '../types.ts'
 import { StopStrings } from './stop-strings.ts'
 
 export interface ChoiceRequest {
   promptIds: number[]
+  /** The text goes on with the prompt's: a space at its beginning is one. */
+  continues: boolean
   sampling: SamplingParams
 }
 
@@ -43,6 +45,7 @@ interface Choice {
   detokenizer: Detokenizer
   stop: StopStrings
   tokens: number
+  cachedTokens: number
   open: boolean
   firstAt?: number
   lastAt: number
@@ -56,7 +59,7 @@ export class Generation {
   private readonly choices: Choice[] = []
   private readonly started = Date.now()
   private readonly onPiece: (choice: number, piece: Piece) => void
-  private settle: { resolve: () => void; reject: (error: ApiError) => void } | undefined
+  private settle: { resolve: () => void; reject: (error: Error) => void } | undefined
   private openChoices = 0
   private ended = false
 
@@ -78,9 +81,10 @@ export class Generation {
         const choice: Choice = {
           id: `${request.id}-${index}`,
           request: one,
-          detokenizer: tokenizer.detokenizer({ skipSpecialTokens: request.skipSpecialTokens }),
+          detokenizer: tokenizer.detokenizer({ skipSpecialTokens: request.skipSpecialTokens, continues: one.continues }),
           stop: new StopStrings(request.stop, request.includeStop),
           tokens: 0,
+          cachedTokens: 0,
           open: true,
           lastAt: this.started,
         }
@@ -94,7 +98,7 @@ export class Generation {
             priority: request.priority,
             arrival: this.started,
           },
-          (output) => this.receive(index, output),
+          (output) => this.guard(index, output),
         )
         this.choices.push(choice)
         this.openChoices++
@@ -112,6 +116,22 @@ export class Generation {
     this.ended = true
     for (const choice of this.choices) if (choice.open) this.close(choice, 'abort', true)
     this.settle?.resolve()
+  }
+
+  /** Of one choice so far. */
+  countsOf(index: number): Counts {
+    const { request, tokens, cachedTokens } = this.choices[index]
+    return { promptTokens: request.promptIds.length, completionTokens: tokens, cachedTokens }
+  }
+
+  /** An exception would otherwise be the engine client's, and end every request of the process. */
+  private guard(index: number, output: SequenceOutput): void {
+    try {
+      this.receive(index, output)
+    } catch (error) {
+      this.settle?.reject(error as Error)
+      this.abort()
+    }
   }
 
   private receive(index: number, output: SequenceOutput): void {
@@ -157,14 +177,17 @@ export class Generation {
     if (!output.finish) return piece
     piece.text += choice.stop.flush()
     piece.finish = output.finish as 'stop' | 'length'
-    const own = output.stopToken === undefined || sampling.eosTokenIds.includes(output.stopToken)
+    const own = output.stopToken === undefined || (!sampling.ignoreEos && sampling.eosTokenIds.includes(output.stopToken))
     piece.stopReason = own ? null : output.stopToken
     return piece
   }
 
   private time(choice: Choice, output: SequenceOutput): void {
     const now = Date.now()
-    if (output.cachedTokens !== undefined) this.counts.cachedTokens += output.cachedTokens
+    if (output.cachedTokens !== undefined) {
+      choice.cachedTokens = output.cachedTokens
+      this.counts.cachedTokens += output.cachedTokens
+    }
     choice.scheduledAt ??= output.scheduledAt
     if (output.tokens.length > 0) {
       if (choice.firstAt === undefined) {

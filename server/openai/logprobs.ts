@@ -1,6 +1,6 @@
 /** Token logprobs in the three shapes that clients know: completions, chat, and vLLM's prompt_logprobs. */
 import type { TokenLogprob } from '../../runtime/index.ts'
-import type { Tokenizer } from '../types.ts'
+import type { Detokenizer, Tokenizer } from '../types.ts'
 
 export interface CompletionLogprobs {
   text_offset: number[]
@@ -9,25 +9,40 @@ export interface CompletionLogprobs {
   top_logprobs: (Record<string, number> | null)[]
 }
 
-/** Completions: parallel arrays; offsets count characters from the start of the choice's text. One per choice, since offsets go on from piece to piece. */
-export class CompletionLogprobsBuilder {
-  private offset = 0
-  private readonly tokenizer: Tokenizer
+/** `more` at the end of `all`. */
+export function append(all: CompletionLogprobs, more: CompletionLogprobs): void {
+  for (const offset of more.text_offset) all.text_offset.push(offset)
+  for (const logprob of more.token_logprobs) all.token_logprobs.push(logprob)
+  for (const token of more.tokens) all.tokens.push(token)
+  for (const top of more.top_logprobs) all.top_logprobs.push(top)
+}
 
-  constructor(tokenizer: Tokenizer) {
+/**
+ * Completions: parallel arrays. One per choice, since offsets go on from piece to piece. A token's offset is where the text stood before it, counted in
+ * UTF-16 units: tokens that bring nothing (special ones, the first bytes of a character) share the next one's.
+ */
+export class CompletionLogprobsBuilder {
+  private readonly tokenizer: Tokenizer
+  private readonly detokenizer: Detokenizer
+  private offset: number
+
+  /** `detokenizer`: a fresh one, as the text itself has; `offset`: characters before the first token. */
+  constructor(tokenizer: Tokenizer, detokenizer: Detokenizer, offset: number) {
     this.tokenizer = tokenizer
+    this.detokenizer = detokenizer
+    this.offset = offset
   }
 
   /** `first`: the token of an entry that is null (a prompt's first token has no logprob). */
-  build(entries: (TokenLogprob | null)[], first?: number): CompletionLogprobs {
+  build(entries: (TokenLogprob | null)[], first = 0): CompletionLogprobs {
     const out: CompletionLogprobs = { text_offset: [], token_logprobs: [], tokens: [], top_logprobs: [] }
     for (const entry of entries) {
-      const text = this.tokenizer.token(entry?.token ?? first ?? 0).text
+      const token = entry?.token ?? first
       out.text_offset.push(this.offset)
-      out.tokens.push(text)
+      out.tokens.push(this.tokenizer.token(token).text)
       out.token_logprobs.push(entry ? entry.logprob : null)
       out.top_logprobs.push(entry ? this.top(entry) : null)
-      this.offset += text.length
+      this.offset += this.detokenizer.push([token]).length
     }
     return out
   }

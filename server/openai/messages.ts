@@ -35,7 +35,7 @@ function contentOf(content: unknown, param: string): string | null {
 }
 
 /** The conversation as the model reads it. */
-export function renderPrompt(serving: Serving, body: Body): string {
+export async function renderPrompt(serving: Serving, body: Body): Promise<string> {
   const continueFinalMessage = given<boolean>(body, 'continue_final_message', false)
   const addGenerationPrompt = given<boolean>(body, 'add_generation_prompt', !continueFinalMessage)
   if (continueFinalMessage && addGenerationPrompt)
@@ -44,10 +44,13 @@ export function renderPrompt(serving: Serving, body: Body): string {
       'continue_final_message and add_generation_prompt cannot both be true',
       'continue_final_message',
     )
-  return serving.chatTemplate.render(messagesOf(body), {
+  const messages = messagesOf(body)
+  const options = {
     addGenerationPrompt,
     continueFinalMessage,
-    template: given<string | undefined>(body, 'chat_template', undefined),
     kwargs: given<Record<string, unknown> | undefined>(body, 'chat_template_kwargs', undefined),
-  })
+  }
+  const template = given<string | undefined>(body, 'chat_template', undefined)
+  if (template === undefined) return serving.chatTemplate.render(messages, options)
+  return serving.chatTemplate.renderGiven(template, messages, options)
 }

@@ -1,4 +1,5 @@
 /** From a validated body to the engine's sampling parameters, with the defaults of OpenAI, vLLM and the model's generation_config.json. */
+import { isDeepStrictEqual } from 'node:util'
 import type { SamplingParams } from '../../runtime/index.ts'
 import { ApiError } from '../errors.ts'
 import { nearest } from '../nearest.ts'
@@ -13,7 +14,7 @@ export function checkFields(body: Body, schema: { properties: Record<string, unk
   for (const [key, value] of Object.entries(body)) {
     const harmless = Object.hasOwn(UNSERVED, key) ? UNSERVED[key] : undefined
     if (harmless) {
-      if (value === null || value === undefined || harmless.includes(value)) continue
+      if (value === null || value === undefined || harmless.some((same) => isDeepStrictEqual(same, value))) continue
       throw new ApiError('unsupported_parameter', `${key} is not supported by this server`, key)
     }
     if (Object.hasOwn(schema.properties, key)) continue
@@ -21,6 +22,8 @@ export function checkFields(body: Body, schema: { properties: Record<string, unk
     const hint = near.length > 0 ? ` Did you mean ${near[0]}?` : ''
     throw new ApiError('unknown_parameter', `Unrecognized request argument supplied: ${key}.${hint}`, key)
   }
+  if (body.stream_options && !body.stream)
+    throw new ApiError('invalid_request', 'stream_options needs stream to be true', 'stream_options')
 }
 
 /** Present and not null, else the fallback. */

@@ -7,6 +7,9 @@ const boolean = nullable({ type: 'boolean' })
 const string = nullable({ type: 'string' })
 const tokenIds = { type: 'array', items: { type: 'integer', minimum: 0, maximum: 2 ** 31 - 1 } }
 
+/** Looking for the start of a stop string at the end of the text costs the square of its length. */
+const stopString = { type: 'string', minLength: 1, maxLength: 1024 }
+
 export const MAX_CHOICES = 128
 export const MAX_LOGPROBS = 20
 
@@ -24,10 +27,7 @@ const common = {
   min_p: number(0, 1),
   seed: nullable({ type: 'integer', minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER }),
   stop: nullable({
-    anyOf: [
-      { type: 'string', minLength: 1 },
-      { type: 'array', items: { type: 'string', minLength: 1 }, maxItems: 64 },
-    ],
+    anyOf: [stopString, { type: 'array', items: stopString, maxItems: 64 }],
   }),
   stop_token_ids: nullable(tokenIds),
   include_stop_str_in_output: boolean,
@@ -84,6 +84,8 @@ export const chatSchema = {
     messages: {
       type: 'array',
       minItems: 1,
+      // OpenAI's own limit; templates loop over messages, on the thread that serves everybody.
+      maxItems: 2048,
       items: {
         type: 'object',
         required: ['role'],
@@ -112,30 +114,41 @@ export const chatSchema = {
     metadata: nullable({ type: 'object' }),
     store: boolean,
     service_tier: string,
+    safety_identifier: string,
+    prompt_cache_key: string,
+    prompt_cache_retention: string,
     reasoning_effort: string,
     echo: boolean,
   },
 } as const
 
-/** Known fields that would change the answer and are not served: refused unless they are absent, null, or hold the value that changes nothing. */
+/** Known fields that would change the answer and are not served: refused unless they are absent, null, or hold one of the values that change nothing. */
 export const UNSERVED: Record<string, unknown[]> = {
   suffix: [],
   length_penalty: [1],
   use_beam_search: [false],
   early_stopping: [false],
+  spaces_between_special_tokens: [true],
   structured_outputs: [],
   guided_json: [],
   guided_regex: [],
   guided_choice: [],
   guided_grammar: [],
-  functions: [],
-  function_call: ['none'],
+  functions: [[]],
+  function_call: ['none', 'auto'],
   audio: [],
-  modalities: [],
+  modalities: [['text']],
+  moderation: [],
   prediction: [],
+  prompt_cache_options: [],
   web_search_options: [],
-  logits_processors: [],
-  bad_words: [],
-  reasoning_effort: [],
+  logits_processors: [[]],
+  logprob_token_ids: [],
+  bad_words: [[]],
+  reasoning_effort: ['none'],
+  include_reasoning: [true],
+  thinking_token_budget: [-1],
+  verbosity: ['medium'],
+  documents: [[]],
   lora: [],
 }

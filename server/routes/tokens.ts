@@ -44,7 +44,7 @@ export function tokenRoutes(app: FastifyInstance, serving: Serving): void {
       if ((body.prompt === undefined) === (body.messages === undefined))
         throw new ApiError('invalid_request', 'you must provide either prompt or messages', 'prompt')
       const chat = body.prompt === undefined
-      const text = chat ? renderPrompt(serving, body) : (body.prompt as string)
+      const text = chat ? await renderPrompt(serving, body) : (body.prompt as string)
       const special = given<boolean>(body, 'add_special_tokens', !chat)
       const tokens = encodePrompt(serving, text, special, chat ? 'messages' : 'prompt')
       return {

@@ -3,8 +3,9 @@ import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { Template } from '@huggingface/jinja'
 import { TemplateError } from '../errors.ts'
-import type { ChatMessage, ChatTemplate } from '../types.ts'
+import type { ChatMessage, ChatTemplate, RenderOptions } from '../types.ts'
 import type { Json } from './definition.ts'
+import { GivenTemplates } from './given-template.ts'
 import { readJsonFile, tokenText } from './tokenizer.ts'
 
 /** Special tokens that templates may name. */
@@ -13,11 +14,10 @@ const TOKENS = ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token',
 const MARK = '\u0001continue\u0001'
 const MARK_AND_SPACE = `${MARK} `
 
-type RenderOptions = Parameters<ChatTemplate['render']>[1]
-
 export class ModelChatTemplate implements ChatTemplate {
   private readonly tokens: Record<string, string>
   private readonly own: Template | undefined
+  private readonly given = new GivenTemplates()
 
   /** `tokens`: the special tokens by name (bos_token, …). Throws TemplateError when the template is not valid Jinja. */
   constructor(source: string | undefined, tokens: Record<string, string>) {
@@ -34,7 +34,7 @@ export class ModelChatTemplate implements ChatTemplate {
   }
 
   render(messages: ChatMessage[], options: RenderOptions): string {
-    const template = options.template === undefined ? this.own : compile(options.template)
+    const template = this.own
     if (!template)
       throw new TemplateError(
         'the model has no chat template; start the server with --chat-template FILE, or use /v1/completions',
@@ -50,6 +50,10 @@ export class ModelChatTemplate implements ChatTemplate {
       add_generation_prompt: options.addGenerationPrompt,
     })
     return options.continueFinalMessage ? cutAtMark(rendered) : rendered
+  }
+
+  renderGiven(source: string, messages: ChatMessage[], options: RenderOptions): Promise<string> {
+    return this.given.render({ source, tokens: this.tokens, messages, options })
   }
 }
 

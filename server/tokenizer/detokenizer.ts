@@ -15,13 +15,14 @@ export class StreamingDetokenizer implements Detokenizer {
   private readonly utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
   private readonly lead: string
   private toStrip: number
-  private first = true
+  private first: boolean
 
-  /** Up to `lead.count` times `lead.char` is left out at the beginning. */
-  constructor(bytesOf: BytesOf, lead: { char: string; count: number }) {
+  /** Up to `lead.count` times `lead.char` is left out at the beginning. Without `lead` the tokens are no beginning. */
+  constructor(bytesOf: BytesOf, lead?: { char: string; count: number }) {
     this.bytesOf = bytesOf
-    this.lead = lead.char
-    this.toStrip = lead.count
+    this.first = lead !== undefined
+    this.lead = lead?.char ?? ''
+    this.toStrip = lead?.count ?? 0
   }
 
   push(ids: readonly number[]): string {

@@ -70,10 +70,13 @@ export class ModelTokenizer implements Tokenizer {
     return detokenizer.push(ids) + detokenizer.flush()
   }
 
-  detokenizer(options: { skipSpecialTokens: boolean }): Detokenizer {
+  detokenizer(options: { skipSpecialTokens: boolean; continues?: boolean }): Detokenizer {
     const all = (id: number, first: boolean) => this.bytes(id, first)
     const ordinary = (id: number, first: boolean) => (this.special.has(id) ? undefined : this.bytes(id, first))
-    return new StreamingDetokenizer(options.skipSpecialTokens ? ordinary : all, this.decoding.lead)
+    return new StreamingDetokenizer(
+      options.skipSpecialTokens ? ordinary : all,
+      options.continues ? undefined : this.decoding.lead,
+    )
   }
 
   token(id: number): { text: string; bytes: number[] } {

@@ -50,6 +50,8 @@ const COMPLETIONS: Wrong[] = [
   [{ prompt: 'a', logprobs: 21 }, 'logprobs', /must be <= 20/],
   [{ prompt: 'a', min_tokens: 9, max_tokens: 5 }, 'min_tokens', /min_tokens \(9\) must not exceed max_tokens \(5\)/],
   [{ prompt: 'a', stream_options: { include_usages: true } }, 'stream_options', /stream_options/],
+  [{ prompt: 'a', stream_options: { include_usage: true }, stream: false }, 'stream_options', /needs stream to be true/],
+  [{ prompt: 'a', stop: 'x'.repeat(1025) }, 'stop', /more than 1024 characters/],
   [{ prompt: 'a', suffix: 'b' }, 'suffix', /not supported/, 'unsupported_parameter'],
   [{ prompt: 'a', guided_regex: 'b' }, 'guided_regex', /not supported/, 'unsupported_parameter'],
   [{ prompt: 'a', temperatur: 1 }, 'temperatur', /temperatur\. Did you mean temperature\?/, 'unknown_parameter'],
@@ -61,6 +63,7 @@ const CHAT: Wrong[] = [
   [{}, 'messages', /you must provide messages/],
   [{ messages: [] }, 'messages', /must NOT have fewer than 1 items/],
   [{ messages: 'hi' }, 'messages', /must be array/],
+  [{ messages: Array.from({ length: 2049 }, () => messages[0]) }, 'messages', /must NOT have more than 2048 items/],
   [{ messages: [{ content: 'hi' }] }, 'messages.0.role', /you must provide messages\.0\.role/],
   [{ messages: [{ role: 'user' }] }, 'messages.0.content', /you must provide messages\.0\.content/],
   [{ messages: [{ role: 'user', content: 5 }] }, 'messages.0.content', /messages\.0\.content/],
@@ -81,6 +84,8 @@ const CHAT: Wrong[] = [
     /json_object is not supported; only text/,
     'unsupported_parameter',
   ],
+  [{ messages, modalities: ['text', 'audio'] }, 'modalities', /modalities is not supported/, 'unsupported_parameter'],
+  [{ messages, reasoning_effort: 'high' }, 'reasoning_effort', /not supported/, 'unsupported_parameter'],
   [{ messages, tools: [{ type: 'function' }] }, 'tools', /tool calls are not supported/, 'unsupported_parameter'],
   [{ messages, continue_final_message: true, add_generation_prompt: true }, 'continue_final_message', /cannot both/],
   [
@@ -90,6 +95,7 @@ const CHAT: Wrong[] = [
     'chat_template_failed',
   ],
   [{ messages, chat_template: '{% if %}' }, 'messages', /the chat template is not valid/, 'chat_template_failed'],
+  [{ messages, chat_template: '{{ range(99999999)|length }}' }, 'messages', /took more than/, 'chat_template_failed'],
   [{ messages, chat_template: '{# nothing #}' }, 'messages', /hold no token/],
   [{ messages, prompt: 'a' }, 'prompt', /supplied: prompt/, 'unknown_parameter'],
   [{ messages, max_completion_token: 5 }, 'max_completion_token', /Did you mean max_completion_tokens\?/, 'unknown_parameter'],
@@ -128,6 +134,16 @@ t.test('errors', async (t) => {
     t.equal((await served.post('/v1/completions', { prompt: 'a', suffix: null, ...nothing })).status, 200)
     const body = { messages, tools: null, response_format: null, ...nothing, max_tokens: 2 }
     t.equal((await served.post('/v1/chat/completions', body)).status, 200)
+  })
+
+  t.test("fields that change nothing, and fields of OpenAI's that are for OpenAI, are accepted", async (t) => {
+    const harmless = { length_penalty: 1, use_beam_search: false, bad_words: [], user: 'me', spaces_between_special_tokens: true }
+    t.equal((await served.post('/v1/completions', { prompt: 'a', max_tokens: 1, ...harmless })).status, 200)
+    const forOpenAi = { store: false, metadata: { a: 'b' }, service_tier: 'auto', safety_identifier: 'x', prompt_cache_key: 'y' }
+    const asDefault = { modalities: ['text'], reasoning_effort: 'none', verbosity: 'medium', tools: [], tool_choice: 'auto' }
+    const others = { response_format: { type: 'text' }, parallel_tool_calls: true, top_logprobs: 0 }
+    const body = { messages, max_tokens: 1, ...harmless, ...forOpenAi, ...asDefault, ...others }
+    t.match(await served.post('/v1/chat/completions', body), { status: 200 })
   })
 
   t.test('what is no JSON object is 400', async (t) => {

@@ -21,10 +21,11 @@ export interface FakeServing {
   aborted: string[]
 }
 
-/** `onSubmit` may send outputs at once or later, or throw. */
+/** `onSubmit` may send outputs later, or throw. `others` replaces parts of the serving, which is otherwise the demo model's. */
 export async function fakeServing(
   t: { teardown(handler: () => Promise<void>): unknown },
   onSubmit: (submitted: Submitted, index: number) => void,
+  others: Partial<Serving> = {},
 ): Promise<FakeServing> {
   const submitted: Submitted[] = []
   const aborted: string[] = []
@@ -50,6 +51,7 @@ export async function fakeServing(
     limits: { bodyLimit: 2 ** 20, maxConcurrentRequests: 8 },
     healthy: () => true,
     log: pino({ level: 'silent' }),
+    ...others,
   }
   const app = await buildApp(serving)
   const url = await app.listen({ host: '127.0.0.1', port: 0 })

@@ -41,6 +41,26 @@ t.test('a sequence that fails: an error when whole, an event in a stream, and th
   }
 })
 
+t.test('an answer that cannot be written fails alone', async (t) => {
+  const fake = await fakeServing(t, (one, index) =>
+    later(() => {
+      // No engine sends this: it stands for a fault of ours.
+      const logprobs = (index < 2 ? [{}] : undefined) as never
+      one.send({ tokens: [533], cachedTokens: 0, logprobs, finish: index < 2 ? undefined : 'length' })
+    }),
+  )
+  const whole = await complete(fake.url, { logprobs: 1 })
+  t.match(whole, { status: 500, json: { error: { code: 'internal_error', message: /internal error/ } } })
+  const streamed = await complete(fake.url, { logprobs: 1, stream: true })
+  t.match(events(streamed.text), [/"code":"internal_error"/, 'data: [DONE]'])
+  t.same(
+    fake.aborted,
+    fake.submitted.map((one) => one.request.id),
+    'the engine does not go on with them',
+  )
+  t.equal((await complete(fake.url, {})).status, 200)
+})
+
 t.test('what the engine refuses at once is an error, also for a stream, and leaves nothing running', async (t) => {
   const fake = await fakeServing(t, (_one, index) => {
     if (index % 2 === 1) throw new EngineError('pool_too_small', 'the prompt needs 9 blocks, the pool has 4')

@@ -170,6 +170,27 @@ t.test('generation', async (t) => {
     t.equal(start + answer.choices[0].message.content, row.text)
     const echoed = await client.chat.completions.create({ ...body, ...{ echo: true } })
     t.equal(echoed.choices[0].message.content, row.text)
+    const question = await client.chat.completions.create({ ...greedy, messages: row.messages, ...{ echo: true } })
+    t.equal(question.choices[0].message.content, row.text, "another role's message is not echoed")
+  })
+
+  t.test('continuous usage is told per choice', async (t) => {
+    const chunks = await chunksOf(
+      await client.completions.create({
+        ...greedy,
+        prompt: [row.input_ids, other.input_ids.slice(1)],
+        max_tokens: 3,
+        stream: true,
+        stream_options: { include_usage: true, ...{ continuous_usage_stats: true } },
+      }),
+    )
+    for (const [index, length] of [row.input_ids.length, other.input_ids.length - 1].entries()) {
+      const own = chunks.filter((chunk) => chunk.choices[0]?.index === index)
+      t.match(own[0].usage, { prompt_tokens: length, completion_tokens: 1 })
+      t.match(own.at(-1)?.usage, { prompt_tokens: length, completion_tokens: 3, total_tokens: length + 3 })
+    }
+    const prompt_tokens = row.input_ids.length + other.input_ids.length - 1
+    t.match(chunks.at(-1)?.usage, { prompt_tokens, completion_tokens: 6 })
   })
 
   t.test('a client that goes away frees its blocks', async (t) => {

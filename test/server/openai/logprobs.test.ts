@@ -58,6 +58,9 @@ t.test('logprobs', async (t) => {
     const { text, logprobs } = (await client.completions.create(body)).choices[0]
     const { tokens = [], token_logprobs = [], top_logprobs = [], text_offset = [] } = logprobs ?? {}
     t.equal(tokens[0], '<|bos|>')
+    t.same(text_offset.slice(0, 2), [0, 0], 'the text does not show it')
+    for (const [i, token] of tokens.entries())
+      if (i > 0) t.ok(text.startsWith(token, text_offset[i]), `${JSON.stringify(token)} stands at its offset`)
     t.equal(token_logprobs[0], null, 'nothing comes before the first')
     t.equal(top_logprobs[0], null)
     t.equal(tokens.slice(1).join(''), text)
@@ -70,6 +73,18 @@ t.test('logprobs', async (t) => {
     const forced = await client.completions.create({ ...body, prompt: text, max_tokens: 0 })
     for (const [i, logprob] of (forced.choices[0].logprobs?.token_logprobs?.slice(-2) ?? []).entries())
       t.ok(Math.abs((logprob as number) - (scored[i] as number)) < 1e-4, 'what was written scores as it did when it was written')
+  })
+
+  t.test('offsets count characters of the text where tokens are parts of characters', async (t) => {
+    const [emoji] = goldenRows('emoji')
+    const body = { ...greedy, model: 'emoji', prompt: emoji.input_ids, logprobs: 0, max_tokens: emoji.output_ids.length }
+    const { text, logprobs } = (await client.completions.create(body)).choices[0]
+    t.equal(text, emoji.text)
+    const { tokens = [], text_offset = [] } = logprobs ?? {}
+    t.ok(tokens.includes('\ufffd'), 'there are such')
+    for (const [i, token] of tokens.entries())
+      if (!token.includes('\ufffd') && !token.startsWith('<|'))
+        t.ok(text.startsWith(token, text_offset[i]), JSON.stringify(token))
   })
 
   t.test('chat: tokens with bytes, and the likeliest beside each', async (t) => {

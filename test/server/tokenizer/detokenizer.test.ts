@@ -51,6 +51,17 @@ t.test('an unfinished character at the end becomes U+FFFD', async (t) => {
   t.equal(detokenizer.flush(), '\ufffd')
 })
 
+t.test('tokens that go on with a text keep the space at their beginning', async (t) => {
+  const tokenizer = tokenizerOf('llama2')
+  const text = 'a b c'
+  const ids = tokenizer.encode(text, { addSpecialTokens: false })
+  for (let at = 1; at < ids.length; at++) {
+    const end = tokenizer.detokenizer({ skipSpecialTokens: true, continues: true })
+    const pieces = [tokenizer.decode(ids.slice(0, at), { skipSpecialTokens: true }), end.push(ids.slice(at)), end.flush()]
+    t.equal(pieces.join(''), text)
+  }
+})
+
 t.test('the space that SentencePiece adds is left out once, at the beginning only', async (t) => {
   const tokenizer = tokenizerOf('llama2')
   const detokenizer = tokenizer.detokenizer({ skipSpecialTokens: true })
