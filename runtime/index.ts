@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads'
 import { EngineClient } from './engine/client.ts'
 import type { FromEngine, WorkerData } from './engine/messages.ts'
+import { EngineError } from './errors.ts'
 import type { Engine, EngineSettings } from './types.ts'
 
 export { EngineError, type EngineErrorCode } from './errors.ts'
@@ -19,10 +20,13 @@ export async function startEngine(settings: EngineSettings, onProgress: (fractio
       if (message.type === 'progress') return onProgress(message.fraction)
       worker.off('message', receive)
       worker.off('error', reject)
-      if (message.type === 'ready') resolve(new EngineClient(worker, message.info, message.snapshot))
+      worker.off('exit', ended)
+      if (message.type === 'ready') resolve(new EngineClient(worker, message.info, message.snapshot, settings.adapterDtype))
       else if (message.type === 'unready') reject(Object.assign(new Error(message.message), { code: message.code }))
     }
+    const ended = () => reject(new EngineError('engine_failed', "the engine's thread ended while it loaded the model"))
     worker.on('message', receive)
     worker.once('error', reject)
+    worker.once('exit', ended)
   })
 }

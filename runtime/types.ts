@@ -113,6 +113,15 @@ export interface EngineInfo {
   simd: string
 }
 
+/** What one step computed, and the milliseconds that its parts took. */
+export interface StepTimes {
+  tokens: number
+  sequences: number
+  scheduleMs: number
+  runMs: number
+  sampleMs: number
+}
+
 /** Pool and queues at one moment: metrics, dashboard and the invariant validator read this and nothing else. */
 export interface EngineSnapshot {
   step: number
@@ -137,7 +146,7 @@ export interface EngineSnapshot {
     steps: number
     failedSteps: number
   }
-  lastStep: { tokens: number; sequences: number; scheduleMs: number; runMs: number; sampleMs: number }
+  lastStep: StepTimes
 }
 
 /** The engine as the server holds it, on the main thread. */
@@ -153,8 +162,8 @@ export interface Engine {
   submit(request: SequenceRequest, onOutput: (output: SequenceOutput) => void): void
   /** Ends a sequence; its blocks are free within a step. A last output with finish 'abort' is sent. Unknown ids are ignored. */
   abort(id: string): void
-  /** Called after each step with timings (iteration metrics). */
-  onStep?: (snapshot: EngineSnapshot) => void
+  /** Called once for every step. */
+  onStep?: (step: StepTimes) => void
   /** Called if the engine thread dies; every open sequence has got an error output. */
   onFailure?: (error: Error) => void
   /** Resolves when nothing is in flight. */

@@ -80,7 +80,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       throw new ConfigError(`an adapter has the base model's name, ${name}; choose another with --served-model-name`)
     const started = Math.floor(Date.now() / 1000)
     const metrics = new ServerMetrics(engine, name)
-    engine.onStep = (snapshot) => metrics.stepped(snapshot)
+    engine.onStep = (step) => metrics.stepped(step)
     const serving: Serving = {
       engine,
       model: { name, root: directory, created: started, maxModelLen: engine.info.maxModelLen },

@@ -1,15 +1,17 @@
 /** The engine as the main thread holds it: checks requests, passes messages, hands each output to its owner. */
 import type { Worker } from 'node:worker_threads'
+import type { AdapterDtype } from '../../adapters-store/types.ts'
 import { EngineError } from '../errors.ts'
-import type { AdapterImage, Engine, EngineInfo, EngineSnapshot, SequenceOutput, SequenceRequest } from '../types.ts'
+import type { AdapterImage, Engine, EngineInfo, EngineSnapshot, SequenceOutput, SequenceRequest, StepTimes } from '../types.ts'
 import type { FromEngine, ToEngine } from './messages.ts'
 
 export class EngineClient implements Engine {
   readonly info: EngineInfo
   snapshot: EngineSnapshot
-  onStep?: (snapshot: EngineSnapshot) => void
+  onStep?: (step: StepTimes) => void
   onFailure?: (error: Error) => void
   private readonly worker: Worker
+  private readonly adapterDtype: AdapterDtype
   private readonly listeners = new Map<string, (output: SequenceOutput) => void>()
   /** Blocks that each known adapter takes, by digest. */
   private readonly adapters = new Map<string, number>()
@@ -19,8 +21,9 @@ export class EngineClient implements Engine {
   private closing: Promise<void> | undefined
   private readonly exited: Promise<void>
 
-  constructor(worker: Worker, info: EngineInfo, snapshot: EngineSnapshot) {
+  constructor(worker: Worker, info: EngineInfo, snapshot: EngineSnapshot, adapterDtype: AdapterDtype) {
     this.worker = worker
+    this.adapterDtype = adapterDtype
     this.info = info
     this.snapshot = snapshot
     worker.on('message', (message: FromEngine) => this.receive(message))
@@ -37,6 +40,13 @@ export class EngineClient implements Engine {
 
   addAdapter(image: AdapterImage): void {
     if (this.adapters.has(image.digest)) return
+    // Row places count in this engine's blocks and elements: another layout would be read as other weights.
+    if (image.blockBytes !== this.info.blockBytes || image.dtype !== this.adapterDtype)
+      throw new EngineError(
+        'adapter_layout_mismatch',
+        `adapter ${image.name} is packed as ${image.dtype} in blocks of ${image.blockBytes} bytes; ` +
+          `the engine takes ${this.adapterDtype} in blocks of ${this.info.blockBytes}`,
+      )
     this.adapters.set(image.digest, image.blocks)
     this.post({ type: 'adapter', image })
   }
@@ -59,6 +69,7 @@ export class EngineClient implements Engine {
 
   async idle(): Promise<void> {
     if (this.failure) return
+    if (this.closing) return this.exited
     const ticket = this.nextTicket++
     await new Promise<void>((resolve) => {
       this.idleWaiters.set(ticket, resolve)
@@ -107,7 +118,7 @@ export class EngineClient implements Engine {
       case 'step':
         if (message.snapshot) this.snapshot = message.snapshot
         for (const output of message.outputs) this.deliver(output)
-        if (message.snapshot) this.onStep?.(message.snapshot)
+        for (const step of message.steps ?? []) this.onStep?.(step)
         break
       case 'idle':
         this.snapshot = message.snapshot

@@ -6,7 +6,7 @@ import { checkInvariants } from '../invariants.ts'
 import { Pool } from '../pool/pool.ts'
 import { type Scheduled, Scheduler } from '../scheduler/scheduler.ts'
 import { Sequence } from '../scheduler/sequence.ts'
-import type { EngineSnapshot, SequenceOutput, SequenceRequest } from '../types.ts'
+import type { EngineSnapshot, SequenceOutput, SequenceRequest, StepTimes } from '../types.ts'
 import { type PackedStep, packStep } from './batch.ts'
 import { finishReason, rowLogprob, withStart } from './outputs.ts'
 import { takeSnapshot } from './snapshot.ts'
@@ -31,7 +31,9 @@ export class EngineCore {
   readonly pool: Pool
   readonly scheduler: Scheduler
   readonly counters = { promptTokens: 0, generationTokens: 0, cachedTokens: 0, steps: 0, failedSteps: 0 }
-  lastStep = { tokens: 0, sequences: 0, scheduleMs: 0, runMs: 0, sampleMs: 0 }
+  lastStep: StepTimes = { tokens: 0, sequences: 0, scheduleMs: 0, runMs: 0, sampleMs: 0 }
+  /** Steps since they were last taken. */
+  private steps: StepTimes[] = []
   private readonly native: NativeEngine
   private readonly settings: CoreSettings
   private readonly sequences = new Map<string, Sequence>()
@@ -85,6 +87,13 @@ export class EngineCore {
     if (sequence) sequence.aborted = true
   }
 
+  /** The steps run since the last call. */
+  takeSteps(): StepTimes[] {
+    const taken = this.steps
+    this.steps = []
+    return taken
+  }
+
   /** Everything told since the last call. */
   takeOutputs(): SequenceOutput[] {
     const taken = this.outputs
@@ -131,6 +140,7 @@ export class EngineCore {
     if (tokens >= Math.min(COMPUTE_BOUND_TOKENS, this.settings.maxBatchTokens))
       this.pool.tokenMs += SMOOTHING * (output.runMs / tokens - this.pool.tokenMs)
     this.lastStep = { tokens, sequences: scheduled.length, scheduleMs, runMs: output.runMs, sampleMs: output.sampleMs }
+    this.steps.push(this.lastStep)
   }
 
   /** Only the native step's own failure is its outcome; what else throws meanwhile is not the batch's fault. */

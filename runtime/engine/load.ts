@@ -11,10 +11,22 @@ const LEAST_BLOCKS = 4
 /** Block ids, times 2 · layers, are 32-bit integers in the graph; so are slots. */
 const MOST_SLOTS = 2 ** 31 - 1
 
+/** Limits below one would leave the scheduler with nothing it may ever do. */
+function checkLimits(settings: EngineSettings): void {
+  for (const [name, value] of [
+    ['--block-size', settings.blockSize],
+    ['--max-batch-tokens', settings.maxBatchTokens],
+    ['--max-sequences', settings.maxSequences],
+  ] as const)
+    if (!Number.isInteger(value) || value < 1)
+      throw new EngineError('invalid_settings', `${name} must be a positive integer, not ${value}`)
+}
+
 export async function loadEngine(
   settings: EngineSettings,
   onProgress: (fraction: number) => void,
 ): Promise<{ native: NativeEngine; info: EngineInfo }> {
+  checkLimits(settings)
   const model = buildModel(settings.modelDir, { dtype: settings.dtype, maxModelLen: settings.maxModelLen })
   const { blockSize } = settings
   const blockBytes = blockSize * model.layers * 2 * model.kvHeads * model.headDim * Float32Array.BYTES_PER_ELEMENT

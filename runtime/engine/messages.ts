@@ -1,5 +1,13 @@
 /** What crosses between the main thread and the engine's. */
-import type { AdapterImage, EngineInfo, EngineSettings, EngineSnapshot, SequenceOutput, SequenceRequest } from '../types.ts'
+import type {
+  AdapterImage,
+  EngineInfo,
+  EngineSettings,
+  EngineSnapshot,
+  SequenceOutput,
+  SequenceRequest,
+  StepTimes,
+} from '../types.ts'
 
 export type ToEngine =
   | { type: 'submit'; request: SequenceRequest }
@@ -15,7 +23,7 @@ export type FromEngine =
   | { type: 'ready'; info: EngineInfo; snapshot: EngineSnapshot }
   | { type: 'unready'; code: string; message: string }
   /** One a step. The snapshot comes along when the last one is old enough, and when the engine falls idle. */
-  | { type: 'step'; outputs: SequenceOutput[]; snapshot?: EngineSnapshot }
+  | { type: 'step'; outputs: SequenceOutput[]; steps?: StepTimes[]; snapshot?: EngineSnapshot }
   | { type: 'idle'; ticket: number; snapshot: EngineSnapshot }
   | { type: 'failed'; message: string }
   | { type: 'closed' }

@@ -84,7 +84,7 @@ class EngineLoop {
     const due = idle || performance.now() - this.snapshotAt > SNAPSHOT_INTERVAL
     if (outputs.length > 0 || due) {
       if (due) this.snapshotAt = performance.now()
-      post({ type: 'step', outputs, ...(due && { snapshot: this.core.snapshot() }) })
+      post({ type: 'step', outputs, steps: this.core.takeSteps(), ...(due && { snapshot: this.core.snapshot() }) })
     }
     if (idle) for (const ticket of this.idleTickets.splice(0)) post({ type: 'idle', ticket, snapshot: this.core.snapshot() })
   }

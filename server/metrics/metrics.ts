@@ -1,6 +1,6 @@
 /** Prometheus metrics: vLLM's names for what gateways and dashboards already read (contracts.md, sections 1 and 2), and `lorikeet_` ones for the pool and adapters. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
-import type { Engine, EngineSnapshot } from '../../runtime/index.ts'
+import type { Engine, EngineSnapshot, StepTimes } from '../../runtime/index.ts'
 import type { Metrics, RequestTimes } from '../types.ts'
 import * as buckets from './buckets.ts'
 
@@ -15,7 +15,6 @@ export class ServerMetrics implements Metrics {
   private readonly amounts: Record<string, Histogram>
   private readonly finishedRequests: Counter
   private readonly stepSeconds: Histogram
-  private stepsSeen = 0
 
   constructor(engine: Engine, modelName: string) {
     this.engine = engine
@@ -79,13 +78,9 @@ export class ServerMetrics implements Metrics {
   }
 
   /** After a step. */
-  stepped({ lastStep, counters }: EngineSnapshot): void {
-    // A snapshot also comes up where no step was run.
-    if (counters.steps === this.stepsSeen) return
-    this.stepsSeen = counters.steps
-    this.amounts.iteration.observe(this.labels, lastStep.tokens)
-    const { scheduleMs: schedule, runMs: run, sampleMs: sample } = lastStep
-    for (const [part, ms] of Object.entries({ schedule, run, sample }))
+  stepped({ tokens, scheduleMs, runMs, sampleMs }: StepTimes): void {
+    this.amounts.iteration.observe(this.labels, tokens)
+    for (const [part, ms] of Object.entries({ schedule: scheduleMs, run: runMs, sample: sampleMs }))
       this.stepSeconds.observe({ ...this.labels, part }, ms / 1000)
   }
 

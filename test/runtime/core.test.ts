@@ -214,10 +214,11 @@ t.test('under a random storm everybody gets the right tokens and every block is 
     for (const [id, { ids, adapters, count }] of wanted) {
       const expected = toyTokens(ids, adapters, count)
       const finish = toy.last(id)?.finish
-      if (finish === 'abort' || finish === 'error')
-        t.same(toy.tokens(id), expected.slice(0, toy.tokens(id).length), `${seed}/${id} ${finish}`)
-      else if (!isDeepEqual(toy.tokens(id), expected.slice(0, toy.tokens(id).length)))
-        t.same(toy.tokens(id), expected, `${seed}/${id}`)
+      const got = toy.tokens(id)
+      // Short are only those that were ended, or have filled all that their adapters leave of the pool.
+      const room = toy.blockCount - adapters.reduce((sum, a) => sum + (images.find((i) => i.digest === a.digest)?.blocks ?? 0), 0)
+      const short = finish === 'abort' || finish === 'error' || ids.length + got.length > room * toy.blockSize
+      t.same(got, short ? expected.slice(0, got.length) : expected, `${seed}/${id} ${finish}`)
     }
     const { blocks, running, waiting } = toy.core.snapshot()
     t.equal(running + waiting, 0, `seed ${seed}: nothing in flight`)
@@ -228,7 +229,3 @@ t.test('under a random storm everybody gets the right tokens and every block is 
     )
   }
 })
-
-function isDeepEqual(a: number[], b: number[]): boolean {
-  return a.length === b.length && a.every((value, i) => value === b[i])
-}

@@ -67,6 +67,7 @@ t.test('closing ends what is under way with an error and lets the thread go', as
     })
   })
   await engine.close()
+  await engine.idle()
   t.match(await ended, { finish: 'error', error: { code: 'engine_closed' } })
   t.throws(() => engine.submit(request('b', [1]), () => {}), { code: 'engine_closed' })
 })
@@ -77,5 +78,10 @@ t.test('what cannot be loaded is told with its reason', async (t) => {
     message: /\/nowhere\/config.json/,
   })
   await t.rejects(startEngine({ ...settings, poolBytes: 1000 }), { code: 'invalid_settings', message: /--pool 1000 bytes/ })
-  await t.rejects(startEngine({ ...settings, maxModelLen: 5000 }), { message: /max_position_embeddings, 1024/ })
+  await t.rejects(startEngine({ ...settings, maxModelLen: 5000 }), { message: /1024/ })
+  for (const [name, wrong] of Object.entries({ blockSize: 0, maxBatchTokens: 0, maxSequences: 1.5 }))
+    await t.rejects(startEngine({ ...settings, [name]: wrong }), {
+      code: 'invalid_settings',
+      message: /must be a positive integer/,
+    })
 })

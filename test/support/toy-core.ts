@@ -36,12 +36,18 @@ export const use = (image: AdapterImage, weight = 1): AdapterUse => ({ name: ima
 export class ToyCore {
   readonly native: ToyEngine
   readonly core: EngineCore
+  readonly blockCount: number
+  readonly blockSize: number
+  readonly maxModelLen: number
   /** Everything told, by sequence. */
   readonly outputs = new Map<string, SequenceOutput[]>()
   private arrival = 0
 
   constructor(settings: ToySettings) {
     const blockSize = settings.blockSize ?? 4
+    this.blockCount = settings.blockCount
+    this.blockSize = blockSize
+    this.maxModelLen = settings.maxModelLen ?? 1000
     this.native = new ToyEngine(settings.blockCount, blockSize)
     this.core = new EngineCore(
       this.native,
@@ -49,7 +55,7 @@ export class ToyCore {
         blockCount: settings.blockCount,
         blockSize,
         vocabSize: TOY_VOCABULARY,
-        maxModelLen: settings.maxModelLen ?? 1000,
+        maxModelLen: this.maxModelLen,
         maxBatchTokens: settings.maxBatchTokens ?? 64,
         maxSequences: settings.maxSequences ?? 64,
         prefixCache: settings.prefixCache ?? true,

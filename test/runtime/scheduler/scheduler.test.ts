@@ -98,3 +98,22 @@ t.test(
     for (const [i, a] of order.entries()) t.same(toy.tokens(`${i}`), toyTokens([a, i % 90], [use(images[a])], 3), `${i}`)
   },
 )
+
+t.test(
+  'a mix of adapters that are both out of the pool comes in whole, though only prefixes are there to make room',
+  async (t) => {
+    const toy = new ToyCore({ blockCount: 12, blockSize: 4 })
+    const [x, y] = [toyImage('x', 4), toyImage('y', 4)]
+    toy.core.addAdapter(x)
+    toy.core.addAdapter(y)
+    toy.submit('prefixes', counting(37), [], { maxTokens: 1 })
+    await toy.drain()
+    t.equal(toy.core.snapshot().blocks.cachedPrefixes, 9, 'too little is free to bring in either beside a step')
+    const mix = [use(x, 0.5), use(y, 0.5)]
+    toy.submit('mix', [1, 2], mix, { maxTokens: 3 })
+    await toy.drain()
+    t.same(toy.tokens('mix'), toyTokens([1, 2], mix, 3))
+    t.equal(toy.core.snapshot().counters.adapterEvictions, 0, 'the first is not put out for the second')
+    t.equal(toy.core.snapshot().counters.adapterLoads, 2)
+  },
+)

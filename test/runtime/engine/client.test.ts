@@ -1,0 +1,139 @@
+/** The main thread's side alone, over a worker that only takes notes: what it refuses, and what it tells when the thread dies. */
+import { EventEmitter } from 'node:events'
+import type { Worker } from 'node:worker_threads'
+import t from 'tap'
+import { EngineClient } from '../../../runtime/engine/client.ts'
+import type { FromEngine, ToEngine } from '../../../runtime/engine/messages.ts'
+import type { EngineInfo, EngineSnapshot, SequenceOutput, SequenceRequest } from '../../../runtime/types.ts'
+import { toyImage, use } from '../../support/toy-core.ts'
+
+class NotedWorker extends EventEmitter {
+  readonly posted: ToEngine[] = []
+  postMessage(message: ToEngine): void {
+    this.posted.push(message)
+  }
+  tell(message: FromEngine): void {
+    this.emit('message', message)
+  }
+}
+
+const info = { vocabSize: 100, maxModelLen: 40, eosTokenIds: [2], blockSize: 4, blockCount: 10, blockBytes: 4096 } as EngineInfo
+
+function start() {
+  const worker = new NotedWorker()
+  const client = new EngineClient(worker as unknown as Worker, info, { step: 0 } as EngineSnapshot, 'float32')
+  return { worker, client }
+}
+
+const request = (id: string, rest: Partial<SequenceRequest> = {}) =>
+  ({ id, promptIds: [1, 2], adapters: [], arrival: 0, sampling: { maxTokens: 4 }, ...rest }) as unknown as SequenceRequest
+
+t.test('prompt and adapters together must fit the pool', async (t) => {
+  const { client, worker } = start()
+  const [small, big] = [toyImage('small', 3), toyImage('big', 8)]
+  client.addAdapter(small)
+  client.addAdapter(big)
+  client.addAdapter(big)
+  t.equal(worker.posted.length, 2, 'an image is sent once')
+  client.submit(request('fits', { adapters: [use(big)] }), () => {})
+  t.throws(() => client.submit(request('both', { adapters: [use(small), use(big)] }), () => {}), {
+    code: 'pool_too_small',
+    message: /need 12 blocks of the pool, which has 10/,
+  })
+  t.throws(() => client.submit(request('long', { promptIds: Array(12).fill(1), adapters: [use(big)] }), () => {}), {
+    code: 'pool_too_small',
+  })
+})
+
+t.test('the context is an exact border', async (t) => {
+  const { client } = start()
+  client.submit(request('last', { promptIds: Array(39).fill(1) }), () => {})
+  const full = { promptIds: Array(40).fill(1) }
+  t.throws(() => client.submit(request('full', full), () => {}), { code: 'context_length_exceeded' })
+  client.submit(request('scored', { ...full, sampling: { maxTokens: 0 } as never }), () => {})
+})
+
+t.test('an image packed for other blocks or rows is refused: it would be read as other weights', async (t) => {
+  const { client, worker } = start()
+  t.throws(() => client.addAdapter({ ...toyImage('x', 1), blockBytes: 8192 }), {
+    code: 'adapter_layout_mismatch',
+    message: /blocks of 8192 bytes; the engine takes float32 in blocks of 4096/,
+  })
+  t.throws(() => client.addAdapter({ ...toyImage('x', 1), dtype: 'float16' }), { code: 'adapter_layout_mismatch' })
+  t.equal(worker.posted.length, 0)
+})
+
+t.test('an adapter that was removed is unknown, and known again when it is given again', async (t) => {
+  const { client, worker } = start()
+  const image = toyImage('x', 1)
+  client.addAdapter(image)
+  client.removeAdapter(image.digest)
+  client.removeAdapter('never there')
+  t.throws(() => client.submit(request('a', { adapters: [use(image)] }), () => {}), { code: 'unknown_adapter' })
+  client.addAdapter(image)
+  client.submit(request('a', { adapters: [use(image)] }), () => {})
+  t.same(
+    worker.posted.map((message) => message.type),
+    ['adapter', 'removeAdapter', 'adapter', 'submit'],
+  )
+})
+
+t.test('outputs go to their owner until the one with finish', async (t) => {
+  const { client, worker } = start()
+  const got: SequenceOutput[] = []
+  client.submit(request('a'), (output) => got.push(output))
+  worker.tell({
+    type: 'step',
+    outputs: [
+      { id: 'a', tokens: [5] },
+      { id: 'stranger', tokens: [6] },
+    ],
+  })
+  worker.tell({ type: 'step', outputs: [{ id: 'a', tokens: [7], finish: 'stop' }] })
+  worker.tell({ type: 'step', outputs: [{ id: 'a', tokens: [8] }] })
+  t.same(
+    got.map((output) => output.tokens[0]),
+    [5, 7],
+  )
+  client.abort('a')
+  t.equal(worker.posted.length, 1, 'an abort of what has ended is not sent')
+  client.submit(request('a'), () => {})
+  t.throws(() => client.submit(request('a'), () => {}), { code: 'duplicate_id' })
+})
+
+t.test('when the thread dies every open sequence gets an error, once, and idle does not hang', async (t) => {
+  const { client, worker } = start()
+  const finishes: string[] = []
+  for (const id of ['a', 'b'])
+    client.submit(request(id), (output) => finishes.push(`${id} ${output.finish} ${output.error?.code}`))
+  const idle = client.idle()
+  const failures: Error[] = []
+  client.onFailure = (error) => failures.push(error)
+  worker.emit('error', new Error('out of memory'))
+  worker.emit('exit', 1)
+  await idle
+  await client.idle()
+  t.same(finishes, ['a error engine_failed', 'b error engine_failed'])
+  t.equal(failures.length, 1)
+  t.match(failures[0].message, /out of memory/)
+  t.throws(() => client.submit(request('c'), () => {}), { code: 'engine_failed' })
+  await client.close()
+})
+
+t.test('a thread that ends unasked is a failure; one that was asked to is none, and idle resolves after it', async (t) => {
+  const unasked = start()
+  let failed = 0
+  unasked.client.onFailure = () => failed++
+  unasked.worker.emit('exit', 0)
+  t.equal(failed, 1)
+
+  const asked = start()
+  asked.client.onFailure = () => failed++
+  const closed = asked.client.close()
+  t.equal(asked.worker.posted.at(-1)?.type, 'close')
+  t.throws(() => asked.client.submit(request('a'), () => {}), { code: 'engine_closed' })
+  const idle = asked.client.idle()
+  asked.worker.emit('exit', 0)
+  await Promise.all([closed, idle])
+  t.equal(failed, 1)
+})

@@ -1,0 +1,99 @@
+/** The validator itself: each kind of damage is named. One that accepts everything would make every other test here worthless. */
+import t from 'tap'
+import { checkInvariants } from '../../runtime/invariants.ts'
+import { FREE } from '../../runtime/pool/blocks.ts'
+import { ToyCore, toyImage, use } from '../support/toy-core.ts'
+
+/** Two sequences that share a prefix and an adapter, one that waits. */
+async function busy() {
+  const toy = new ToyCore({ blockCount: 32, maxSequences: 2 })
+  const image = toyImage('x', 2)
+  toy.core.addAdapter(image)
+  const stem = [1, 2, 3, 4, 5, 6, 7, 8]
+  toy.submit('a', [...stem, 9], [use(image)], { maxTokens: 20 })
+  await toy.step()
+  toy.submit('b', [...stem, 10], [use(image)], { maxTokens: 20 })
+  toy.submit('waits', [1])
+  await toy.step()
+  const { scheduler, pool } = toy.core
+  const resident = pool.adapters.get(image.digest)
+  if (!resident) throw new Error('the adapter must be resident')
+  return { scheduler, pool, resident, check: () => checkInvariants(scheduler, pool) }
+}
+
+t.test('a healthy engine passes, with shared blocks', async (t) => {
+  const { scheduler, pool, check } = await busy()
+  t.doesNotThrow(check)
+  t.equal(scheduler.running[0].blocks[0], scheduler.running[1].blocks[0])
+  t.equal(pool.blocks.references[scheduler.running[0].blocks[0]], 2)
+})
+
+const damages: [string, RegExp, (engine: Awaited<ReturnType<typeof busy>>) => void][] = [
+  [
+    'a block twice in a table',
+    /a names a block twice/,
+    ({ scheduler: { running } }) => running[0].blocks.push(running[0].blocks[0]),
+  ],
+  [
+    'computed beyond the blocks',
+    /more tokens computed than blocks/,
+    ({ scheduler: { running } }) => {
+      running[0].computed = 99
+    },
+  ],
+  [
+    'nothing left to compute',
+    /nothing to compute/,
+    ({ scheduler: { running } }) => {
+      running[0].computed = running[0].tokens.length
+    },
+  ],
+  [
+    'a waiting sequence with a block',
+    /waits holds blocks|waits and holds blocks/,
+    ({ scheduler }) => scheduler.waiting.all()[0].blocks.push(1),
+  ],
+  ['a lost adapter reference', /wrong reference count/, ({ resident }) => void resident.references--],
+  [
+    'a lost adapter',
+    /used and not resident/,
+    ({ pool, resident }) => {
+      resident.references = 0
+      pool.adapters.evict(resident)
+    },
+  ],
+  [
+    'a block of two owners',
+    /an adapter's in one place/,
+    ({ scheduler, resident }) => resident.blocks.push(scheduler.running[0].blocks[0]),
+  ],
+  ['a leaked block', /has 1 references and 0 users/, ({ pool }) => void pool.allocateKv(1)],
+  [
+    'a block freed under a sequence',
+    /is free in one place/,
+    ({ pool, scheduler }) => {
+      pool.blocks.owner[scheduler.running[0].blocks[0]] = FREE
+    },
+  ],
+  [
+    'a reference too few on a shared block',
+    /has 1 references and 2 users/,
+    ({ pool, scheduler }) => {
+      pool.blocks.references[scheduler.running[0].blocks[0]] = 1
+    },
+  ],
+  [
+    'a block with no reference that is not cached',
+    /neither used nor cached/,
+    ({ pool }) => {
+      const [block] = pool.allocateKv(1) ?? []
+      pool.blocks.references[block] = 0
+    },
+  ],
+]
+for (const [what, message, damage] of damages)
+  t.test(what, async (t) => {
+    const engine = await busy()
+    damage(engine)
+    t.throws(engine.check, message)
+  })
