@@ -73,7 +73,7 @@ void add_row(float* y, float weight, const void* x, int64_t n) {
   for (; i < n; i++) y[i] += weight * Rows::at(x, i);
 }
 
-// Σ_j A[j][id] · B[j] for a task's rows, four at a time like a projection's, then into the embeddings.
+// Σ_j A[j][id] · B[j] for a task's rows, as a projection expands, then into the embeddings.
 template <typename Rows>
 void add_low_rank(const RowsJob& job, const RowsTask& task, const SiteDelta& d, float weight) {
   const int64_t hidden = job.args->out[0];
@@ -82,12 +82,7 @@ void add_low_rank(const RowsJob& job, const RowsTask& task, const SiteDelta& d, 
   const auto known = [&](int64_t t) { return job.ids[task.row + t] >= 0 && job.ids[task.row + t] < job.args->in; };
   for (int64_t t = 0; t < task.rows; t++)
     for (int32_t j = 0; j < d.rank; j++) h[t * d.rank + j] = known(t) ? Rows::at(d.a[j], job.ids[task.row + t]) : 0;
-  for (int64_t t = 0; t < task.rows;) {
-    const int64_t n = t + kRowTile <= task.rows ? kRowTile : 1;
-    if (n == kRowTile) expand_rows<Rows, kRowTile>(h + t * d.rank, d.rank, d, 0, hidden, hidden, sum + t * hidden, hidden);
-    else expand_rows<Rows, 1>(h + t * d.rank, d.rank, d, 0, hidden, hidden, sum + t * hidden, hidden);
-    t += n;
-  }
+  expand_rows<Rows>(h, d.rank, task.rows, d, 0, hidden, hidden, {sum, hidden, false, 0});
   for (int64_t t = 0; t < task.rows; t++)
     if (known(t)) add_row<RowsF32>(job.args->y[0] + (task.row + t) * hidden, weight, sum + t * hidden, hidden);
 }

@@ -4,12 +4,13 @@
 #include <limits>
 #include "../kernels.h"
 #include "math.h"
+#include "unroll.h"
 
 namespace lorikeet::LORIKEET_ISA {
 
 constexpr int kKeyTile = 64;   // keys scored at once
 constexpr int kQueryRows = 4;  // rows (token, head) that share one read of a key tile's vectors
-constexpr int kValueVectors = Vec::N == 16 ? 4 : 2;  // of a head at a time, as many as the registers hold for kQueryRows
+constexpr int kTileVectors = Vec::registers == 32 ? 4 : 2;  // of keys, or of a value's channels, at a time: as many as the registers hold for kQueryRows
 constexpr float kUnseen = -std::numeric_limits<float>::infinity();
 
 // Running softmax of one (token, head).
@@ -67,17 +68,24 @@ template <int R, int V>
 void score(const QueryRow* rows, const float* keys, int size, int first, int width, float* scores) {
   for (int k = first; k + V * Vec::N <= width; k += V * Vec::N) {
     Vec sum[R][V];
+    LORIKEET_UNROLL
     for (int r = 0; r < R; r++)
+      LORIKEET_UNROLL
       for (int v = 0; v < V; v++) sum[r][v] = Vec::set(0);
     for (int d = 0; d < size; d++) {
       Vec key[V];
+      LORIKEET_UNROLL
       for (int v = 0; v < V; v++) key[v] = Vec::load(keys + d * kKeyTile + k + v * Vec::N);
+      LORIKEET_UNROLL
       for (int r = 0; r < R; r++) {
         const Vec q = Vec::set(rows[r].q[d]);
+        LORIKEET_UNROLL
         for (int v = 0; v < V; v++) sum[r][v] = Vec::fma(q, key[v], sum[r][v]);
       }
     }
+    LORIKEET_UNROLL
     for (int r = 0; r < R; r++)
+      LORIKEET_UNROLL
       for (int v = 0; v < V; v++) sum[r][v].store(scores + r * kKeyTile + k + v * Vec::N);
   }
 }
@@ -111,24 +119,31 @@ inline float soften(QueryRow& row, int from, int to, int width, float softcap, f
 template <int R, int V>
 void weigh(const float* scores, const float* factor, const float* const* values, int from, int to, int d, float* const* out) {
   Vec sum[R][V];
+  LORIKEET_UNROLL
   for (int r = 0; r < R; r++)
+    LORIKEET_UNROLL
     for (int v = 0; v < V; v++) sum[r][v] = Vec::load(out[r] + d + v * Vec::N) * Vec::set(factor[r]);
   for (int k = from; k < to; k++) {
     Vec value[V];
+    LORIKEET_UNROLL
     for (int v = 0; v < V; v++) value[v] = Vec::load(values[k] + d + v * Vec::N);
+    LORIKEET_UNROLL
     for (int r = 0; r < R; r++) {
       const Vec p = Vec::set(scores[r * kKeyTile + k]);
+      LORIKEET_UNROLL
       for (int v = 0; v < V; v++) sum[r][v] = Vec::fma(p, value[v], sum[r][v]);
     }
   }
+  LORIKEET_UNROLL
   for (int r = 0; r < R; r++)
+    LORIKEET_UNROLL
     for (int v = 0; v < V; v++) sum[r][v].store(out[r] + d + v * Vec::N);
 }
 
 template <int R>
 void weigh_head(const float* scores, const float* factor, const float* const* values, int from, int to, int size, float* const* out) {
   int d = 0;
-  for (; d + kValueVectors * Vec::N <= size; d += kValueVectors * Vec::N) weigh<R, kValueVectors>(scores, factor, values, from, to, d, out);
+  for (; d + kTileVectors * Vec::N <= size; d += kTileVectors * Vec::N) weigh<R, kTileVectors>(scores, factor, values, from, to, d, out);
   for (; d + Vec::N <= size; d += Vec::N) weigh<R, 1>(scores, factor, values, from, to, d, out);
   for (; d < size; d++)
     for (int r = 0; r < R; r++) {
@@ -144,9 +159,9 @@ void attend_tile(QueryRow* rows, const AttentionArgs& a, int64_t tile_start, int
   float scores[R * kKeyTile], factor[R];
   int from[R], to[R], all_from = 0, all_to = keys;
   // Vectors without a key add nothing that counts: a short tile may leave them out and give the same bits.
-  const int width = (keys + Vec::N - 1) / Vec::N * Vec::N, pairs = width / (2 * Vec::N) * (2 * Vec::N);
-  score<R, 2>(rows, keys_t, a.head_size, 0, pairs, scores);
-  score<R, 1>(rows, keys_t, a.head_size, pairs, width, scores);
+  const int width = (keys + Vec::N - 1) / Vec::N * Vec::N, wide = width / (kTileVectors * Vec::N) * (kTileVectors * Vec::N);
+  score<R, kTileVectors>(rows, keys_t, a.head_size, 0, wide, scores);
+  score<R, 1>(rows, keys_t, a.head_size, wide, width, scores);
   for (int r = 0; r < R; r++) {
     from[r] = int(std::max<int64_t>(0, rows[r].first_key - tile_start));
     to[r] = int(std::min<int64_t>(keys, rows[r].last_key + 1 - tile_start));

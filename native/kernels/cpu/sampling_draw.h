@@ -68,21 +68,40 @@ inline float floor_of(const SamplingRow& row, const float* x, int64_t vocab, flo
   return std::max(floor, kth);
 }
 
-// Sorts the fewest of p whose sum reaches `share` to the front of `order`, ascending by place; returns how many, at least one.
+// The fewest of p, largest first, whose sum reaches `share`, into `order` in ascending places; returns how many, at least one.
 inline int64_t nucleus(const float* p, int64_t count, double total, double share, int32_t* order) {
+  const auto mass = [&](int64_t from, int64_t to) {
+    double sum = 0;
+    for (int64_t i = from; i < to; i++) sum += p[order[i]];
+    return sum;
+  };
   // Those below `least` weigh less together than what may be left out, so they are never needed. Most of the mass lies far above it: look there first.
   const double least = 0.999 * (total - share) / double(count);
-  for (double floor = total / 64;; floor /= 64) {
+  int64_t found = 0;
+  for (double floor = total / 64;; floor /= 16) {
     const bool all = floor <= least;
-    const int64_t found = at_least(p, count, std::max(float(all ? least : floor), std::numeric_limits<float>::min()), order);
-    std::sort(order, order + found, ByValue{p});
-    double kept = 0;
-    int64_t n = 0;
-    while (n < found && (n == 0 || kept < share)) kept += p[order[n++]];
-    if ((n == 0 || kept < share) && !all) continue;
-    std::sort(order, order + n, Ascending());
-    return n;
+    found = at_least(p, count, std::max(float(all ? least : floor), std::numeric_limits<float>::min()), order);
+    if (all || (found > 0 && mass(0, found) >= share)) break;
   }
+  // Halve the range that holds the last one kept: no need to sort the rest.
+  int64_t low = 0, high = found;
+  while (high - low > 1) {
+    const int64_t middle = low + (high - low) / 2;
+    std::nth_element(order + low, order + middle, order + high, ByValue{p});
+    const double upper = mass(low, middle);
+    if (upper >= share) {
+      high = middle;
+    } else {
+      share -= upper;
+      low = middle;
+    }
+  }
+  const int32_t last = order[low];
+  found = at_least(p, count, p[last], order);
+  int64_t kept = 0;
+  for (int64_t i = 0; i < found; i++)
+    if (p[order[i]] > p[last] || order[i] <= last) order[kept++] = order[i];
+  return kept;
 }
 
 // A token from `x`, whose largest value is `max`.
@@ -104,7 +123,7 @@ inline int32_t draw(const SamplingRow& row, const float* x, int64_t vocab, float
   if (row.top_p < 1) {
     int32_t* order = ids + vocab;
     count = nucleus(p, count, total, double(row.top_p) * total, order);
-    for (int64_t i = 0; i < count; i++) {  // order is ascending: nothing is overwritten before it is read
+    for (int64_t i = 0; i < count; i++) {  // `order` ascends: nothing is overwritten before it is read
       ids[i] = ids[order[i]];
       p[i] = p[order[i]];
     }

@@ -79,14 +79,10 @@ struct ByValue {
   bool operator()(int32_t a, int32_t b) const { return x[a] != x[b] ? x[a] > x[b] : a < b; }
 };
 
-// Comparisons of this namespace's own: a std:: one would give the instruction sets' objects algorithms of one name, of which the linker keeps any.
+// This namespace's own, like ByValue: with a std:: comparison the instruction sets' objects would hold algorithms of one name, of which the linker keeps any.
 struct Descending {
   bool operator()(float a, float b) const { return a > b; }
 };
-struct Ascending {
-  bool operator()(int32_t a, int32_t b) const { return a < b; }
-};
-
 // The `n` largest of x, best first. n may be 0, with nowhere to write.
 inline void top_of(const float* x, int64_t count, int32_t n, int32_t* ids) {
   if (n == 0) return;

@@ -7,6 +7,7 @@ namespace lorikeet::LORIKEET_ISA {
 
 struct Vec {
   static constexpr int N = 8;
+  static constexpr int registers = 16;
   __m256 v;
 
   static Vec set(float x) { return {_mm256_set1_ps(x)}; }

@@ -7,6 +7,7 @@ namespace lorikeet::LORIKEET_ISA {
 
 struct Vec {
   static constexpr int N = 16;
+  static constexpr int registers = 32;
   __m512 v;
 
   static Vec set(float x) { return {_mm512_set1_ps(x)}; }

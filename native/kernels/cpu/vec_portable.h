@@ -1,103 +1,89 @@
-// Eight floats without intrinsics: the compiler vectorises the loops with whatever the baseline has (SSE2, NEON).
+// Four floats, in the vector types of GCC and Clang instead of intrinsics: SSE2, NEON, or whatever else the baseline has.
 #pragma once
 #include <cstdint>
 #include <cstring>
-#include "elements.h"
 
 namespace lorikeet::LORIKEET_ISA {
 
 struct Vec {
-  static constexpr int N = 8;
-  float v[N];
+  static constexpr int N = 4;
+#if defined(__aarch64__)
+  static constexpr int registers = 32;
+#else
+  static constexpr int registers = 16;
+#endif
+  typedef float Floats __attribute__((vector_size(16)));
+  typedef int32_t Ints __attribute__((vector_size(16)));
+  typedef uint32_t Bits __attribute__((vector_size(16)));
+  typedef uint16_t Shorts __attribute__((vector_size(8)));
+  Floats v;
 
-  static Vec set(float x) {
-    Vec r;
-    for (float& e : r.v) e = x;
-    return r;
-  }
+  static Vec set(float x) { return {Floats{x, x, x, x}}; }
   static Vec load(const float* p) {
     Vec r;
-    std::memcpy(r.v, p, sizeof r.v);
+    std::memcpy(&r.v, p, sizeof r.v);
     return r;
   }
+  // As f16_at in elements.h, four at a time.
   static Vec load_f16(const uint16_t* p) {
-    Vec r;
-    for (int i = 0; i < N; i++) r.v[i] = f16_at(p[i]);
-    return r;
+    const Bits h = wide(p), magnitude = (h & 0x7fffu) << 13, sign = (h & 0x8000u) << 16;
+    const Bits scaled = bits_of(from(magnitude).v * 0x1p112f), special = magnitude >= 0x0f800000u;  // all ones where true: infinity, NaN
+    return from(scaled | (special & 0x7f800000u) | sign);
   }
-  static Vec load_bf16(const uint16_t* p) {
-    Vec r;
-    for (int i = 0; i < N; i++) r.v[i] = bf16_at(p[i]);
-    return r;
-  }
-  void store(float* p) const { std::memcpy(p, v, sizeof v); }
-  friend Vec operator+(Vec a, Vec b) {
-    for (int i = 0; i < N; i++) a.v[i] += b.v[i];
-    return a;
-  }
-  friend Vec operator-(Vec a, Vec b) {
-    for (int i = 0; i < N; i++) a.v[i] -= b.v[i];
-    return a;
-  }
-  friend Vec operator*(Vec a, Vec b) {
-    for (int i = 0; i < N; i++) a.v[i] *= b.v[i];
-    return a;
-  }
-  friend Vec operator/(Vec a, Vec b) {
-    for (int i = 0; i < N; i++) a.v[i] /= b.v[i];
-    return a;
-  }
+  static Vec load_bf16(const uint16_t* p) { return from(wide(p) << 16); }
+  void store(float* p) const { std::memcpy(p, &v, sizeof v); }
+  friend Vec operator+(Vec a, Vec b) { return {a.v + b.v}; }
+  friend Vec operator-(Vec a, Vec b) { return {a.v - b.v}; }
+  friend Vec operator*(Vec a, Vec b) { return {a.v * b.v}; }
+  friend Vec operator/(Vec a, Vec b) { return {a.v / b.v}; }
   // The larger; b where either is NaN.
-  static Vec max(Vec a, Vec b) {
-    for (int i = 0; i < N; i++) a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i];
-    return a;
-  }
-  // a·b + c; fused or not is the compiler's choice, the same at every call site of this build.
-  static Vec fma(Vec a, Vec b, Vec c) {
-    for (int i = 0; i < N; i++) c.v[i] += a.v[i] * b.v[i];
-    return c;
-  }
+  static Vec max(Vec a, Vec b) { return select(a.v > b.v, a, b); }
+  // Not fused (see CMakeLists.txt): the same rounding everywhere in this build.
+  static Vec fma(Vec a, Vec b, Vec c) { return {a.v * b.v + c.v}; }
   // To the nearest integer, for magnitudes below 2^22: adding 1.5 · 2^23 leaves no bit for a fraction.
-  static Vec round(Vec a) {
-    for (float& e : a.v) e = (e + 12582912.0f) - 12582912.0f;
-    return a;
-  }
+  static Vec round(Vec a) { return {(a.v + 12582912.0f) - 12582912.0f}; }
   // 2^a for integral a in [-126, 127].
-  static Vec exp2i(Vec a) {
-    Vec r;
-    for (int i = 0; i < N; i++) {
-      const int32_t bits = (int32_t(a.v[i]) + 127) << 23;
-      std::memcpy(&r.v[i], &bits, 4);
-    }
-    return r;
-  }
+  static Vec exp2i(Vec a) { return from((__builtin_convertvector(__builtin_convertvector(a.v, Ints), Bits) + 127) << 23); }
   // Whether every lane of a is below b's; false if one is NaN.
   static bool all_below(Vec a, Vec b) {
-    int below = 1;
-    for (int i = 0; i < N; i++) below &= a.v[i] < b.v[i];
-    return below;
+    const Ints below = a.v < b.v;
+    return (below[0] & below[1] & below[2] & below[3]) != 0;
   }
   // Lane by lane: a < b ? x : y.
-  static Vec if_below(Vec a, Vec b, Vec x, Vec y) {
-    for (int i = 0; i < N; i++) y.v[i] = a.v[i] < b.v[i] ? x.v[i] : y.v[i];
-    return y;
-  }
-  float sum() const {
-    float s = 0;
-    for (float e : v) s += e;
-    return s;
-  }
+  static Vec if_below(Vec a, Vec b, Vec x, Vec y) { return select(a.v < b.v, x, y); }
+  float sum() const { return (v[0] + v[2]) + (v[1] + v[3]); }
   float hmax() const {
-    float m = v[0];
-    for (float e : v) m = e > m ? e : m;
-    return m;
+    const float a = v[0] > v[2] ? v[0] : v[2], b = v[1] > v[3] ? v[1] : v[3];
+    return a > b ? a : b;
+  }
+
+ private:
+  static Bits wide(const uint16_t* p) {
+    Shorts s;
+    std::memcpy(&s, p, sizeof s);
+    return __builtin_convertvector(s, Bits);
+  }
+  static Vec from(Bits bits) {
+    Vec r;
+    std::memcpy(&r.v, &bits, sizeof bits);
+    return r;
+  }
+  static Bits bits_of(Floats f) {
+    Bits b;
+    std::memcpy(&b, &f, sizeof f);
+    return b;
+  }
+  static Vec select(Ints mask, Vec x, Vec y) {
+    Bits m;
+    std::memcpy(&m, &mask, sizeof m);
+    return from((bits_of(x.v) & m) | (bits_of(y.v) & ~m));
   }
 };
 
-// to[d * stride + k] = rows[k][d] for k < N, d < N.
+// to[d * stride + k] = rows[k][d] for k < 4, d < 4.
 inline void transpose(const float* const* rows, float* to, int stride) {
-  for (int d = 0; d < Vec::N; d++)
-    for (int k = 0; k < Vec::N; k++) to[d * stride + k] = rows[k][d];
+  const Vec a = Vec::load(rows[0]), b = Vec::load(rows[1]), c = Vec::load(rows[2]), d = Vec::load(rows[3]);
+  for (int i = 0; i < 4; i++) Vec{Vec::Floats{a.v[i], b.v[i], c.v[i], d.v[i]}}.store(to + i * stride);
 }
 
 }  // namespace lorikeet::LORIKEET_ISA

@@ -1,0 +1,31 @@
+// What the kernels' benchmarks share: the machine's floors, measured in the same run, a pool of threads, and one table of results.
+#pragma once
+#include <functional>
+#include <string>
+#include "harness.h"
+
+namespace lorikeet::bench {
+
+// Threads that wait busily for work, like ONNX Runtime's between two ops of a step.
+Parallel thread_pool(int threads);
+
+struct Machine {
+  int threads;
+  double bytes_per_ms;  // read from memory by all threads
+  double flops_per_ms;  // fused multiply-adds of the widest vectors the kernels use, two operations each, by all threads
+};
+Machine measure_machine(const Parallel& parallel);
+
+// The least of `rounds` runs, in milliseconds: what others on the machine cost is not the kernel's.
+double least_ms(int rounds, const std::function<void()>& work);
+
+void report(const std::string& what, double ms, double floor_ms, const char* floor);
+
+void bench_lora(const Machine& machine, const Parallel& parallel);
+void bench_attention(const Machine& machine, const Parallel& parallel);
+void bench_sampling(const Machine& machine, const Parallel& parallel);
+
+// SmolLM-135M's shape.
+constexpr int kLayers = 30, kHidden = 576, kFeed = 1536, kHeads = 9, kKvHeads = 3, kHead = 64, kBlock = 16;
+
+}  // namespace lorikeet::bench

@@ -1,0 +1,151 @@
+// The two products of a delta, h = A x and B h, in register tiles: R rows of x against a few rank rows at a time.
+// Every sum has one fixed order, whatever the tile: a dot product adds its Vec::N-wide steps in turn, then its lanes, then the tail; an output adds rank rows
+// in turn. So a row's bits depend neither on the rows beside it nor on how the work was cut.
+#pragma once
+#include "../kernels.h"
+#include "elements.h"
+#include "unroll.h"
+
+namespace lorikeet::LORIKEET_ISA {
+
+// Rank rows of one element type: a Vec at element i, or one element.
+struct RowsF32 {
+  static constexpr int bytes = 4;
+  static Vec load(const void* row, int64_t i) { return Vec::load(static_cast<const float*>(row) + i); }
+  static float at(const void* row, int64_t i) { return static_cast<const float*>(row)[i]; }
+};
+struct RowsF16 {
+  static constexpr int bytes = 2;
+  static Vec load(const void* row, int64_t i) { return Vec::load_f16(static_cast<const uint16_t*>(row) + i); }
+  static float at(const void* row, int64_t i) { return f16_at(static_cast<const uint16_t*>(row)[i]); }
+};
+struct RowsBF16 {
+  static constexpr int bytes = 2;
+  static Vec load(const void* row, int64_t i) { return Vec::load_bf16(static_cast<const uint16_t*>(row) + i); }
+  static float at(const void* row, int64_t i) { return bf16_at(static_cast<const uint16_t*>(row)[i]); }
+};
+
+// The most rows of x that share one read (and widening) of the rank rows; fewer are done in halves of it. Eight were slower: their x leaves the L1 cache.
+constexpr int kRowTile = 4;
+// Rank rows, or vectors of outputs, beside R rows: as many sums as the registers hold, and as hide the latency of their chains.
+constexpr int beside(int rows) { return rows <= 2 ? 8 / rows : Vec::registers / 2 / rows; }
+
+// A rank row is a kilobyte or so: too short for the hardware to see a stream coming, so the next ones are asked for by hand.
+inline void fetch_ahead(const void* row, int64_t byte) { __builtin_prefetch(static_cast<const char*>(row) + byte, 0, 2); }
+
+// h[t][j] = x[t] · a[j] for t < R, j < J. `ahead`: whether J more rows follow, whose bytes are fetched meanwhile.
+template <typename Rows, int R, int J>
+void dots(const float* x, int64_t in, const void* const* a, float* h, int64_t h_stride, bool ahead) {
+  Vec sum[R][J];
+  LORIKEET_UNROLL
+  for (int t = 0; t < R; t++)
+    LORIKEET_UNROLL
+    for (int j = 0; j < J; j++) sum[t][j] = Vec::set(0);
+  int64_t i = 0;
+  for (; i + Vec::N <= in; i += Vec::N) {
+    Vec xs[R];
+    LORIKEET_UNROLL
+    for (int t = 0; t < R; t++) xs[t] = Vec::load(x + t * in + i);
+    if (R == 1 && ahead && i * Rows::bytes % 64 == 0)
+      LORIKEET_UNROLL
+      for (int j = 0; j < J; j++) fetch_ahead(a[J + j], i * Rows::bytes);
+    LORIKEET_UNROLL
+    for (int j = 0; j < J; j++) {
+      const Vec row = Rows::load(a[j], i);
+      LORIKEET_UNROLL
+      for (int t = 0; t < R; t++) sum[t][j] = Vec::fma(xs[t], row, sum[t][j]);
+    }
+  }
+  LORIKEET_UNROLL
+  for (int t = 0; t < R; t++)
+    LORIKEET_UNROLL
+    for (int j = 0; j < J; j++) h[t * h_stride + j] = sum[t][j].sum();
+  for (; i < in; i++)
+    for (int t = 0; t < R; t++)
+      for (int j = 0; j < J; j++) h[t * h_stride + j] += x[t * in + i] * Rows::at(a[j], i);
+}
+
+// h[t][j] for rows [0, rows) and rank rows [first, last), R rows at a time and the rest in halves.
+template <typename Rows, int R = kRowTile>
+void shrink(const float* x, int64_t in, int64_t rows, const SiteDelta& d, int32_t first, int32_t last, float* h, int64_t h_stride) {
+  constexpr int J = beside(R);
+  int64_t t = 0;
+  for (; t + R <= rows; t += R) {
+    int32_t j = first;
+    for (; j + J <= last; j += J) dots<Rows, R, J>(x + t * in, in, d.a + j, h + t * h_stride + j, h_stride, j + 2 * J <= last);
+    if constexpr (J > 4)
+      for (; j + 4 <= last; j += 4) dots<Rows, R, 4>(x + t * in, in, d.a + j, h + t * h_stride + j, h_stride, false);
+    for (; j < last; j++) dots<Rows, R, 1>(x + t * in, in, d.a + j, h + t * h_stride + j, h_stride, false);
+  }
+  if constexpr (R > 1)
+    if (t < rows) shrink<Rows, R / 2>(x + t * in, in, rows - t, d, first, last, h + t * h_stride, h_stride);
+}
+
+// Where B h goes: to[t][i] = it, or with `add` to[t][i] += weight · it.
+struct Outputs {
+  float* to;
+  int64_t stride;
+  bool add;
+  float weight;
+
+  Outputs row(int64_t t) const { return {to + t * stride, stride, add, weight}; }
+  void put(int64_t t, int64_t i, Vec sum) const {
+    float* at = to + t * stride + i;
+    (add ? Vec::load(at) + Vec::set(weight) * sum : sum).store(at);
+  }
+  void put(int64_t t, int64_t i, float sum) const {
+    float& at = to[t * stride + i];
+    at = add ? at + weight * sum : sum;
+  }
+};
+
+// V vectors of outputs from column o of B, R rows. `ahead`: whether as many follow, whose bytes are fetched meanwhile.
+template <typename Rows, int R, int V>
+void columns(const float* h, int64_t h_stride, const SiteDelta& d, int64_t o, const Outputs& outputs, int64_t i, bool ahead) {
+  Vec sum[R][V];
+  LORIKEET_UNROLL
+  for (int t = 0; t < R; t++)
+    LORIKEET_UNROLL
+    for (int v = 0; v < V; v++) sum[t][v] = Vec::set(0);
+  for (int32_t j = 0; j < d.rank; j++) {
+    Vec row[V];
+    if (R == 1 && ahead)
+      for (int byte = 0; byte < V * Vec::N * Rows::bytes; byte += 64) fetch_ahead(d.b[j], (o + V * Vec::N) * Rows::bytes + byte);
+    LORIKEET_UNROLL
+    for (int v = 0; v < V; v++) row[v] = Rows::load(d.b[j], o + v * Vec::N);
+    LORIKEET_UNROLL
+    for (int t = 0; t < R; t++) {
+      const Vec scale = Vec::set(h[t * h_stride + j]);
+      LORIKEET_UNROLL
+      for (int v = 0; v < V; v++) sum[t][v] = Vec::fma(scale, row[v], sum[t][v]);
+    }
+  }
+  LORIKEET_UNROLL
+  for (int t = 0; t < R; t++)
+    LORIKEET_UNROLL
+    for (int v = 0; v < V; v++) outputs.put(t, i + v * Vec::N, sum[t][v]);
+}
+
+// (B h[t])[o … o + width) of rows [0, rows) to outputs [0, width); rows of B are `out` long.
+template <typename Rows, int R = kRowTile>
+void expand_rows(const float* h, int64_t h_stride, int64_t rows, const SiteDelta& d, int64_t o, int64_t width, int64_t out, const Outputs& outputs) {
+  constexpr int V = beside(R);
+  int64_t t = 0;
+  for (; t + R <= rows; t += R) {
+    const float* ht = h + t * h_stride;
+    const Outputs to = outputs.row(t);
+    int64_t i = 0;
+    for (; i + V * Vec::N <= width; i += V * Vec::N) columns<Rows, R, V>(ht, h_stride, d, o + i, to, i, o + i + 2 * V * Vec::N <= out);
+    for (; i + Vec::N <= width; i += Vec::N) columns<Rows, R, 1>(ht, h_stride, d, o + i, to, i, false);
+    for (; i < width; i++)
+      for (int r = 0; r < R; r++) {
+        float sum = 0;
+        for (int32_t j = 0; j < d.rank; j++) sum += ht[r * h_stride + j] * Rows::at(d.b[j], o + i);
+        to.put(r, i, sum);
+      }
+  }
+  if constexpr (R > 1)
+    if (t < rows) expand_rows<Rows, R / 2>(h + t * h_stride, h_stride, rows - t, d, o, width, out, outputs.row(t));
+}
+
+}  // namespace lorikeet::LORIKEET_ISA
