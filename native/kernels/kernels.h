@@ -72,7 +72,7 @@ struct EmbeddingArgs {
 // Semantics: see docs/graph.md, PagedAttention. All in float32.
 // Shape: query [tokens, heads*head_size]; key, value [tokens, kv_heads*head_size]; key_cache, value_cache [views, block_size, kv_heads, head_size];
 //        cumulative [batch+1]; past [batch]; block_table [batch, max_blocks] in views; cos, sin [positions, rotary_dim/2] or null (no rotary);
-//        slots [tokens], view*block_size+offset, -1 = do not write; q_norm, k_norm [head_size] or null; out [tokens, heads*head_size].
+//        slots [tokens], view*block_size+offset, -1 = write nothing and attend to what the cache holds, at the token's own position too; q_norm, k_norm [head_size] or null; out [tokens, heads*head_size].
 struct AttentionArgs {
   const float* query = nullptr;
   const float* key = nullptr;
@@ -117,11 +117,12 @@ struct SamplingResult {
   float logprob = 0;
   int32_t rank = 0;
   int32_t top_count = 0;   // entries written to top_tokens / top_logprobs, best first
-  uint8_t status = 0;      // 1: the row holds NaN or nothing may be sampled
+  uint8_t status = 0;      // 1: the row holds NaN or +inf, or nothing may be sampled
 };
 
 // Order of effects (as vLLM's): raw logprobs are read from the untouched logits; then bias and bans, repetition, frequency and presence penalties,
-// temperature, min-p, top-k, top-p, and a draw that depends on (seed, position) alone. Temperature 0 takes the largest (lowest id on ties).
+// temperature, min-p, top-k (the k-th's equals stay), top-p (of equals the lowest ids), and a draw that depends on (seed, position) alone: the inverse of
+// the cumulative distribution in order of ids. A temperature below 1e-5 takes the largest (lowest id on ties). Token ids outside the vocabulary are ignored.
 // Shape: logits [rows, vocab] (may be overwritten); top_tokens, top_logprobs: for row r at offset top_offset[r], room for rows[r].logprobs each.
 struct SampleArgs {
   float* logits = nullptr;
