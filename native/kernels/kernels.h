@@ -72,7 +72,8 @@ struct EmbeddingArgs {
 // Semantics: see docs/graph.md, PagedAttention. All in float32.
 // Shape: query [tokens, heads*head_size]; key, value [tokens, kv_heads*head_size]; key_cache, value_cache [views, block_size, kv_heads, head_size];
 //        cumulative [batch+1]; past [batch]; block_table [batch, max_blocks] in views; cos, sin [positions, rotary_dim/2] or null (no rotary);
-//        slots [tokens], view*block_size+offset, -1 = write nothing and attend to what the cache holds, at the token's own position too; q_norm, k_norm [head_size] or null; out [tokens, heads*head_size].
+//        slots [tokens], view*block_size+offset, -1 = write nothing and attend to what the cache holds, at the token's own position too;
+//        q_norm, k_norm [head_size] or null; out [tokens, heads*head_size].
 struct AttentionArgs {
   const float* query = nullptr;
   const float* key = nullptr;
