@@ -78,6 +78,7 @@ inline uint16_t to_half(float f) {
   const uint16_t sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
   const float magnitude = std::abs(f);
   if (magnitude >= 65520) return sign | 0x7c00u;
+  if (magnitude == 0) return sign;
   int exponent = 0;
   std::frexp(magnitude, &exponent);
   exponent = std::max(exponent - 1, -14);  // subnormals share the smallest normal's step

@@ -1,5 +1,6 @@
 // Where adapters lie on the device. Everything here is plain data that kernels and host share; see adapters-store/types.ts for the fields.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 

@@ -1,6 +1,7 @@
 // How a step's segments become work for the kernels. Planned once per step on the host, copied with the step's inputs, read by every LoRA op of the
 // step. Addresses and capacities are fixed when the buffers are made, so that a captured graph replays with other counts.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 #include "adapters.h"

@@ -1,0 +1,37 @@
+// The CUDA kernels' checks. With nvcc on a machine with a GPU: against float64, and times against the bytes floor. Without nvcc: the same checks
+// under the emulator, in three orders of threads. Exit code 0: everything passed.
+#include <cstdio>
+#include <string>
+#include "lora_check.h"
+#ifndef __CUDACC__
+#include "emulator.h"
+#endif
+
+namespace lorikeet::test {
+
+static int checks = 0, failures = 0;
+void check(bool ok, const std::string& what) {
+  checks++;
+  if (ok) return;
+  if (++failures <= 20) std::printf("FAILED %s\n", what.c_str());
+}
+
+}  // namespace lorikeet::test
+
+int main() {
+#ifdef __CUDACC__
+  int devices = 0;
+  if (cudaGetDeviceCount(&devices) != cudaSuccess || devices == 0) {
+    std::printf("no GPU here: nothing was run\n");
+    return 3;
+  }
+  lorikeet::test::check_lora(true);
+#else
+  for (const uint32_t order : {0u, 1u, 7u}) {
+    lorikeet::cuda::emulated_order = order;
+    lorikeet::test::check_lora(false);
+  }
+#endif
+  std::printf("cuda: %d passed, %d failed\n", lorikeet::test::checks - lorikeet::test::failures, lorikeet::test::failures);
+  return lorikeet::test::failures ? 1 : 0;
+}
