@@ -1,0 +1,4 @@
+// The checks as one CUDA program: nvcc compiles them with device memory where the emulated build has plain memory.
+#include "lora_check.cc"
+#include "main.cc"
+#include "world.cc"
