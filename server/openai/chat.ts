@@ -9,7 +9,7 @@ import { answer, type Shape } from './answer.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
 import { chatLogprobs, promptLogprobs } from './logprobs.ts'
 import { messagesOf, renderPrompt } from './messages.ts'
-import { type Body, checkFields, given, samplingOf, settleMaxTokens, stopStrings } from './parameters.ts'
+import { type Body, checkFields, given, samplingOf, seededChoices, settleMaxTokens, textOptions } from './parameters.ts'
 import { requestId } from './request-id.ts'
 import { chatSchema } from './schemas.ts'
 
@@ -38,10 +38,11 @@ export function chatRoutes(app: FastifyInstance, serving: Serving): void {
         logprobs: given<boolean>(body, 'logprobs', false) ? given(body, 'top_logprobs', 0) : -1,
         promptLogprobs: given(body, 'prompt_logprobs', -1),
       })
-      const choices: ChoiceRequest[] = Array.from({ length: given(body, 'n', 1) }, (_, i) => ({
+      const continues = given<boolean>(body, 'continue_final_message', false)
+      const choices: ChoiceRequest[] = seededChoices({ ...sampling, maxTokens }, given(body, 'n', 1)).map((one) => ({
         promptIds,
-        continues: given<boolean>(body, 'continue_final_message', false),
-        sampling: { ...sampling, maxTokens, seed: sampling.seed === undefined ? undefined : sampling.seed + i },
+        continues,
+        sampling: one,
       }))
       return answer(
         serving,
@@ -53,11 +54,7 @@ export function chatRoutes(app: FastifyInstance, serving: Serving): void {
           id: requestId('chatcmpl', request, body),
           choices,
           adapters: adapter.uses,
-          stop: stopStrings(body),
-          includeStop: given<boolean>(body, 'include_stop_str_in_output', false),
-          skipSpecialTokens: given<boolean>(body, 'skip_special_tokens', true),
-          cacheSalt: given<string | undefined>(body, 'cache_salt', undefined),
-          priority: given<number | undefined>(body, 'priority', undefined),
+          ...textOptions(body),
         },
         promptIds.length,
         new ChatShape(serving, body, choices),

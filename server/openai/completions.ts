@@ -7,7 +7,7 @@ import type { Serving } from '../types.ts'
 import { answer, type Shape } from './answer.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
 import { append, type CompletionLogprobs, CompletionLogprobsBuilder, promptLogprobs } from './logprobs.ts'
-import { type Body, checkFields, given, samplingOf, settleMaxTokens, stopStrings } from './parameters.ts'
+import { type Body, checkFields, given, samplingOf, seededChoices, settleMaxTokens, textOptions } from './parameters.ts'
 import { requestId } from './request-id.ts'
 import { completionSchema } from './schemas.ts'
 
@@ -55,12 +55,7 @@ export function completionRoutes(app: FastifyInstance, serving: Serving): void {
       })
       const choices: ChoiceRequest[] = prompts.flatMap(({ ids, hasText }) => {
         const maxTokens = settleMaxTokens(asked, DEFAULT_MAX_TOKENS, ids.length, serving.model.maxModelLen, 'prompt')
-        return Array.from({ length: n }, (_, i) => ({
-          promptIds: ids,
-          continues: hasText,
-          // n choices of one seed would be n times the same: each takes the next seed.
-          sampling: { ...sampling, maxTokens, seed: sampling.seed === undefined ? undefined : sampling.seed + i },
-        }))
+        return seededChoices({ ...sampling, maxTokens }, n).map((one) => ({ promptIds: ids, continues: hasText, sampling: one }))
       })
       return answer(
         serving,
@@ -72,11 +67,7 @@ export function completionRoutes(app: FastifyInstance, serving: Serving): void {
           id: requestId('cmpl', request, body),
           choices,
           adapters: adapter.uses,
-          stop: stopStrings(body),
-          includeStop: given<boolean>(body, 'include_stop_str_in_output', false),
-          skipSpecialTokens: given<boolean>(body, 'skip_special_tokens', true),
-          cacheSalt: given<string | undefined>(body, 'cache_salt', undefined),
-          priority: given<number | undefined>(body, 'priority', undefined),
+          ...textOptions(body),
         },
         prompts.reduce((sum, { ids }) => sum + ids.length, 0),
         new CompletionShape(serving, body, choices, (index) => (echo ? prompts[Math.floor(index / n)].text() : '')),

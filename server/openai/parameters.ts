@@ -96,7 +96,7 @@ function logitBias(bias: Record<string, number>, vocabSize: number): [number, nu
   })
 }
 
-export function stopStrings(body: Body): string[] {
+function stopStrings(body: Body): string[] {
   const stop = body.stop ?? []
   return typeof stop === 'string' ? [stop] : (stop as string[])
 }
@@ -123,4 +123,21 @@ export function settleMaxTokens(
       param,
     )
   return asked ?? Math.min(fallback, room)
+}
+
+/** n times the same sampling. Choices of one seed would all be the same one: each takes the next. */
+export function seededChoices(sampling: SamplingParams, n: number): SamplingParams[] {
+  const { seed } = sampling
+  return Array.from({ length: n }, (_, i) => ({ ...sampling, seed: seed === undefined ? undefined : seed + i }))
+}
+
+/** What a request says of its text and its place in the queue, the same on both routes. */
+export function textOptions(body: Body) {
+  return {
+    stop: stopStrings(body),
+    includeStop: given<boolean>(body, 'include_stop_str_in_output', false),
+    skipSpecialTokens: given<boolean>(body, 'skip_special_tokens', true),
+    cacheSalt: given<string | undefined>(body, 'cache_salt', undefined),
+    priority: given<number | undefined>(body, 'priority', undefined),
+  }
 }
