@@ -54,7 +54,7 @@ __global__ void __launch_bounds__(kThreads) scale_rows(const __grid_constant__ A
 template <class T, bool kAligned>
 __device__ void add_low_rank(float (&sum)[8], const SiteRows& at, float weight, int32_t id, int32_t place, int32_t hidden) {
   float change[8] = {};
-#pragma unroll 4
+#pragma unroll 2
   for (int32_t j = 0; j < at.site.rank; j++) {
     const float h = T::decode(at.row(at.site.a + j)[id]);
     const Words b = read8<kAligned, Reuse::block>(at.row(at.site.b + j), place, hidden);
@@ -87,7 +87,7 @@ __device__ bool add_row(float (&sum)[8], const SiteRows& at, float weight, int32
 }
 
 template <class T, bool kAligned>
-__global__ void __launch_bounds__(kThreads) embed(const __grid_constant__ AdapterStep step, const int32_t* ids, uint16_t* e, int32_t vocabulary,
+__global__ void __launch_bounds__(kThreads, 4) embed(const __grid_constant__ AdapterStep step, const int32_t* ids, uint16_t* e, int32_t vocabulary,
                                                   int32_t hidden, int32_t site) {
   const int32_t spans = (hidden + kSpan - 1) / kSpan;
   const int32_t units = (step.plan.counts->narrow_tiles + step.plan.counts->wide_tiles) * spans;
