@@ -10,7 +10,17 @@ export type TensorType = 'float32' | 'float16' | 'bfloat16'
 /** Element type of rank rows in the pool. Scales and biases are float32 whatever this says. */
 export type AdapterDtype = TensorType
 
-/** A checkpoint tensor that an initializer of the graph points at: bytes [offset, offset + length) of `files[file]`. */
+/** Element type of the KV cache: that of the activations, or 8 bits with scales (com.microsoft.PagedAttention, CUDA only). */
+export type CacheDtype = TensorType | 'int8' | 'float8'
+export type Device = 'cpu' | 'cuda'
+
+/**
+ * A checkpoint tensor that an initializer of the graph points at: bytes [offset, offset + length) of `files[file]`, of type `dtype` there.
+ * Given to the graph as it lies in the file, or converted while the engine loads:
+ * - `as`: to another float type (round to nearest even).
+ * - `int4` / `int8`: a [out, in] weight for com.microsoft.MatMulNBits (symmetric, blocks of `quantize.block` along `in`): initializer `name` gets the packed
+ *   integers, `quantize.scales` the scales, of type `as` (or `dtype`).
+ */
 export interface InitializerRef {
   name: string
   dtype: TensorType
@@ -18,11 +28,16 @@ export interface InitializerRef {
   file: number
   offset: number
   length: number
+  as?: TensorType
+  quantize?: { bits: 4 | 8; block: number; scales: string }
 }
 
 export interface EngineOptions {
-  /** Path of libonnxruntime (the one onnxruntime-node ships). */
+  device: Device
+  /** Path of libonnxruntime: the one onnxruntime-node ships; for CUDA one with its provider libraries beside it. */
   library: string
+  /** Element type of activations, as the graph has them: float32 on the CPU; float16 or bfloat16 on CUDA. */
+  dtype: TensorType
   /** Serialized ONNX ModelProto. Initializers named in `initializers` carry no data; all others are embedded. */
   model: Uint8Array
   files: string[]
@@ -35,8 +50,19 @@ export interface EngineOptions {
   vocabSize: number
   /** Tokens a KV block holds. */
   blockSize: number
-  /** Blocks in the pool; each has blockSize * layers * 2 * kvHeads * headDim float32 elements. */
+  /** Element type of the KV cache. */
+  cacheDtype: CacheDtype
+  /** Blocks in the pool; each has blockSize * layers * 2 * kvHeads * headDim elements of cacheDtype. 0 (CUDA): as many as fit `memoryFraction`, `maxBlockCount` at most. */
   blockCount: number
+  /** Share of the device's memory that weights, workspace and pool may take together (CUDA). */
+  memoryFraction: number
+  maxBlockCount: number
+  /** What a step may hold at most: tokens, sequences, tokens of one sequence. Device buffers are sized by these, once. */
+  maxBatchTokens: number
+  maxSequences: number
+  maxModelLen: number
+  /** Replay decode steps as CUDA graphs. Off: for finding faults. */
+  captureGraphs: boolean
   /** Number of adapter sites (see adapters-store/types.ts); site ids are 0 .. siteCount-1. */
   siteCount: number
   adapterDtype: AdapterDtype
@@ -136,8 +162,18 @@ export interface StepOutput {
 
 export interface NativeEngine {
   readonly blockBytes: number
-  /** Copies an image into its blocks and enters it in the adapter table. The blocks must be free of any step in flight. Throws on misuse. */
+  readonly blockCount: number
+  /** Pins an image that will be put, so that its bytes reach the device without the host's help (CUDA; nothing on the CPU). Idempotent. */
+  pinImage(image: Uint8Array): void
+  /** Undoes pinImage. An upload in flight is waited for. */
+  unpinImage(image: Uint8Array): void
+  /**
+   * Copies an image into its blocks and enters it in the adapter table. The blocks must be free of any step in flight. Throws on misuse.
+   * On CUDA the copy runs beside the steps; a step that uses the adapter before `adapterReady` waits for it on the device.
+   */
   putAdapter(adapter: ResidentAdapter): void
+  /** Whether the adapter's bytes have arrived: a step with it waits for nothing. */
+  adapterReady(index: number): boolean
   /** Removes it from the table; the blocks are the caller's again. Idempotent. */
   dropAdapter(index: number): void
   /** One step off the JavaScript threads. One at a time. Rejects if the graph fails; the pool's KV outside the batch's slots is untouched. */
@@ -149,5 +185,8 @@ export interface NativeEngine {
 export interface NativeAddon {
   /** Loads the library, maps the files, creates the session. onProgress: fraction 0..1 of the bytes mapped and read. */
   createEngine(options: EngineOptions, onProgress: (fraction: number) => void): Promise<NativeEngine>
+  /** `cuda`: whether the addon has CUDA kernels. */
   info(): { simd: 'avx512' | 'avx2' | 'portable'; cuda: boolean }
+  /** The CUDA device that would be used, or why there is none. */
+  cudaDevice(): { name: string; totalBytes: number; freeBytes: number; computeCapability: [number, number] } | { missing: string }
 }
