@@ -44,7 +44,17 @@ const adapterBlocks = images.reduce((sum, image) => sum + image.blocks, 0)
 
 const engine: NativeEngine = await loadNative().createEngine(
   {
+    device: 'cpu',
     library: onnxRuntimeLibrary(),
+    dtype: 'float32',
+    cacheDtype: 'float32',
+    memoryFraction: 0,
+    maxBlockCount: 0,
+    maxBatchTokens: ROWS,
+    maxSequences: ROWS,
+    maxModelLen: context + 1,
+    maxSiteInputs: 0,
+    captureGraphs: false,
     model: built.graph,
     files: built.files,
     initializers: built.initializers,

@@ -42,3 +42,9 @@ export function onnxRuntimeLibrary(): string {
     throw new Error(`onnxruntime-node has no library for ${process.platform}/${process.arch} (looked for ${file})`)
   return file
 }
+
+/** The libonnxruntime that has its CUDA provider beside it (npm run setup:cuda); undefined when that was not set up. */
+export function cudaLibrary(): string | undefined {
+  const file = path.join(repositoryRoot(), 'build', 'cuda-provider', 'libonnxruntime.so.1')
+  return existsSync(file) ? file : undefined
+}

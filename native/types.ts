@@ -61,6 +61,8 @@ export interface EngineOptions {
   maxBatchTokens: number
   maxSequences: number
   maxModelLen: number
+  /** The widest input of any site (CUDA). */
+  maxSiteInputs: number
   /** Replay decode steps as CUDA graphs. Off: for finding faults. */
   captureGraphs: boolean
   /** Number of adapter sites (see adapters-store/types.ts); site ids are 0 .. siteCount-1. */

@@ -21,7 +21,7 @@ export async function startEngine(settings: EngineSettings, onProgress: (fractio
       worker.off('message', receive)
       worker.off('error', reject)
       worker.off('exit', ended)
-      if (message.type === 'ready') resolve(new EngineClient(worker, message.info, message.snapshot, settings.adapterDtype))
+      if (message.type === 'ready') resolve(new EngineClient(worker, message.info, message.snapshot))
       else if (message.type === 'unready') reject(Object.assign(new Error(message.message), { code: message.code }))
     }
     const ended = () => reject(new EngineError('engine_failed', "the engine's thread ended while it loaded the model"))

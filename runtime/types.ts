@@ -1,5 +1,6 @@
 /** What goes into the engine and what comes out; plain data that crosses the thread border. */
 import type { AdapterDtype, AdapterImage } from '../adapters-store/types.ts'
+import type { CacheDtype, Device, TensorType } from '../native/types.ts'
 
 /** Already validated and defaulted by the caller. */
 export interface SamplingParams {
@@ -85,18 +86,30 @@ export interface SequenceOutput {
   preemptions?: number
 }
 
+/** Already validated by the caller; what is left out depends on device and model (runtime/engine/precision.ts, load.ts). */
 export interface EngineSettings {
   modelDir: string
-  dtype: 'float32'
-  device: 'cpu'
-  poolBytes: number
-  blockSize: number
+  device: Device
+  /** Of activations. auto: float32 on the CPU; on CUDA the checkpoint's own 16-bit type, float16 for a float32 one. */
+  dtype: 'auto' | TensorType
+  /** Of rank rows. auto: float16 on the CPU; on CUDA it is the activations'. */
+  adapterDtype: 'auto' | AdapterDtype
+  /** auto, the default: as the activations. */
+  cacheDtype?: 'auto' | CacheDtype
+  /** Weights of projections in 4 or 8 bits. */
+  quantization?: 'int4' | 'int8'
+  /** Absent (CUDA): as much as `memoryFraction` of the device's memory (0.9) leaves. */
+  poolBytes?: number
+  memoryFraction?: number
+  /** Absent: 16 on the CPU; on CUDA what attention over pages is fastest with. */
+  blockSize?: number
   maxBatchTokens: number
   maxSequences: number
   maxModelLen?: number
-  adapterDtype: AdapterDtype
   threads: number
   prefixCache: boolean
+  /** CUDA: replay decode steps as graphs; the default. */
+  captureGraphs?: boolean
   /** Run the invariant validator after every step (tests). */
   validate?: boolean
 }
@@ -110,7 +123,12 @@ export interface EngineInfo {
   blockSize: number
   blockCount: number
   blockBytes: number
-  simd: string
+  device: Device
+  /** The GPU's name, or the CPU's instruction set. */
+  deviceName: string
+  dtype: TensorType
+  cacheDtype: CacheDtype
+  adapterDtype: AdapterDtype
 }
 
 /** What one step computed, and the milliseconds that its parts took. */

@@ -67,7 +67,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     log.fatal({ err: error }, 'the engine failed')
     hooks.onFailure?.(error)
   }
-  const store = new AdapterStore(base, { dtype: config.adapterDtype, blockBytes: engine.info.blockBytes })
+  const store = new AdapterStore(base, { dtype: engine.info.adapterDtype, blockBytes: engine.info.blockBytes })
   const release = async () => {
     await engine.close()
     await store.close()

@@ -3,7 +3,8 @@
 #include <cstdint>
 #include <memory>
 #include <vector>
-#include "../pool/pool.h"
+#include "../kernels/kernels.h"
+#include "../pool/residents.h"
 
 namespace lorikeet {
 
@@ -21,8 +22,8 @@ struct StepInput {
   std::vector<float> entry_weight;
   SamplingInput sampling;
   bool return_logits = false;
-  // Filled by Engine::resolve.
-  std::vector<std::shared_ptr<const ResidentAdapter>> resolved;  // per entry
+  // Filled by resolve_adapters.
+  std::vector<std::shared_ptr<const Resident>> resolved;  // per entry
   std::vector<uint8_t> segment_status;
 };
 
@@ -32,6 +33,9 @@ struct StepResult {
   std::vector<uint8_t> segment_status, row_status;
   double run_ms = 0, sample_ms = 0;
 };
+
+// Looks the batch's adapters up: fills input.resolved and input.segment_status.
+void resolve_adapters(const ResidentTable& table, StepInput& input);
 
 // Samples each row of `logits` [rows, vocab] as `input` says.
 void sample_rows(float* logits, int64_t vocab, const SamplingInput& input, const Parallel& parallel, StepResult& result);

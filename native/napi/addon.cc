@@ -40,8 +40,10 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
  public:
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "NativeEngine",
-                       {InstanceAccessor<&EngineObject::block_bytes>("blockBytes"), InstanceMethod<&EngineObject::put_adapter>("putAdapter"),
-                        InstanceMethod<&EngineObject::drop_adapter>("dropAdapter"), InstanceMethod<&EngineObject::step>("step"),
+                       {InstanceAccessor<&EngineObject::block_bytes>("blockBytes"), InstanceAccessor<&EngineObject::block_count>("blockCount"),
+                        InstanceMethod<&EngineObject::pin_image>("pinImage"), InstanceMethod<&EngineObject::unpin_image>("unpinImage"),
+                        InstanceMethod<&EngineObject::put_adapter>("putAdapter"), InstanceMethod<&EngineObject::drop_adapter>("dropAdapter"),
+                        InstanceMethod<&EngineObject::adapter_ready>("adapterReady"), InstanceMethod<&EngineObject::step>("step"),
                         InstanceMethod<&EngineObject::close>("close")});
   }
   explicit EngineObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -57,6 +59,17 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value block_bytes(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), static_cast<double>(engine(info.Env()).block_bytes()));
   }
+  Napi::Value block_count(const Napi::CallbackInfo& info) {
+    return Napi::Number::New(info.Env(), static_cast<double>(engine(info.Env()).block_count()));
+  }
+  void pin_image(const Napi::CallbackInfo& info) {
+    auto image = info[0].As<Napi::Uint8Array>();
+    engine(info.Env()).pin_image(image.Data(), image.ElementLength());
+  }
+  void unpin_image(const Napi::CallbackInfo& info) { engine(info.Env()).unpin_image(info[0].As<Napi::Uint8Array>().Data()); }
+  Napi::Value adapter_ready(const Napi::CallbackInfo& info) {
+    return Napi::Boolean::New(info.Env(), engine(info.Env()).adapter_ready(info[0].ToNumber().Int32Value()));
+  }
   void put_adapter(const Napi::CallbackInfo& info) {
     auto from = info[0].As<Napi::Object>();
     bool lossless = false;
@@ -67,14 +80,14 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     auto rows = from.Get("rows").As<Napi::Int32Array>();
     auto entries = from.Get("entries").As<Napi::Int32Array>();
     try {
-      engine(info.Env()).adapters().put(id, image.Data(), image.ElementLength(), blocks.Data(), blocks.ElementLength(), rows.Data(),
-                                        rows.ElementLength() / 2, reinterpret_cast<const AdapterEntry*>(entries.Data()),
-                                        entries.ElementLength() * sizeof(int32_t) / sizeof(AdapterEntry));
+      engine(info.Env()).put_adapter(id, {image.Data(), image.ElementLength(), blocks.Data(), blocks.ElementLength(), rows.Data(), rows.ElementLength() / 2,
+                                          reinterpret_cast<const AdapterEntry*>(entries.Data()),
+                                          entries.ElementLength() * sizeof(int32_t) / sizeof(AdapterEntry)});
     } catch (const std::invalid_argument& e) {
       throw Napi::RangeError::New(info.Env(), e.what());
     }
   }
-  void drop_adapter(const Napi::CallbackInfo& info) { engine(info.Env()).adapters().drop(info[0].ToNumber().Int32Value()); }
+  void drop_adapter(const Napi::CallbackInfo& info) { engine(info.Env()).drop_adapter(info[0].ToNumber().Int32Value()); }
   Napi::Value step(const Napi::CallbackInfo& info) {
     Engine& ready = engine(info.Env());
     if (stepping_) throw Napi::Error::New(info.Env(), "a step is in flight");
@@ -109,7 +122,7 @@ class CreateWorker : public Napi::AsyncProgressWorker<float> {
         on_progress_(Napi::Persistent(on_progress)) {}
   Napi::Promise promise() const { return deferred_.Promise(); }
   void Execute(const ExecutionProgress& progress) override {
-    engine_ = std::make_shared<Engine>(std::move(options_), [&](float fraction) { progress.Send(&fraction, 1); });
+    engine_ = create_engine(std::move(options_), [&](float fraction) { progress.Send(&fraction, 1); });
   }
   void OnProgress(const float* fraction, size_t count) override {
     if (count) on_progress_.Call({Napi::Number::New(Env(), *fraction)});
@@ -137,7 +150,24 @@ Napi::Value create_engine(const Napi::CallbackInfo& info) {
 Napi::Value addon_info(const Napi::CallbackInfo& info) {
   auto object = Napi::Object::New(info.Env());
   object.Set("simd", kernels().name);
-  object.Set("cuda", false);
+  object.Set("cuda", has_cuda());
+  return object;
+}
+
+Napi::Value cuda_device(const Napi::CallbackInfo& info) {
+  auto object = Napi::Object::New(info.Env());
+  std::string missing;
+  if (const auto device = cuda_device_info(missing)) {
+    object.Set("name", device->name);
+    object.Set("totalBytes", static_cast<double>(device->total));
+    object.Set("freeBytes", static_cast<double>(device->free));
+    auto capability = Napi::Array::New(info.Env(), 2);
+    capability.Set(0u, device->major);
+    capability.Set(1u, device->minor);
+    object.Set("computeCapability", capability);
+  } else {
+    object.Set("missing", missing);
+  }
   return object;
 }
 
@@ -146,6 +176,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(constructor);  // freed with the environment (each worker thread has its own)
   exports.Set("createEngine", Napi::Function::New(env, create_engine, "createEngine"));
   exports.Set("info", Napi::Function::New(env, addon_info, "info"));
+  exports.Set("cudaDevice", Napi::Function::New(env, cuda_device, "cudaDevice"));
   return exports;
 }
 

@@ -34,17 +34,23 @@ DType dtype(const Napi::Object& from, const char* name) {
 
 EngineOptions engine_options(const Napi::Object& from) {
   EngineOptions options;
+  options.cuda = text(from, "device") == "cuda";
   options.library = text(from, "library");
+  options.dtype = dtype(from, "dtype");
   options.model = vector_of<uint8_t>(from, "model");
   for (const auto& file : list(from, "files")) options.files.push_back(file.ToString().Utf8Value());
   for (const auto& item : list(from, "initializers")) {
     auto object = item.As<Napi::Object>();
     InitializerRef ref;
     ref.name = text(object, "name");
-    const DType type = dtype(object, "dtype");
-    ref.dtype = type == DType::f32   ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
-                : type == DType::f16 ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16
-                                     : ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16;
+    ref.dtype = dtype(object, "dtype");
+    ref.as = object.Get("as").IsUndefined() ? ref.dtype : dtype(object, "as");
+    if (Napi::Value wanted = object.Get("quantize"); wanted.IsObject()) {
+      auto quantize = wanted.As<Napi::Object>();
+      ref.bits = integer(quantize, "bits");
+      ref.block = integer(quantize, "block");
+      ref.scales = text(quantize, "scales");
+    }
     for (const auto& d : list(object, "shape")) ref.shape.push_back(d.ToNumber().Int64Value());
     ref.file = size(object, "file");
     ref.offset = size(object, "offset");
@@ -60,6 +66,15 @@ EngineOptions engine_options(const Napi::Object& from) {
   options.block_count = integer(from, "blockCount");
   options.site_count = integer(from, "siteCount");
   options.adapter_dtype = dtype(from, "adapterDtype");
+  const std::string cache = text(from, "cacheDtype");
+  options.cache = cache == "int8" ? CacheType::i8 : cache == "float8" ? CacheType::f8 : static_cast<CacheType>(dtype(from, "cacheDtype"));
+  options.memory_fraction = from.Get("memoryFraction").ToNumber().DoubleValue();
+  options.max_block_count = integer(from, "maxBlockCount");
+  options.max_batch_tokens = integer(from, "maxBatchTokens");
+  options.max_sequences = integer(from, "maxSequences");
+  options.max_model_len = integer(from, "maxModelLen");
+  options.max_site_inputs = integer(from, "maxSiteInputs");
+  options.capture_graphs = from.Get("captureGraphs").ToBoolean();
   return options;
 }
 

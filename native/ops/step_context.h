@@ -12,7 +12,7 @@ struct StepContext {
   int threads = 1;
   int64_t vocab_size = 0;
   // Indexed by the graph input entry_adapter; null where the identity did not match (its segment is void).
-  std::vector<std::shared_ptr<const ResidentAdapter>> adapters;
+  std::vector<std::shared_ptr<const Resident>> adapters;
   // How the running step samples, and where Sample puts what it finds.
   const SamplingInput* sampling = nullptr;
   bool return_logits = false;

@@ -1,6 +1,5 @@
 /** The engine as the main thread holds it: checks requests, passes messages, hands each output to its owner. */
 import type { Worker } from 'node:worker_threads'
-import type { AdapterDtype } from '../../adapters-store/types.ts'
 import { EngineError } from '../errors.ts'
 import type { AdapterImage, Engine, EngineInfo, EngineSnapshot, SequenceOutput, SequenceRequest, StepTimes } from '../types.ts'
 import type { FromEngine, ToEngine } from './messages.ts'
@@ -11,7 +10,6 @@ export class EngineClient implements Engine {
   onStep?: (step: StepTimes) => void
   onFailure?: (error: Error) => void
   private readonly worker: Worker
-  private readonly adapterDtype: AdapterDtype
   private readonly listeners = new Map<string, (output: SequenceOutput) => void>()
   /** Blocks that each known adapter takes, by digest. */
   private readonly adapters = new Map<string, number>()
@@ -21,9 +19,8 @@ export class EngineClient implements Engine {
   private closing: Promise<void> | undefined
   private readonly exited: Promise<void>
 
-  constructor(worker: Worker, info: EngineInfo, snapshot: EngineSnapshot, adapterDtype: AdapterDtype) {
+  constructor(worker: Worker, info: EngineInfo, snapshot: EngineSnapshot) {
     this.worker = worker
-    this.adapterDtype = adapterDtype
     this.info = info
     this.snapshot = snapshot
     worker.on('message', (message: FromEngine) => this.receive(message))
@@ -41,11 +38,11 @@ export class EngineClient implements Engine {
   addAdapter(image: AdapterImage): void {
     if (this.adapters.has(image.digest)) return
     // Row places count in this engine's blocks and elements: another layout would be read as other weights.
-    if (image.blockBytes !== this.info.blockBytes || image.dtype !== this.adapterDtype)
+    if (image.blockBytes !== this.info.blockBytes || image.dtype !== this.info.adapterDtype)
       throw new EngineError(
         'adapter_layout_mismatch',
         `adapter ${image.name} is packed as ${image.dtype} in blocks of ${image.blockBytes} bytes; ` +
-          `the engine takes ${this.adapterDtype} in blocks of ${this.info.blockBytes}`,
+          `the engine takes ${this.info.adapterDtype} in blocks of ${this.info.blockBytes}`,
       )
     this.adapters.set(image.digest, image.blocks)
     this.post({ type: 'adapter', image })

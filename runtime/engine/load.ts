@@ -1,25 +1,56 @@
 /** From settings to a native engine with its pool sized, and what the server needs to know of it. */
 import { availableParallelism } from 'node:os'
-import { loadNative, onnxRuntimeLibrary } from '../../native/index.ts'
-import type { NativeEngine } from '../../native/types.ts'
+import { cudaLibrary, loadNative, onnxRuntimeLibrary } from '../../native/index.ts'
+import type { NativeAddon, NativeEngine } from '../../native/types.ts'
 import { EngineError } from '../errors.ts'
-import { buildModel } from '../model/index.ts'
+import { type BuiltModel, buildModel, defaultBlockSize, readBaseModel } from '../model/index.ts'
 import type { EngineInfo, EngineSettings } from '../types.ts'
+import { precisionOf } from './precision.ts'
 
 /** Blocks below which nothing sensible runs: a sequence and an adapter beside it. */
 const LEAST_BLOCKS = 4
 /** Block ids, times 2 · layers, are 32-bit integers in the graph; so are slots. */
 const MOST_SLOTS = 2 ** 31 - 1
+const CPU_BLOCK_SIZE = 16
+const CACHE_BYTES = { float32: 4, float16: 2, bfloat16: 2, int8: 1, float8: 1 }
 
 /** Limits below one would leave the scheduler with nothing it may ever do. */
 function checkLimits(settings: EngineSettings): void {
   for (const [name, value] of [
-    ['--block-size', settings.blockSize],
+    ['--block-size', settings.blockSize ?? CPU_BLOCK_SIZE],
     ['--max-batch-tokens', settings.maxBatchTokens],
     ['--max-sequences', settings.maxSequences],
   ] as const)
     if (!Number.isInteger(value) || value < 1)
       throw new EngineError('invalid_settings', `${name} must be a positive integer, not ${value}`)
+  const { device, blockSize } = settings
+  // com.microsoft.PagedAttention takes no other.
+  if (device === 'cuda' && blockSize !== undefined && (blockSize < 16 || (blockSize & (blockSize - 1)) !== 0))
+    throw new EngineError('invalid_settings', `--block-size ${blockSize} must be a power of two of 16 or more with --device cuda`)
+}
+
+/** Blocks that the settings ask for (0: as many as fit), and the most that the graph's integers can name. */
+function poolOf(settings: EngineSettings, model: BuiltModel, blockSize: number): { count: number; most: number } {
+  const blockBytes = blockSize * model.layers * 2 * model.kvHeads * model.headDim * CACHE_BYTES[model.cacheDtype]
+  const most = Math.floor(MOST_SLOTS / (2 * model.layers * blockSize))
+  if (settings.poolBytes === undefined) {
+    if (settings.device === 'cuda') return { count: 0, most }
+    throw new EngineError('invalid_settings', '--pool must be given with --device cpu')
+  }
+  const count = Math.min(most, Math.floor(settings.poolBytes / blockBytes))
+  if (count < LEAST_BLOCKS)
+    throw new EngineError(
+      'invalid_settings',
+      `--pool ${settings.poolBytes} bytes holds ${count} blocks of ${blockBytes} bytes; at least ${LEAST_BLOCKS * blockBytes} bytes are needed`,
+    )
+  return { count, most }
+}
+
+function deviceName(addon: NativeAddon, { device }: EngineSettings): string {
+  if (device === 'cpu') return addon.info().simd
+  const found = addon.cudaDevice()
+  if ('missing' in found) throw new EngineError('invalid_settings', `--device cuda: ${found.missing}`)
+  return found.name
 }
 
 export async function loadEngine(
@@ -27,20 +58,18 @@ export async function loadEngine(
   onProgress: (fraction: number) => void,
 ): Promise<{ native: NativeEngine; info: EngineInfo }> {
   checkLimits(settings)
-  const model = buildModel(settings.modelDir, { dtype: settings.dtype, maxModelLen: settings.maxModelLen })
-  const { blockSize } = settings
-  const blockBytes = blockSize * model.layers * 2 * model.kvHeads * model.headDim * Float32Array.BYTES_PER_ELEMENT
-  const most = Math.floor(MOST_SLOTS / (2 * model.layers * blockSize))
-  const blockCount = Math.min(most, Math.floor(settings.poolBytes / blockBytes))
-  if (blockCount < LEAST_BLOCKS)
-    throw new EngineError(
-      'invalid_settings',
-      `--pool ${settings.poolBytes} bytes holds ${blockCount} blocks of ${blockBytes} bytes; at least ${LEAST_BLOCKS * blockBytes} bytes are needed`,
-    )
+  const { device, maxBatchTokens, maxSequences } = settings
+  const { dtype, adapterDtype, cacheDtype } = precisionOf(settings, Object.values(readBaseModel(settings.modelDir).tensors))
+  const { quantization, maxModelLen } = settings
+  const model = buildModel(settings.modelDir, { device, dtype, cacheDtype, quantization, maxModelLen })
+  const blockSize = settings.blockSize ?? (device === 'cuda' ? defaultBlockSize(model.headDim) : CPU_BLOCK_SIZE)
+  const pool = poolOf(settings, model, blockSize)
   const addon = loadNative()
+  const name = deviceName(addon, settings)
   const native = await addon.createEngine(
     {
-      library: onnxRuntimeLibrary(),
+      device,
+      library: (device === 'cuda' && cudaLibrary()) || onnxRuntimeLibrary(),
       model: model.graph,
       files: model.files,
       initializers: model.initializers,
@@ -50,12 +79,22 @@ export async function loadEngine(
       headDim: model.headDim,
       vocabSize: model.vocabSize,
       blockSize,
-      blockCount,
+      blockCount: pool.count,
+      maxBlockCount: pool.most,
       siteCount: model.siteCount,
-      adapterDtype: settings.adapterDtype,
+      maxSiteInputs: Math.max(...model.base.sites.map((site) => site.inFeatures)),
+      dtype,
+      adapterDtype,
+      cacheDtype,
+      memoryFraction: settings.memoryFraction ?? 0.9,
+      maxBatchTokens,
+      maxSequences,
+      maxModelLen: model.maxModelLen,
+      captureGraphs: settings.captureGraphs ?? true,
     },
     onProgress,
   )
+  const { blockCount, blockBytes } = native
   return {
     native,
     info: {
@@ -67,7 +106,11 @@ export async function loadEngine(
       blockSize,
       blockCount,
       blockBytes,
-      simd: addon.info().simd,
+      device,
+      deviceName: name,
+      dtype,
+      cacheDtype,
+      adapterDtype,
     },
   }
 }

@@ -33,6 +33,11 @@ export function toyTokens(prompt: number[], adapters: { digest: string; weight: 
 
 export class ToyEngine implements NativeEngine {
   readonly blockBytes = 4096
+  readonly blockCount: number
+  /** Images pinned now. */
+  readonly pinned = new Set<ArrayBufferLike>()
+  /** Set to say which adapters' bytes have arrived. */
+  ready: ((index: number) => boolean) | undefined
   steps = 0
   /** Set to fail a step: gets the batch, throws. */
   beforeStep: ((batch: StepBatch) => void) | undefined
@@ -45,6 +50,7 @@ export class ToyEngine implements NativeEngine {
 
   constructor(blockCount: number, blockSize: number) {
     this.blockSize = blockSize
+    this.blockCount = blockCount
     this.slots = new Uint32Array(blockCount * blockSize)
   }
 
@@ -53,6 +59,18 @@ export class ToyEngine implements NativeEngine {
     this.table.set(adapter.index, { generation: adapter.generation, digest: adapter.digest, blocks: adapter.blocks })
     // Its rows overwrite whatever KV lay there.
     for (const block of adapter.blocks) this.slots.fill(0xdeadbeef, block * this.blockSize, (block + 1) * this.blockSize)
+  }
+
+  pinImage(image: Uint8Array): void {
+    this.pinned.add(image.buffer)
+  }
+
+  unpinImage(image: Uint8Array): void {
+    this.pinned.delete(image.buffer)
+  }
+
+  adapterReady(index: number): boolean {
+    return this.ready?.(index) ?? true
   }
 
   dropAdapter(index: number): void {

@@ -1,7 +1,6 @@
-#include "engine.h"
+#include "cpu_engine.h"
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 
 namespace lorikeet {
 namespace {
@@ -10,39 +9,29 @@ double ms_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
 
-size_t element_bytes(ONNXTensorElementDataType t) { return t == ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT ? 4 : 2; }
+StepContext context_of(const EngineOptions& options) {
+  StepContext context;
+  context.adapter_dtype = options.adapter_dtype;
+  context.threads = options.threads;
+  context.vocab_size = options.vocab_size;
+  return context;
+}
 
 }  // namespace
 
-Engine::Engine(EngineOptions options, const std::function<void(float)>& progress)
-    : layers_(options.layers), kv_heads_(options.kv_heads), head_dim_(options.head_dim), block_size_(options.block_size) {
-  load_ort(options.library);
-  context_.adapter_dtype = options.adapter_dtype;
-  context_.threads = options.threads;
-  context_.vocab_size = options.vocab_size;
-  size_t total = 1, read = 0;
-  for (const auto& path : options.files) total += files_.emplace_back(path).size();
-  for (const auto& file : files_)
-    file.prefetch([&](size_t bytes) {
-      read += bytes;
-      progress(static_cast<float>(read) / static_cast<float>(total));
-    });
-  const int64_t block_bytes = int64_t{options.block_size} * options.layers * 2 * options.kv_heads * options.head_dim * sizeof(float);
-  pool_ = std::make_unique<Pool>(options.block_count, block_bytes);
-  table_ = std::make_unique<AdapterTable>(*pool_, options.site_count);
+CpuEngine::CpuEngine(const EngineOptions& options, const std::function<void(float)>& progress)
+    : context_(context_of(options)),
+      weights_(options.files, progress),
+      pool_(options.block_count, options.block_bytes()),
+      domain_(context_),
+      layers_(options.layers),
+      kv_heads_(options.kv_heads),
+      head_dim_(options.head_dim),
+      block_size_(options.block_size),
+      site_count_(options.site_count) {
   OrtMemoryInfo* memory = nullptr;
   check(ort().CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &memory));
   memory_.reset(memory);
-  domain_ = std::make_unique<OpDomain>(context_);
-  create_session(options);
-  bind_cache();
-  // What ONNX Runtime repacked or cast it has copied; what it uses in place is read again from the page cache.
-  for (const auto& file : files_) file.release_pages();
-}
-
-Engine::~Engine() = default;
-
-void Engine::create_session(const EngineOptions& options) {
   OrtSessionOptions* raw = nullptr;
   check(ort().CreateSessionOptions(&raw));
   SessionOptionsPtr session_options(raw);
@@ -52,37 +41,27 @@ void Engine::create_session(const EngineOptions& options) {
   check(ort().DisableMemPattern(raw));  // shapes change every step
   // Workers spin between a step's operators, but not after it: the server's JavaScript threads need the cores then.
   check(ort().AddSessionConfigEntry(raw, "session.force_spinning_stop", "1"));
-  check(ort().AddCustomOpDomain(raw, domain_->get()));
-
-  std::vector<ValuePtr> values;
-  std::vector<const char*> names;
-  for (const auto& tensor : options.initializers) {
-    const MappedFile& file = files_.at(tensor.file);
-    if (tensor.offset + tensor.length > file.size())
-      throw std::runtime_error("tensor " + tensor.name + " lies beyond the end of " + options.files[tensor.file]);
-    const uint8_t* data = file.data() + tensor.offset;
-    if (reinterpret_cast<uintptr_t>(data) % element_bytes(tensor.dtype)) data = aligned_.emplace_back(data, data + tensor.length).data();
-    OrtValue* value = nullptr;
-    check(ort().CreateTensorWithDataAsOrtValue(memory_.get(), const_cast<uint8_t*>(data), tensor.length, tensor.shape.data(),
-                                               tensor.shape.size(), tensor.dtype, &value));
-    values.emplace_back(value);
-    names.push_back(tensor.name.c_str());
-  }
-  std::vector<const OrtValue*> pointers;
-  for (const auto& value : values) pointers.push_back(value.get());
-  if (!pointers.empty()) check(ort().AddExternalInitializers(raw, names.data(), pointers.data(), pointers.size()));
+  check(ort().AddCustomOpDomain(raw, domain_.get()));
+  weights_.add_to(raw, options);
   OrtSession* session = nullptr;
   check(ort().CreateSessionFromArray(ort_env(), options.model.data(), options.model.size(), raw, &session));
   session_.reset(session);
+  bind_cache();
+  weights_.release_pages();
 }
 
-void Engine::bind_cache() {
+void CpuEngine::put_adapter(const AdapterIdentity& id, const AdapterImage& image) {
+  check_image(id, image, pool_.block_count(), pool_.block_bytes(), site_count_);
+  table_.put(id.index, bring_in(pool_, id, image, site_count_));
+}
+
+void CpuEngine::bind_cache() {
   const int64_t view_floats = int64_t{block_size_} * kv_heads_ * head_dim_;
-  const int64_t views = pool_->block_count() * 2 * layers_;
+  const int64_t views = pool_.block_count() * 2 * layers_;
   for (int64_t shift = 0; shift < 2 * layers_; shift++) {
     // From here the pool's end is `shift` views nearer; block_table never reaches past it, since block * 2L + shift < views.
     const int64_t shape[] = {views - shift, block_size_, kv_heads_, head_dim_};
-    float* data = reinterpret_cast<float*>(pool_->data()) + shift * view_floats;
+    float* data = reinterpret_cast<float*>(pool_.data()) + shift * view_floats;
     OrtValue* value = nullptr;
     check(ort().CreateTensorWithDataAsOrtValue(memory_.get(), data, (views - shift) * view_floats * sizeof(float), shape, 4,
                                                ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &value));
@@ -91,18 +70,7 @@ void Engine::bind_cache() {
   }
 }
 
-void Engine::resolve(StepInput& input) const {
-  const size_t segments = input.segment_starts.size() - 1;
-  input.segment_status.assign(segments, 0);
-  input.resolved.assign(input.entry_adapter.size(), nullptr);
-  for (size_t s = 0; s < segments; s++)
-    for (int32_t e = input.segment_entries[s]; e < input.segment_entries[s + 1]; e++) {
-      input.resolved[e] = table_->resolve({input.entry_adapter[e], input.entry_generation[e], input.entry_digest[e]});
-      if (!input.resolved[e]) input.segment_status[s] = 1;
-    }
-}
-
-StepResult Engine::run(StepInput& input) {
+StepResult CpuEngine::run(StepInput& input) {
   const auto started = std::chrono::steady_clock::now();
   const int64_t batch = static_cast<int64_t>(input.past.size()), segments = static_cast<int64_t>(input.segment_status.size());
   StepResult result;

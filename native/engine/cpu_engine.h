@@ -1,0 +1,39 @@
+// The engine on the CPU: one ONNX Runtime session over the mapped checkpoint, float32 activations, the pool in ordinary memory.
+#pragma once
+#include <string>
+#include <vector>
+#include "../ops/ops.h"
+#include "../pool/pool.h"
+#include "engine.h"
+#include "ort.h"
+#include "weights.h"
+
+namespace lorikeet {
+
+class CpuEngine : public Engine {
+ public:
+  CpuEngine(const EngineOptions& options, const std::function<void(float)>& progress);
+
+  int64_t block_bytes() const override { return pool_.block_bytes(); }
+  int64_t block_count() const override { return pool_.block_count(); }
+  void put_adapter(const AdapterIdentity& id, const AdapterImage& image) override;
+  void drop_adapter(int32_t index) override { table_.drop(index); }
+  void resolve(StepInput& input) const override { resolve_adapters(table_, input); }
+  StepResult run(StepInput& input) override;
+
+ private:
+  void bind_cache();
+
+  StepContext context_;
+  Weights weights_;
+  Pool pool_;
+  ResidentTable table_;
+  OpDomain domain_;
+  MemoryInfoPtr memory_;
+  SessionPtr session_;
+  std::vector<std::string> cache_names_;
+  std::vector<ValuePtr> cache_;  // key_cache.0, value_cache.0, key_cache.1, …: views of the pool
+  int32_t layers_, kv_heads_, head_dim_, block_size_, site_count_;
+};
+
+}  // namespace lorikeet

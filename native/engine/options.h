@@ -1,0 +1,46 @@
+// native/types.ts's EngineOptions as plain values.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+#include "../kernels/kernels.h"
+
+namespace lorikeet {
+
+enum class CacheType { f32, f16, bf16, i8, f8 };
+inline size_t element_size(CacheType t) { return t == CacheType::f32 ? 4 : t == CacheType::f16 || t == CacheType::bf16 ? 2 : 1; }
+
+// A tensor of a mapped file that an initializer of the graph names: used as it lies there, or converted to `as`, or quantized.
+struct InitializerRef {
+  std::string name;
+  DType dtype = DType::f32;
+  std::vector<int64_t> shape;
+  size_t file = 0, offset = 0, length = 0;
+  DType as = DType::f32;
+  int bits = 0;  // 4 or 8: quantized for MatMulNBits in blocks of `block`; the scales become initializer `scales`, of type `as`
+  int64_t block = 0;
+  std::string scales;
+};
+
+struct EngineOptions {
+  bool cuda = false;
+  std::string library;
+  DType dtype = DType::f32;
+  std::vector<uint8_t> model;
+  std::vector<std::string> files;
+  std::vector<InitializerRef> initializers;
+  int threads = 1;
+  int32_t layers = 0, kv_heads = 0, head_dim = 0, block_size = 0, block_count = 0, site_count = 0;
+  CacheType cache = CacheType::f32;
+  int64_t vocab_size = 0;
+  DType adapter_dtype = DType::f16;
+  // CUDA only; see native/types.ts.
+  double memory_fraction = 0;
+  int32_t max_block_count = 0, max_batch_tokens = 0, max_sequences = 0, max_model_len = 0, max_site_inputs = 0;
+  bool capture_graphs = false;
+
+  int64_t view_bytes() const { return int64_t{block_size} * kv_heads * head_dim * static_cast<int64_t>(element_size(cache)); }
+  int64_t block_bytes() const { return view_bytes() * 2 * layers; }
+};
+
+}  // namespace lorikeet

@@ -1,0 +1,55 @@
+// Adapters that lie in a pool, whichever device it is on: the identity of what was put where, and what an image must satisfy.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace lorikeet {
+
+struct AdapterIdentity {
+  int32_t index, generation;
+  uint64_t digest;
+};
+
+// Field order of one entry, as ENTRY in adapters-store/types.ts.
+struct AdapterEntry {
+  int32_t site, rank, a, b, index, out_scale, bias, in_scale;
+};
+
+// native/types.ts's ResidentAdapter without its identity; the caller keeps the arrays.
+struct AdapterImage {
+  const uint8_t* image = nullptr;
+  size_t bytes = 0;
+  const int32_t* blocks = nullptr;
+  size_t block_count = 0;
+  const int32_t* rows = nullptr;  // [row_count * 2]
+  size_t row_count = 0;
+  const AdapterEntry* entries = nullptr;
+  size_t entry_count = 0;
+};
+
+// Throws std::invalid_argument when anything is out of range for a pool of `block_count` blocks of `block_bytes`, or for `site_count` sites.
+void check_image(const AdapterIdentity& id, const AdapterImage& image, int64_t block_count, int64_t block_bytes, int32_t site_count);
+
+// What every device keeps of a resident adapter; immutable once made.
+struct Resident {
+  int32_t generation = 0;
+  uint64_t digest = 0;
+  virtual ~Resident() = default;
+};
+
+// Used from the engine's JavaScript thread only; a step keeps what it resolved alive by shared ownership.
+class ResidentTable {
+ public:
+  void put(int32_t index, std::shared_ptr<Resident> resident);
+  std::shared_ptr<Resident> drop(int32_t index);  // null if there was none
+  std::shared_ptr<Resident> at(int32_t index) const;
+  // Null unless exactly this residency is in the table.
+  std::shared_ptr<const Resident> find(const AdapterIdentity& id) const;
+
+ private:
+  std::vector<std::shared_ptr<Resident>> table_;
+};
+
+}  // namespace lorikeet
