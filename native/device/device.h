@@ -24,8 +24,7 @@ struct Info {
 // The current device. `missing` gets the reason when there is none (no driver, no device, a driver too old).
 bool available(std::string& missing);
 Info info();
-// Execution provider that the graph runs on, and the name ONNX Runtime gives this device's memory. Emulated: both the CPU's.
-const char* provider();
+// Emulated: the graph runs on ONNX Runtime's CPU provider, and device memory is the host's.
 bool is_emulated();
 
 enum class Memory { device, pinned };
@@ -65,6 +64,7 @@ class Event {
   Event(const Event&) = delete;
   ~Event();
   void record(Stream stream);
+  void record_in_graph(Stream stream);  // as record; inside a captured graph at every replay
   bool done() const;
   void wait() const;                 // blocks the calling thread
   void hold(Stream stream) const;    // the stream's later work waits; the host does not
@@ -74,7 +74,9 @@ class Event {
   CUevent_st* event_ = nullptr;
 };
 
+// From memory that is not pinned the bytes are taken before the call returns; pinned memory must stay until the stream has passed the copy.
 void copy_to_device(void* to, const void* from, size_t bytes, Stream stream);
+void copy_on_device(void* to, const void* from, size_t bytes, Stream stream);
 void copy_to_host(void* to, const void* from, size_t bytes, Stream stream);
 void clear(void* data, size_t bytes, Stream stream);
 void synchronize(Stream stream);

@@ -1,0 +1,103 @@
+#include <cuda_runtime_api.h>
+#include <stdexcept>
+#include "device.h"
+
+namespace lorikeet::device {
+namespace {
+
+void must(cudaError_t error, const char* what) {
+  if (error != cudaSuccess) throw std::runtime_error(std::string("CUDA, ") + what + ": " + cudaGetErrorString(error));
+}
+
+}  // namespace
+
+bool available(std::string& missing) {
+  int count = 0;
+  const cudaError_t error = cudaGetDeviceCount(&count);
+  if (error == cudaSuccess && count > 0) return true;
+  missing = error == cudaSuccess ? "no CUDA device is visible" : cudaGetErrorString(error);
+  cudaGetLastError();  // a later call must not find it
+  return false;
+}
+
+Info info() {
+  Info info;
+  cudaDeviceProp properties{};
+  must(cudaGetDeviceProperties(&properties, 0), "device properties");
+  must(cudaMemGetInfo(&info.free, &info.total), "free memory");
+  info.name = properties.name;
+  info.major = properties.major;
+  info.minor = properties.minor;
+  info.multiprocessors = properties.multiProcessorCount;
+  return info;
+}
+
+bool is_emulated() { return false; }
+
+Buffer::Buffer(Memory kind, size_t bytes) : kind_(kind), bytes_(bytes) {
+  void* data = nullptr;
+  if (kind == Memory::device) {
+    if (cudaMalloc(&data, bytes) != cudaSuccess) {
+      cudaGetLastError();
+      throw std::runtime_error("the device has no " + std::to_string(bytes) + " bytes left");
+    }
+  } else {
+    must(cudaHostAlloc(&data, bytes, cudaHostAllocDefault), "pinned memory");
+  }
+  data_ = static_cast<uint8_t*>(data);
+}
+
+Buffer::Buffer(Buffer&& other) noexcept { *this = std::move(other); }
+
+Buffer& Buffer::operator=(Buffer&& other) noexcept {
+  std::swap(kind_, other.kind_);
+  std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+Buffer::~Buffer() {
+  if (data_) kind_ == Memory::device ? cudaFree(data_) : cudaFreeHost(data_);
+}
+
+OwnedStream::OwnedStream() { must(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "a stream"); }
+OwnedStream::~OwnedStream() { cudaStreamDestroy(stream_); }
+
+Event::Event(bool timed) { must(cudaEventCreateWithFlags(&event_, timed ? cudaEventDefault : cudaEventDisableTiming), "an event"); }
+Event::~Event() { cudaEventDestroy(event_); }
+void Event::record(Stream stream) { must(cudaEventRecord(event_, stream), "an event's record"); }
+void Event::record_in_graph(Stream stream) {
+  // While a graph is captured this becomes a node that records the event anew at every replay.
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  must(cudaStreamIsCapturing(stream, &status), "a stream's state");
+  must(cudaEventRecordWithFlags(event_, stream, status == cudaStreamCaptureStatusActive ? cudaEventRecordExternal : cudaEventRecordDefault),
+       "an event's record");
+}
+bool Event::done() const {
+  const cudaError_t error = cudaEventQuery(event_);
+  if (error != cudaErrorNotReady) must(error, "an event");
+  return error == cudaSuccess;
+}
+void Event::wait() const { must(cudaEventSynchronize(event_), "the device"); }
+void Event::hold(Stream stream) const { must(cudaStreamWaitEvent(stream, event_, 0), "a stream's wait"); }
+double Event::ms_since(const Event& from) const {
+  float ms = 0;
+  if (cudaEventElapsedTime(&ms, from.event_, event_) != cudaSuccess) cudaGetLastError();
+  return ms;
+}
+
+void copy_to_device(void* to, const void* from, size_t bytes, Stream stream) {
+  must(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream), "a copy to the device");
+}
+void copy_to_host(void* to, const void* from, size_t bytes, Stream stream) {
+  must(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream), "a copy to the host");
+}
+void copy_on_device(void* to, const void* from, size_t bytes, Stream stream) {
+  must(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream), "a copy on the device");
+}
+void clear(void* data, size_t bytes, Stream stream) { must(cudaMemsetAsync(data, 0, bytes, stream), "clearing memory"); }
+void synchronize(Stream stream) { must(cudaStreamSynchronize(stream), "the device"); }
+void pin(void* data, size_t bytes) { must(cudaHostRegister(data, bytes, cudaHostRegisterDefault), "pinning memory"); }
+void unpin(void* data) { must(cudaHostUnregister(data), "unpinning memory"); }
+
+}  // namespace lorikeet::device
