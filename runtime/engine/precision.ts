@@ -17,7 +17,8 @@ export function precisionOf(
   const { device } = settings
   const dtype = settings.dtype === 'auto' ? automatic(device, checkpoint) : settings.dtype
   if (device === 'cpu' && dtype !== 'float32') throw refusal(`--dtype ${dtype} needs --device cuda; on the CPU it is float32`)
-  if (device === 'cuda' && dtype === 'float32') throw refusal('--dtype float32 needs --device cpu; on CUDA it is float16 or bfloat16')
+  if (device === 'cuda' && dtype === 'float32')
+    throw refusal('--dtype float32 needs --device cpu; on CUDA it is float16 or bfloat16')
   const adapterDtype = settings.adapterDtype === 'auto' ? (device === 'cuda' ? dtype : 'float16') : settings.adapterDtype
   if (device === 'cuda' && adapterDtype !== dtype)
     throw refusal(`--adapter-dtype ${adapterDtype} differs from the model's ${dtype}; on CUDA they are one: leave it at auto`)

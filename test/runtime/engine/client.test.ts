@@ -17,11 +17,19 @@ class NotedWorker extends EventEmitter {
   }
 }
 
-const info = { vocabSize: 100, maxModelLen: 40, eosTokenIds: [2], blockSize: 4, blockCount: 10, blockBytes: 4096 } as EngineInfo
+const info = {
+  vocabSize: 100,
+  maxModelLen: 40,
+  eosTokenIds: [2],
+  blockSize: 4,
+  blockCount: 10,
+  blockBytes: 4096,
+  adapterDtype: 'float32',
+} as EngineInfo
 
 function start() {
   const worker = new NotedWorker()
-  const client = new EngineClient(worker as unknown as Worker, info, { step: 0 } as EngineSnapshot, 'float32')
+  const client = new EngineClient(worker as unknown as Worker, info, { step: 0 } as EngineSnapshot)
   return { worker, client }
 }
 
