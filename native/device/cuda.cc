@@ -34,6 +34,14 @@ Info info() {
 
 bool is_emulated() { return false; }
 
+void allow_captures_elsewhere() {
+  thread_local bool allowed = false;
+  if (allowed) return;
+  cudaStreamCaptureMode mode = cudaStreamCaptureModeThreadLocal;
+  must(cudaThreadExchangeStreamCaptureMode(&mode), "the capture mode");
+  allowed = true;
+}
+
 Buffer::Buffer(Memory kind, size_t bytes) : kind_(kind), bytes_(bytes) {
   void* data = nullptr;
   if (kind == Memory::device) {

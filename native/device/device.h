@@ -27,6 +27,9 @@ Info info();
 // Emulated: the graph runs on ONNX Runtime's CPU provider, and device memory is the host's.
 bool is_emulated();
 
+// Lets the calling thread allocate, pin and ask for events while another thread captures a graph (CUDA forbids it by default). Cheap.
+void allow_captures_elsewhere();
+
 enum class Memory { device, pinned };
 
 // Owned bytes, 256-byte aligned. Device memory is not cleared.

@@ -1,0 +1,117 @@
+#include "device_residents.h"
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+namespace lorikeet {
+namespace {
+
+void set_bit(std::vector<uint64_t>& bits, int32_t i) { bits[i / 64] |= uint64_t{1} << i % 64; }
+
+}  // namespace
+
+DeviceResidents::DeviceResidents(uint8_t* pool, int64_t block_count, int64_t block_bytes, int32_t site_count)
+    : pool_(pool),
+      block_count_(block_count),
+      block_bytes_(block_bytes),
+      site_count_(site_count),
+      items_(device::Memory::device, sizeof(cuda::DeviceAdapter) * block_count) {}
+
+DeviceResidents::~DeviceResidents() {
+  device::synchronize(copies_.get());
+  for (const auto& [image, bytes] : pinned_) device::unpin(image);
+}
+
+void DeviceResidents::put(const AdapterIdentity& id, const AdapterImage& image) {
+  device::allow_captures_elsewhere();
+  check_image(id, image, block_count_, block_bytes_, site_count_);
+  if (id.index >= block_count_) throw std::invalid_argument("putAdapter: index beyond the number of blocks");
+  std::erase_if(arriving_, [&](const auto& resident) {
+    if (!resident->arrived.done()) return false;
+    settle(*resident);
+    return true;
+  });
+  drop(id.index);
+
+  auto resident = std::make_shared<DeviceResident>();
+  resident->generation = id.generation;
+  resident->digest = id.digest;
+  resident->image = image.image;
+  resident->sites.resize((site_count_ + 63) / 64);
+  resident->input_scales.resize(resident->sites.size());
+  for (size_t i = 0; i < image.entry_count; i++) {
+    set_bit(resident->sites, image.entries[i].site);
+    if (image.entries[i].in_scale >= 0) set_bit(resident->input_scales, image.entries[i].site);
+  }
+  const cuda::AdapterTables made = cuda::make_adapter_tables(image.rows, image.row_count, reinterpret_cast<const int32_t*>(image.entries),
+                                                             image.entry_count, image.blocks, block_bytes_, site_count_);
+  resident->shape = made.shape;
+  resident->table_bytes = made.bytes.size();
+  resident->tables = tables_.allocate(resident->table_bytes);
+  resident->staged = staging_.allocate(resident->table_bytes + sizeof(cuda::DeviceAdapter));
+  std::memcpy(resident->staged, made.bytes.data(), made.bytes.size());
+  const cuda::DeviceAdapter item{reinterpret_cast<const cuda::DeviceSite*>(resident->tables),
+                                 reinterpret_cast<const uint32_t*>(resident->tables + made.rows_at)};
+  std::memcpy(resident->staged + made.bytes.size(), &item, sizeof item);
+
+  const auto block_bytes = static_cast<size_t>(block_bytes_);
+  for (size_t i = 0; i < image.block_count && i * block_bytes < image.bytes; i++)
+    device::copy_to_device(pool_ + image.blocks[i] * block_bytes_, image.image + i * block_bytes,
+                           std::min(block_bytes, image.bytes - i * block_bytes), copies_.get());
+  device::copy_to_device(resident->tables, resident->staged, made.bytes.size(), copies_.get());
+  device::copy_to_device(items_.data() + sizeof item * id.index, resident->staged + made.bytes.size(), sizeof item, copies_.get());
+  resident->arrived.record(copies_.get());
+  arriving_.push_back(resident);
+  table_.put(id.index, std::move(resident));
+}
+
+// Once its bytes have arrived.
+void DeviceResidents::settle(DeviceResident& resident) {
+  if (resident.staged) staging_.release(resident.staged, resident.table_bytes + sizeof(cuda::DeviceAdapter));
+  resident.staged = nullptr;
+  resident.image = nullptr;
+}
+
+bool DeviceResidents::ready(int32_t index) {
+  device::allow_captures_elsewhere();
+  const auto found = table_.at(index);
+  return found && static_cast<const DeviceResident&>(*found).arrived.done();
+}
+
+void DeviceResidents::hold(device::Stream compute, const std::vector<std::shared_ptr<const Resident>>& used) {
+  for (const auto& resident : used)
+    if (resident && !static_cast<const DeviceResident&>(*resident).arrived.done()) static_cast<const DeviceResident&>(*resident).arrived.hold(compute);
+  std::lock_guard lock(leaving_mutex_);
+  for (const auto& resident : leaving_) resident->arrived.hold(compute);
+  leaving_.clear();
+}
+
+void DeviceResidents::drop(int32_t index) {
+  device::allow_captures_elsewhere();
+  const auto dropped = std::static_pointer_cast<DeviceResident>(table_.drop(index));
+  if (!dropped) return;
+  // The next adapter's tables come on the same stream as these did: after them.
+  tables_.release(dropped->tables, dropped->table_bytes);
+  if (dropped->arrived.done()) return;
+  std::lock_guard lock(leaving_mutex_);
+  leaving_.push_back(dropped);
+}
+
+void DeviceResidents::pin(uint8_t* image, size_t bytes) {
+  device::allow_captures_elsewhere();
+  if (bytes == 0 || pinned_.contains(image)) return;
+  device::pin(image, bytes);
+  pinned_.emplace(image, bytes);
+}
+
+void DeviceResidents::unpin(uint8_t* image) {
+  device::allow_captures_elsewhere();
+  const auto found = pinned_.find(image);
+  if (found == pinned_.end()) return;
+  for (const auto& resident : arriving_)
+    if (resident->image == image) resident->arrived.wait();
+  device::unpin(image);
+  pinned_.erase(found);
+}
+
+}  // namespace lorikeet

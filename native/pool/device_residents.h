@@ -1,0 +1,59 @@
+// Adapters in a device's pool. Their bytes travel on a stream of their own beside the steps; nothing here waits for the device, except unpinning.
+// Used from the engine's JavaScript thread, but for hold(): the step's thread alone touches the compute stream, which it may be capturing.
+#pragma once
+#include <map>
+#include <memory>
+#include <mutex>
+#include <vector>
+#include "../kernels/cuda/adapters.h"
+#include "arena.h"
+#include "residents.h"
+
+namespace lorikeet {
+
+struct DeviceResident : Resident {
+  cuda::AdapterShape shape;
+  std::vector<uint64_t> sites;  // bit s: site s has something
+  std::vector<uint64_t> input_scales;  // bit s: site s scales its input
+  uint8_t* tables = nullptr;    // on the device
+  uint8_t* staged = nullptr;    // the same in pinned memory, followed by the item of the adapter table; null once copied
+  size_t table_bytes = 0;
+  const uint8_t* image = nullptr;
+  device::Event arrived;
+};
+
+class DeviceResidents {
+ public:
+  // `pool` outlives this. At most `capacity` adapters: each takes a block.
+  DeviceResidents(uint8_t* pool, int64_t block_count, int64_t block_bytes, int32_t site_count);
+  ~DeviceResidents();
+  void put(const AdapterIdentity& id, const AdapterImage& image);
+  void drop(int32_t index);
+  bool ready(int32_t index);
+  // Bytes that will be put; see NativeEngine.pinImage.
+  void pin(uint8_t* image, size_t bytes);
+  void unpin(uint8_t* image);
+
+  const ResidentTable& table() const { return table_; }
+  // The device's adapter table.
+  const cuda::DeviceAdapter* items() const { return reinterpret_cast<const cuda::DeviceAdapter*>(items_.data()); }
+  // `compute`'s later work waits for these adapters' bytes, and for those that were dropped on their way: their blocks may hold KV now.
+  void hold(device::Stream compute, const std::vector<std::shared_ptr<const Resident>>& used);
+
+ private:
+  void settle(DeviceResident& resident);
+
+  uint8_t* pool_;
+  int64_t block_count_, block_bytes_;
+  int32_t site_count_;
+  device::OwnedStream copies_;
+  Arena tables_{device::Memory::device}, staging_{device::Memory::pinned};
+  device::Buffer items_;
+  ResidentTable table_;
+  std::vector<std::shared_ptr<DeviceResident>> arriving_;
+  std::map<uint8_t*, size_t> pinned_;
+  std::mutex leaving_mutex_;
+  std::vector<std::shared_ptr<DeviceResident>> leaving_;
+};
+
+}  // namespace lorikeet
