@@ -23,13 +23,12 @@ size_t input_count(const OrtKernelContext* context) {
   return count;
 }
 
-float* output(OrtKernelContext* context, size_t i, int64_t rows, int64_t width) {
-  const int64_t dims[] = {rows, width};
+void* output_data(OrtKernelContext* context, size_t i, std::initializer_list<int64_t> shape) {
   OrtValue* value = nullptr;
-  check(ort().KernelContext_GetOutput(context, i, dims, 2, &value));
+  check(ort().KernelContext_GetOutput(context, i, std::data(shape), shape.size(), &value));
   void* data = nullptr;
   check(ort().GetTensorMutableData(value, &data));
-  return static_cast<float*>(data);
+  return data;
 }
 
 int64_t attribute_int(const OrtKernelInfo* info, const char* name) {

@@ -1,8 +1,10 @@
 // OrtCustomOp's table of function pointers, filled from a small class. A kernel class K has:
 //   static constexpr const char* name; static std::vector<Arg> inputs(), outputs(); static constexpr InPlace in_place[] (may be empty);
-//   K(const StepContext&, const OrtKernelInfo*);  void compute(OrtKernelContext*);   // both may throw
+//   K(const Context&, const OrtKernelInfo*);  void compute(OrtKernelContext*);   // both may throw
+// and for a device of its own `static const char* provider()`. Context: StepContext, or the device's.
 #pragma once
 #include <exception>
+#include <initializer_list>
 #include <string>
 #include <vector>
 #include "../engine/ort.h"
@@ -24,13 +26,16 @@ struct InPlace {
 
 inline OrtStatus* as_status(const std::exception& e) { return ort().CreateStatus(ORT_RUNTIME_EXCEPTION, e.what()); }
 
-template <typename K>
+template <typename K, typename Context = StepContext>
 class CustomOp : public OrtCustomOp {
  public:
-  explicit CustomOp(const StepContext& context) : OrtCustomOp{}, context_(context) {
+  explicit CustomOp(const Context& context) : OrtCustomOp{}, context_(context) {
     version = ORT_API_VERSION;
     GetName = [](const OrtCustomOp*) { return K::name; };
-    GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return nullptr; };
+    GetExecutionProviderType = [](const OrtCustomOp*) -> const char* {
+      if constexpr (requires { K::provider(); }) return K::provider();
+      return nullptr;
+    };
     GetInputTypeCount = [](const OrtCustomOp*) { return args(true).size(); };
     GetOutputTypeCount = [](const OrtCustomOp*) { return args(false).size(); };
     GetInputType = [](const OrtCustomOp*, size_t i) { return args(true)[i].type; };
@@ -79,7 +84,7 @@ class CustomOp : public OrtCustomOp {
     static const std::vector<Arg> inputs = K::inputs(), outputs = K::outputs();
     return input ? inputs : outputs;
   }
-  const StepContext& context_;
+  const Context& context_;
 };
 
 // Inputs, outputs and attributes, typed.
@@ -99,7 +104,10 @@ struct Dims {
 };
 Dims input_dims(const OrtKernelContext* context, size_t i);
 size_t input_count(const OrtKernelContext* context);
-float* output(OrtKernelContext* context, size_t i, int64_t rows, int64_t width);
+void* output_data(OrtKernelContext* context, size_t i, std::initializer_list<int64_t> shape);
+inline float* output(OrtKernelContext* context, size_t i, int64_t rows, int64_t width) {
+  return static_cast<float*>(output_data(context, i, {rows, width}));
+}
 int64_t attribute_int(const OrtKernelInfo* info, const char* name);
 float attribute_float(const OrtKernelInfo* info, const char* name);
 std::vector<int64_t> attribute_ints(const OrtKernelInfo* info, const char* name);

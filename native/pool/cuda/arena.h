@@ -4,7 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <vector>
-#include "../device/device.h"
+#include "../../device/device.h"
 
 namespace lorikeet {
 

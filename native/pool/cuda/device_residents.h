@@ -5,9 +5,9 @@
 #include <memory>
 #include <mutex>
 #include <vector>
-#include "../kernels/cuda/adapters.h"
+#include "../../kernels/cuda/adapters.h"
 #include "arena.h"
-#include "residents.h"
+#include "../residents.h"
 
 namespace lorikeet {
 
@@ -16,7 +16,7 @@ struct DeviceResident : Resident {
   std::vector<uint64_t> sites;  // bit s: site s has something
   std::vector<uint64_t> input_scales;  // bit s: site s scales its input
   uint8_t* tables = nullptr;    // on the device
-  uint8_t* staged = nullptr;    // the same in pinned memory, followed by the item of the adapter table; null once copied
+  uint8_t* staged = nullptr;    // the same in pinned memory; null once copied
   size_t table_bytes = 0;
   const uint8_t* image = nullptr;
   device::Event arrived;
@@ -24,7 +24,7 @@ struct DeviceResident : Resident {
 
 class DeviceResidents {
  public:
-  // `pool` outlives this. At most `capacity` adapters: each takes a block.
+  // `pool` outlives this.
   DeviceResidents(uint8_t* pool, int64_t block_count, int64_t block_bytes, int32_t site_count);
   ~DeviceResidents();
   void put(const AdapterIdentity& id, const AdapterImage& image);
@@ -35,8 +35,6 @@ class DeviceResidents {
   void unpin(uint8_t* image);
 
   const ResidentTable& table() const { return table_; }
-  // The device's adapter table.
-  const cuda::DeviceAdapter* items() const { return reinterpret_cast<const cuda::DeviceAdapter*>(items_.data()); }
   // `compute`'s later work waits for these adapters' bytes, and for those that were dropped on their way: their blocks may hold KV now.
   void hold(device::Stream compute, const std::vector<std::shared_ptr<const Resident>>& used);
 
@@ -48,7 +46,6 @@ class DeviceResidents {
   int32_t site_count_;
   device::OwnedStream copies_;
   Arena tables_{device::Memory::device}, staging_{device::Memory::pinned};
-  device::Buffer items_;
   ResidentTable table_;
   std::vector<std::shared_ptr<DeviceResident>> arriving_;
   std::map<uint8_t*, size_t> pinned_;

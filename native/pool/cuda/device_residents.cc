@@ -14,8 +14,7 @@ DeviceResidents::DeviceResidents(uint8_t* pool, int64_t block_count, int64_t blo
     : pool_(pool),
       block_count_(block_count),
       block_bytes_(block_bytes),
-      site_count_(site_count),
-      items_(device::Memory::device, sizeof(cuda::DeviceAdapter) * block_count) {}
+      site_count_(site_count) {}
 
 DeviceResidents::~DeviceResidents() {
   device::synchronize(copies_.get());
@@ -25,7 +24,6 @@ DeviceResidents::~DeviceResidents() {
 void DeviceResidents::put(const AdapterIdentity& id, const AdapterImage& image) {
   device::allow_captures_elsewhere();
   check_image(id, image, block_count_, block_bytes_, site_count_);
-  if (id.index >= block_count_) throw std::invalid_argument("putAdapter: index beyond the number of blocks");
   std::erase_if(arriving_, [&](const auto& resident) {
     if (!resident->arrived.done()) return false;
     settle(*resident);
@@ -48,18 +46,14 @@ void DeviceResidents::put(const AdapterIdentity& id, const AdapterImage& image) 
   resident->shape = made.shape;
   resident->table_bytes = made.bytes.size();
   resident->tables = tables_.allocate(resident->table_bytes);
-  resident->staged = staging_.allocate(resident->table_bytes + sizeof(cuda::DeviceAdapter));
+  resident->staged = staging_.allocate(resident->table_bytes);
   std::memcpy(resident->staged, made.bytes.data(), made.bytes.size());
-  const cuda::DeviceAdapter item{reinterpret_cast<const cuda::DeviceSite*>(resident->tables),
-                                 reinterpret_cast<const uint32_t*>(resident->tables + made.rows_at)};
-  std::memcpy(resident->staged + made.bytes.size(), &item, sizeof item);
 
   const auto block_bytes = static_cast<size_t>(block_bytes_);
   for (size_t i = 0; i < image.block_count && i * block_bytes < image.bytes; i++)
     device::copy_to_device(pool_ + image.blocks[i] * block_bytes_, image.image + i * block_bytes,
                            std::min(block_bytes, image.bytes - i * block_bytes), copies_.get());
   device::copy_to_device(resident->tables, resident->staged, made.bytes.size(), copies_.get());
-  device::copy_to_device(items_.data() + sizeof item * id.index, resident->staged + made.bytes.size(), sizeof item, copies_.get());
   resident->arrived.record(copies_.get());
   arriving_.push_back(resident);
   table_.put(id.index, std::move(resident));
@@ -67,7 +61,7 @@ void DeviceResidents::put(const AdapterIdentity& id, const AdapterImage& image) 
 
 // Once its bytes have arrived.
 void DeviceResidents::settle(DeviceResident& resident) {
-  if (resident.staged) staging_.release(resident.staged, resident.table_bytes + sizeof(cuda::DeviceAdapter));
+  if (resident.staged) staging_.release(resident.staged, resident.table_bytes);
   resident.staged = nullptr;
   resident.image = nullptr;
 }

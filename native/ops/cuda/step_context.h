@@ -1,0 +1,40 @@
+// What the CUDA ops of a session share: where the running step's adapters and sampling lie on the device, and how to launch.
+// All of it that a launch depends on is a function of the step's shape alone (engine/cuda/step_shape.h), so that a captured graph stays right.
+#pragma once
+#include <cstdint>
+#include <vector>
+#include "../../kernels/cuda/lora.h"
+#include "../../kernels/cuda/sampling.h"
+#include "../../device/device.h"
+
+namespace lorikeet::cuda {
+
+// One plan of the step's segments, over its tokens or over its logits rows.
+struct AdapterRows {
+  AdapterStep step;
+  Launch launch;
+};
+
+struct CudaStepContext {
+  DType dtype = DType::f16;
+  int64_t vocab_size = 0;
+  AdapterRows tokens, logits;
+  // Which sites any adapter of the step touches, and at which it scales the input: one bit each.
+  std::vector<uint64_t> sites, input_scales;
+  // Scratch of the running op: the shrink's results.
+  float* h = nullptr;
+  int32_t h_rows = 0;
+  // Sampling.
+  int32_t logits_rows = 0;
+  SampleLaunch sample;
+  SampleBuffers buffers;
+  int32_t rows_at_once = 0;     // that the sampling scratch has room for
+  float* raw_logits = nullptr;  // host memory, [logits_rows, vocab], or null
+  device::Event* sample_begin = nullptr;
+  device::Event* sample_end = nullptr;
+
+  bool touches(int64_t site) const { return sites[site / 64] >> site % 64 & 1; }
+  bool scales_input(int64_t site) const { return input_scales[site / 64] >> site % 64 & 1; }
+};
+
+}  // namespace lorikeet::cuda
