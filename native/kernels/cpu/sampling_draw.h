@@ -3,26 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include "../kernels.h"
+#include "../uniform.h"
 #include "sampling_scan.h"
 #include "scratch_memory.h"
 
 namespace lorikeet::LORIKEET_ISA {
 
-// Below this a temperature is 0 (as vLLM's): its inverse would overflow, and the largest logit has all the mass anyway.
-constexpr float kLeastTemperature = 1e-5f;
 // Up to here the k-th largest is found by a heap; beyond, by partitioning a copy.
 constexpr int32_t kHeapLimit = 512;
-
-// Uniform in [0, 1) from (seed, position) alone: two rounds of SplitMix64's finaliser (Steele, Lea, Flood 2014).
-inline double uniform(uint64_t seed, int32_t position) {
-  const auto mixed = [](uint64_t z) {
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-  };
-  const uint64_t z = mixed(mixed(seed + 0x9e3779b97f4a7c15ull) + 0x9e3779b97f4a7c15ull * (uint64_t(uint32_t(position)) + 1));
-  return double(z >> 11) * 0x1p-53;
-}
 
 // The place where the running sum of p first exceeds `target`; the last possible one if rounding keeps it below.
 inline int64_t first_beyond(const float* p, int64_t n, double target) {

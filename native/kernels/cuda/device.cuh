@@ -85,6 +85,19 @@ __device__ inline void wait_for_previous_kernel() {
 #endif
 }
 
+// A value of another lane of the warp; all 32 lanes must ask.
+__device__ inline uint64_t from_lane(uint64_t v, int lane) { return __shfl_sync(0xffffffffu, static_cast<unsigned long long>(v), lane); }
+
+// Integer atomics, whose results do not depend on the order of the threads.
+__device__ inline uint32_t atomic_add(uint32_t* p, uint32_t v) { return atomicAdd(p, v); }
+__device__ inline void atomic_add(uint64_t* p, uint64_t v) { atomicAdd(reinterpret_cast<unsigned long long*>(p), static_cast<unsigned long long>(v)); }
+__device__ inline void atomic_or(uint32_t* p, uint32_t v) { atomicOr(p, v); }
+__device__ inline uint32_t atomic_exchange(uint32_t* p, uint32_t v) { return atomicExch(p, v); }
+
+// a*b + c rounded once; a*b rounded, never fused with an addition that follows.
+__device__ inline float fused(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+__device__ inline float product(float a, float b) { return __fmul_rn(a, b); }
+
 struct Grid {
   uint32_t blocks = 1, threads = 128;
   bool overlap = false;
