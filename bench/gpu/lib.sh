@@ -1,0 +1,89 @@
+# What the GPU check's scripts share: places, the table's rows, the kit of a machine without Node. Sourced.
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+work=${LORIKEET_GPU_BUILD:-$here/build/gpu}
+results=$work/results
+kit=${LORIKEET_KIT:-/tmp/lorikeet-kit}
+device=${device:-cuda}
+mkdir -p "$results"
+
+gpu=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null | head -1) || gpu=""
+nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null) || nvcc=""
+
+# row NAME STATUS DETAIL: one line of the closing table, kept in the stage's file so that stages run in separate calls share one table.
+# STATUS: ok, MISS (it runs, a target is missed), FAILED, "not here" (this machine lacks what it needs).
+row() { printf '%s\t%s\t%s\n' "$1" "$2" "$3" | tee -a "$results/$stage.tsv"; }
+
+# Says "not here" and returns false where the stage needs a GPU that this machine lacks.
+needs_gpu() {
+  [ "$device" = cpu ] || [ -n "$gpu" ] && return 0
+  row "$1" "not here" "no GPU"; return 1
+}
+
+# The architecture to compile for: this machine's, else what the project ships.
+arch_flags() {
+  local capability; capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -1 | tr -d .) || capability=""
+  case $capability in
+    "") echo "-gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_90a,code=sm_90a" ;;
+    90) echo "-gencode=arch=compute_90a,code=sm_90a" ;;
+    *) echo "-gencode=arch=compute_$capability,code=sm_$capability" ;;
+  esac
+}
+
+# Where the compiled server lies: this checkout if it is built, else the unpacked kit. Sets app, and PATH and LD_LIBRARY_PATH for the kit's libraries.
+needs_server() {
+  app=$here
+  if [ ! -f "$here/dist/server/cli.js" ] || [ ! -d "$here/node_modules" ]; then app=$kit/app; fi
+  if [ -x "$kit/bin/node" ]; then PATH=$kit/bin:$PATH; fi
+  if [ ! -f "$app/dist/server/cli.js" ]; then row "$1" "not here" "the server is not built here, and no kit lies unpacked in $kit"; return 1; fi
+  if ! command -v node > /dev/null; then row "$1" "not here" "no node"; return 1; fi
+  local sites; sites=$(python3 -c 'import site; print(*site.getsitepackages())' 2>/dev/null) || sites=""
+  local folder
+  for folder in $(for site in $sites; do ls -d "$site"/nvidia/*/lib 2>/dev/null; done) /usr/local/cuda/lib64; do
+    if [ -d "$folder" ]; then case ":${LD_LIBRARY_PATH:-}:" in *":$folder:"*) ;; *) LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folder ;; esac; fi
+  done
+  if [ -d "$kit/ort" ]; then LD_LIBRARY_PATH=$kit/ort:$LD_LIBRARY_PATH; fi
+  export PATH LD_LIBRARY_PATH LORIKEET_KIT=$kit
+  needs_addon "$1"
+}
+
+# The packed addon was built elsewhere: where it does not load (another libc, another CUDA) it is built here, with the headers that the kit carries.
+needs_addon() {
+  local load="require('$app/build/native/lorikeet.node').info()"
+  node -e "$load" 2> "$work/addon.log" && return 0
+  command -v cmake > /dev/null && cmake -S "$app/native" -B "$work/native" -DLORIKEET_WITH_CUDA=ON \
+    -DNODE_API_INCLUDE="$app/node_modules/node-api-headers/include;$app/node_modules/node-addon-api" >> "$work/addon.log" 2>&1 &&
+    cmake --build "$work/native" --parallel "$(nproc)" --target lorikeet >> "$work/addon.log" 2>&1 &&
+    mkdir -p "$app/build/native" && cp "$work/native/lorikeet.node" "$app/build/native/" && node -e "$load" 2>> "$work/addon.log" && return 0
+  row "$1" FAILED "the addon neither loads nor builds: $work/addon.log"; return 1
+}
+
+# run_node NAME PROGRAM ARGS…: a compiled program of dist/bench/gpu, which writes its own rows. One that ends badly without a row gets one.
+run_node() {
+  local name=$1 program=$2; shift 2
+  local before; before=$(cat "$results/$stage.tsv" 2>/dev/null | wc -l)
+  node "$app/dist/bench/gpu/$program.js" --device "$device" --results "$results/$stage" "$@" 2>&1 | tee "$work/$program.log"
+  local code=${PIPESTATUS[0]}
+  if [ "$code" != 0 ] && ! tail -n +"$((before + 1))" "$results/$stage.tsv" 2>/dev/null | grep -q FAILED; then
+    row "$name" FAILED "exit code $code: $(grep -v '^ *at ' "$work/$program.log" | grep . | tail -1 | cut -c1-160)"
+  fi
+  return "$code"
+}
+
+# The table of every stage that has run, here or in earlier calls.
+print_table() {
+  local name file
+  printf '\n%s, %s\n' "$(date -u +%F)" "${gpu:-no GPU on this machine: nothing below ran on one}"
+  for name in "${order[@]}"; do
+    file=$results/$name.tsv
+    if [ -s "$file" ]; then awk -F'\t' '{printf "%-44s %-9s %s\n", $1, $2, $3}' "$file"; fi
+  done
+}
+
+# Bytes a second of this GPU's memory, into results/bandwidth.json and, for people, bandwidth.txt. Measured once.
+measure_bandwidth() {
+  [ -s "$results/bandwidth.json" ] && return 0
+  [ -n "$gpu" ] && [ -n "$nvcc" ] || return 1
+  "$nvcc" -std=c++17 -O3 $(arch_flags) "$here/bench/gpu/bandwidth.cu" -o "$work/bandwidth" > "$work/bandwidth.log" 2>&1 &&
+    "$work/bandwidth" > "$results/bandwidth.json" 2>> "$work/bandwidth.log" || { rm -f "$results/bandwidth.json"; return 1; }
+  awk -F'[:,}]' '{printf "%.0f GB/s read, %.0f GB/s copied (read and written)", $2 / 1e9, $4 / 1e9}' "$results/bandwidth.json" > "$work/bandwidth.txt"
+}

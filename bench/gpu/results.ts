@@ -1,0 +1,34 @@
+/** What a stage's program found: rows for the closing table and numbers for the record, kept where bench/gpu/check looks for them. */
+import { appendFileSync, writeFileSync } from 'node:fs'
+
+/** ok: it holds. MISS: it runs and misses a target. FAILED: it does not run, or is wrong. */
+export type Status = 'ok' | 'MISS' | 'FAILED' | 'not here'
+
+export class Results {
+  readonly #prefix: string | undefined
+  readonly #numbers: Record<string, unknown> = {}
+  failed = false
+
+  /** `prefix`: PREFIX.tsv gets the rows, PREFIX.json the numbers; absent, both are only printed. */
+  constructor(prefix: string | undefined) {
+    this.#prefix = prefix
+  }
+
+  row(name: string, status: Status, detail = ''): void {
+    if (status === 'FAILED') this.failed = true
+    const line = [name, status, detail.replaceAll(/\s+/g, ' ')].join('\t')
+    console.log(line)
+    if (this.#prefix) appendFileSync(`${this.#prefix}.tsv`, `${line}\n`)
+  }
+
+  /** A row whose status says whether the target is met. */
+  target(name: string, met: boolean, detail: string): void {
+    this.row(name, met ? 'ok' : 'MISS', detail)
+  }
+
+  /** Saved at once: a stage that is cut short keeps what it has measured. */
+  number(name: string, value: unknown): void {
+    this.#numbers[name] = value
+    if (this.#prefix) writeFileSync(`${this.#prefix}.json`, JSON.stringify(this.#numbers, null, 1))
+  }
+}
