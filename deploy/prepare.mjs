@@ -93,7 +93,14 @@ step('compiling TypeScript', [...sources, 'tsconfig.json', 'package-lock.json'],
   run(process.execPath, ['node_modules/typescript/bin/tsc'])
 })
 
-const native = files(['native'], (name) => /\.(cc|h|cu|cuh|cmake|mjs)$|CMakeLists\.txt$/.test(name))
+/** The CUDA compiler, where native/cuda.cmake looks for it: when it comes or changes, the addon is built anew. */
+function cudaCompiler() {
+  const folders = [...(process.env.PATH ?? '').split(':'), '/usr/local/cuda/bin']
+  const found = folders.map((folder) => path.join(folder, 'nvcc')).find((file) => existsSync(file))
+  return found ? [path.relative(root, found)] : []
+}
+
+const native = [...files(['native'], (name) => /\.(cc|h|cu|cuh|cmake|mjs)$|CMakeLists\.txt$/.test(name)), ...cudaCompiler()]
 step('building the addon', [...native, 'package-lock.json'], [path.join('build', 'native', 'lorikeet.node')], () => {
   if (!canRun('cmake') || ![process.env.CXX, 'c++', 'g++', 'clang++'].some((compiler) => compiler && canRun(compiler)))
     fail('the addon needs CMake and a C++20 compiler; on Debian and Ubuntu: apt install cmake g++')

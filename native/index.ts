@@ -1,5 +1,5 @@
 /** Loads the addon and finds ONNX Runtime's library. Nothing else in TypeScript touches native code. */
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
 import type { NativeAddon } from './types.ts'
@@ -43,8 +43,17 @@ export function onnxRuntimeLibrary(): string {
   return file
 }
 
-/** The libonnxruntime that has its CUDA provider beside it (npm run setup:cuda); undefined when that was not set up. */
-export function cudaLibrary(): string | undefined {
-  const file = path.join(repositoryRoot(), 'build', 'cuda-provider', 'libonnxruntime.so.1')
-  return existsSync(file) ? file : undefined
+/**
+ * The libonnxruntime that has the CUDA provider beside it, which `EngineOptions.library` names for device `cuda`: `npm run setup:cuda` put it there.
+ * Undefined before that, and when onnxruntime-node has another version since, whose library and provider do not belong together.
+ */
+export function cudaLibrary(root = repositoryRoot()): string | undefined {
+  const folder = path.join(root, 'build', 'cuda-provider')
+  const [record, library, provider] = ['setup.json', 'libonnxruntime.so.1', 'libonnxruntime_providers_cuda.so'].map((name) =>
+    path.join(folder, name),
+  )
+  if (![record, library, provider].every((file) => existsSync(file))) return undefined
+  const json = (file: string) => JSON.parse(readFileSync(file, 'utf8'))
+  const { version } = json(path.join(root, 'node_modules', 'onnxruntime-node', 'package.json'))
+  return json(record).onnxRuntime === version ? library : undefined
 }

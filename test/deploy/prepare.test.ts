@@ -63,7 +63,7 @@ t.test('a fresh checkout is compiled and built, once', async (t) => {
 })
 
 t.test('what changed is done again, and only that', async (t) => {
-  const { file, write, prepare } = checkout(t, 'tsc')
+  const { file, write, program, prepare } = checkout(t, 'tsc')
   prepare()
   write('server/cli.ts', 'export const answer: number = 43\n')
   rmSync(file('test/old.test.ts'))
@@ -82,6 +82,10 @@ t.test('what changed is done again, and only that', async (t) => {
   const native = prepare()
   t.notMatch(native.stderr, 'compiling')
   t.match(native.stderr, 'building')
+
+  program('nvcc', 'exit 0')
+  t.match(prepare().stderr, 'building', 'a CUDA compiler was installed')
+  t.notMatch(prepare().stderr, 'building')
 })
 
 t.test('what fails is told, fails the command and is tried again', async (t) => {
