@@ -46,6 +46,8 @@ export interface Architecture {
   /** cap · tanh(x / cap); 0 = none. */
   attentionSoftcap: number
   logitsSoftcap: number
+  /** Activations leave float16's range (65,504): trained in bfloat16, with scaled embeddings and large residuals. */
+  wideRange: boolean
 }
 
 /** One model family: the `model_type`s it serves and what differs from Llama. */
@@ -128,5 +130,6 @@ export function llamaLike(config: Config, reading: Reading = {}): Architecture {
     logitsScale: 1,
     attentionSoftcap: 0,
     logitsSoftcap: 0,
+    wideRange: false,
   }
 }

@@ -2,16 +2,23 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import type { BaseModel } from '../../adapters-store/types.ts'
-import type { InitializerRef } from '../../native/types.ts'
+import type { CacheDtype, InitializerRef, TensorType } from '../../native/types.ts'
 import type { Architecture } from './architecture.ts'
+import { type CacheScheme, cacheScheme } from './cache-scales.ts'
 import { Config, eosTokenIds, readJson } from './config.ts'
+import { Cpu } from './devices/cpu.ts'
+import { Cuda, unfitForCuda, withoutResidualScale } from './devices/cuda.ts'
 import { ModelError } from './errors.ts'
 import { familyOf } from './families/index.ts'
 import { buildGraph } from './graph.ts'
+import { OnnxGraph } from './onnx.ts'
+import { type BuildOptions, elementTypes, quantizationOf } from './options.ts'
 import { sitesOf } from './sites.ts'
 import { readCheckpoint, Weights } from './weights.ts'
 
+export { defaultBlockSize } from './devices/cuda.ts'
 export { ModelError, type ModelErrorCode } from './errors.ts'
+export type { BuildOptions } from './options.ts'
 
 export interface BuiltModel {
   base: BaseModel
@@ -19,6 +26,9 @@ export interface BuiltModel {
   graph: Uint8Array
   files: string[]
   initializers: InitializerRef[]
+  /** Element types of activations and KV cache, chosen where the options leave it open. */
+  dtype: TensorType
+  cacheDtype: CacheDtype
   layers: number
   kvHeads: number
   headDim: number
@@ -26,12 +36,8 @@ export interface BuiltModel {
   maxModelLen: number
   eosTokenIds: number[]
   siteCount: number
-}
-
-export interface BuildOptions {
-  dtype?: 'float32'
-  /** Positions to prepare for; the model's own maximum by default. */
-  maxModelLen?: number
+  /** Why com.microsoft.PagedAttention cannot run this model on a GPU; absent where it can. */
+  unfitForCuda?: string
 }
 
 /** Bytes of one rope's cos and sin tables; a family has two ropes at the most. */
@@ -42,7 +48,7 @@ const LARGEST_ROPE = 2 ** 30 - 2 ** 26
  * Throws ModelError, naming the key or the tensor, for whatever this server cannot serve rightly.
  */
 export function buildModel(directory: string, options: BuildOptions = {}): BuiltModel {
-  const { config, architecture, base } = describe(directory)
+  const { config, architecture, base, cacheScheme } = describe(directory)
   const maxModelLen = options.maxModelLen ?? architecture.maxPositions
   if (!Number.isInteger(maxModelLen) || maxModelLen <= 0)
     throw new ModelError('invalid_config', `max-model-len must be a positive integer, not ${maxModelLen}`)
@@ -56,12 +62,18 @@ export function buildModel(directory: string, options: BuildOptions = {}): Built
       'invalid_config',
       `a context of ${maxModelLen} needs larger rope tables than a graph can hold: set max-model-len to ${most} or less`,
     )
+  const types = elementTypes(options, architecture, base.tensors)
+  const setup = { ...types, cacheScheme, positions: maxModelLen }
+  const graph = new OnnxGraph()
   const weights = new Weights(base.tensors)
-  const graph = buildGraph(architecture, base.sites, weights, maxModelLen)
+  const cuda = options.device === 'cuda'
+  const device = cuda ? new Cuda(graph, weights, setup) : new Cpu(graph, weights, setup)
+  const written = cuda ? withoutResidualScale(architecture) : architecture
   const generation = path.join(directory, 'generation_config.json')
   return {
     base,
-    graph,
+    graph: buildGraph(written, base.sites, device, quantizationOf(options)),
+    ...types,
     files: weights.files,
     initializers: weights.initializers,
     layers: architecture.layers.length,
@@ -71,6 +83,7 @@ export function buildModel(directory: string, options: BuildOptions = {}): Built
     maxModelLen,
     eosTokenIds: eosTokenIds(config, existsSync(generation) ? readJson(generation) : undefined),
     siteCount: base.sites.length,
+    unfitForCuda: unfitForCuda(architecture),
   }
 }
 
@@ -86,10 +99,9 @@ function limitOf(config: Config, { maxPositions }: Architecture): string {
     : `the model's max_position_embeddings, ${maxPositions}`
 }
 
-function describe(directory: string): { config: Config; architecture: Architecture; base: BaseModel } {
+function describe(directory: string): { config: Config; architecture: Architecture; base: BaseModel; cacheScheme: CacheScheme } {
   const config = Config.read(directory)
-  if (config.has('quantization_config'))
-    throw config.unsupported('quantization_config', 'is not supported: the weights must be float32, float16 or bfloat16')
+  const scheme = cacheScheme(config)
   const family = familyOf(config)
   const classes = config.json.architectures ?? []
   if (!Array.isArray(classes) || (classes.length > 0 && !classes.some((name) => String(name).endsWith('ForCausalLM'))))
@@ -101,6 +113,7 @@ function describe(directory: string): { config: Config; architecture: Architectu
   return {
     config,
     architecture,
+    cacheScheme: scheme,
     base: {
       directory,
       name: path.basename(path.resolve(directory)),

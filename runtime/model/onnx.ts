@@ -1,9 +1,10 @@
 /** An ONNX graph under construction, and its serialization (onnx/onnx.proto, field numbers in the comments there). */
+import { encodeRow } from '../../adapters-store/half.ts'
 import type { TensorType } from '../../native/types.ts'
 import { Message } from './protobuf.ts'
 
-/** TensorProto.DataType. */
-const DATA_TYPE = { float32: 1, int32: 6, int64: 7, float16: 10, bfloat16: 16 } as const
+/** TensorProto.DataType; `float8` is FLOAT8E4M3FN, the form that KV caches use. */
+export const DATA_TYPE = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, float16: 10, bfloat16: 16, float8: 17 } as const
 export type ElementType = keyof typeof DATA_TYPE
 
 const IR_VERSION = 10
@@ -30,25 +31,23 @@ export class OnnxGraph {
     this.graph.message(12, valueInfo(name, type, shape))
   }
 
-  /** States the shape of a custom op's float32 output: ONNX Runtime infers none, and reuses an input's buffer only for an output of the same known shape. */
-  shape(name: string, shape: Dimension[]): string {
-    this.graph.message(13, valueInfo(name, 'float32', shape))
+  /** States the type and shape of a custom op's output: ONNX Runtime infers none, and reuses an input's buffer only for an output of the same known shape. */
+  shape(name: string, type: ElementType, shape: Dimension[]): string {
+    this.graph.message(13, valueInfo(name, type, shape))
     return name
   }
 
-  /** A constant that the graph carries. */
-  constant(name: string, shape: number[], data: Float32Array | BigInt64Array): string {
+  /** A constant that the graph carries; `data` as it lies in memory, little endian. */
+  constant(name: string, type: ElementType, shape: number[], data: Uint8Array): string {
     const tensor = new Message()
     for (const d of shape) tensor.int(1, d)
-    tensor.int(2, data instanceof Float32Array ? DATA_TYPE.float32 : DATA_TYPE.int64)
-    tensor.string(8, name)
-    tensor.bytesField(9, new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+    tensor.int(2, DATA_TYPE[type]).string(8, name).bytesField(9, data)
     this.graph.message(5, tensor)
     return name
   }
 
   /** A constant whose data the session gets as an external initializer of this name. */
-  external(name: string, type: TensorType, shape: number[]): string {
+  external(name: string, type: ElementType, shape: number[]): string {
     const tensor = new Message()
     for (const d of shape) tensor.int(1, d)
     tensor.int(2, DATA_TYPE[type]).string(8, name)
@@ -92,6 +91,13 @@ export class OnnxGraph {
     for (const [domain, version] of Object.entries(OPSETS)) model.message(8, new Message().string(1, domain).int(2, version))
     return model.bytes()
   }
+}
+
+/** Floats in a constant's bytes, rounded to nearest even. */
+export function floatData(type: TensorType, values: Float32Array): Uint8Array {
+  const bytes = new Uint8Array(values.length * (type === 'float32' ? 4 : 2))
+  encodeRow(type, values, 1, bytes, new Float32Array(values.length))
+  return bytes
 }
 
 function valueInfo(name: string, type: ElementType, shape: Dimension[]): Message {

@@ -1,6 +1,7 @@
 /** The checkpoint's tensors: found by name, checked, and handed to the graph by reference. */
-import { existsSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import path from 'node:path'
+import { decodeFloats } from '../../adapters-store/half.ts'
 import { readSafetensorsHeader } from '../../adapters-store/safetensors.ts'
 import type { TensorRef } from '../../adapters-store/types.ts'
 import type { InitializerRef, TensorType } from '../../native/types.ts'
@@ -44,6 +45,8 @@ function readHeader(file: string): Map<string, TensorRef> {
   }
 }
 
+export type FloatTensor = TensorRef & { dtype: TensorType }
+
 /** Collects what the graph uses, and where it lies. */
 export class Weights {
   readonly files: string[] = []
@@ -56,24 +59,60 @@ export class Weights {
   }
 
   /** The tensor, which must have this shape and a floating type. */
-  find(name: string, shape: number[]): TensorRef & { dtype: TensorType } {
+  find(name: string, shape: number[]): FloatTensor {
     const tensor = this.tensors[name]
     if (!tensor) throw new ModelError('tensor_missing', `the checkpoint has no tensor ${name}`)
     if (tensor.shape.length !== shape.length || tensor.shape.some((d, i) => d !== shape[i]))
       throw new ModelError('tensor_invalid', `tensor ${name} has shape [${tensor.shape}], but config.json makes it [${shape}]`)
     if (tensor.dtype !== 'float32' && tensor.dtype !== 'float16' && tensor.dtype !== 'bfloat16')
       throw new ModelError('tensor_invalid', `tensor ${name} is ${tensor.dtype}; supported are float32, float16 and bfloat16`)
-    return tensor as TensorRef & { dtype: TensorType }
+    return tensor as FloatTensor
   }
 
-  /** Enters the tensor among the initializers, once. True when this call did it. */
-  use(name: string, shape: number[]): { tensor: TensorRef & { dtype: TensorType }; first: boolean } {
+  /**
+   * Enters the tensor among the initializers, once: as it lies in the file, as another type, or quantized (see InitializerRef). True when this call
+   * did it. All uses of a tensor must want the same.
+   */
+  use(
+    name: string,
+    shape: number[],
+    form: Pick<InitializerRef, 'as' | 'quantize'> = {},
+  ): { tensor: FloatTensor; first: boolean } {
     const tensor = this.find(name, shape)
     if (this.used.has(name)) return { tensor, first: false }
     this.used.add(name)
     let file = this.files.indexOf(tensor.file)
     if (file < 0) file = this.files.push(tensor.file) - 1
-    this.initializers.push({ name, dtype: tensor.dtype, shape, file, offset: tensor.offset, length: tensor.length })
+    const { as, quantize } = form
+    this.initializers.push({
+      name,
+      dtype: tensor.dtype,
+      shape,
+      file,
+      offset: tensor.offset,
+      length: tensor.length,
+      ...(as && as !== tensor.dtype && { as }),
+      ...(quantize && { quantize }),
+    })
     return { tensor, first: true }
+  }
+
+  /** The values of a small tensor (norms, scales), read now. */
+  read(name: string, shape: number[]): Float32Array {
+    const tensor = this.find(name, shape)
+    const bytes = new Uint8Array(tensor.length)
+    const file = openSync(tensor.file, 'r')
+    try {
+      for (let at = 0; at < bytes.length; ) {
+        const count = readSync(file, bytes, at, bytes.length - at, tensor.offset + at)
+        if (count === 0) throw new ModelError('model_file_invalid', `${tensor.file} ends within tensor ${name}`)
+        at += count
+      }
+    } finally {
+      closeSync(file)
+    }
+    const values = new Float32Array(shape.reduce((product, d) => product * d, 1))
+    decodeFloats(tensor.dtype, bytes, values)
+    return values
   }
 }

@@ -26,6 +26,7 @@ function gemmaLike(config: Config, reading: Reading): Architecture {
     bias: { ...base.bias, mlp: false },
     embeddingScale: base.hiddenSize ** 0.5,
     attentionScale: config.positive('query_pre_attn_scalar', 256) ** -0.5,
+    wideRange: true,
   }
 }
 

@@ -1,0 +1,109 @@
+/** The CPU's graph: float32 throughout, our own PagedAttention, and the adapters' segments as graph inputs (docs/graph.md). */
+import { type Attribute, DATA_TYPE } from '../onnx.ts'
+import { type Attention, attentionAttributes, Device, type Normed, type Rows } from './device.ts'
+
+/** The inputs that the adapter ops share. */
+const SEGMENTS = ['segment_starts', 'segment_entries', 'entry_adapter', 'entry_weight']
+const LOGITS_SEGMENTS = ['logits_segment_starts', ...SEGMENTS.slice(1)]
+
+export class Cpu extends Device {
+  private readonly casts = new Set<string>()
+
+  inputs(layers: number, kvHeads: number, headDim: number): void {
+    const ints: [string, (number | string)[]][] = [
+      ['input_ids', ['T']],
+      ['cumulative_sequence_length', ['B1']],
+      ['past_seqlens', ['B']],
+      ['block_table', ['B', 'M']],
+      ['slot_mapping', ['T']],
+      ['segment_starts', ['S1']],
+      ['logits_segment_starts', ['S1']],
+      ['segment_entries', ['S1']],
+      ['entry_adapter', ['E']],
+      ['logits_indices', ['R']],
+    ]
+    for (const [name, shape] of ints) this.graph.input(name, 'int32', shape)
+    this.graph.input('entry_weight', 'float32', ['E'])
+    for (let i = 0; i < layers; i++)
+      for (const cache of [`key_cache.${i}`, `value_cache.${i}`])
+        this.graph.input(cache, 'float32', [`N_${cache}`, 'block_size', kvHeads, headDim])
+  }
+
+  /** The cast of a 16-bit tensor is folded when the session is made. */
+  weight(name: string, shape: number[]): string {
+    if (this.stored(name, shape).dtype === 'float32') return name
+    const cast = `${name}.float32`
+    if (!this.casts.has(name)) {
+      this.casts.add(name)
+      this.graph.op('Cast', [name], cast, { to: { int: DATA_TYPE.float32 } })
+    }
+    return cast
+  }
+
+  normWeight(name: string, size: number, offset: number): string {
+    const weight = this.weight(name, [size])
+    return offset ? this.graph.op('Add', [weight, this.scalar(offset)], `${name}.offset`) : weight
+  }
+
+  /** Rows are gathered from the table as it is stored: only T of them are converted. */
+  embeddingRows(table: string, shape: number[]): string {
+    const { name, dtype } = this.stored(table, shape)
+    const rows = this.graph.op('Gather', [name, 'input_ids'], 'embedding.rows')
+    return dtype === 'float32' ? rows : this.graph.op('Cast', [rows], 'embedding.float32', { to: { int: DATA_TYPE.float32 } })
+  }
+
+  adapterOp(
+    op: string,
+    before: string[],
+    after: string[],
+    outputs: string[],
+    attributes: Record<string, Attribute>,
+    rows: Rows,
+  ): string[] {
+    const segments = rows === 'R' ? LOGITS_SEGMENTS : SEGMENTS
+    return this.graph.node(op, [...before, ...segments, ...after], outputs, attributes, 'lorikeet')
+  }
+
+  unpacked(qkv: string, sizes: number[], path: string): [string, string, string] {
+    const [q, k, v] = this.split(qkv, sizes, [`${path}.q`, `${path}.k`, `${path}.v`])
+    return [q, k, v]
+  }
+
+  attention(a: Attention, q: string, k: string, v: string): string {
+    const { cos, sin } = this.rope(a.rope)
+    const inputs = [
+      q,
+      k,
+      v,
+      `key_cache.${a.layer}`,
+      `value_cache.${a.layer}`,
+      'cumulative_sequence_length',
+      'past_seqlens',
+      'block_table',
+      cos,
+      sin,
+      'slot_mapping',
+      '',
+      ...(a.headNorms ?? ['', '']),
+    ]
+    const attributes = { head_size: { int: a.headDim }, ...attentionAttributes(a) }
+    const out = this.graph.op('PagedAttention', inputs, `${a.path}.out`, attributes, 'lorikeet')
+    return this.graph.shape(out, 'float32', ['T', a.heads * a.headDim])
+  }
+
+  scaled(x: string, factor: number, output: string): string {
+    return factor === 1 ? x : this.graph.op('Mul', [x, this.scalar(factor)], output)
+  }
+
+  softcapped(x: string, cap: number, prefix: string): string {
+    if (!cap) return x
+    const ratio = this.graph.op('Mul', [x, this.scalar(1 / cap)], `${prefix}.cap.ratio`)
+    const bounded = this.graph.op('Tanh', [ratio], `${prefix}.cap.tanh`)
+    return this.graph.op('Mul', [bounded, this.scalar(cap)], `${prefix}.cap`)
+  }
+
+  addNorm(x: string, y: string, sum: string, weight: string, epsilon: number, normed: string): Normed {
+    this.graph.op('Add', [x, y], sum)
+    return { sum, normed: this.norm(sum, weight, epsilon, normed) }
+  }
+}

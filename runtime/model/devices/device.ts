@@ -1,0 +1,151 @@
+/** What differs between the devices' graphs: element types, graph inputs, how weights come in, the attention op, the adapter ops' inputs, fused ops. */
+import type { CacheDtype, TensorType } from '../../../native/types.ts'
+import type { Layer } from '../architecture.ts'
+import { type Attribute, floatData, type OnnxGraph } from '../onnx.ts'
+import type { Rope } from '../rope.ts'
+import { ropeTables } from '../rope-tables.ts'
+import type { Weights } from '../weights.ts'
+
+/** Rows of an op: packed tokens, or the rows whose logits are wanted. */
+export type Rows = 'T' | 'R'
+
+/** The model's numbers that an attention op carries, and names of what it reads. */
+export interface Attention {
+  layer: number
+  path: string
+  heads: number
+  kvHeads: number
+  headDim: number
+  scale: number
+  softcap: number
+  window: Layer['window']
+  rope: Rope
+  /** Names of q_norm's and k_norm's weights of each head; both or none. */
+  headNorms?: [string, string]
+  normEpsilon: number
+}
+
+/** A sum, and its RMS norm. */
+export interface Normed {
+  sum: string
+  normed: string
+}
+
+export interface Setup {
+  /** Element type of activations, norms, biases and logits. */
+  dtype: TensorType
+  cacheDtype: CacheDtype
+  /** What the checkpoint's KV cache scales, if any, were made for. */
+  cacheScheme: 'float8' | 'int8'
+  /** Positions that the rope tables cover. */
+  positions: number
+}
+
+export abstract class Device {
+  readonly graph: OnnxGraph
+  readonly weights: Weights
+  readonly setup: Setup
+  private readonly scalars = new Map<number, string>()
+  /** Rope tables by their settings: layers of one kind share them. */
+  private readonly tables = new Map<string, { cos: string; sin: string }>()
+
+  constructor(graph: OnnxGraph, weights: Weights, setup: Setup) {
+    this.graph = graph
+    this.weights = weights
+    this.setup = setup
+  }
+
+  /** Declares the graph's inputs. */
+  abstract inputs(layers: number, kvHeads: number, headDim: number): void
+  /** A checkpoint tensor in `dtype`. */
+  abstract weight(name: string, shape: number[]): string
+  /** A norm's weight in `dtype`, `offset` added (Gemma stores w − 1). */
+  abstract normWeight(name: string, size: number, offset: number): string
+  /** Rows of the embedding's table, in `dtype`. */
+  abstract embeddingRows(table: string, shape: number[]): string
+  /** Adds a node of ours: `before` and `after` stand around the inputs that say which row is whose. */
+  abstract adapterOp(
+    op: string,
+    before: string[],
+    after: string[],
+    outputs: string[],
+    attributes: Record<string, Attribute>,
+    rows: Rows,
+  ): string[]
+  /** q, k and v of all heads, from one packed projection where there is no k and no v. */
+  abstract attention(a: Attention, q: string, k?: string, v?: string): string
+  /** q, k and v of a packed projection; the device may leave them packed. */
+  abstract unpacked(qkv: string, sizes: number[], path: string): [string, string?, string?]
+  /** x · factor. */
+  abstract scaled(x: string, factor: number, output: string): string
+  /** cap · tanh(x / cap). */
+  abstract softcapped(x: string, cap: number, prefix: string): string
+  /** sum = x + y, named `sum`; normed = its RMS norm with `weight`, named `normed`. */
+  abstract addNorm(x: string, y: string, sum: string, weight: string, epsilon: number, normed: string): Normed
+
+  scalar(value: number): string {
+    let name = this.scalars.get(value)
+    if (!name) {
+      name = this.constant(`scalar.${value}`, [], Float32Array.of(value))
+      this.scalars.set(value, name)
+    }
+    return name
+  }
+
+  /** A constant in `dtype`. */
+  constant(name: string, shape: number[], values: Float32Array): string {
+    return this.graph.constant(name, this.setup.dtype, shape, floatData(this.setup.dtype, values))
+  }
+
+  /** A checkpoint tensor as it lies in the file. */
+  protected stored(name: string, shape: number[]): { name: string; dtype: TensorType } {
+    const { tensor, first } = this.weights.use(name, shape)
+    if (first) this.graph.external(name, tensor.dtype, shape)
+    return { name, dtype: tensor.dtype }
+  }
+
+  norm(x: string, weight: string, epsilon: number, output: string): string {
+    return this.graph.op('SimplifiedLayerNormalization', [x, weight], output, {
+      axis: { int: -1 },
+      epsilon: { float: epsilon },
+      stash_type: { int: 1 },
+    })
+  }
+
+  split(x: string, sizes: number[], outputs: string[]): string[] {
+    const lengths = this.graph.constant(
+      `${outputs[0]}.sizes`,
+      'int64',
+      [sizes.length],
+      new Uint8Array(BigInt64Array.from(sizes.map(BigInt)).buffer),
+    )
+    return this.graph.node('Split', [x, lengths], outputs, { axis: { int: -1 } })
+  }
+
+  protected rope(rope: Rope): { cos: string; sin: string } {
+    const key = JSON.stringify(rope)
+    let names = this.tables.get(key)
+    if (!names) {
+      const { cos, sin } = ropeTables(rope, this.setup.positions)
+      const shape = [this.setup.positions, rope.rotaryDim / 2]
+      const id = this.tables.size
+      names = { cos: this.constant(`rope.${id}.cos`, shape, cos), sin: this.constant(`rope.${id}.sin`, shape, sin) }
+      this.tables.set(key, names)
+    }
+    return names
+  }
+}
+
+/** Attributes that both devices' PagedAttention has. */
+export function attentionAttributes(a: Attention): Record<string, Attribute> {
+  return {
+    num_heads: { int: a.heads },
+    kv_num_heads: { int: a.kvHeads },
+    scale: { float: a.scale },
+    softcap: { float: a.softcap },
+    local_window_size: { int: a.window },
+    do_rotary: { int: 1 },
+    rotary_interleaved: { int: 0 },
+    qk_norm_epsilon: { float: a.normEpsilon },
+  }
+}

@@ -1,0 +1,56 @@
+/** What a graph may be built for, and what is chosen where the caller leaves it open. */
+import type { TensorRef } from '../../adapters-store/types.ts'
+import type { CacheDtype, Device, TensorType } from '../../native/types.ts'
+import type { Architecture } from './architecture.ts'
+import { ModelError } from './errors.ts'
+import type { Quantization } from './quantized.ts'
+import { EMBEDDING } from './sites.ts'
+
+export interface BuildOptions {
+  /** `cpu` where it is not given. */
+  device?: Device
+  /**
+   * Element type of activations: float32 on the CPU. On CUDA float16 or bfloat16; the checkpoint's where it is not given, and bfloat16 where that is
+   * float32 or the family's activations do not fit float16.
+   */
+  dtype?: TensorType
+  /** Element type of the KV cache: `dtype`, or on CUDA int8 or float8. `dtype` where it is not given. */
+  cacheDtype?: CacheDtype
+  /** The layers' projections in 4 or 8 bits. */
+  quantization?: 'int4' | 'int8'
+  /** How exactly the CPU multiplies quantized weights: `int8` also rounds activations to 8 bits, block by block, and is much faster; `float32` does not. */
+  quantizedCompute?: 'int8' | 'float32'
+  /** Positions to prepare for; the model's own maximum by default. */
+  maxModelLen?: number
+}
+
+/** Throws ModelError where the device has no such types. */
+export function elementTypes(
+  options: BuildOptions,
+  architecture: Architecture,
+  tensors: Record<string, TensorRef>,
+): { dtype: TensorType; cacheDtype: CacheDtype } {
+  if (options.device !== 'cuda') {
+    for (const [setting, type] of [
+      ['dtype', options.dtype],
+      ['kv-cache-dtype', options.cacheDtype],
+    ])
+      if ((type ?? 'float32') !== 'float32')
+        throw new ModelError('invalid_config', `${setting} ${type} needs device cuda: the CPU computes in float32`)
+    return { dtype: 'float32', cacheDtype: 'float32' }
+  }
+  const stored = tensors[`${EMBEDDING}.weight`]?.dtype
+  const dtype = options.dtype ?? (stored === 'float16' && !architecture.wideRange ? 'float16' : 'bfloat16')
+  if (dtype === 'float32')
+    throw new ModelError('invalid_config', 'dtype float32 needs device cpu: on cuda it is float16 or bfloat16')
+  const cacheDtype = options.cacheDtype ?? dtype
+  if (cacheDtype !== dtype && cacheDtype !== 'int8' && cacheDtype !== 'float8')
+    throw new ModelError('invalid_config', `kv-cache-dtype must be ${dtype} (the dtype), int8 or float8, not ${cacheDtype}`)
+  return { dtype, cacheDtype }
+}
+
+export function quantizationOf({ device, quantization, quantizedCompute }: BuildOptions): Quantization | undefined {
+  if (!quantization) return undefined
+  // MatMulNBits' accuracy levels: 4 = activations in int8, 1 = float32. CUDA multiplies in its own types and does not read it.
+  return { bits: quantization === 'int4' ? 4 : 8, accuracy: device === 'cuda' ? 0 : quantizedCompute === 'float32' ? 1 : 4 }
+}

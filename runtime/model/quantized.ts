@@ -1,0 +1,44 @@
+/** Projections with int4 or int8 weights: com.microsoft.MatMulNBits over weights that the engine quantizes while it loads (native/engine/convert.h). */
+import type { Site } from '../../adapters-store/types.ts'
+import type { Device } from './devices/device.ts'
+
+export interface Quantization {
+  bits: 4 | 8
+  /** MatMulNBits' accuracy_level: what activations may be rounded to. 4 = int8, 1 = float32; CUDA has no such choice. */
+  accuracy: number
+}
+
+/** Weights along `in` that share a scale. 32 is what all of ONNX Runtime's kernels take, and the most exact of those. */
+export const BLOCK = 32
+
+/**
+ * x Wᵀ + bias with W [out, in] in `bits`. The layer's projections alone are quantized: the embedding is gathered, and the head, which decides between
+ * close logits, stays as it is.
+ */
+export function quantizedProduct(
+  device: Device,
+  { bits, accuracy }: Quantization,
+  x: string,
+  site: Site,
+  output: string,
+): string {
+  const { graph, weights, setup } = device
+  const { weight, outFeatures, inFeatures } = site
+  const blocks = Math.ceil(inFeatures / BLOCK) // the last may be cut short: it is filled up with zeros
+  const scales = `${weight}.scales`
+  const form = { as: setup.dtype, quantize: { bits, block: BLOCK, scales } }
+  if (weights.use(weight, [outFeatures, inFeatures], form).first) {
+    graph.external(weight, 'uint8', [outFeatures, blocks, (BLOCK * bits) / 8])
+    graph.external(scales, setup.dtype, [outFeatures * blocks])
+  }
+  const inputs = [x, weight, scales]
+  if (site.bias) inputs.push('', '', device.weight(site.bias, [outFeatures]))
+  const attributes = {
+    K: { int: inFeatures },
+    N: { int: outFeatures },
+    bits: { int: bits },
+    block_size: { int: BLOCK },
+    accuracy_level: { int: accuracy },
+  }
+  return graph.op('MatMulNBits', inputs, output, attributes, 'com.microsoft')
+}
