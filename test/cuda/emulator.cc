@@ -61,7 +61,7 @@ bool ready(uint32_t t) {
 
 // The next thread of the block that waits for nothing. Never returns when there is none: then some wait for others that never come.
 uint32_t next_ready() {
-  for (uint32_t tried = 0; tried <= threads; tried++) {
+  for (uint32_t tried = 0; tried < threads; tried++) {
     if (next_in_order == threads) {
       next_in_order = 0;
       if (emulated_order > 1)
@@ -69,11 +69,8 @@ uint32_t next_ready() {
     }
     const uint32_t t = order[next_in_order++];
     if (ready(t)) return t;
-    // A shuffle in the middle of the search may have moved a thread to where the search has been.
-    if (emulated_order > 1 && next_in_order == threads && tried == threads)
-      for (uint32_t other = 0; other < threads; other++)
-        if (ready(other)) return other;
   }
+  // A shuffle on the way may have put one where the search had been.
   for (uint32_t t = 0; t < threads; t++)
     if (ready(t)) return t;
   std::fprintf(stderr, "emulator: deadlock in block %u: some threads wait for others that have ended or wait elsewhere\n", blockIdx.x);

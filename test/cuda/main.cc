@@ -5,6 +5,7 @@
 #include "lora_check.h"
 #ifndef __CUDACC__
 #include "emulator.h"
+#include "emulator_check.h"
 #endif
 
 namespace lorikeet::test {
@@ -29,6 +30,7 @@ int main(int argc, char** argv) {
   }
   lorikeet::test::check_lora(!quick);
 #else
+  lorikeet::test::check_emulator();
   for (const uint32_t order : {0u, 1u, 7u}) {
     lorikeet::cuda::emulated_order = order;
     lorikeet::test::check_lora(false);
