@@ -54,6 +54,7 @@ const engine: NativeEngine = await loadNative().createEngine(
     maxSequences: ROWS,
     maxModelLen: context + 1,
     maxSiteInputs: 0,
+    headSite: -1,
     captureGraphs: false,
     model: built.graph,
     files: built.files,

@@ -63,6 +63,8 @@ export interface EngineOptions {
   maxModelLen: number
   /** The widest input of any site (CUDA). */
   maxSiteInputs: number
+  /** The head's site (CUDA). */
+  headSite: number
   /** Replay decode steps as CUDA graphs. Off: for finding faults. */
   captureGraphs: boolean
   /** Number of adapter sites (see adapters-store/types.ts); site ids are 0 .. siteCount-1. */
@@ -178,7 +180,10 @@ export interface NativeEngine {
   adapterReady(index: number): boolean
   /** Removes it from the table; the blocks are the caller's again. Idempotent. */
   dropAdapter(index: number): void
-  /** One step off the JavaScript threads. One at a time. Rejects if the graph fails; the pool's KV outside the batch's slots is untouched. */
+  /**
+   * One step off the JavaScript threads. One at a time. Rejects if the graph fails; the pool's KV outside the batch's slots is untouched then.
+   * An error with code DEVICE_LOST: no later step can succeed.
+   */
   step(batch: StepBatch): Promise<StepOutput>
   /** Releases session, pool and mapped files. No step may be in flight. */
   close(): void

@@ -105,6 +105,16 @@ void copy_on_device(void* to, const void* from, size_t bytes, Stream stream) {
 }
 void clear(void* data, size_t bytes, Stream stream) { must(cudaMemsetAsync(data, 0, bytes, stream), "clearing memory"); }
 void synchronize(Stream stream) { must(cudaStreamSynchronize(stream), "the device"); }
+bool abandon_capture(Stream stream) {
+  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
+  if (cudaStreamIsCapturing(stream, &status) == cudaSuccess && status != cudaStreamCaptureStatusNone) {
+    cudaGraph_t graph = nullptr;
+    cudaStreamEndCapture(stream, &graph);
+    if (graph) cudaGraphDestroy(graph);
+  }
+  cudaGetLastError();  // an error of the capture alone is gone after this
+  return cudaStreamSynchronize(stream) != cudaSuccess;
+}
 void pin(void* data, size_t bytes) { must(cudaHostRegister(data, bytes, cudaHostRegisterDefault), "pinning memory"); }
 void unpin(void* data) { must(cudaHostUnregister(data), "unpinning memory"); }
 

@@ -1,60 +1,75 @@
 #include "convert.h"
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <thread>
 #include <vector>
 
 namespace lorikeet {
 namespace {
 
+template <typename To, typename From>
+To as(From from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  std::memcpy(&to, &from, sizeof(to));
+  return to;
+}
+
+// The exponent's bias differs by 112: a product with 2^112 corrects it, for subnormals too.
 float from_half(uint16_t h) {
-  const uint32_t sign = uint32_t(h & 0x8000) << 16, exponent = h >> 10 & 31, mantissa = h & 1023;
-  uint32_t bits;
-  if (exponent == 31) {
-    bits = sign | 0x7f800000u | mantissa << 13;
-  } else if (exponent) {
-    bits = sign | (exponent + 112) << 23 | mantissa << 13;
-  } else {
-    const float value = std::ldexp(static_cast<float>(mantissa), -24);
-    return sign ? -value : value;
-  }
-  float value;
-  std::memcpy(&value, &bits, 4);
-  return value;
+  const uint32_t magnitude = (h & 0x7fffu) << 13, sign = (h & 0x8000u) << 16;
+  const uint32_t finite = as<uint32_t>(as<float>(magnitude) * 0x1p112f);
+  return as<float>(sign | (magnitude >= 0x0f800000u ? magnitude | 0x7f800000u : finite));
 }
 
 uint16_t to_half(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, 4);
-  const uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
-  if (magnitude > 0x7f800000) return static_cast<uint16_t>(sign | 0x7e00);
-  if (magnitude >= 0x477ff000) return static_cast<uint16_t>(sign | 0x7c00);
-  if (magnitude < 0x38800000) return static_cast<uint16_t>(sign | static_cast<uint32_t>(std::nearbyint(std::ldexp(std::fabs(value), 24))));
-  const uint32_t rounded = magnitude + 0xfff + (magnitude >> 13 & 1);
-  return static_cast<uint16_t>(sign | ((rounded - 0x38000000) >> 13));
+  const uint32_t bits = as<uint32_t>(value), sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
+  // Below 2^-14 halves are multiples of 2^-24, which is the last place of a float next to 0.5: the addition rounds there.
+  const uint32_t subnormal = as<uint32_t>(as<float>(magnitude) + 0.5f) - 0x3f000000u;
+  const uint32_t normal = (magnitude - 0x38000000u + 0xfffu + (magnitude >> 13 & 1u)) >> 13;
+  const uint32_t special = magnitude > 0x7f800000u ? 0x7e00u : 0x7c00u;
+  return static_cast<uint16_t>(sign | (magnitude >= 0x477ff000u ? special : magnitude < 0x38800000u ? subnormal : normal));
 }
 
-float read(const void* data, DType type, size_t i) {
-  if (type == DType::f32) return static_cast<const float*>(data)[i];
-  const uint16_t bits = static_cast<const uint16_t*>(data)[i];
-  if (type == DType::f16) return from_half(bits);
-  const uint32_t wide = uint32_t{bits} << 16;
-  float value;
-  std::memcpy(&value, &wide, 4);
-  return value;
+float from_bfloat(uint16_t b) { return as<float>(uint32_t{b} << 16); }
+
+uint16_t to_bfloat(float value) {
+  const uint32_t bits = as<uint32_t>(value);
+  return static_cast<uint16_t>(value != value ? bits >> 16 | 64u : (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
-void write(void* data, DType type, size_t i, float value) {
-  if (type == DType::f32) {
-    static_cast<float*>(data)[i] = value;
-  } else if (type == DType::f16) {
-    static_cast<uint16_t*>(data)[i] = to_half(value);
+template <DType type>
+float read(const uint8_t* data, size_t i) {
+  if constexpr (type == DType::f32) {
+    float value;
+    std::memcpy(&value, data + 4 * i, 4);
+    return value;
   } else {
-    uint32_t bits;
-    std::memcpy(&bits, &value, 4);
-    static_cast<uint16_t*>(data)[i] = static_cast<uint16_t>(std::isnan(value) ? bits >> 16 | 64 : (bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    uint16_t value;
+    std::memcpy(&value, data + 2 * i, 2);
+    return type == DType::f16 ? from_half(value) : from_bfloat(value);
   }
+}
+
+template <DType type>
+void write(uint8_t* data, size_t i, float value) {
+  if constexpr (type == DType::f32) {
+    std::memcpy(data + 4 * i, &value, 4);
+  } else {
+    const uint16_t rounded = type == DType::f16 ? to_half(value) : to_bfloat(value);
+    std::memcpy(data + 2 * i, &rounded, 2);
+  }
+}
+
+// Calls function.operator()<type>() with the type as a constant.
+template <typename Function>
+auto with_type(DType type, const Function& function) {
+  if (type == DType::f32) return function.template operator()<DType::f32>();
+  if (type == DType::f16) return function.template operator()<DType::f16>();
+  return function.template operator()<DType::bf16>();
 }
 
 template <typename Task>
@@ -66,33 +81,116 @@ void in_parts(size_t count, int threads, const Task& task) {
   for (auto& t : others) t.join();
 }
 
+constexpr int64_t kLongestBlock = 256;
+constexpr int kLanes = 4;
+typedef float Floats __attribute__((vector_size(4 * kLanes)));
+
+// q = clamp(round(x · inverse), −middle, middle − 1), to nearest even: beyond 2^23 floats have no fractions.
+Floats quantized(Floats x, float inverse, float middle) {
+  const Floats zero = {}, low = zero - middle, high = zero + (middle - 1);
+  Floats q = x * inverse;
+  q = q < low ? low : q;
+  q = q > high ? high : q;
+  return (q + 0x1.8p23f) - 0x1.8p23f;
+}
+
+float sum(Floats v) {
+  float total = 0;
+  for (int i = 0; i < kLanes; i++) total += v[i];
+  return total;
+}
+
+// How far from zero the largest magnitude of a block is put, as a multiple of 2^(bits−1). Less than 1 leaves room on the side that has one integer
+// fewer, more clips it for finer steps. 8 bits are fine enough that only the first matters.
+constexpr float kFourBitReach[] = {1, 0.84375f, 0.875f, 0.90625f, 0.9375f, 0.96875f, 1.03125f, 1.0625f, 1.09375f, 1.125f};
+constexpr float kEightBitReach[] = {1, 127.f / 128, 127.5f / 128};
+
+// The scale with the least squared error of those tried. For integers q the best scale is Σxq / Σq², and leaves Σx² − (Σxq)² / Σq².
+float best_scale(const Floats* x, int vectors, float extreme, int bits) {
+  const float middle = static_cast<float>(1 << (bits - 1));
+  const float* reach = bits == 4 ? std::begin(kFourBitReach) : std::begin(kEightBitReach);
+  const float* end = bits == 4 ? std::end(kFourBitReach) : std::end(kEightBitReach);
+  float best = 0, most = -1;
+  for (; reach != end; reach++) {
+    const float inverse = -middle * *reach / extreme;
+    Floats xq = {}, qq = {};
+    for (int i = 0; i < vectors; i++) {
+      const Floats q = quantized(x[i], inverse, middle);
+      xq += x[i] * q;
+      qq += q * q;
+    }
+    const float cross = sum(xq), squares = sum(qq), explained = cross * (cross / squares);
+    if (explained > most) {
+      most = explained;
+      best = cross / squares;
+    }
+  }
+  return best;
+}
+
+// One block of `count` elements from `first` on, to `bytes` and the scale at place `scale_at`.
+template <DType type, DType scale_type>
+void quantize_block(const uint8_t* from, size_t first, int64_t count, int64_t block, int bits, uint8_t* bytes, uint8_t* scales, size_t scale_at) {
+  alignas(sizeof(Floats)) float values[kLongestBlock] = {};
+  float extreme = 0, nothing = 0;  // `extreme` has its sign: the integers reach one further below zero than above
+  for (int64_t i = 0; i < count; i++) {
+    values[i] = read<type>(from, first + i);
+    nothing += values[i] * 0;
+    if (std::fabs(values[i]) > std::fabs(extreme)) extreme = values[i];
+  }
+  Floats x[kLongestBlock / kLanes];
+  const int vectors = static_cast<int>(block_count(block, kLanes));
+  std::memcpy(x, values, vectors * sizeof(Floats));
+  const bool zero = std::fabs(extreme) < 1e-30f;
+  const float scale = nothing != 0 ? std::numeric_limits<float>::quiet_NaN() : zero ? 0 : best_scale(x, vectors, extreme, bits);
+  write<scale_type>(scales, scale_at, scale);
+  // The integers are those nearest to the scale as it is kept.
+  const float kept = read<scale_type>(scales, scale_at), inverse = std::isfinite(kept) && kept != 0 ? 1 / kept : 0;
+  const float middle = static_cast<float>(1 << (bits - 1));
+  for (int i = 0; i < vectors; i++) {
+    x[i] = nothing != 0 ? Floats{} : quantized(x[i], inverse, middle);
+    x[i] += middle;
+  }
+  std::memcpy(values, x, vectors * sizeof(Floats));
+  for (int64_t i = 0; i < block; i++) {
+    if (bits == 8)
+      bytes[i] = static_cast<uint8_t>(values[i]);
+    else if (i % 2 == 0)
+      bytes[i / 2] = static_cast<uint8_t>(static_cast<int>(values[i]) | static_cast<int>(values[i + 1]) << 4);
+  }
+}
+
 }  // namespace
 
 void convert_elements(const void* from, DType from_type, void* to, DType to_type, size_t count, int threads) {
-  in_parts(count, threads, [&](size_t begin, size_t end) {
-    for (size_t i = begin; i < end; i++) write(to, to_type, i, read(from, from_type, i));
+  const auto* source = static_cast<const uint8_t*>(from);
+  auto* target = static_cast<uint8_t*>(to);
+  with_type(from_type, [&]<DType from_>() {
+    with_type(to_type, [&]<DType to_>() {
+      in_parts(count, threads, [&](size_t begin, size_t end) {
+        for (size_t i = begin; i < end; i++) write<to_>(target, i, read<from_>(source, i));
+      });
+    });
   });
 }
 
 void quantize_rows(const void* from, DType type, int64_t rows, int64_t columns, int bits, int64_t block, uint8_t* packed, void* scales,
                    DType scale_type, int threads) {
-  const int64_t blocks = columns / block;
-  const int middle = 1 << (bits - 1);
-  in_parts(static_cast<size_t>(rows * blocks), threads, [&](size_t begin, size_t end) {
-    for (size_t b = begin; b < end; b++) {
-      float extreme = 0;  // of the largest magnitude, with its sign: the integers reach one further below zero than above
-      for (int64_t i = 0; i < block; i++) {
-        const float v = read(from, type, b * block + i);
-        if (std::fabs(v) > std::fabs(extreme)) extreme = v;
-      }
-      write(scales, scale_type, b, extreme / -middle);
-      const float scale = read(scales, scale_type, b), inverse = scale ? 1 / scale : 0;
-      for (int64_t i = 0; i < block; i++) {
-        const int q = std::clamp(static_cast<int>(std::lround(read(from, type, b * block + i) * inverse)) + middle, 0, 2 * middle - 1);
-        uint8_t& byte = packed[(b * block + i) * bits / 8];
-        byte = bits == 8 ? q : i % 2 ? byte | q << 4 : q;
-      }
-    }
+  assert((bits == 4 || bits == 8) && block > 0 && block % 2 == 0 && block <= kLongestBlock);
+  const auto* source = static_cast<const uint8_t*>(from);
+  auto* to_scales = static_cast<uint8_t*>(scales);
+  const int64_t blocks = block_count(columns, block), bytes = block * bits / 8;
+  with_type(type, [&]<DType from_>() {
+    with_type(scale_type, [&]<DType to_>() {
+      in_parts(static_cast<size_t>(rows), threads, [&](size_t begin, size_t end) {
+        for (size_t row = begin; row < end; row++)
+          for (int64_t b = 0; b < blocks; b++) {
+            const size_t at = row * blocks + b;
+            const int64_t count = std::min(block, columns - b * block);
+            quantize_block<from_, to_>(source, row * columns + b * block, count, block, bits, packed + at * bytes, to_scales, at);
+          }
+      });
+    });
   });
 }
 

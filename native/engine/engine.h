@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include "../device/device.h"
 #include "../pool/residents.h"
@@ -10,6 +11,11 @@
 #include "step.h"
 
 namespace lorikeet {
+
+// The device is gone: every later step would fail too.
+struct DeviceLost : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 class Engine {
  public:

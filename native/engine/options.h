@@ -36,7 +36,7 @@ struct EngineOptions {
   DType adapter_dtype = DType::f16;
   // CUDA only; see native/types.ts.
   double memory_fraction = 0;
-  int32_t max_block_count = 0, max_batch_tokens = 0, max_sequences = 0, max_model_len = 0, max_site_inputs = 0;
+  int32_t max_block_count = 0, max_batch_tokens = 0, max_sequences = 0, max_model_len = 0, max_site_inputs = 0, head_site = -1;
   bool capture_graphs = false;
 
   int64_t view_bytes() const { return int64_t{block_size} * kv_heads * head_dim * static_cast<int64_t>(element_size(cache)); }

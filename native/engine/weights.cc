@@ -37,7 +37,7 @@ void Weights::add_to(OrtSessionOptions* session, const EngineOptions& options) {
     const uint8_t* data = file.data() + tensor.offset;
     const size_t size = element_size(tensor.dtype), count = tensor.length / size;
     if (tensor.bits) {
-      const int64_t rows = tensor.shape.at(0), columns = tensor.shape.at(1), blocks = columns / tensor.block, bytes = tensor.block * tensor.bits / 8;
+      const int64_t rows = tensor.shape.at(0), columns = tensor.shape.at(1), blocks = block_count(columns, tensor.block), bytes = tensor.block * tensor.bits / 8;
       auto& packed = made_.emplace_back(rows * blocks * bytes);
       auto& scales = made_.emplace_back(rows * blocks * element_size(tensor.as));
       quantize_rows(data, tensor.dtype, rows, columns, tensor.bits, tensor.block, packed.data(), scales.data(), tensor.as, options.threads);

@@ -18,18 +18,27 @@ class PromiseWorker : public Napi::AsyncWorker {
   PromiseWorker(Napi::Env env, Work work, Done done, Settled settled)
       : AsyncWorker(env), deferred_(Napi::Promise::Deferred::New(env)), work_(std::move(work)), done_(std::move(done)), settled_(std::move(settled)) {}
   Napi::Promise promise() const { return deferred_.Promise(); }
-  void Execute() override { result_ = std::make_unique<Result>(work_()); }
+  void Execute() override {
+    try {
+      result_ = std::make_unique<Result>(work_());
+    } catch (const DeviceLost&) {
+      lost_ = true;
+      throw;
+    }
+  }
   void OnOK() override {
     settled_();
     deferred_.Resolve(done_(Env(), *result_));
   }
   void OnError(const Napi::Error& error) override {
     settled_();
+    if (lost_) error.Value().Set("code", "DEVICE_LOST");
     deferred_.Reject(error.Value());
   }
 
  private:
   Napi::Promise::Deferred deferred_;
+  bool lost_ = false;
   Work work_;
   Done done_;
   Settled settled_;

@@ -4,6 +4,7 @@ import { cudaLibrary, loadNative, onnxRuntimeLibrary } from '../../native/index.
 import type { NativeAddon, NativeEngine } from '../../native/types.ts'
 import { EngineError } from '../errors.ts'
 import { type BuiltModel, buildModel, defaultBlockSize, readBaseModel } from '../model/index.ts'
+import { HEAD } from '../model/sites.ts'
 import type { EngineInfo, EngineSettings } from '../types.ts'
 import { precisionOf } from './precision.ts'
 
@@ -83,6 +84,7 @@ export async function loadEngine(
       maxBlockCount: pool.most,
       siteCount: model.siteCount,
       maxSiteInputs: Math.max(...model.base.sites.map((site) => site.inFeatures)),
+      headSite: model.base.sites.find((site) => site.module === HEAD)?.index ?? -1,
       dtype,
       adapterDtype,
       cacheDtype,

@@ -24,12 +24,9 @@ struct CudaStepContext {
   // Scratch of the running op: the shrink's results.
   float* h = nullptr;
   int32_t h_rows = 0;
-  // Sampling.
-  int32_t logits_rows = 0;
-  SampleLaunch sample;
-  SampleBuffers buffers;
-  int32_t rows_at_once = 0;     // that the sampling scratch has room for
-  float* raw_logits = nullptr;  // host memory, [logits_rows, vocab], or null
+  // Sampling: everything but the logits and the tokens.
+  SampleShape sample_shape;
+  SampleOp sample;
   device::Event* sample_begin = nullptr;
   device::Event* sample_end = nullptr;
 

@@ -1,0 +1,74 @@
+#include "cuda_session.h"
+#include "../../device/device.h"
+
+namespace lorikeet::cuda {
+namespace {
+
+MemoryInfoPtr memory_info(bool host) {
+  OrtMemoryInfo* memory = nullptr;
+  if (host)
+    check(ort().CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &memory));
+  else
+    check(ort().CreateMemoryInfo("Cuda", OrtDeviceAllocator, 0, OrtMemTypeDefault, &memory));
+  return MemoryInfoPtr(memory);
+}
+
+void add_provider(OrtSessionOptions* session, device::Stream compute, bool capture) {
+  OrtCUDAProviderOptionsV2* raw = nullptr;
+  check(ort().CreateCUDAProviderOptions(&raw));
+  const std::unique_ptr<OrtCUDAProviderOptionsV2, void (*)(OrtCUDAProviderOptionsV2*)> provider(
+      raw, [](OrtCUDAProviderOptionsV2* p) { ort().ReleaseCUDAProviderOptions(p); });
+  // Activations grow the arena by what they need, not by powers of two: the pool has the rest. Float32 products (there are none) would stay exact.
+  const char* keys[] = {"device_id", "arena_extend_strategy", "enable_cuda_graph", "use_tf32"};
+  const char* values[] = {"0", "kSameAsRequested", capture ? "1" : "0", "0"};
+  check(ort().UpdateCUDAProviderOptions(raw, keys, values, std::size(keys)));
+  check(ort().UpdateCUDAProviderOptionsWithValue(raw, "user_compute_stream", compute));
+  check(ort().SessionOptionsAppendExecutionProvider_CUDA_V2(session, raw));
+}
+
+}  // namespace
+
+CudaSession::CudaSession(const EngineOptions& options, const CudaStepContext& context, device::Stream compute,
+                         const std::function<void(float)>& progress)
+    : on_device_(memory_info(device::is_emulated())), on_host_(memory_info(true)), domain_(context) {
+  Weights weights(options.files, progress);
+  OrtSessionOptions* raw = nullptr;
+  check(ort().CreateSessionOptions(&raw));
+  SessionOptionsPtr session_options(raw);
+  check(ort().SetIntraOpNumThreads(raw, 1));
+  check(ort().SetInterOpNumThreads(raw, 1));
+  check(ort().SetSessionGraphOptimizationLevel(raw, ORT_ENABLE_ALL));
+  check(ort().DisableMemPattern(raw));  // shapes change every step
+  if (!device::is_emulated()) {
+    add_provider(raw, compute, options.capture_graphs);
+    // A node on the CPU would copy its inputs there at every step, and could not be captured: better to fail here, by name.
+    check(ort().AddSessionConfigEntry(raw, "session.disable_cpu_ep_fallback", "1"));
+  }
+  for (OrtCustomOpDomain* domain : domain_.all()) check(ort().AddCustomOpDomain(raw, domain));
+  weights.add_to(raw, options);
+  OrtSession* session = nullptr;
+  check(ort().CreateSessionFromArray(ort_env(), options.model.data(), options.model.size(), raw, &session));
+  session_.reset(session);
+  if (device::is_emulated()) kept_ = std::make_unique<Weights>(std::move(weights));  // the CPU uses them where they lie
+}
+
+ValuePtr CudaSession::tensor(void* data, size_t bytes, const std::vector<int64_t>& shape, ONNXTensorElementDataType type, bool on_host) const {
+  OrtValue* value = nullptr;
+  check(ort().CreateTensorWithDataAsOrtValue((on_host ? on_host_ : on_device_).get(), data, bytes, shape.data(), shape.size(), type, &value));
+  return ValuePtr(value);
+}
+
+void CudaSession::run(const std::vector<const char*>& names, const std::vector<const OrtValue*>& inputs, OrtValue* tokens, int32_t graph) {
+  OrtRunOptions* raw = nullptr;
+  check(ort().CreateRunOptions(&raw));
+  const std::unique_ptr<OrtRunOptions, void (*)(OrtRunOptions*)> run_options(raw, [](OrtRunOptions* p) { ort().ReleaseRunOptions(p); });
+  if (!device::is_emulated()) {
+    check(ort().AddRunConfigEntry(raw, "gpu_graph_id", graph ? std::to_string(graph).c_str() : "-1"));
+    // The results are waited for by an event, after they were copied.
+    check(ort().AddRunConfigEntry(raw, "disable_synchronize_execution_providers", "1"));
+  }
+  const char* output = "tokens";
+  check(ort().Run(session_.get(), raw, names.data(), inputs.data(), inputs.size(), &output, 1, &tokens));
+}
+
+}  // namespace lorikeet::cuda

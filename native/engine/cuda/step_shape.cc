@@ -1,0 +1,144 @@
+#include "step_shape.h"
+#include <algorithm>
+#include <bit>
+#include "../../pool/cuda/device_residents.h"
+
+namespace lorikeet::cuda {
+namespace {
+
+// Few sizes, near each other where steps are small: 1, 2, 4, then every 8 rows.
+int32_t rows_bucket(int32_t rows) { return rows <= 4 ? std::bit_ceil(static_cast<uint32_t>(rows)) : (rows + 7) / 8 * 8; }
+int32_t bucket(int32_t n) { return n == 0 ? 0 : std::bit_ceil(static_cast<uint32_t>(n)); }
+
+const DeviceResident* resident(const StepInput& input, int32_t entry) { return static_cast<const DeviceResident*>(input.resolved[entry].get()); }
+
+// Enough for the plan of these segments, with narrow tiles or wide ones.
+PlanShape plan_shape(const StepInput& input, const std::vector<int32_t>& starts, bool wide) {
+  PlanShape shape;
+  shape.wide = wide;
+  for (size_t s = 0; s + 1 < starts.size(); s++) {
+    const int32_t rows = starts[s + 1] - starts[s], tiles = (rows + kNarrowRows - 1) / kNarrowRows;
+    int32_t entries = 0;
+    bool direct = false;
+    for (int32_t e = input.segment_entries[s]; e < input.segment_entries[s + 1]; e++) {
+      const DeviceResident* adapter = resident(input, e);
+      if (!adapter) continue;
+      entries++;
+      shape.works += tiles * adapter->shape.rank_blocks;
+      shape.h_rows += rows * adapter->shape.rank_blocks;
+      direct |= adapter->shape.direct;
+    }
+    if (entries == 0) continue;
+    shape.tiles += tiles;
+    shape.entries += tiles * entries;
+    if (direct) shape.direct_tiles += tiles;
+  }
+  return shape;
+}
+
+bool identity(const std::vector<int32_t>& indices) {
+  for (size_t i = 0; i < indices.size(); i++)
+    if (indices[i] != static_cast<int32_t>(i)) return false;
+  return true;
+}
+
+}  // namespace
+
+PlanCounts PlanShape::bounds() const {
+  PlanCounts counts;
+  counts.narrow_tiles = tiles;
+  counts.narrow_works = works;
+  // Tiles are counted as narrow ones: there are never more wide ones.
+  counts.wide_tiles = wide ? tiles : 0;
+  counts.wide_works = wide ? works : 0;
+  counts.direct_tiles = direct_tiles;
+  counts.h_rows = h_rows;
+  return counts;
+}
+
+SamplingView view_of(const SamplingInput& in) {
+  SamplingView view;
+  view.rows = static_cast<int32_t>(in.temperature.size());
+  view.temperature = in.temperature.data();
+  view.top_p = in.top_p.data();
+  view.min_p = in.min_p.data();
+  view.presence = in.presence.data();
+  view.frequency = in.frequency.data();
+  view.repetition = in.repetition.data();
+  view.top_k = in.top_k.data();
+  view.seed = in.seed.data();
+  view.position = in.position.data();
+  view.history_starts = in.history_starts.data();
+  view.history = in.history.data();
+  view.history_prompt = in.history_prompt.data();
+  view.bias_starts = in.bias_starts.data();
+  view.bias_tokens = in.bias_tokens.data();
+  view.bias_values = in.bias_values.data();
+  view.allowed_starts = in.allowed_starts.data();
+  view.allowed_tokens = in.allowed_tokens.data();
+  view.logprobs = in.logprobs.data();
+  view.target = in.target.data();
+  return view;
+}
+
+std::vector<int32_t> logits_starts(const StepInput& input) {
+  std::vector<int32_t> starts;
+  for (int32_t start : input.segment_starts)
+    starts.push_back(static_cast<int32_t>(std::lower_bound(input.logits_indices.begin(), input.logits_indices.end(), start) -
+                                          input.logits_indices.begin()));
+  return starts;
+}
+
+PlanEntries::PlanEntries(const StepInput& input) {
+  for (size_t e = 0; e < input.resolved.size(); e++) {
+    const DeviceResident* adapter = resident(input, static_cast<int32_t>(e));
+    tables_.push_back(adapter ? adapter->tables : nullptr);
+    shapes_.push_back(adapter ? &adapter->shape : nullptr);
+  }
+}
+
+PlanInput PlanEntries::over(const StepInput& input, const std::vector<int32_t>& starts) const {
+  return {starts.data(), input.segment_entries.data(), static_cast<int32_t>(starts.size()) - 1, tables_.data(), input.entry_weight.data(), shapes_.data()};
+}
+
+StepShape shape_of(const StepInput& input, const ShapeLimits& limits) {
+  StepShape shape;
+  shape.tokens = static_cast<int32_t>(input.input_ids.size());
+  shape.sequences = static_cast<int32_t>(input.past.size());
+  shape.columns = shape.sequences ? static_cast<int32_t>(input.block_table.size()) / shape.sequences : 0;
+  shape.logits = static_cast<int32_t>(input.logits_indices.size());
+  for (int32_t b = 0; b < shape.sequences; b++) {
+    const int32_t count = input.cumulative[b + 1] - input.cumulative[b];
+    shape.max_query = std::max(shape.max_query, count);
+    shape.max_kv = std::max(shape.max_kv, input.past[b] + count);
+  }
+  shape.sites.resize((limits.site_count + 63) / 64);
+  shape.input_scales.resize(shape.sites.size());
+  for (const auto& used : input.resolved)
+    if (const auto* adapter = static_cast<const DeviceResident*>(used.get()))
+      for (size_t i = 0; i < shape.sites.size(); i++) {
+        shape.sites[i] |= adapter->sites[i];
+        shape.input_scales[i] |= adapter->input_scales[i];
+      }
+  shape.sample = sample_features(view_of(input.sampling), limits.vocab_size);
+
+  const bool decode = shape.tokens == shape.sequences && shape.max_query == 1;
+  shape.adapters = plan_shape(input, input.segment_starts, !decode);
+  const bool rows_are_tokens = shape.logits == shape.tokens && identity(input.logits_indices);
+  const int32_t head = limits.head_site;
+  if (!rows_are_tokens && head >= 0 && shape.sites[head / 64] >> head % 64 & 1) shape.head = plan_shape(input, logits_starts(input), true);
+  shape.captured = decode && rows_are_tokens && !input.return_logits && shape.tokens <= limits.captured_rows;
+  if (!shape.captured) {
+    shape.logits = std::max(shape.logits, 1);  // a step of prefill chunks alone computes one row of logits for nobody: products of no rows are left untried
+    return shape;
+  }
+  shape.tokens = shape.sequences = shape.logits = rows_bucket(shape.tokens);
+  shape.columns = bucket(shape.columns);
+  shape.max_kv = shape.columns * limits.block_size;
+  shape.sample.top = bucket(shape.sample.top);
+  PlanShape& plan = shape.adapters;
+  for (int32_t* n : {&plan.tiles, &plan.entries, &plan.works, &plan.direct_tiles, &plan.h_rows}) *n = bucket(*n);
+  return shape;
+}
+
+}  // namespace lorikeet::cuda

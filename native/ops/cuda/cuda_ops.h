@@ -1,0 +1,26 @@
+// The custom ops of domain "lorikeet" on CUDA, in the session's type.
+#pragma once
+#include <memory>
+#include <vector>
+#include "../../engine/ort.h"
+#include "step_context.h"
+
+namespace lorikeet::cuda {
+
+class CudaOpDomain {
+ public:
+  // `context` must outlive the session; its dtype is the ops'.
+  explicit CudaOpDomain(const CudaStepContext& context);
+  ~CudaOpDomain();
+  // What the session needs registered. The emulated build adds domains of its own (emulated_domains).
+  std::vector<OrtCustomOpDomain*> all() const;
+
+ private:
+  struct Ops;
+  std::unique_ptr<Ops> ops_;
+};
+
+// Ops that stand in for CUDA kernels of ONNX Runtime in the emulated build (test/cuda); none in a real one.
+std::vector<OrtCustomOpDomain*> emulated_domains();
+
+}  // namespace lorikeet::cuda
