@@ -15,7 +15,9 @@ bool available(std::string& missing) {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
   if (error == cudaSuccess && count > 0) return true;
-  missing = error == cudaSuccess ? "no CUDA device is visible" : cudaGetErrorString(error);
+  missing = error == cudaSuccess                    ? "no CUDA device is visible"
+            : error == cudaErrorInsufficientDriver ? "no NVIDIA driver, or one older than CUDA " + std::to_string(CUDART_VERSION / 1000) + " needs"
+                                                   : cudaGetErrorString(error);
   cudaGetLastError();  // a later call must not find it
   return false;
 }
