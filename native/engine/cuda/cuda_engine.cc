@@ -115,7 +115,7 @@ int64_t CudaEngine::blocks_that_fit() {
   input.sampling = greedy(sequences);
   StepResult ignored;
   run_shape(input, shape_of(input, limits_), ignored);
-  bind_cache(nullptr, 0);
+  cache_.clear();
   pool_ = {};
   const device::Info now = device::info();
   const double allowed = options_.memory_fraction * static_cast<double>(now.total) - static_cast<double>(now.total - now.free);
