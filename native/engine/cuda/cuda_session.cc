@@ -18,9 +18,9 @@ void add_provider(OrtSessionOptions* session, device::Stream compute, bool captu
   check(ort().CreateCUDAProviderOptions(&raw));
   const std::unique_ptr<OrtCUDAProviderOptionsV2, void (*)(OrtCUDAProviderOptionsV2*)> provider(
       raw, [](OrtCUDAProviderOptionsV2* p) { ort().ReleaseCUDAProviderOptions(p); });
-  // Activations grow the arena by what they need, not by powers of two: the pool has the rest. Float32 products (there are none) would stay exact.
-  const char* keys[] = {"device_id", "arena_extend_strategy", "enable_cuda_graph", "use_tf32"};
-  const char* values[] = {"0", "kSameAsRequested", capture ? "1" : "0", "0"};
+  // Activations grow the arena by what they need, not by powers of two: the pool has the rest. Strict: norms sum in float32.
+  const char* keys[] = {"device_id", "arena_extend_strategy", "enable_cuda_graph", "enable_skip_layer_norm_strict_mode"};
+  const char* values[] = {"0", "kSameAsRequested", capture ? "1" : "0", "1"};
   check(ort().UpdateCUDAProviderOptions(raw, keys, values, std::size(keys)));
   check(ort().UpdateCUDAProviderOptionsWithValue(raw, "user_compute_stream", compute));
   check(ort().SessionOptionsAppendExecutionProvider_CUDA_V2(session, raw));
