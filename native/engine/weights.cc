@@ -65,11 +65,4 @@ void Weights::release_pages() const {
   for (const auto& file : files_) file.release_pages();
 }
 
-void Weights::release() {
-  values_.clear();
-  names_.clear();
-  made_.clear();
-  files_.clear();
-}
-
 }  // namespace lorikeet

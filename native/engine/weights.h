@@ -1,5 +1,6 @@
 // The checkpoint behind a session: mapped files, and what the graph's initializers take from them.
 #pragma once
+#include <deque>
 #include <functional>
 #include <string>
 #include <vector>
@@ -17,14 +18,12 @@ class Weights {
   void add_to(OrtSessionOptions* session, const EngineOptions& options);
   // What ONNX Runtime repacked or cast it has copied; what it uses in place is read again from the page cache.
   void release_pages() const;
-  // Once the session has copied everything to a device.
-  void release();
 
  private:
   void add(const std::string& name, const void* data, size_t bytes, std::vector<int64_t> shape, ONNXTensorElementDataType type);
 
   std::vector<MappedFile> files_;
-  std::vector<std::vector<uint8_t>> made_;  // converted tensors, and copies of those that lie at odd addresses
+  std::deque<std::vector<uint8_t>> made_;  // converted tensors, and copies of those that lie at odd addresses; none moves
   MemoryInfoPtr memory_;
   std::vector<std::string> names_;
   std::vector<ValuePtr> values_;
