@@ -13,5 +13,5 @@ export function readArgs<T extends Record<string, string>>(defaults: T): { devic
   const { values } = parseArgs({ options: { ...COMMON, ...own } })
   const { device, results } = values as unknown as { device: string; results?: string }
   if (device !== 'cpu' && device !== 'cuda') throw new Error(`--device must be cuda or cpu, not ${device}`)
-  return { device, results: new Results(results), values: values as unknown as T }
+  return { device, results: new Results(results, device === 'cuda'), values: values as unknown as T }
 }

@@ -97,29 +97,29 @@ function requestOf(ask: Generate): SequenceRequest {
 }
 
 export interface DecodeTimes {
-  /** Milliseconds of each pure decode step of all rows: on the device (graph and sampling), of that sampling, and from step to step as the host saw it. */
+  /** Milliseconds of each pure decode step of all rows: in the graph, and in sampling. */
   run: number[]
   sample: number[]
+  /** Milliseconds from step to step as the host saw them, scheduling and messages included: the mean over each run of pure decode steps. */
   wall: number[]
 }
 
 /** Generates for all asks together and keeps the times of the steps in which each of them decoded one token. */
 export async function decodeTimes(engine: Engine, asks: Generate[]): Promise<DecodeTimes> {
   const times: DecodeTimes = { run: [], sample: [], wall: [] }
-  let last: number | undefined
+  let first = Number.NaN
+  let last = Number.NaN
   engine.onStep = (step: StepTimes) => {
-    const now = performance.now()
-    const pure = step.tokens === asks.length && step.sequences === asks.length
-    if (pure) {
-      times.run.push(step.runMs)
-      times.sample.push(step.sampleMs)
-      // Steps are told one by one while each next one runs; the first of a row has no predecessor to count from.
-      if (last !== undefined) times.wall.push(now - last)
-    }
-    last = pure ? now : undefined
+    if (step.tokens !== asks.length || step.sequences !== asks.length) return
+    times.run.push(step.runMs)
+    times.sample.push(step.sampleMs)
+    // Several steps can be told in one message, so only the ends of the run are times.
+    last = performance.now()
+    if (times.run.length === 1) first = last
   }
   await generateAll(engine, asks)
   engine.onStep = undefined
+  if (times.run.length > 1) times.wall.push((last - first) / (times.run.length - 1))
   return times
 }
 

@@ -1,8 +1,9 @@
 # What the GPU check's scripts share: places, the table's rows, the kit of a machine without Node. Sourced.
+# Variables that move things are GPU_CHECK_*: the server refuses a LORIKEET_* that is no setting of its.
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-work=${LORIKEET_GPU_BUILD:-$here/build/gpu}
+work=${GPU_CHECK_WORK:-$here/build/gpu}
 results=$work/results
-kit=${LORIKEET_KIT:-/tmp/lorikeet-kit}
+kit=${GPU_CHECK_KIT:-/tmp/lorikeet-kit}
 device=${device:-cuda}
 mkdir -p "$results"
 
@@ -11,7 +12,7 @@ nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null) || nvcc=""
 
 # row NAME STATUS DETAIL: one line of the closing table, kept in the stage's file so that stages run in separate calls share one table.
 # STATUS: ok, MISS (it runs, a target is missed), FAILED, "not here" (this machine lacks what it needs).
-row() { printf '%s\t%s\t%s\n' "$1" "$2" "$3" | tee -a "$results/$stage.tsv"; }
+row() { printf '%s\t%s\t%s\n' "$1" "$2" "$(printf %s "$3" | tr -s '\n\t ' ' ' | cut -c1-240)" | tee -a "$results/$stage.tsv"; }
 
 # Says "not here" and returns false where the stage needs a GPU that this machine lacks.
 needs_gpu() {
@@ -42,7 +43,7 @@ needs_server() {
     if [ -d "$folder" ]; then case ":${LD_LIBRARY_PATH:-}:" in *":$folder:"*) ;; *) LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folder ;; esac; fi
   done
   if [ -d "$kit/ort" ]; then LD_LIBRARY_PATH=$kit/ort:$LD_LIBRARY_PATH; fi
-  export PATH LD_LIBRARY_PATH LORIKEET_KIT=$kit
+  export PATH LD_LIBRARY_PATH
   needs_addon "$1"
 }
 
@@ -64,7 +65,7 @@ run_node() {
   node "$app/dist/bench/gpu/$program.js" --device "$device" --results "$results/$stage" "$@" 2>&1 | tee "$work/$program.log"
   local code=${PIPESTATUS[0]}
   if [ "$code" != 0 ] && ! tail -n +"$((before + 1))" "$results/$stage.tsv" 2>/dev/null | grep -q FAILED; then
-    row "$name" FAILED "exit code $code: $(grep -v '^ *at ' "$work/$program.log" | grep . | tail -1 | cut -c1-160)"
+    row "$name" FAILED "exit code $code: $(grep -m1 'Error: ' "$work/$program.log" || grep . "$work/$program.log" | tail -1)"
   fi
   return "$code"
 }
@@ -75,7 +76,7 @@ print_table() {
   printf '\n%s, %s\n' "$(date -u +%F)" "${gpu:-no GPU on this machine: nothing below ran on one}"
   for name in "${order[@]}"; do
     file=$results/$name.tsv
-    if [ -s "$file" ]; then awk -F'\t' '{printf "%-44s %-9s %s\n", $1, $2, $3}' "$file"; fi
+    if [ -s "$file" ]; then awk -F'\t' '{printf "%-46s %-9s %s\n", $1, $2, $3}' "$file"; fi
   done
 }
 
@@ -86,4 +87,20 @@ measure_bandwidth() {
   "$nvcc" -std=c++17 -O3 $(arch_flags) "$here/bench/gpu/bandwidth.cu" -o "$work/bandwidth" > "$work/bandwidth.log" 2>&1 &&
     "$work/bandwidth" > "$results/bandwidth.json" 2>> "$work/bandwidth.log" || { rm -f "$results/bandwidth.json"; return 1; }
   awk -F'[:,}]' '{printf "%.0f GB/s read, %.0f GB/s copied (read and written)", $2 / 1e9, $4 / 1e9}' "$results/bandwidth.json" > "$work/bandwidth.txt"
+}
+
+# The random model and adapters of a stage, below $models: made on this machine, kept for later stages. make_model NAME ARGS…
+models=${GPU_CHECK_MODELS:-$work/models}
+make_model() {
+  local name=$1; shift
+  local threads=(); if [ "$device" = cpu ]; then threads=(--device cpu); fi
+  python3 "$here/bench/gpu/make_model.py" "$models/$name" "${threads[@]}" "$@" 2>&1 | tee -a "$work/models.log" | tail -1
+  [ "${PIPESTATUS[0]}" = 0 ] || { row "model $name" FAILED "$(tail -1 "$work/models.log" | cut -c1-160)"; return 1; }
+}
+
+# The server's throughput over PEFT's, once both have been measured on this device, in whichever order. Lines of their own, so that they stand in the table once.
+compare_with_peft() {
+  [ -s "$results/serve.json" ] && [ -s "$results/peft.json" ] || return 0
+  local line; line=$(python3 "$here/bench/gpu/ratio.py" "$results/serve.json" "$results/peft.json" "$device") || return 0
+  printf '%s\n' "$line" | tee "$results/ratio.tsv"
 }
