@@ -11,6 +11,7 @@
 #include <utility>
 
 #define __global__
+#define __host__
 #define __device__
 #define __shared__ static
 #define __grid_constant__
@@ -87,10 +88,15 @@ struct BF16 {
 inline uint32_t pair_halves(uint32_t low, uint32_t high, bool upper) {
   return upper ? low >> 16 | (high & 0xffff0000u) : (low & 0xffffu) | high << 16;
 }
+// Reads what is asked for, so that AddressSanitizer sees a request past the end of the pool; sizes and alignment as the hardware wants them.
+inline void prefetch_l2(const void* p, int32_t bytes) {
+  if (reinterpret_cast<uintptr_t>(p) % 16 || bytes <= 0 || bytes % 16) __builtin_trap();
+  for (int32_t at = 0; at < bytes; at += 16) static_cast<void>(*(static_cast<const volatile char*>(p) + at));
+}
 inline void release_next_kernel() {}
 inline void wait_for_previous_kernel() {}
 
-// Hands every lane of the calling warp the six operands of all 32 lanes; valid until the warp's next exchange but one.
+// Hands every lane of the calling warp the six operands of all 32 lanes; valid until the lane's next exchange or mma.
 using WarpOperands = const uint32_t (*)[6];
 WarpOperands exchange(const uint32_t (&mine)[6]);
 
@@ -150,8 +156,24 @@ struct Grid {
 extern uint32_t emulated_order;
 void run_grid(const Grid& grid, const std::function<void()>& thread);
 
+// Set by who emulates a device around the kernels (emulated/): called before each grid, on its stream; and with every value that the host gives to one.
+extern void (*before_grid)(struct CUstream_st* stream);
+extern void (*host_value)(const char* what, const void* data, size_t bytes);
+template <class T>
+void tell(const char* what, T value) {
+#if __has_builtin(__builtin_clear_padding)
+  __builtin_clear_padding(&value);
+#endif
+  host_value(what, &value, sizeof value);
+}
+
 template <class... P, class... A>
 int launch_kernel(void (*kernel)(P...), const Grid& grid, const A&... arguments) {
+  if (host_value) {
+    tell("a kernel", kernel);
+    tell("its grid", std::pair(grid.blocks, grid.threads));
+    (tell("an argument of the kernel", static_cast<P>(arguments)), ...);
+  }
   run_grid(grid, [&] { kernel(static_cast<P>(arguments)...); });
   return 0;
 }

@@ -110,27 +110,23 @@ World::World(DType type, int32_t in, const std::vector<int32_t>& outs, const std
     deltas_.push_back(std::move(sites));
   }
   pool_ = std::make_unique<OnDevice<uint8_t>>(pool);
-  std::vector<cuda::DeviceAdapter> adapters;
-  for (const auto& table : tables) {
-    tables_.push_back(std::make_unique<OnDevice<uint8_t>>(table.bytes));
-    adapters.push_back({reinterpret_cast<const cuda::DeviceSite*>(tables_.back()->data()),
-                        reinterpret_cast<const uint32_t*>(tables_.back()->data() + table.rows_at)});
-  }
-  adapters_ = std::make_unique<OnDevice<cuda::DeviceAdapter>>(adapters);
+  for (const auto& table : tables) tables_.push_back(std::make_unique<OnDevice<uint8_t>>(table.bytes));
 }
 
 cuda::AdapterStep World::step() const {
   cuda::AdapterStep step;
-  step.adapters = adapters_->data();
   step.pool = pool_->data();
+  step.ranks_at = cuda::rank_rows_at(static_cast<int64_t>(outs_.size()));
   step.dtype = type_;
   return step;
 }
 
 cuda::PlanCounts World::plan(const Segments& segments, bool wide, cuda::PlanView& view) {
   std::vector<const cuda::AdapterShape*> shapes;
+  std::vector<const uint8_t*> at;
   int32_t blocks = 0;
   for (const int32_t a : segments.adapter) {
+    at.push_back(tables_[a]->data());
     shapes.push_back(&shapes_[a]);
     blocks = std::max(blocks, shapes_[a].rank_blocks);
   }
@@ -138,7 +134,7 @@ cuda::PlanCounts World::plan(const Segments& segments, bool wide, cuda::PlanView
   input.segment_starts = segments.starts.data();
   input.segment_entries = segments.entries.data();
   input.segments = static_cast<int32_t>(segments.starts.size() - 1);
-  input.entry_adapter = segments.adapter.data();
+  input.entry_tables = at.data();
   input.entry_weight = segments.weight.data();
   input.entry_shape = shapes.data();
   cuda::Plan plan(cuda::plan_capacity(segments.rows() + 1, 4, blocks));

@@ -60,7 +60,6 @@ class World {
   std::vector<cuda::AdapterShape> shapes_;
   std::unique_ptr<OnDevice<uint8_t>> pool_, plan_;
   std::vector<std::unique_ptr<OnDevice<uint8_t>>> tables_;
-  std::unique_ptr<OnDevice<cuda::DeviceAdapter>> adapters_;
 };
 
 }  // namespace lorikeet::test

@@ -29,8 +29,8 @@ __global__ void __launch_bounds__(kThreads) scale_rows(const __grid_constant__ A
 #pragma unroll
     for (int i = 0; i < 8; i++) factor[i] = 1;
     for (int32_t e = place.tile.entry_begin; e < place.tile.entry_end; e++) {
-      const TileEntry entry = step.plan.entries[e];
-      const SiteRows at = find_site(step, entry.adapter, site);
+      const TileEntry entry = read_plan(step.plan.entries + e);
+      const SiteRows at = find_site(step, entry.tables, site);
       const float* scale = at.floats(at.site.in_scale);
       if (!scale) continue;
       touched = true;
@@ -98,8 +98,8 @@ __global__ void __launch_bounds__(kThreads, 4) embed(const __grid_constant__ Ada
       bool touched = false;
       float sum[8] = {};
       for (int32_t n = place.tile.entry_begin; n < place.tile.entry_end; n++) {
-        const TileEntry entry = step.plan.entries[n];
-        const SiteRows at = find_site(step, entry.adapter, site);
+        const TileEntry entry = read_plan(step.plan.entries + n);
+        const SiteRows at = find_site(step, entry.tables, site);
         if (at.site.rank <= 0) continue;
         if (at.site.b < 0) {
           touched |= add_row<T, kAligned>(sum, at, entry.weight, id, place.at, hidden);

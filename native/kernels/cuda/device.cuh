@@ -72,6 +72,15 @@ __device__ inline void mma<BF16>(float (&d)[4], uint32_t a0, uint32_t a1, uint32
 // The lower halves of two words in one (low's first), or the upper halves.
 __device__ inline uint32_t pair_halves(uint32_t low, uint32_t high, bool upper) { return __byte_perm(low, high, upper ? 0x7632 : 0x5410); }
 
+// Asks the L2 cache for `bytes` from `p` on (both multiples of 16) without waiting for them.
+__device__ inline void prefetch_l2(const void* p, int32_t bytes) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(p), "r"(bytes));
+#else
+  for (int32_t at = 0; at < bytes; at += 128) asm volatile("prefetch.global.L2 [%0];" ::"l"(static_cast<const char*>(p) + at));
+#endif
+}
+
 // Programmatic dependent launch: lets the next kernel start; waits until the previous one has finished and its writes are seen.
 // Without the launch attribute, and before compute capability 9.0, both do nothing and the stream's order holds.
 __device__ inline void release_next_kernel() {

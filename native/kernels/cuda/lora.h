@@ -13,9 +13,9 @@ using Stream = CUstream_st*;
 
 // What every adapter kernel of a step shares. All pointers are the device's.
 struct AdapterStep {
-  const DeviceAdapter* adapters = nullptr;  // the adapter table; entries of the plan are places in it
   const uint8_t* pool = nullptr;
   PlanView plan;
+  size_t ranks_at = 0;      // rank_rows_at(the model's sites)
   DType dtype = DType::f16;  // of activations and rank rows; f16 or bf16
 };
 
@@ -24,8 +24,10 @@ struct AdapterStep {
 struct Launch {
   PlanCounts counts;
   int32_t multiprocessors = 132;
-  // Start a kernel while its predecessor drains (programmatic dependent launch; compute capability 9.0 and up).
+  // Start shrink and expand while the kernel before them drains (programmatic dependent launch; compute capability 9.0 and up).
   bool overlap = false;
+  // While the shrink ends, ask the L2 cache for the rows of B that the expand reads first.
+  bool prefetch = true;
   Stream stream = nullptr;
 };
 

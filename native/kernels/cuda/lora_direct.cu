@@ -10,6 +10,7 @@ constexpr int kWarps = 4;
 constexpr int kThreads = kWarps * 32;
 constexpr int kOuts = 64;
 constexpr int kStep = 32;
+constexpr int kDepth = 4;   // steps whose weights are in flight together
 constexpr int kPadded = 17;  // floats between rows of `partial`
 
 struct Shared {
@@ -42,17 +43,24 @@ __device__ void multiply(float (&partial)[kWideRows][kPadded], const SiteRows& a
 #pragma unroll
   for (int half = 0; half < 2; half++) weights[half] = at.row(at.site.a + (j + g + 8 * half < j_end ? j + g + 8 * half : j));
   float h[kTiles][4] = {};
-  for (int32_t k = warp * kStep + c * 8; k < in + c * 8; k += kWarps * kStep) {
-    Words w[2];
+  for (int32_t k = warp * kStep + c * 8; k < in + c * 8; k += kDepth * kWarps * kStep) {
+    Words w[kDepth][2];
 #pragma unroll
-    for (int half = 0; half < 2; half++) w[half] = read8<kAligned, Reuse::none>(weights[half], k, j + g + 8 * half < j_end ? in : 0);
+    for (int d = 0; d < kDepth; d++)
 #pragma unroll
-    for (int tile = 0; tile < kTiles; tile++) {
-      if (8 * tile >= rows) continue;
-      const bool filled = 8 * tile + g < rows;
-      const Words v = read8<kAligned, Reuse::block>(x + static_cast<int64_t>(filled ? 8 * tile + g : 0) * in, k, filled ? in : 0);
+      for (int half = 0; half < 2; half++)
+        w[d][half] = read8<kAligned, Reuse::none>(weights[half], k + d * kWarps * kStep, j + g + 8 * half < j_end ? in : 0);
 #pragma unroll
-      for (int s = 0; s < 4; s += 2) mma<T>(h[tile], w[0].w[s], w[1].w[s], w[0].w[s + 1], w[1].w[s + 1], v.w[s], v.w[s + 1]);
+    for (int d = 0; d < kDepth; d++) {
+#pragma unroll
+      for (int tile = 0; tile < kTiles; tile++) {
+        if (8 * tile >= rows) continue;
+        const bool filled = 8 * tile + g < rows;
+        const uint16_t* row = x + static_cast<int64_t>(filled ? 8 * tile + g : 0) * in;
+        const Words v = read8<kAligned, Reuse::block>(row, k + d * kWarps * kStep, filled ? in : 0);
+#pragma unroll
+        for (int s = 0; s < 4; s += 2) mma<T>(h[tile], w[d][0].w[s], w[d][1].w[s], w[d][0].w[s + 1], w[d][1].w[s + 1], v.w[s], v.w[s + 1]);
+      }
     }
   }
 #pragma unroll
@@ -83,8 +91,8 @@ __global__ void __launch_bounds__(kThreads) direct(const __grid_constant__ Adapt
     const uint16_t* x = static_cast<const uint16_t*>(op.x) + static_cast<int64_t>(tile.row) * op.in;
     bool touched = false;
     for (int32_t e = tile.entry_begin; e < tile.entry_end; e++) {
-      const TileEntry entry = step.plan.entries[e];
-      const SiteRows at = find_site(step, entry.adapter, op.site[product]);
+      const TileEntry entry = read_plan(step.plan.entries + e);
+      const SiteRows at = find_site(step, entry.tables, op.site[product]);
       if (at.site.rank <= 0 || at.site.b >= 0) continue;
       const int32_t* index = at.integers(at.site.index);
       const int32_t j_begin = index ? lower_bound(index, at.site.rank, out) : out;

@@ -4,7 +4,7 @@
 // 16 bytes a thread: the outputs of an instruction's column may be numbered freely, so a thread's eight accumulators of a row are eight consecutive
 // outputs, and y is read and written 16 bytes at a time as well. h is split into two 16-bit halves (value and rest), which keeps 16 or more bits of it.
 //
-// B and y do not depend on the shrink: they are asked for before the wait for it, so that with overlapped launches memory never idles between the two.
+// B does not depend on the shrink: it is asked for before the wait for it, so that with overlapped launches memory does not idle between the two.
 #include "site.cuh"
 
 namespace lorikeet::cuda {
@@ -14,20 +14,22 @@ constexpr int kWarps = 4;
 constexpr int kThreads = kWarps * 32;
 constexpr int kBlocks = 2;                 // blocks of 32 outputs that a warp computes at once
 constexpr int kWarpOuts = kBlocks * 32;
+constexpr int kResident = 4;               // blocks on a multiprocessor
 
 struct Work {
-  Tile tile;
-  int32_t product, first_row, rows;  // rows of the tile that the warp computes
-  int32_t out, outs;                 // first output, outputs of the product
+  int32_t product, row, tile_rows;  // the tile
+  int32_t first_row, rows;          // rows of the tile that the warp computes
+  int32_t out, outs;                // first output, outputs of the product
 
   // Row g + 8*half of y.
   __device__ bool has(int half) const { return static_cast<int>(threadIdx.x % 32 / 4) + 8 * half < rows; }
-  __device__ uint16_t* row(const LoraOp& op, int half) const {
-    return static_cast<uint16_t*>(op.y[product]) + static_cast<int64_t>(tile.row + first_row + threadIdx.x % 32 / 4 + 8 * half) * outs;
+  __device__ uint16_t* y(const LoraOp& op, int half) const {
+    return static_cast<uint16_t*>(op.y[product]) + static_cast<int64_t>(row + first_row + threadIdx.x % 32 / 4 + 8 * half) * outs;
   }
 };
 
-// The warp's 16 rows of h for one rank block: the sum over the shrink's parts, as A operands of the value and of what rounding it lost.
+// The warp's 16 rows of h for one rank block: the sum over the shrink's parts, as A operands of the value and of what rounding it lost. The instruction's
+// columns 2c, 2c+1, 2c+8, 2c+9 of thread c are ranks 4c..4c+3, one 16-byte read of h.
 template <class T>
 __device__ void read_h(uint32_t (&value)[4], uint32_t (&rest)[4], const LoraOp& op, int32_t plane, int32_t parts, int32_t row, int32_t rows) {
   const int lane = threadIdx.x % 32, g = lane / 4, c = lane % 4;
@@ -35,13 +37,12 @@ __device__ void read_h(uint32_t (&value)[4], uint32_t (&rest)[4], const LoraOp& 
   for (int half = 0; half < 2; half++) {
     float h[4] = {};
     if (g + 8 * half < rows) {
-      const float* from = op.h + (static_cast<int64_t>(plane) * op.h_rows + row + g + 8 * half) * kRankBlock + 2 * c;
+      const float* from = op.h + (static_cast<int64_t>(plane) * op.h_rows + row + g + 8 * half) * kRankBlock + 4 * c;
 #pragma unroll 4
       for (int32_t part = 0; part < parts; part++, from += static_cast<int64_t>(op.h_rows) * kRankBlock) {
-        h[0] += from[0];
-        h[1] += from[1];
-        h[2] += from[8];
-        h[3] += from[9];
+        const Words bits = load(from);
+#pragma unroll
+        for (int i = 0; i < 4; i++) h[i] += as_float(bits.w[i]);
       }
     }
 #pragma unroll
@@ -54,23 +55,26 @@ __device__ void read_h(uint32_t (&value)[4], uint32_t (&rest)[4], const LoraOp& 
   }
 }
 
-// d += B h over the rank blocks of one adapter.
+// The pool rows of B, ranks 4c..4c+3 of one rank block.
+__device__ inline Words rows_of_b(const RankRows* ranks) { return load_cached(ranks->b + threadIdx.x % 4 * 4); }
+
+// d += B h over the rank blocks of one adapter. `rows`: rows_of_b of the first.
 template <class T, bool kAligned>
-__device__ void multiply(float (&d)[kBlocks][4][4], const LoraOp& op, const SiteRows& at, const TileEntry& entry, const Work& work, int32_t plane,
-                         int32_t parts, bool& waited) {
-  const int lane = threadIdx.x % 32, g = lane / 4, c = lane % 4;
-  for (int32_t first = 0, h_row = entry.h_row + work.first_row; first < at.site.rank; first += kRankBlock, h_row += work.tile.rows) {
-    Words w[kBlocks][4];  // ranks 2c, 2c+1, 2c+8, 2c+9
+__device__ void multiply(float (&d)[kBlocks][4][4], const AdapterStep& step, const LoraOp& op, const RankRows* ranks, Words rows, int32_t rank,
+                         const TileEntry& entry, const Work& work, int32_t plane, int32_t parts, bool& waited) {
+  const int lane = threadIdx.x % 32, g = lane / 4;
+  for (int32_t h_row = entry.h_row + work.first_row; rank > 0; rank -= kRankBlock, h_row += work.tile_rows) {
+    Words w[kBlocks][4];
 #pragma unroll
     for (int r = 0; r < 4; r++) {
-      const int32_t j = first + 2 * c + r % 2 + r / 2 * 8;
-      const uint16_t* row = at.row(at.site.b + (j < at.site.rank ? j : 0));
-      const int32_t end = j < at.site.rank ? work.outs : 0;
+      const bool ranked = rows.w[r] != kNoRow;
+      const uint16_t* row = row_at(step, ranked ? rows.w[r] : 0);
 #pragma unroll
-      for (int block = 0; block < kBlocks; block++) w[block][r] = read8<kAligned, Reuse::block>(row, work.out + 32 * block + g / 2 * 8, end);
+      for (int block = 0; block < kBlocks; block++)
+        w[block][r] = read8<kAligned, Reuse::block>(row, work.out + 32 * block + g / 2 * 8, ranked ? work.outs : 0);
     }
-    if (!waited) wait_for_previous_kernel();
-    waited = true;
+    if (rank > kRankBlock) rows = rows_of_b(++ranks);
+    wait_once(waited);
     uint32_t value[4], rest[4];
     read_h<T>(value, rest, op, plane, parts, h_row, work.rows);
 #pragma unroll
@@ -97,7 +101,7 @@ __device__ void factors(float (&d)[kBlocks][4][4], const LoraOp& op, const Work&
       read8_floats<kAligned>(factor, scale, out, work.outs);
 #pragma unroll
       for (int half = 0; half < 2; half++) {
-        const Words before = read8<kAligned, Reuse::written>(work.row(op, half), out, work.has(half) ? work.outs : 0);
+        const Words before = read8<kAligned, Reuse::written>(work.y(op, half), out, work.has(half) ? work.outs : 0);
 #pragma unroll
         for (int i = 0; i < 8; i++) {
           float& value = d[block][i / 2][2 * half + i % 2];
@@ -118,20 +122,25 @@ __device__ void factors(float (&d)[kBlocks][4][4], const LoraOp& op, const Work&
 // Every adapter of the tile, and the sum into y. Lane (g, c) has outputs out + 32*block + 8c .. +7 of rows g and g + 8.
 // `sums` [kBlocks*16][kThreads], each thread its own column: the adapters of a mix before the last, kept out of the registers that loads need.
 template <class T, bool kAligned>
-__device__ void expand(const AdapterStep& step, const LoraOp& op, const Work& work, int32_t parts, int32_t stride, float* sums, bool& waited) {
+__device__ void expand(const AdapterStep& step, const LoraOp& op, const Work& work, const Tile& tile, int32_t parts, int32_t stride, float* sums,
+                       bool& waited) {
   const int c = threadIdx.x % 4;
   bool touched = false;
   float d[kBlocks][4][4];
-  for (int32_t e = work.tile.entry_begin; e < work.tile.entry_end; e++) {
-    const TileEntry entry = step.plan.entries[e];
-    const SiteRows at = find_site(step, entry.adapter, op.site[work.product]);
+  for (int32_t e = tile.entry_begin; e < tile.entry_end; e++) {
+    const TileEntry entry = e == tile.entry_begin ? tile.first : read_plan(step.plan.entries + e);
+    // The site and the places of its rows are read together, though the site may turn out to have none.
+    const RankRows* ranks = rank_rows(step, entry.tables, entry.rank_blocks, op.site[work.product]);
+    const SiteRows at = find_site(step, entry.tables, op.site[work.product]);
+    const Words rows = entry.rank_blocks > 0 ? rows_of_b(ranks) : Words{};
     const bool product = at.site.rank > 0 && at.site.b >= 0;
     const float* scale = at.floats(at.site.out_scale);
     const float* bias = at.floats(at.site.bias);
     if (!product && !scale && !bias) continue;
 #pragma unroll
     for (int i = 0; i < kBlocks * 16; i++) d[i / 16][i / 4 % 4][i % 4] = 0;
-    if (product) multiply<T, kAligned>(d, op, at, entry, work, work.product * stride, parts, waited);
+    if (product) multiply<T, kAligned>(d, step, op, ranks, rows, at.site.rank, entry, work, work.product * stride, parts, waited);
+    wait_once(waited);
     if (scale || bias) factors<T, kAligned>(d, op, work, scale, bias);
 #pragma unroll
     for (int i = 0; i < kBlocks * 16; i++) {
@@ -139,7 +148,7 @@ __device__ void expand(const AdapterStep& step, const LoraOp& op, const Work& wo
       float* sum = sums + i * kThreads + threadIdx.x;
       value *= entry.weight;
       if (touched) value += *sum;
-      if (e + 1 < work.tile.entry_end) *sum = value;
+      if (e + 1 < tile.entry_end) *sum = value;
     }
     touched = true;
   }
@@ -149,62 +158,77 @@ __device__ void expand(const AdapterStep& step, const LoraOp& op, const Work& wo
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       const int32_t out = work.out + 32 * block + 8 * c, end = work.has(half) ? work.outs : 0;
-      Words v = read8<kAligned, Reuse::written>(work.row(op, half), out, end);
+      Words v = read8<kAligned, Reuse::written>(work.y(op, half), out, end);
 #pragma unroll
       for (int n = 0; n < 4; n++)
         v.w[n] = pack<T>(element<T>(v, 2 * n) + d[block][n][2 * half], element<T>(v, 2 * n + 1) + d[block][n][2 * half + 1]);
-      write8<kAligned>(work.row(op, half), out, end, v);
+      write8<kAligned>(work.y(op, half), out, end, v);
     }
   }
 }
 
-// kWide: a block is 64 rows of one group of outputs, a warp 16 rows of them. Otherwise up to 16 rows, and each warp has outputs of its own.
+// Outputs of a block's unit of work. Narrow: a group of outputs for each warp. Wide: `groups` of them one after the other, all warps the same.
+template <bool kWide>
+__host__ __device__ constexpr int32_t unit_outs(int32_t groups) {
+  return (kWide ? groups : kWarps) * kWarpOuts;
+}
+
+// kWide: a unit is 64 rows, a warp 16 rows of them. Otherwise up to 16 rows.
 template <class T, bool kAligned, bool kWide>
-__global__ void __launch_bounds__(kThreads, 4) expand_all(const __grid_constant__ AdapterStep step, const __grid_constant__ LoraOp op,
-                                                          int32_t parts, int32_t stride) {
+__global__ void __launch_bounds__(kThreads, kResident) expand_all(const __grid_constant__ AdapterStep step, const __grid_constant__ LoraOp op,
+                                                                  int32_t parts, int32_t stride, int32_t groups) {
   __shared__ float sums[kBlocks * 16 * kThreads];
-  constexpr int kSpan = kWide ? kWarpOuts : kWarps * kWarpOuts;
   const int warp = threadIdx.x / 32;
-  const PlanCounts& counts = *step.plan.counts;
-  const int32_t first_tile = kWide ? counts.narrow_tiles : 0;
+  const int32_t width = unit_outs<kWide>(groups);
   int32_t spans = 0;
-  for (int p = 0; p < op.products; p++) spans += static_cast<int32_t>((op.out[p] + kSpan - 1) / kSpan);
-  const int32_t units = (kWide ? counts.wide_tiles : counts.narrow_tiles) * spans;
+  for (int p = 0; p < op.products; p++) spans += (static_cast<int32_t>(op.out[p]) + width - 1) / width;
+  const PlanCounts* counts = step.plan.counts;
+  const Tile* tiles = step.plan.tiles + (kWide ? counts->narrow_tiles : 0);
+  int32_t unit = blockIdx.x;
+  // As in the shrink: read before it is known to be one of the plan's.
+  Tile tile = read_plan(tiles + unit / spans);
+  const int32_t units = (kWide ? counts->wide_tiles : counts->narrow_tiles) * spans;
   bool waited = false;
-  for (int32_t unit = blockIdx.x; unit < units; unit += gridDim.x) {
-    Work work;
-    work.tile = step.plan.tiles[first_tile + unit / spans];
+  for (; unit < units; unit += gridDim.x, tile = read_plan(tiles + min(unit, units - 1) / spans)) {
     int32_t span = unit % spans;
+    Work work;
     work.product = 0;
     for (;;) {
-      const auto here = static_cast<int32_t>((op.out[work.product] + kSpan - 1) / kSpan);
+      const int32_t here = (static_cast<int32_t>(op.out[work.product]) + width - 1) / width;
       if (span < here) break;
       span -= here;
       work.product++;
     }
-    work.outs = static_cast<int32_t>(op.out[work.product]);
-    work.out = span * kSpan + (kWide ? 0 : warp * kWarpOuts);
+    work.row = tile.row;
+    work.tile_rows = tile.rows;
     work.first_row = kWide ? warp * kNarrowRows : 0;
-    work.rows = work.tile.rows - work.first_row < kNarrowRows ? work.tile.rows - work.first_row : kNarrowRows;
-    if (work.rows > 0 && work.out < work.outs) expand<T, kAligned>(step, op, work, parts, stride, sums, waited);
+    work.rows = min(tile.rows - work.first_row, kNarrowRows);
+    work.outs = static_cast<int32_t>(op.out[work.product]);
+    work.out = span * width + (kWide ? 0 : warp * kWarpOuts);
+    if (work.rows <= 0) continue;
+    const int32_t end = kWide ? min(work.outs, work.out + width) : min(work.outs, work.out + 1);
+    for (; work.out < end; work.out += kWarpOuts) expand<T, kAligned>(step, op, work, tile, parts, stride, sums, waited);
   }
-  // A block that had nothing to wait for may still not end before the shrink: the kernel after this one relies on both having ended.
-  if (!waited) wait_for_previous_kernel();
+  wait_once(waited);
 }
 
 template <bool kWide>
 int launch_expand(const AdapterStep& step, const LoraOp& op, const Launch& launch, int32_t tiles, int32_t parts, bool overlap) {
+  const auto units = [&](int32_t groups) {
+    int64_t spans = 0;
+    for (int p = 0; p < op.products; p++) spans += (op.out[p] + unit_outs<kWide>(groups) - 1) / unit_outs<kWide>(groups);
+    return spans * tiles;
+  };
   bool aligned = true;
-  int64_t spans = 0;
-  for (int p = 0; p < op.products; p++) {
-    aligned = aligned && op.out[p] % 8 == 0;
-    spans += (op.out[p] + kWarpOuts - 1) / kWarpOuts;
-  }
+  for (int p = 0; p < op.products; p++) aligned = aligned && op.out[p] % 8 == 0;
+  // A wide block that stays with its rows finds their h in L1 from the second group of outputs on; worth it while every block still has several units.
+  const int64_t enough = static_cast<int64_t>(launch.multiprocessors) * kResident * 2;
+  const int32_t groups = !kWide ? 1 : units(4) >= enough ? 4 : units(2) >= enough ? 2 : 1;
   return with_type(step.dtype, [&](auto type) {
     using T = decltype(type);
     return launch_kernel(aligned ? expand_all<T, true, kWide> : expand_all<T, false, kWide>,
-                         Grid{grid_blocks(spans * tiles, launch, 4), kThreads, overlap, launch.stream}, step, op, parts,
-                         static_cast<int32_t>(lora_chunks(op.in)));
+                         Grid{grid_blocks(units(groups), launch, kResident), kThreads, overlap, launch.stream}, step, op, parts,
+                         static_cast<int32_t>(lora_chunks(op.in)), groups);
   });
 }
 
@@ -213,7 +237,7 @@ int launch_expand(const AdapterStep& step, const LoraOp& op, const Launch& launc
 int lora_expand(const AdapterStep& step, const LoraOp& op, const Launch& launch) {
   const PlanCounts& counts = launch.counts;
   int error = 0;
-  // The kernel directly after a shrink of this op may start early: the shrink itself began when all before it had ended, so that y and B are there.
+  // Only the kernel directly after a shrink of this op may start early: what it waits for has itself waited for all before it.
   bool overlap = launch.overlap && counts.narrow_works + counts.wide_works > 0;
   if (counts.narrow_tiles > 0) {
     error = launch_expand<false>(step, op, launch, counts.narrow_tiles, static_cast<int32_t>(lora_chunks(op.in)), overlap);

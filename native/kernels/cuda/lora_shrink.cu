@@ -14,6 +14,7 @@ namespace {
 constexpr int kWarps = 4;
 constexpr int kThreads = kWarps * 32;
 constexpr int kStep = 32;       // elements of a dot product that a quad's four 16-byte loads cover
+constexpr int kNarrowBlocks = 6, kWideBlocks = 3;  // on a multiprocessor; the grids are as large, since a block that waits for room comes last
 constexpr int kPadded = 20;     // floats between the rows of `partial`: a warp's stores then fall into 32 banks
 
 template <class T>
@@ -26,22 +27,42 @@ __device__ float* h_at(const LoraOp& op, int32_t plane, int32_t row) {
   return op.h + (static_cast<int64_t>(plane) * op.h_rows + row) * kRankBlock;
 }
 
-// One unit: a rank block of an adapter, up to 16 rows, one product, one chunk; each warp takes a quarter of the chunk.
+// The expand's first rows of B, a slice of each (the 16 rows of a rank block × 1/chunks of the outputs), asked of the L2 cache: `unit` counts the same
+// units as the shrink's. Memory then stays busy while the shrink adds up, the expand starts and finds its rows. Four rows a warp.
+__device__ void ask_for_b(const AdapterStep& step, const LoraOp& op, int32_t unit, int32_t parts, int32_t chunks) {
+  constexpr int kRows = kRankBlock / kWarps, kLine = 64;  // elements of a cache line
+  const int lane = threadIdx.x % 32;
+  if (lane >= kRows) return;
+  const ShrinkWork work = read_plan(step.plan.works + unit / parts);
+  const int32_t product = unit % parts / chunks, part = unit % parts % chunks;
+  const RankRows* ranks = rank_rows(step, work.tables, work.rank_blocks, op.site[product]) + work.rank_block;
+  const uint32_t row = read_only(ranks->b + threadIdx.x / 32 * kRows + lane);
+  const auto out = static_cast<int32_t>(op.out[product]);
+  const int32_t slice = ((out + chunks - 1) / chunks + kLine - 1) / kLine * kLine, begin = part * slice;
+  const int32_t end = min(begin + slice, (out + 7) / 8 * 8);  // rows are padded to whole row units
+  if (row != kNoRow && begin < end) prefetch_l2(row_at(step, row) + begin, (end - begin) * static_cast<int32_t>(sizeof(uint16_t)));
+}
+
+// One unit: a rank block of an adapter, up to 16 rows, one product, one chunk; each warp takes a quarter of the chunk. The last units also ask for the
+// rows of B of the first `prefetched` works.
 template <class T, bool kAligned>
-__global__ void __launch_bounds__(kThreads) shrink_narrow(const __grid_constant__ AdapterStep step, const __grid_constant__ LoraOp op,
-                                                          int32_t chunk, int32_t chunks) {
+__global__ void __launch_bounds__(kThreads, kNarrowBlocks) shrink_narrow(const __grid_constant__ AdapterStep step, const __grid_constant__ LoraOp op,
+                                                                        int32_t chunk, int32_t chunks, int32_t prefetched) {
   constexpr int kDepth = 4;  // steps whose loads are in flight together
   __shared__ float partial[kWarps][kNarrowRows][kPadded];
   release_next_kernel();
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, c = lane % 4;
   const int32_t parts = chunks * op.products;
-  const int32_t units = step.plan.counts->narrow_works * parts;
-  for (int32_t unit = blockIdx.x; unit < units; unit += gridDim.x) {
-    const ShrinkWork work = step.plan.works[unit / parts];
+  int32_t unit = blockIdx.x;
+  // Read before it is known to be one of the plan's, in one go with the count: the grid is never larger than the plan's capacity.
+  ShrinkWork work = read_plan(step.plan.works + unit / parts);
+  const int32_t units = step.plan.counts->narrow_works * parts, first_asking = max(units - prefetched * parts, 0);
+  bool waited = false;
+  for (; unit < units; unit += gridDim.x, work = read_plan(step.plan.works + min(unit, units - 1) / parts)) {
     const int32_t product = unit % parts / chunks, part = unit % parts % chunks;
-    const SiteRows at = find_site(step, work.adapter, op.site[product]);
-    const int32_t j = work.rank_block * kRankBlock + g;
-    if (at.site.b < 0 || work.rank_block * kRankBlock >= at.site.rank) continue;
+    const RankRows* ranks = rank_rows(step, work.tables, work.rank_blocks, op.site[product]) + work.rank_block;
+    const uint32_t rows[2] = {read_only(ranks->a + g), read_only(ranks->a + g + 8)};
+    if (read_only(ranks->a) == kNoRow) continue;
     const int32_t begin = part * chunk + warp * (chunk / kWarps);
     const int32_t end = min(begin + chunk / kWarps, static_cast<int32_t>(op.in));
     const uint16_t* weights[2];
@@ -49,27 +70,31 @@ __global__ void __launch_bounds__(kThreads) shrink_narrow(const __grid_constant_
     int32_t weights_end[2], tokens_end[2];
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-      const bool ranked = j + 8 * half < at.site.rank, filled = g + 8 * half < work.rows;
-      weights[half] = at.row(at.site.a + (ranked ? j + 8 * half : 0));
+      const bool ranked = rows[half] != kNoRow, filled = g + 8 * half < work.rows;
+      weights[half] = row_at(step, ranked ? rows[half] : 0);
       weights_end[half] = ranked ? end : 0;
       tokens[half] = static_cast<const uint16_t*>(op.x) + (work.row + (filled ? g + 8 * half : 0)) * op.in;
       tokens_end[half] = filled ? end : 0;
     }
+    bool ask = unit >= first_asking;
     float h[2][4] = {};
     for (int32_t k = begin + c * 8; k < end + c * 8; k += kDepth * kStep) {
-      Words w[kDepth][2], x[kDepth][2];
+      Words w[kDepth][2];
 #pragma unroll
-      for (int s = 0; s < kDepth; s++) {
+      for (int s = 0; s < kDepth; s++)
 #pragma unroll
-        for (int half = 0; half < 2; half++) {
-          w[s][half] = read8<kAligned, Reuse::none>(weights[half], k + s * kStep, weights_end[half]);
-          x[s][half] = read8<kAligned, Reuse::block>(tokens[half], k + s * kStep, tokens_end[half]);
-        }
-      }
+        for (int half = 0; half < 2; half++) w[s][half] = read8<kAligned, Reuse::none>(weights[half], k + s * kStep, weights_end[half]);
+      wait_once(waited);  // the weights do not depend on the kernel before this one; x does, and so does what h held
+      if (ask) ask_for_b(step, op, unit - first_asking, parts, chunks);  // while the weights are under way
+      ask = false;
 #pragma unroll
-      for (int s = 0; s < kDepth; s++) {
-        multiply<T>(h[0], w[s], x[s][0]);
-        if (work.rows > 8) multiply<T>(h[1], w[s], x[s][1]);
+      for (int half = 0; half < 2; half++) {
+        if (half == 1 && work.rows <= 8) break;
+        Words x[kDepth];
+#pragma unroll
+        for (int s = 0; s < kDepth; s++) x[s] = read8<kAligned, Reuse::written>(tokens[half], k + s * kStep, tokens_end[half]);
+#pragma unroll
+        for (int s = 0; s < kDepth; s++) multiply<T>(h[half], w[s], x[s]);
       }
     }
 #pragma unroll
@@ -78,6 +103,7 @@ __global__ void __launch_bounds__(kThreads) shrink_narrow(const __grid_constant_
       partial[warp][8 + 2 * c + i % 2][g + i / 2 * 8] = h[1][i];
     }
     __syncthreads();
+    wait_once(waited);  // where this warp's quarter of the chunk was empty
     for (int i = threadIdx.x; i < work.rows * kRankBlock; i += kThreads) {
       const int row = i / kRankBlock, rank = i % kRankBlock;
       float sum = 0;
@@ -87,32 +113,36 @@ __global__ void __launch_bounds__(kThreads) shrink_narrow(const __grid_constant_
     }
     __syncthreads();
   }
+  wait_once(waited);
 }
 
 // One unit: a rank block of an adapter, up to 64 rows (16 a warp), all products, so that x is read once; one chunk, or with `splits` = 1 all of them.
 template <class T, bool kAligned>
-__global__ void __launch_bounds__(kThreads, 3) shrink_wide(const __grid_constant__ AdapterStep step, const __grid_constant__ LoraOp op,
-                                                        int32_t chunk, int32_t chunks, int32_t splits) {
+__global__ void __launch_bounds__(kThreads, kWideBlocks) shrink_wide(const __grid_constant__ AdapterStep step, const __grid_constant__ LoraOp op,
+                                                                  int32_t chunk, int32_t chunks, int32_t splits) {
   constexpr int kDepth = 2;
   release_next_kernel();
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, c = lane % 4;
   const int32_t units = step.plan.counts->wide_works * splits;
+  wait_for_previous_kernel();
   for (int32_t unit = blockIdx.x; unit < units; unit += gridDim.x) {
-    const ShrinkWork work = step.plan.works[step.plan.counts->narrow_works + unit / splits];
+    const ShrinkWork work = read_plan(step.plan.works + step.plan.counts->narrow_works + unit / splits);
     const int32_t first_row = warp * kNarrowRows;
     if (first_row >= work.rows) continue;
-    const int32_t j = work.rank_block * kRankBlock + g;
     const uint16_t* weights[kMaxProducts][2];
-    int32_t ranks[kMaxProducts];  // of this block that the product's site has; 0: nothing to do
+    bool present[kMaxProducts], ranked[kMaxProducts][2];  // the product's site has this rank block; it has the thread's rows of it
 #pragma unroll
     for (int p = 0; p < kMaxProducts; p++) {
-      ranks[p] = 0;
+      present[p] = false;
       if (p >= op.products) continue;
-      const SiteRows at = find_site(step, work.adapter, op.site[p]);
-      if (at.site.b >= 0 && work.rank_block * kRankBlock < at.site.rank) ranks[p] = at.site.rank - work.rank_block * kRankBlock;
-      if (ranks[p] > 0)
+      const RankRows* ranks = rank_rows(step, work.tables, work.rank_blocks, op.site[p]) + work.rank_block;
+      present[p] = read_only(ranks->a) != kNoRow;
 #pragma unroll
-        for (int half = 0; half < 2; half++) weights[p][half] = at.row(at.site.a + (g + 8 * half < ranks[p] ? j + 8 * half : 0));
+      for (int half = 0; half < 2; half++) {
+        const uint32_t row = read_only(ranks->a + g + 8 * half);
+        ranked[p][half] = row != kNoRow;
+        weights[p][half] = row_at(step, ranked[p][half] ? row : 0);
+      }
     }
     const uint16_t* tokens[2];
     bool filled[2];
@@ -135,16 +165,16 @@ __global__ void __launch_bounds__(kThreads, 3) shrink_wide(const __grid_constant
           for (int s = 0; s < kDepth; s++)
 #pragma unroll
             for (int half = 0; half < 2; half++)
-              x[s][half] = read8<kAligned, Reuse::none>(tokens[half], k + s * kStep, filled[half] ? end : 0);
+              x[s][half] = read8<kAligned, Reuse::written>(tokens[half], k + s * kStep, filled[half] ? end : 0);
 #pragma unroll
           for (int p = 0; p < kMaxProducts; p++) {
-            if (ranks[p] == 0) continue;
+            if (!present[p]) continue;
             Words w[kDepth][2];
 #pragma unroll
             for (int s = 0; s < kDepth; s++)
 #pragma unroll
               for (int half = 0; half < 2; half++)
-                w[s][half] = read8<kAligned, Reuse::block>(weights[p][half], k + s * kStep, g + 8 * half < ranks[p] ? end : 0);
+                w[s][half] = read8<kAligned, Reuse::block>(weights[p][half], k + s * kStep, ranked[p][half] ? end : 0);
 #pragma unroll
             for (int s = 0; s < kDepth; s++) {
               multiply<T>(h[p][0], w[s], x[s][0]);
@@ -164,7 +194,7 @@ __global__ void __launch_bounds__(kThreads, 3) shrink_wide(const __grid_constant
     }
 #pragma unroll
     for (int p = 0; p < kMaxProducts; p++) {
-      if (ranks[p] == 0) continue;
+      if (!present[p]) continue;
       const int32_t plane = p * chunks + (splits > 1 ? unit % splits : 0);
 #pragma unroll
       for (int i = 0; i < 8; i++) {
@@ -195,6 +225,14 @@ int32_t lora_wide_splits(const LoraOp& op, const Launch& launch) {
   return launch.counts.wide_works >= 2 * launch.multiprocessors ? 1 : static_cast<int32_t>(lora_chunks(op.in));
 }
 
+// Works whose rows of B, all products', fit a third of an A100's or H100's L2 cache: asking for more would push out what was asked for first.
+static int32_t prefetched_works(const LoraOp& op) {
+  constexpr int64_t kBytes = 16 << 20;
+  int64_t bytes = 0;
+  for (int p = 0; p < op.products; p++) bytes += op.out[p] * kRankBlock * static_cast<int64_t>(sizeof(uint16_t));
+  return static_cast<int32_t>(kBytes / bytes);
+}
+
 int lora_shrink(const AdapterStep& step, const LoraOp& op, const Launch& launch) {
   const auto chunk = static_cast<int32_t>(lora_chunk(op.in)), chunks = static_cast<int32_t>(lora_chunks(op.in));
   const bool aligned = op.in % 8 == 0;
@@ -204,12 +242,13 @@ int lora_shrink(const AdapterStep& step, const LoraOp& op, const Launch& launch)
     const int64_t narrow = static_cast<int64_t>(launch.counts.narrow_works) * chunks * op.products;
     if (narrow > 0)
       error = launch_kernel(aligned ? shrink_narrow<T, true> : shrink_narrow<T, false>,
-                            Grid{grid_blocks(narrow, launch, 8), kThreads, false, launch.stream}, step, op, chunk, chunks);
+                            Grid{grid_blocks(narrow, launch, kNarrowBlocks), kThreads, launch.overlap, launch.stream}, step, op, chunk, chunks,
+                            launch.prefetch ? prefetched_works(op) : 0);
     const int32_t splits = lora_wide_splits(op, launch);
     const int64_t wide = static_cast<int64_t>(launch.counts.wide_works) * splits;
     if (wide > 0 && error == 0)
       error = launch_kernel(aligned ? shrink_wide<T, true> : shrink_wide<T, false>,
-                            Grid{grid_blocks(wide, launch, 3), kThreads, false, launch.stream}, step, op, chunk, chunks, splits);
+                            Grid{grid_blocks(wide, launch, kWideBlocks), kThreads, launch.overlap && narrow == 0, launch.stream}, step, op, chunk, chunks, splits);
     return error;
   });
 }

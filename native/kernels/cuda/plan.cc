@@ -33,9 +33,9 @@ bool Plan::add(const PlanInput& input, int32_t segment, int32_t row, int32_t row
     const AdapterShape* shape = input.entry_shape[e];
     if (!shape) continue;
     if (entries_ == capacity_.entries || shape->rank_blocks > capacity_.works - works_) return false;
-    entries[entries_++] = {input.entry_adapter[e], input.entry_weight[e], counts_.h_rows, shape->rank_blocks};
+    entries[entries_++] = {input.entry_tables[e], input.entry_weight[e], counts_.h_rows, shape->rank_blocks, {}};
     for (int32_t block = 0; block < shape->rank_blocks; block++) {
-      works[works_++] = {input.entry_adapter[e], block, row, rows, counts_.h_rows, {}};
+      works[works_++] = {input.entry_tables[e], block, shape->rank_blocks, row, rows, counts_.h_rows, 0};
       counts_.h_rows += rows;
     }
     direct |= shape->direct;
@@ -43,7 +43,7 @@ bool Plan::add(const PlanInput& input, int32_t segment, int32_t row, int32_t row
   if (entries_ == first) return true;
   if (tiles_ == capacity_.tiles) return false;
   if (direct) directs[counts_.direct_tiles++] = tiles_;
-  tiles[tiles_++] = {row, rows, first, entries_};
+  tiles[tiles_++] = {row, rows, first, entries_, entries[first]};
   return true;
 }
 

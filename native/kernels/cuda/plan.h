@@ -11,21 +11,24 @@ namespace lorikeet::cuda {
 constexpr int kNarrowRows = 16;  // rows of one tensor-core tile: decode rows and short segments
 constexpr int kWideRows = 64;    // four of them: prefill, one warp each
 
-// Rows [row, row + rows) of one segment, with the entries that apply to them. Narrow tiles come first in the list, then wide ones.
-struct alignas(16) Tile {
-  int32_t row, rows, entry_begin, entry_end;
-};
-
 // One adapter of a tile's mix. Its shrink results h start at row `h_row` of the h buffer: rank block b of tile row i is h row h_row + b*rows + i.
 struct alignas(16) TileEntry {
-  int32_t adapter;
+  const uint8_t* tables;  // the adapter's, on the device
   float weight;
-  int32_t h_row, rank_blocks;
+  int32_t h_row, rank_blocks, unused[3];
+};
+
+// Rows [row, row + rows) of one segment, with the entries that apply to them; the first of them is repeated here, one read sooner. Narrow tiles come
+// first in the list, then wide ones.
+struct alignas(16) Tile {
+  int32_t row, rows, entry_begin, entry_end;
+  TileEntry first;
 };
 
 // One rank block of one entry of one tile: the unit of the shrink. `h_row` is the block's own first h row. Narrow ones first, then wide ones.
 struct alignas(16) ShrinkWork {
-  int32_t adapter, rank_block, row, rows, h_row, unused[3];
+  const uint8_t* tables;
+  int32_t rank_block, rank_blocks, row, rows, h_row, unused;
 };
 
 struct alignas(16) PlanCounts {
@@ -53,7 +56,7 @@ struct PlanInput {
   const int32_t* segment_starts = nullptr;   // [segments + 1]
   const int32_t* segment_entries = nullptr;  // [segments + 1]
   int32_t segments = 0;
-  const int32_t* entry_adapter = nullptr;            // [entries], place in the adapter table
+  const uint8_t* const* entry_tables = nullptr;      // [entries], where the adapter's tables are on the device
   const float* entry_weight = nullptr;               // [entries]
   const AdapterShape* const* entry_shape = nullptr;  // [entries]
 };

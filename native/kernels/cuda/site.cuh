@@ -1,9 +1,31 @@
 // How kernels find an adapter's rows, and read rows and activations eight elements at a time.
 #pragma once
+#include <cstring>
 #include "device.cuh"
 #include "lora.h"
 
 namespace lorikeet::cuda {
+
+// Plan items do not change while a kernel runs; 16 bytes a read.
+template <class Item>
+__device__ inline Item read_plan(const Item* from) {
+  static_assert(sizeof(Item) % sizeof(Words) == 0);
+  Words words[sizeof(Item) / sizeof(Words)];
+#pragma unroll
+  for (size_t i = 0; i < sizeof(Item) / sizeof(Words); i++) words[i] = load_cached(reinterpret_cast<const Words*>(from) + i);
+  Item item;
+  memcpy(&item, words, sizeof item);
+  return item;
+}
+
+__device__ inline const uint16_t* row_at(const AdapterStep& step, uint32_t unit) {
+  return reinterpret_cast<const uint16_t*>(step.pool + static_cast<uint64_t>(unit) * kRowUnit);
+}
+
+// Rank block 0 of one adapter at one site; the others follow. `rank_blocks`: the adapter's, at least 1.
+__device__ inline const RankRows* rank_rows(const AdapterStep& step, const uint8_t* tables, int32_t rank_blocks, int32_t site) {
+  return reinterpret_cast<const RankRows*>(tables + step.ranks_at) + static_cast<int64_t>(site) * rank_blocks;
+}
 
 // One adapter at one site. Absent ones have rank 0 and no factor.
 struct SiteRows {
@@ -11,29 +33,15 @@ struct SiteRows {
   const uint32_t* rows;
   const uint8_t* pool;
 
-  __device__ const uint16_t* row(int32_t ordinal) const {
-    return reinterpret_cast<const uint16_t*>(pool + static_cast<uint64_t>(read_only(rows + ordinal)) * kRowUnit);
+  __device__ const uint16_t* row(int32_t place) const {
+    return reinterpret_cast<const uint16_t*>(pool + static_cast<uint64_t>(read_only(rows + place)) * kRowUnit);
   }
-  __device__ const float* floats(int32_t ordinal) const { return ordinal < 0 ? nullptr : reinterpret_cast<const float*>(row(ordinal)); }
-  __device__ const int32_t* integers(int32_t ordinal) const { return ordinal < 0 ? nullptr : reinterpret_cast<const int32_t*>(row(ordinal)); }
+  __device__ const float* floats(int32_t place) const { return place < 0 ? nullptr : reinterpret_cast<const float*>(row(place)); }
+  __device__ const int32_t* integers(int32_t place) const { return place < 0 ? nullptr : reinterpret_cast<const int32_t*>(row(place)); }
 };
 
-__device__ inline SiteRows find_site(const AdapterStep& step, int32_t adapter, int32_t site) {
-  SiteRows found;
-  const DeviceAdapter& at = step.adapters[adapter];
-  const int32_t* fields = reinterpret_cast<const int32_t*>(at.sites + site);
-  const Words first = load_cached(fields), second = load_cached(fields + 4);
-  found.site.present = first.w[0];
-  found.site.rank = first.w[1];
-  found.site.a = first.w[2];
-  found.site.b = first.w[3];
-  found.site.index = second.w[0];
-  found.site.out_scale = second.w[1];
-  found.site.bias = second.w[2];
-  found.site.in_scale = second.w[3];
-  found.rows = at.rows;
-  found.pool = step.pool;
-  return found;
+__device__ inline SiteRows find_site(const AdapterStep& step, const uint8_t* tables, int32_t site) {
+  return {read_plan(reinterpret_cast<const DeviceSite*>(tables) + site), reinterpret_cast<const uint32_t*>(tables + step.ranks_at), step.pool};
 }
 
 // Who else reads the same: nobody (weights of a decode row), other warps of the block, or a kernel that also writes it (no read-only path).
@@ -91,6 +99,13 @@ __device__ inline float element(const Words& v, int i) {
 template <class T>
 __device__ inline uint32_t pack(float low, float high) {
   return T::encode(low) | static_cast<uint32_t>(T::encode(high)) << 16;
+}
+
+// Before the first thing that another kernel wrote or reads, and before a thread ends: a kernel started early may not be over before the one it started
+// on, since the kernel after it relies on both having ended.
+__device__ inline void wait_once(bool& waited) {
+  if (!waited) wait_for_previous_kernel();
+  waited = true;
 }
 
 inline uint32_t grid_blocks(int64_t units, const Launch& launch, int per_multiprocessor) {
