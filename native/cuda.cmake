@@ -40,3 +40,18 @@ foreach(target cuda-emulated cuda_emulated_kernels)
 endforeach()
 target_link_libraries(cuda-emulated PRIVATE cuda_emulated_kernels)
 add_test(NAME cuda-emulated COMMAND cuda-emulated)
+
+# The addon with its CUDA engine on the emulator (test/cuda/emulated): `node native/build.mjs --target lorikeet-emulated` makes build/emulated/lorikeet.node.
+if(NODE_API_INCLUDE)
+  file(GLOB EMULATED_ADDON CONFIGURE_DEPENDS ${CUDA_HERE}/napi/*.cc ${CUDA_HERE}/engine/*.cc ${CUDA_HERE}/ops/*.cc ${CUDA_HERE}/pool/*.cc
+       ${CUDA_HERE}/engine/cuda/*.cc ${CUDA_HERE}/ops/cuda/*.cc ${CUDA_HERE}/pool/cuda/*.cc ${CUDA_HERE}/../test/cuda/emulated/*.cc)
+  list(REMOVE_ITEM EMULATED_ADDON ${CUDA_HERE}/ops/cuda/device_domains.cc)
+  add_library(lorikeet-emulated MODULE EXCLUDE_FROM_ALL ${EMULATED_ADDON} ${CUDA_HERE}/../test/cuda/emulator.cc ${CUDA_HERE}/../test/cuda/fiber.cc)
+  set_target_properties(lorikeet-emulated PROPERTIES PREFIX "" OUTPUT_NAME lorikeet SUFFIX ".node"
+                        LIBRARY_OUTPUT_DIRECTORY ${CUDA_HERE}/../build/emulated)
+  target_include_directories(lorikeet-emulated SYSTEM PRIVATE ${CUDA_HERE}/third_party/onnxruntime ${NODE_API_INCLUDE})
+  target_include_directories(lorikeet-emulated PRIVATE ${CUDA_HERE})
+  target_compile_definitions(lorikeet-emulated PRIVATE LORIKEET_WITH_CUDA NAPI_VERSION=8 NODE_ADDON_API_CPP_EXCEPTIONS
+                             NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS)
+  target_link_libraries(lorikeet-emulated PRIVATE cuda_emulated_kernels kernels Threads::Threads ${CMAKE_DL_LIBS})
+endif()

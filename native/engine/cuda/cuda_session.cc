@@ -68,7 +68,9 @@ void CudaSession::run(const std::vector<const char*>& names, const std::vector<c
     check(ort().AddRunConfigEntry(raw, "disable_synchronize_execution_providers", "1"));
   }
   const char* output = "tokens";
+  EmulatedRun emulated(session_.get(), graph);
   check(ort().Run(session_.get(), raw, names.data(), inputs.data(), inputs.size(), &output, 1, &tokens));
+  emulated.end();
 }
 
 }  // namespace lorikeet::cuda

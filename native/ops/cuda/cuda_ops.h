@@ -22,5 +22,12 @@ class CudaOpDomain {
 
 // Ops that stand in for CUDA kernels of ONNX Runtime in the emulated build (test/cuda); none in a real one.
 std::vector<OrtCustomOpDomain*> emulated_domains();
+// Stands around a run. The emulated build captures nothing: it checks that a run which would replay graph `graph` of `session` (0: none) hands its kernels
+// what the first one did. `end` after a run that did not fail; it throws std::runtime_error where something was missing.
+class EmulatedRun {
+ public:
+  EmulatedRun(const OrtSession* session, int32_t graph);
+  void end();
+};
 
 }  // namespace lorikeet::cuda
