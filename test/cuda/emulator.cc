@@ -12,6 +12,8 @@ namespace lorikeet::cuda {
 
 Index threadIdx, blockIdx, gridDim;
 uint32_t emulated_order = 0;
+void (*before_grid)(CUstream_st* stream) = nullptr;
+void (*host_value)(const char* what, const void* data, size_t bytes) = nullptr;
 
 // Not inline, so that the compiler can fuse nothing of the caller's into them.
 float fused(float a, float b, float c) { return std::fma(a, b, c); }
@@ -145,6 +147,7 @@ void gather(const MmaLane& mine, void (*all)(const MmaLane (&lanes)[32])) {
 }
 
 void run_grid(const Grid& grid, const std::function<void()>& thread) {
+  if (before_grid) before_grid(grid.stream);
   const std::lock_guard<std::mutex> lock(one_grid);
   body = &thread;
   threads = grid.threads;
