@@ -57,7 +57,7 @@ export class OnnxGraph {
     return name
   }
 
-  /** Adds a node; its outputs get the names given. An absent optional input is ''. */
+  /** Adds a node; its outputs get the names given. An absent optional input or output is ''. */
   node(
     op: string,
     inputs: string[],
@@ -69,7 +69,7 @@ export class OnnxGraph {
     for (const name of inputs) node.string(1, name)
     for (const name of outputs) {
       if (this.names.has(name)) throw new Error(`two nodes write ${name}`)
-      this.names.add(name)
+      if (name) this.names.add(name)
       node.string(2, name)
     }
     node.string(3, outputs[0]).string(4, op)
