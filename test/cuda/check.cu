@@ -1,4 +1,6 @@
 // The checks as one CUDA program: nvcc compiles them with device memory where the emulated build has plain memory.
 #include "lora_check.cc"
 #include "main.cc"
+#include "sampling_check.cc"
+#include "sampling_reference.cc"
 #include "world.cc"

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <string>
 #include "lora_check.h"
+#include "sampling_check.h"
 #ifndef __CUDACC__
 #include "emulator.h"
 #include "emulator_check.h"
@@ -29,11 +30,13 @@ int main(int argc, char** argv) {
     return 3;
   }
   lorikeet::test::check_lora(!quick);
+  lorikeet::test::check_sampling(!quick);
 #else
   lorikeet::test::check_emulator();
   for (const uint32_t order : {0u, 1u, 7u}) {
     lorikeet::cuda::emulated_order = order;
     lorikeet::test::check_lora(false);
+    lorikeet::test::check_sampling(false);
   }
 #endif
   std::printf("cuda: %d passed, %d failed\n", lorikeet::test::checks - lorikeet::test::failures, lorikeet::test::failures);
