@@ -117,12 +117,17 @@ async function install(given) {
 /** Says what a CUDA run lacks on this machine, as the server itself sees it. Whether that could be told, and nothing is missing. */
 async function report() {
   const compiled = path.join(root, 'dist', 'native', 'cuda-host.js')
+  const unknown = (why) => say(`what else CUDA needs on this machine is not checked: ${why}`)
+  if (!existsSync(compiled)) {
+    unknown('the server is not built (`npm run build`)')
+    return false
+  }
   let missing
   try {
     const { cudaMissing, thisHost } = await import(pathToFileURL(compiled).href)
     missing = cudaMissing(thisHost(root))
   } catch (error) {
-    say(`what else CUDA needs is not checked before \`npm run build\`: ${error.message.split('\n')[0]}`)
+    unknown(error.message)
     return false
   }
   if (missing.length === 0) say('ready: `--device cuda` can be used')

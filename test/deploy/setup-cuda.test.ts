@@ -74,7 +74,7 @@ t.test('--check changes nothing and fails while something is missing', { skip },
   t.match(stdout, /this machine needs:\n(.*\n)*? {2}- ONNX Runtime's CUDA provider is not set up/)
   t.same(built(), [])
   const before = checkout(t, { compiled: false }).run('--check')
-  t.match(before, { status: 1, stdout: /not checked before `npm run build`/ })
+  t.match(before, { status: 1, stdout: /not checked: the server is not built \(`npm run build`\)/ })
 })
 
 t.test('arguments that it does not know are refused', { skip }, async (t) => {
