@@ -89,9 +89,11 @@ void CudaEngine::bind_cache(uint8_t* pool, int64_t blocks) {
   cache_names_.clear();
   const int64_t views = blocks * 2 * options_.layers, view_bytes = options_.view_bytes();
   for (int64_t shift = 0; shift < 2 * options_.layers; shift++) {
-    // From here the pool's end is `shift` views nearer; block_table never reaches past it, since block * 2L + shift < views.
-    cache_.push_back(session_->tensor(pool + shift * view_bytes, (views - shift) * view_bytes,
-                                      {views - shift, options_.block_size, options_.kv_heads, options_.head_dim}, cache_type(options_.cache)));
+    // From a layer's values the pool's end is this much nearer, and its keys must be as many; block_table never reaches past it, since the last block
+    // begins 2L views before the pool's end.
+    const int64_t count = views - (shift | 1);
+    cache_.push_back(session_->tensor(pool + shift * view_bytes, count * view_bytes, {count, options_.block_size, options_.kv_heads, options_.head_dim},
+                                      cache_type(options_.cache)));
     cache_names_.push_back((shift % 2 ? "value_cache." : "key_cache.") + std::to_string(shift / 2));
   }
 }
