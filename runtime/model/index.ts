@@ -36,15 +36,14 @@ export interface BuiltModel {
   maxModelLen: number
   eosTokenIds: number[]
   siteCount: number
-  /** Why com.microsoft.PagedAttention cannot run this model on a GPU; absent where it can. */
-  unfitForCuda?: string
 }
 
 /** Bytes of one rope's cos and sin tables; a family has two ropes at the most. */
 const LARGEST_ROPE = 2 ** 30 - 2 ** 26
 
 /**
- * Reads config.json, generation_config.json and the weight files' headers, and writes the graph of docs/graph.md. No weight is read. Synchronous and quick.
+ * Reads config.json, generation_config.json and the weight files' headers, and writes the graph of docs/graph.md. Of the weights only small ones that become
+ * constants are read (norms of Gemma, scales). Synchronous and quick.
  * Throws ModelError, naming the key or the tensor, for whatever this server cannot serve rightly.
  */
 export function buildModel(directory: string, options: BuildOptions = {}): BuiltModel {
@@ -67,6 +66,8 @@ export function buildModel(directory: string, options: BuildOptions = {}): Built
   const graph = new OnnxGraph()
   const weights = new Weights(base.tensors)
   const cuda = options.device === 'cuda'
+  const unfit = cuda && unfitForCuda(architecture)
+  if (unfit) throw new ModelError('unsupported_config', `${directory}: ${unfit}`)
   const device = cuda ? new Cuda(graph, weights, setup) : new Cpu(graph, weights, setup)
   const written = cuda ? withoutResidualScale(architecture) : architecture
   const generation = path.join(directory, 'generation_config.json')
@@ -83,7 +84,6 @@ export function buildModel(directory: string, options: BuildOptions = {}): Built
     maxModelLen,
     eosTokenIds: eosTokenIds(config, existsSync(generation) ? readJson(generation) : undefined),
     siteCount: base.sites.length,
-    unfitForCuda: unfitForCuda(architecture),
   }
 }
 

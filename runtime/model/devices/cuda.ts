@@ -157,7 +157,7 @@ export function defaultBlockSize(headDim: number): number {
   return headDim <= 64 ? 256 : headDim <= 128 ? 128 : 64
 }
 
-/** Why com.microsoft.PagedAttention would refuse this model's shape, if it would. */
+/** Why com.microsoft.PagedAttention would refuse this model's shape, if it would (onnxruntime's paged_attention_helper.h). */
 export function unfitForCuda({ headDim, heads, layers }: Architecture): string | undefined {
   if (headDim % 16 || headDim > 256) return `head_dim is ${headDim}; on CUDA it must be a multiple of 16, 256 at most`
   if (heads > 1024) return `num_attention_heads is ${heads}; on CUDA it must be 1024 at most`

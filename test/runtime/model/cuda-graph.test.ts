@@ -8,15 +8,16 @@ import { onnxRuntimeLibrary } from '../../../native/index.ts'
 import type { TensorType } from '../../../native/types.ts'
 import { type BuildOptions, type BuiltModel, buildModel, defaultBlockSize } from '../../../runtime/model/index.ts'
 import { floats, type Tensors } from '../../adapters-store/write-adapter.ts'
-import { changedModel, type Json } from '../../support/model-folder.ts'
+import { type Json, withHeadsOf16 } from '../../support/model-folder.ts'
 import { type Graph, readGraph } from '../../support/onnx-reader.ts'
 import { oracleFamilies } from '../../support/oracle.ts'
 import { fixture, repoRoot, temporaryFolder } from '../../support/repo.ts'
 
+const baseOf = (family: string) => bases.get(family) as string
 const DATA_TYPE = { float32: 1, int8: 3, int32: 6, float16: 10, bfloat16: 16, float8: 17 }
 const families = oracleFamilies(fixture('oracle'))
+const bases = new Map(families.map((family) => [family, withHeadsOf16(t, family)]))
 const cuda = (folder: string, options: BuildOptions = {}) => buildModel(folder, { device: 'cuda', ...options })
-const baseOf = (family: string) => fixture(`oracle/${family}/base`)
 
 /** Adds the scales of an 8-bit cache to a three-layer model. */
 const withScales = (tensors: Tensors) => {
@@ -62,10 +63,13 @@ t.test('ONNX Runtime finds nothing wrong with any graph but that the CPU lacks i
 
   for (const dtype of ['float16', 'bfloat16'] as const) {
     const models = families.flatMap((family) => {
-      const plain = [cuda(baseOf(family), { dtype }), cuda(baseOf(family), { dtype, cacheDtype: 'float8', quantization: 'int8' })]
-      if (!existsSync(path.join(baseOf(family), 'model.safetensors'))) return plain
-      const scaled = changedModel(t, family, () => {}, withScales)
-      return [...plain, cuda(scaled, { dtype, cacheDtype: 'int8', quantization: 'int4' })]
+      const folder = withHeadsOf16(t, family, undefined, withScales)
+      return [cuda(folder, { dtype }), cuda(folder, { dtype, cacheDtype: 'float8', quantization: 'int8' })].concat(
+        // A sharded checkpoint got no scales.
+        existsSync(path.join(folder, 'model.safetensors'))
+          ? cuda(folder, { dtype, cacheDtype: 'int8', quantization: 'int4' })
+          : [],
+      )
     })
     const said = check(models, dtype)
     t.equal(said.length, models.length)
@@ -120,8 +124,8 @@ t.test('inputs: no adapters, caches in their own type, as many views of values a
       ['attention_metadata', DATA_TYPE.int32, 2],
     ],
   )
-  t.same(caches[0], { name: 'key_cache.0', type: DATA_TYPE.float8, shape: ['N_0', 'block_size', 2, 8] })
-  t.same(caches[1], { name: 'value_cache.0', type: DATA_TYPE.float8, shape: ['N_0', 'block_size', 2, 8] })
+  t.same(caches[0], { name: 'key_cache.0', type: DATA_TYPE.float8, shape: ['N_0', 'block_size', 1, 16] })
+  t.same(caches[1], { name: 'value_cache.0', type: DATA_TYPE.float8, shape: ['N_0', 'block_size', 1, 16] })
   const ours = nodes.filter(({ domain, op }) => domain === 'lorikeet' && op !== 'Sample')
   t.same(
     ours.filter(({ attributes }) => attributes.logits_rows === 1).map(({ outputs }) => outputs),
@@ -186,14 +190,9 @@ t.test('factors in 16 bits', async (t) => {
 })
 
 t.test("Gemma's norm weights are w + 1, added before they are rounded", async (t) => {
-  const folder = changedModel(
-    t,
-    'gemma2',
-    () => {},
-    (tensors) => {
-      tensors['model.norm.weight'] = floats([32], (i) => i / 1000)
-    },
-  )
+  const folder = withHeadsOf16(t, 'gemma2', undefined, (tensors) => {
+    tensors['model.norm.weight'] = floats([32], (i) => i / 1000)
+  })
   const weights = constant(readGraph(cuda(folder, { dtype: 'float16' }).graph), 'model.norm.weight.offset', 'float16')
   t.ok(
     weights.every((w, i) => Math.abs(w - (1 + i / 1000)) <= 2 ** -11),
@@ -243,7 +242,7 @@ t.test('scales of an 8-bit cache', async (t) => {
     code: 'tensor_missing',
     message: /int8 KV cache needs .* model\.layers\.0\.self_attn\.k_scale/,
   })
-  const made = (config: (json: Json) => void, tensors = withScales) => changedModel(t, 'llama', config, tensors)
+  const made = (config: (json: Json) => void, tensors = withScales) => withHeadsOf16(t, 'llama', config, tensors)
   t.same(
     scales(
       made(() => {}),
@@ -293,10 +292,14 @@ t.test('scales of an 8-bit cache', async (t) => {
 })
 
 t.test('shapes that attention over pages does not take, and the block size it wants', async (t) => {
-  t.match(buildModel(baseOf('llama')).unfitForCuda, /head_dim is 8; on CUDA it must be a multiple of 16/)
-  const wider = changedModel(t, 'llama', (json) =>
-    Object.assign(json, { head_dim: 16, num_attention_heads: 2, num_key_value_heads: 1 }),
-  )
-  t.equal(buildModel(wider).unfitForCuda, undefined)
+  t.throws(() => cuda(fixture('oracle/llama/base')), {
+    code: 'unsupported_config',
+    message: /head_dim is 8; on CUDA it must be a multiple of 16, 256 at most/,
+  })
+  const partial = (json: Json) =>
+    Object.assign(json, { partial_rotary_factor: 0.5, rope_parameters: { partial_rotary_factor: 0.5 } })
+  t.throws(() => cuda(withHeadsOf16(t, 'phi3', partial)), {
+    message: /partial_rotary_factor rotates 8 channels; on CUDA it must be a multiple of 16/,
+  })
   t.same([64, 96, 128, 256].map(defaultBlockSize), [256, 128, 128, 64])
 })
