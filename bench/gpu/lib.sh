@@ -39,11 +39,10 @@ needs_server() {
   if ! command -v node > /dev/null; then row "$1" "not here" "no node"; return 1; fi
   local sites; sites=$(python3 -c 'import site; print(*site.getsitepackages())' 2>/dev/null) || sites=""
   local folder
-  for folder in $(for site in $sites; do ls -d "$site"/nvidia/*/lib 2>/dev/null; done) /usr/local/cuda/lib64; do
+  for folder in $(for site in $sites; do ls -d "$site"/nvidia/*/lib 2>/dev/null; done) /usr/local/cuda/lib64 /usr/local/nvidia/lib64; do
     if [ -d "$folder" ]; then case ":${LD_LIBRARY_PATH:-}:" in *":$folder:"*) ;; *) LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folder ;; esac; fi
   done
-  if [ -d "$kit/ort" ]; then LD_LIBRARY_PATH=$kit/ort:$LD_LIBRARY_PATH; fi
-  export PATH LD_LIBRARY_PATH
+  export PATH LD_LIBRARY_PATH=${LD_LIBRARY_PATH:-}
   needs_addon "$1"
 }
 

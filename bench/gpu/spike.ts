@@ -4,10 +4,9 @@
  * the CPU engine's tokens and logits in float32 are the reference. Each row is one thing that can go wrong, in the order in which they would.
  * `node dist/bench/gpu/spike.js --model DIR/base --adapters DIR/r16 [--device cpu]` (cpu: the engine against itself, to try the program)
  */
-import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { loadAdapter } from '../../adapters-store/index.ts'
-import { cudaLibrary, loadNative } from '../../native/index.ts'
+import { cudaMissing } from '../../native/cuda-host.ts'
 import type { TensorType } from '../../native/types.ts'
 import type { Engine } from '../../runtime/index.ts'
 import { readBaseModel } from '../../runtime/model/index.ts'
@@ -100,18 +99,11 @@ async function attempt(what: string, dtype: TensorType, captureGraphs: boolean):
   }
 }
 
-const addon = loadNative()
 if (device === 'cuda') {
-  const library = cudaLibrary()
-  results.row(
-    'spike: provider is in place',
-    library && existsSync(library) ? 'ok' : 'FAILED',
-    library ?? 'no build/cuda-provider: npm run setup:cuda',
-  )
-  results.row('spike: addon has CUDA kernels', addon.info().cuda ? 'ok' : 'FAILED')
-  const found = addon.cudaDevice()
-  if ('missing' in found) results.row('spike: driver and device', 'FAILED', found.missing)
-  else results.row('spike: driver and device', 'ok', `${found.name}, ${(found.totalBytes / 2 ** 30).toFixed(0)} GiB`)
+  const missing = cudaMissing()
+  for (const one of missing) results.row('spike: what CUDA needs', 'FAILED', one)
+  if (missing.length > 0) process.exit(1)
+  results.row('spike: what CUDA needs', 'ok', 'addon with kernels, provider, libraries, driver, device')
 }
 
 const cpu = await startBenchEngine({
