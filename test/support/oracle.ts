@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { loadAdapter } from '../../adapters-store/index.ts'
 import type { AdapterDtype, AdapterImage } from '../../adapters-store/types.ts'
+import type { Device } from '../../native/types.ts'
 import { startEngine } from '../../runtime/index.ts'
 import { type BuiltModel, buildModel } from '../../runtime/model/index.ts'
 import type { Engine, EngineSettings, EngineSnapshot, SamplingParams, SequenceOutput } from '../../runtime/types.ts'
@@ -12,6 +13,8 @@ import { fixture, readJson } from './repo.ts'
 export const NEAR_TIE = 1e-3
 /** Bound on every logit after the prompt's last token. */
 export const LOGITS_TOLERANCE = 1e-3
+/** The same where activations are float16: the largest error measured is half of it, and two logits may err in opposite directions. */
+export const FLOAT16 = { nearTie: 0.12, tolerance: 0.06 }
 
 interface GoldenRow {
   prompt: number[]
@@ -80,14 +83,18 @@ export class OracleFamily {
   readonly blockSize = 16
   readonly blockBytes: number
   readonly adapterDtype: AdapterDtype
+  readonly device: Device
   readonly #directory: string
 
-  constructor(name: string, adapterDtype: AdapterDtype = 'float32', root = oracleRoot()) {
+  /** On CUDA everything is in `adapterDtype`, activations and KV cache too. */
+  constructor(name: string, adapterDtype: AdapterDtype = 'float32', root = oracleRoot(), device: Device = 'cpu') {
     this.name = name
     this.adapterDtype = adapterDtype
+    this.device = device
     this.#directory = path.join(root, name, 'base')
     this.model = buildModel(this.#directory)
-    this.blockBytes = this.blockSize * this.model.layers * 2 * this.model.kvHeads * this.model.headDim * 4
+    this.blockBytes =
+      this.blockSize * this.model.layers * 2 * this.model.kvHeads * this.model.headDim * (device === 'cpu' ? 4 : 2)
     const adapters = path.join(root, name, 'adapters')
     for (const adapter of readdirSync(adapters).sort()) {
       const options = { dtype: adapterDtype, blockBytes: this.blockBytes }
@@ -117,8 +124,8 @@ export class OracleFamily {
   async start(blocks: number, settings: Partial<EngineSettings> = {}): Promise<Engine> {
     const engine = await startEngine({
       modelDir: this.#directory,
-      dtype: 'float32',
-      device: 'cpu',
+      dtype: this.device === 'cpu' ? 'float32' : this.adapterDtype,
+      device: this.device,
       poolBytes: blocks * this.blockBytes,
       blockSize: this.blockSize,
       maxBatchTokens: 256,
@@ -133,24 +140,27 @@ export class OracleFamily {
     return engine
   }
 
-  /** Runs a case; as many at once as the caller does not await. */
-  run(engine: Engine, { name, weights, row }: OracleCase, id: string): Promise<Verdict> {
+  /** Runs a case, with its logits judged unless `changes` says not to return them; as many at once as the caller does not await. */
+  run(engine: Engine, { name, weights, row }: OracleCase, id: string, changes: Partial<SamplingParams> = {}): Promise<Verdict> {
     const adapters = Object.entries(weights).map(([name, weight]) => ({ name, digest: this.images.get(name)!.digest, weight }))
-    const request = { id, promptIds: row.prompt, sampling: greedy(row.greedy.length), adapters, arrival: Date.now() }
+    const sampling = { ...greedy(row.greedy.length), ...changes }
+    const request = { id, promptIds: row.prompt, sampling, adapters, arrival: Date.now() }
+    const nearTie = this.device === 'cpu' ? NEAR_TIE : FLOAT16.nearTie
     const tokens: number[] = []
     let logits: Float32Array | undefined
     return new Promise((resolve) => {
       engine.submit(request, (output: SequenceOutput) => {
         tokens.push(...output.tokens)
         logits ??= output.logits?.[0]
-        if (output.finish) resolve(judge(name, row, tokens, logits, output.error?.message))
+        if (output.finish)
+          resolve(judge(name, row, tokens, logits, nearTie, sampling.returnLogits === true, output.error?.message))
       })
     })
   }
 
   /** All cases in flight at once. */
-  runAll(engine: Engine, round = 'all'): Promise<Verdict[]> {
-    return Promise.all(this.cases.map((one, i) => this.run(engine, one, `${round}-${i}`)))
+  runAll(engine: Engine, round = 'all', changes: Partial<SamplingParams> = {}): Promise<Verdict[]> {
+    return Promise.all(this.cases.map((one, i) => this.run(engine, one, `${round}-${i}`, changes)))
   }
 }
 
@@ -159,14 +169,24 @@ function weightsOf(name: string): Record<string, number> {
   return name.startsWith('mix:') ? (JSON.parse(name.slice(4)) as Record<string, number>) : { [name]: 1 }
 }
 
-function judge(name: string, row: GoldenRow, tokens: number[], logits: Float32Array | undefined, error?: string): Verdict {
+function judge(
+  name: string,
+  row: GoldenRow,
+  tokens: number[],
+  logits: Float32Array | undefined,
+  nearTie: number,
+  logitsWanted: boolean,
+  error?: string,
+): Verdict {
   let agreed = 0
   while (agreed < row.greedy.length && tokens[agreed] === row.greedy[agreed]) agreed++
   // A token may differ only where the oracle itself hardly preferred it; what follows is then another continuation.
-  const wrong = agreed < row.greedy.length && row.margins[agreed] > NEAR_TIE
+  const wrong = agreed < row.greedy.length && row.margins[agreed] > nearTie
   const logitsError = logits
     ? row.logits.reduce((worst, value, i) => Math.max(worst, Math.abs(value - logits[i])), 0)
-    : Number.POSITIVE_INFINITY
+    : logitsWanted
+      ? Number.POSITIVE_INFINITY
+      : 0
   return { name, logitsError, wrongAt: wrong ? agreed : -1, agreed, tokens, error }
 }
 
