@@ -182,8 +182,10 @@ export interface Engine {
   abort(id: string): void
   /** Called once for every step. */
   onStep?: (step: StepTimes) => void
-  /** Called if the engine thread dies; every open sequence has got an error output. */
+  /** Called if the engine can go on no longer (its thread died, its device is lost); every open sequence has got an error output. */
   onFailure?: (error: Error) => void
+  /** Called with what an operator should know of although the engine goes on. */
+  onWarning?: (message: string) => void
   /** Resolves when nothing is in flight. */
   idle(): Promise<void>
   close(): Promise<void>

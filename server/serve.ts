@@ -4,9 +4,11 @@ import path from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { AdapterRegistry, AdapterStore } from '../adapters-store/index.ts'
-import { type Engine, startEngine } from '../runtime/index.ts'
+import { cudaObstacles, type Engine, startEngine } from '../runtime/index.ts'
 import { readBaseModel } from '../runtime/model/index.ts'
 import { buildApp } from './app.ts'
+import { chooseDevice, describeDevice, hasGpu, type Machine } from './config/device.ts'
+import { engineSettings } from './config/engine-settings.ts'
 import type { Config } from './config/settings.ts'
 import { ConfigError } from './config/values.ts'
 import { embeddedDemo } from './demo.ts'
@@ -23,11 +25,15 @@ export interface ServeHooks {
   /** The engine failed: nothing more can be served. */
   onFailure?: (error: Error) => void
   log?: Logger
+  /** What `--device auto` decides by; this machine if absent. */
+  machine?: Machine
 }
 
 export interface Server {
   /** http://HOST:PORT */
   address: string
+  /** What the model runs on and in, for people. */
+  device: string
   app: FastifyInstance
   serving: Serving
   adapters: AdapterRecord[]
@@ -37,7 +43,6 @@ export interface Server {
 
 /** Loads model and adapters and listens. Throws ConfigError, ModelError, EngineError or the system's error when it cannot. */
 export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Server> {
-  if (config.device === 'cuda') throw new ConfigError('--device cuda: this build has no CUDA kernels; use --device cpu or auto')
   const demo = config.model === undefined ? embeddedDemo() : undefined
   const directory = path.resolve(demo?.model ?? (config.model as string))
   if (!existsSync(directory)) throw new ConfigError(`the model folder ${directory} does not exist`)
@@ -45,28 +50,21 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   const base = readBaseModel(directory)
   const tokenizer = ModelTokenizer.load(directory)
   const chatTemplate = ModelChatTemplate.load(directory, config.chatTemplate)
-  const engine = await startEngine(
-    {
-      modelDir: directory,
-      dtype: config.dtype,
-      device: 'cpu',
-      poolBytes: config.pool,
-      blockSize: config.blockSize,
-      maxBatchTokens: config.maxBatchTokens,
-      maxSequences: config.maxSequences,
-      maxModelLen: config.maxModelLen,
-      adapterDtype: config.adapterDtype,
-      threads: config.threads,
-      prefixCache: config.prefixCache,
-    },
-    hooks.onProgress,
-  )
+  const machine = hooks.machine ?? { cudaObstacles: () => cudaObstacles(directory), hasGpu }
+  const { device, obstacles, warnings } = chooseDevice(config, machine)
+  for (const warning of warnings) log.warn(warning)
+  const engine = await startEngine(engineSettings(config, device, directory), hooks.onProgress)
+  const deviceLine = describeDevice(engine.info, config.quantization)
+  log.info({ ...engine.info, notCuda: obstacles.length > 0 ? obstacles : undefined }, `device: ${deviceLine}`)
+  if (config.maxModelLen !== undefined && engine.info.maxModelLen < config.maxModelLen)
+    log.warn(`--max-model-len ${config.maxModelLen} is cut to ${engine.info.maxModelLen}: the pool holds no more tokens (--pool)`)
   let failed = false
   engine.onFailure = (error) => {
     failed = true
     log.fatal({ err: error }, 'the engine failed')
     hooks.onFailure?.(error)
   }
+  engine.onWarning = (message) => log.warn(message)
   const store = new AdapterStore(base, { dtype: engine.info.adapterDtype, blockBytes: engine.info.blockBytes })
   const release = async () => {
     await engine.close()
@@ -79,7 +77,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     if (adapters.get(name))
       throw new ConfigError(`an adapter has the base model's name, ${name}; choose another with --served-model-name`)
     const started = Math.floor(Date.now() / 1000)
-    const metrics = new ServerMetrics(engine, name)
+    const metrics = new ServerMetrics(engine, name, config.quantization)
     engine.onStep = (step) => metrics.stepped(step)
     const serving: Serving = {
       engine,
@@ -97,7 +95,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     const answered = followAnswers(app.server)
     const address = await app.listen({ host: config.host, port: config.port })
     const close = () => drain(app, engine, answered, config.drainTimeout).then(release)
-    return { address, app, serving, adapters: adapters.list(), close }
+    return { address, device: deviceLine, app, serving, adapters: adapters.list(), close }
   } catch (error) {
     await release()
     throw error

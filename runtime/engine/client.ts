@@ -9,6 +9,7 @@ export class EngineClient implements Engine {
   snapshot: EngineSnapshot
   onStep?: (step: StepTimes) => void
   onFailure?: (error: Error) => void
+  onWarning?: (message: string) => void
   private readonly worker: Worker
   private readonly listeners = new Map<string, (output: SequenceOutput) => void>()
   /** Blocks that each known adapter takes, by digest. */
@@ -121,6 +122,9 @@ export class EngineClient implements Engine {
         this.snapshot = message.snapshot
         this.idleWaiters.get(message.ticket)?.()
         this.idleWaiters.delete(message.ticket)
+        break
+      case 'warning':
+        this.onWarning?.(message.message)
         break
       case 'failed':
         this.fail(new EngineError('engine_failed', `the engine failed: ${message.message}`))

@@ -1,7 +1,7 @@
 /** The engine proper, on whatever thread it is made: schedule, run, commit, tell. It knows no worker and no message. */
 import type { AdapterImage } from '../../adapters-store/types.ts'
 import type { NativeEngine, StepOutput } from '../../native/types.ts'
-import type { EngineError, EngineErrorCode } from '../errors.ts'
+import { EngineError, type EngineErrorCode } from '../errors.ts'
 import { checkInvariants } from '../invariants.ts'
 import { Pool } from '../pool/pool.ts'
 import { type Scheduled, Scheduler } from '../scheduler/scheduler.ts'
@@ -19,6 +19,8 @@ export interface CoreSettings {
   maxBatchTokens: number
   maxSequences: number
   prefixCache: boolean
+  /** Adapters' bytes travel by the device's own means, beside a step (CUDA). */
+  copiesAside: boolean
   validate: boolean
 }
 
@@ -30,6 +32,8 @@ const COMPUTE_BOUND_TOKENS = 64
 export class EngineCore {
   readonly pool: Pool
   readonly scheduler: Scheduler
+  /** Called for what an operator should know of although all goes on. */
+  onWarning?: (message: string) => void
   readonly counters = { promptTokens: 0, generationTokens: 0, cachedTokens: 0, steps: 0, failedSteps: 0 }
   lastStep: StepTimes = { tokens: 0, sequences: 0, scheduleMs: 0, runMs: 0, sampleMs: 0 }
   /** Steps since they were last taken. */
@@ -41,6 +45,7 @@ export class EngineCore {
   private readonly images = new Map<string, AdapterImage>()
   /** Digests whose image goes once no sequence uses it. */
   private readonly leaving = new Set<string>()
+  private pinsRefused = false
   private outputs: SequenceOutput[] = []
   private readonly random: () => bigint
   private submitted = 0
@@ -59,7 +64,23 @@ export class EngineCore {
 
   addAdapter(image: AdapterImage): void {
     this.leaving.delete(image.digest)
-    if (!this.images.has(image.digest)) this.images.set(image.digest, image)
+    if (this.images.has(image.digest)) return
+    this.images.set(image.digest, image)
+    this.pin(image)
+  }
+
+  /** An image that cannot be pinned (the system's limit on locked memory) is served all the same: its copies pass through a buffer and take the host's time. */
+  private pin({ name, image }: AdapterImage): void {
+    try {
+      this.native.pinImage(new Uint8Array(image))
+    } catch (error) {
+      if (!this.pinsRefused)
+        this.onWarning?.(
+          `the memory of adapter ${name} cannot be pinned, so its copies to the device are slower: ${(error as Error).message}; ` +
+            'this is told once (if it is the limit on locked memory: ulimit -l)',
+        )
+      this.pinsRefused = true
+    }
   }
 
   removeAdapter(digest: string): void {
@@ -124,6 +145,9 @@ export class EngineCore {
     const output = await running
     if (output instanceof Error) {
       this.counters.failedSteps++
+      // No half of the batch could succeed either.
+      if ((output as NodeJS.ErrnoException).code === 'DEVICE_LOST')
+        throw new EngineError('engine_failed', `the device is lost: ${output.message}`, { cause: output })
       if (scheduled.length === 1) {
         this.fail(scheduled[0].sequence, 'step_failed', `the step failed: ${output.message}`)
         return
@@ -227,9 +251,21 @@ export class EngineCore {
       const resident = this.pool.adapters.get(digest)
       if (resident) this.pool.adapters.evict(resident)
       this.pool.prefixes.dropWhere((key) => key.includes(digest))
-      this.images.delete(digest)
+      this.forget(digest)
       this.leaving.delete(digest)
     }
+  }
+
+  /** The addon lets the image's bytes go before they can be collected. */
+  private forget(digest: string): void {
+    const image = this.images.get(digest)
+    if (image) this.native.unpinImage(new Uint8Array(image.image))
+    this.images.delete(digest)
+  }
+
+  /** Gives the images' memory back; nothing may be submitted after this. */
+  close(): void {
+    for (const digest of [...this.images.keys()]) this.forget(digest)
   }
 
   /** Ends everything with an error: the engine can go on no longer. */

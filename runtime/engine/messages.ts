@@ -25,6 +25,7 @@ export type FromEngine =
   /** One a step. The snapshot comes along when the last one is old enough, and when the engine falls idle. */
   | { type: 'step'; outputs: SequenceOutput[]; steps?: StepTimes[]; snapshot?: EngineSnapshot }
   | { type: 'idle'; ticket: number; snapshot: EngineSnapshot }
+  | { type: 'warning'; message: string }
   | { type: 'failed'; message: string }
   | { type: 'closed' }
 

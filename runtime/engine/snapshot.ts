@@ -48,8 +48,8 @@ export function takeSnapshot({ pool, scheduler, counters, lastStep }: EngineCore
     runningAdapters: adapterNames(scheduler.running, () => true),
     counters: {
       ...counters,
-      prefixQueries: scheduler.prefixQueries,
-      prefixHits: scheduler.prefixHits,
+      prefixQueries: scheduler.admission.prefixQueries,
+      prefixHits: scheduler.admission.prefixHits,
       preemptions: scheduler.preemptions,
       adapterLoads: pool.adapters.loads,
       adapterEvictions: pool.adapters.evictions,

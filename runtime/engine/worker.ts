@@ -34,10 +34,12 @@ class EngineLoop {
         maxBatchTokens: settings.maxBatchTokens,
         maxSequences: settings.maxSequences,
         prefixCache: settings.prefixCache,
+        copiesAside: info.device === 'cuda',
         validate: settings.validate ?? false,
       },
       () => randomBytes(8).readBigUInt64LE(),
     )
+    this.core.onWarning = (message) => post({ type: 'warning', message })
     post({ type: 'ready', info, snapshot: this.core.snapshot() })
   }
 
@@ -75,8 +77,15 @@ class EngineLoop {
     }
     this.core.failAll(new EngineError('engine_closed', 'the engine is shutting down'))
     this.tell(true)
+    this.core.close()
     this.native.close()
     post({ type: 'closed' })
+  }
+
+  /** The engine can go on no longer; what came before that is told before it. */
+  fail(error: Error): void {
+    this.tell(false)
+    post({ type: 'failed', message: error instanceof EngineError ? error.message : (error.stack ?? error.message) })
   }
 
   private tell(idle: boolean): void {
@@ -105,7 +114,7 @@ try {
   port.on('message', (message: ToEngine) => loop.receive(message))
   loop
     .run()
-    .catch((error: Error) => post({ type: 'failed', message: error.stack ?? error.message }))
+    .catch((error: Error) => loop.fail(error))
     .finally(() => port.close())
 } catch (error) {
   const { code, message } = error as Error & { code?: string }

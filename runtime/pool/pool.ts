@@ -1,9 +1,8 @@
 /** The one pool: KV blocks, cached prefixes and resident adapters over the same blocks, with one eviction policy for all that is idle. */
-import type { NativeEngine } from '../../native/types.ts'
 import { BlockPool, KV } from './blocks.ts'
 import { type Evictable, leavesBefore } from './eviction.ts'
 import { PrefixCache } from './prefix-cache.ts'
-import { AdapterResidency, type Resident } from './residency.ts'
+import { AdapterResidency, type AdapterTable, type Resident } from './residency.ts'
 
 /** Host memory to pool, a careful guess of one core's copy rate. */
 const COPY_BYTES_PER_MS = 4e6
@@ -20,12 +19,7 @@ export class Pool {
   tokenMs = 1
   prefixEvictions = 0
 
-  constructor(
-    native: Pick<NativeEngine, 'putAdapter' | 'dropAdapter'>,
-    blockCount: number,
-    blockSize: number,
-    blockBytes: number,
-  ) {
+  constructor(native: AdapterTable, blockCount: number, blockSize: number, blockBytes: number) {
     this.blocks = new BlockPool(blockCount)
     this.prefixes = new PrefixCache(this.blocks)
     this.adapters = new AdapterResidency(native, this.blocks)

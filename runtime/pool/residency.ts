@@ -3,6 +3,9 @@ import type { AdapterImage } from '../../adapters-store/types.ts'
 import type { NativeEngine } from '../../native/types.ts'
 import { ADAPTER, type BlockPool, type Evict } from './blocks.ts'
 
+/** What residency needs of the addon. */
+export type AdapterTable = Pick<NativeEngine, 'putAdapter' | 'adapterReady' | 'dropAdapter'>
+
 export interface Resident {
   image: AdapterImage
   /** Place in the native adapter table. */
@@ -11,6 +14,8 @@ export interface Resident {
   generation: number
   digest64: bigint
   blocks: number[]
+  /** Its bytes are known to have arrived. */
+  arrived: boolean
   /** Sequences that use it now. */
   references: number
   lastUsed: number
@@ -24,10 +29,10 @@ export class AdapterResidency {
   private generation = 0
   loads = 0
   evictions = 0
-  private readonly native: Pick<NativeEngine, 'putAdapter' | 'dropAdapter'>
+  private readonly native: AdapterTable
   private readonly pool: BlockPool
 
-  constructor(native: Pick<NativeEngine, 'putAdapter' | 'dropAdapter'>, pool: BlockPool) {
+  constructor(native: AdapterTable, pool: BlockPool) {
     this.native = native
     this.pool = pool
   }
@@ -52,6 +57,7 @@ export class AdapterResidency {
       generation: ++this.generation,
       digest64: BigInt(`0x${image.digest.slice(0, 16)}`),
       blocks,
+      arrived: false,
       references: 0,
       lastUsed: now,
     }
@@ -75,6 +81,13 @@ export class AdapterResidency {
     return true
   }
 
+  /** Whether a step with this resident adapter would wait for nothing. */
+  ready(digest: string): boolean {
+    const resident = this.residents.get(digest) as Resident
+    resident.arrived ||= this.native.adapterReady(resident.index)
+    return resident.arrived
+  }
+
   acquire(digest: string, now: number): void {
     const resident = this.residents.get(digest) as Resident
     resident.references++
@@ -93,7 +106,7 @@ export class AdapterResidency {
     return undefined
   }
 
-  /** Puts an idle adapter out; its blocks are free. */
+  /** Puts an idle adapter out; its blocks are free, also when its bytes are still on their way: the addon orders what comes into them behind those. */
   evict(resident: Resident): void {
     if (resident.references !== 0) throw new Error(`adapter ${resident.image.name} is put out while in use`)
     this.native.dropAdapter(resident.index)

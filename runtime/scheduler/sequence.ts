@@ -31,6 +31,8 @@ export class Sequence {
   /** Others that were admitted before it although they came later. */
   overtaken = 0
   preemptions = 0
+  /** Admitted, and held back for so many steps because its adapters' bytes are on their way to the device; undefined otherwise. */
+  heldFor: number | undefined
   cachedTokens?: number
   scheduledAt?: number
   reportedStart = false

@@ -60,7 +60,7 @@ t.test('what is long unused and cheap to bring back leaves first', async (t) => 
 })
 
 t.test('sequences of one adapter share a segment whatever their order', async (t) => {
-  const pool = new Pool({ putAdapter() {}, dropAdapter() {} }, 32, 4, 64)
+  const pool = new Pool({ putAdapter() {}, adapterReady: () => true, dropAdapter() {} }, 32, 4, 64)
   const [x, y] = [toyImage('x', 1), toyImage('y', 2)]
   for (const image of [x, y]) pool.adapters.load(image, 0, () => false)
   const mixes = [

@@ -11,6 +11,8 @@ export interface ToySettings {
   maxSequences?: number
   maxModelLen?: number
   prefixCache?: boolean
+  /** As on a device with copies of its own (`native.ready` says which have arrived). */
+  copiesAside?: boolean
 }
 
 export function toyImage(name: string, blocks: number): AdapterImage {
@@ -59,6 +61,7 @@ export class ToyCore {
         maxBatchTokens: settings.maxBatchTokens ?? 64,
         maxSequences: settings.maxSequences ?? 64,
         prefixCache: settings.prefixCache ?? true,
+        copiesAside: settings.copiesAside ?? false,
         validate: true,
       },
       () => 1n,

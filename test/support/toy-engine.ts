@@ -41,6 +41,8 @@ export class ToyEngine implements NativeEngine {
   steps = 0
   /** Set to fail a step: gets the batch, throws. */
   beforeStep: ((batch: StepBatch) => void) | undefined
+  /** Set to refuse to pin an image: throws. */
+  beforePin: (() => void) | undefined
   /** Set to refuse an adapter: gets it, throws. */
   beforePut: ((adapter: ResidentAdapter) => void) | undefined
   private readonly slots: Uint32Array
@@ -62,6 +64,7 @@ export class ToyEngine implements NativeEngine {
   }
 
   pinImage(image: Uint8Array): void {
+    this.beforePin?.()
     this.pinned.add(image.buffer)
   }
 

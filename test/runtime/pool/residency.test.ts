@@ -14,6 +14,13 @@ class NotedTable {
     if (this.refuse) throw new RangeError('refused')
     this.put.push(adapter)
   }
+  /** Places whose bytes have arrived. */
+  readonly arrived = new Set<number>()
+  asked = 0
+  adapterReady(index: number): boolean {
+    this.asked++
+    return this.arrived.has(index)
+  }
   dropAdapter(index: number): void {
     this.dropped.push(index)
   }
