@@ -86,11 +86,11 @@ export interface SequenceOutput {
   preemptions?: number
 }
 
-/** Already validated by the caller; what is left out depends on device and model (runtime/engine/precision.ts, load.ts). */
+/** Already validated by the caller; what is left out depends on device and model (runtime/model/options.ts, runtime/engine/load.ts). */
 export interface EngineSettings {
   modelDir: string
   device: Device
-  /** Of activations. auto: float32 on the CPU; on CUDA the checkpoint's own 16-bit type, float16 for a float32 one. */
+  /** Of activations; auto: see BuildOptions. */
   dtype: 'auto' | TensorType
   /** Of rank rows. auto: float16 on the CPU; on CUDA it is the activations'. */
   adapterDtype: 'auto' | AdapterDtype

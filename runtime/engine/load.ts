@@ -1,12 +1,11 @@
 /** From settings to a native engine with its pool sized, and what the server needs to know of it. */
 import { availableParallelism } from 'node:os'
 import { cudaLibrary, loadNative, onnxRuntimeLibrary } from '../../native/index.ts'
-import type { NativeAddon, NativeEngine } from '../../native/types.ts'
+import type { AdapterDtype, NativeAddon, NativeEngine, TensorType } from '../../native/types.ts'
 import { EngineError } from '../errors.ts'
-import { type BuiltModel, buildModel, defaultBlockSize, readBaseModel } from '../model/index.ts'
+import { type BuiltModel, buildModel, defaultBlockSize } from '../model/index.ts'
 import { HEAD } from '../model/sites.ts'
 import type { EngineInfo, EngineSettings } from '../types.ts'
-import { precisionOf } from './precision.ts'
 
 /** Blocks below which nothing sensible runs: a sequence and an adapter beside it. */
 const LEAST_BLOCKS = 4
@@ -47,6 +46,17 @@ function poolOf(settings: EngineSettings, model: BuiltModel, blockSize: number):
   return { count, most }
 }
 
+/** Element type of rank rows. */
+function rowsDtype({ device, adapterDtype }: EngineSettings, dtype: TensorType): AdapterDtype {
+  if (adapterDtype === 'auto') return device === 'cuda' ? dtype : 'float16'
+  if (device === 'cuda' && adapterDtype !== dtype)
+    throw new EngineError(
+      'invalid_settings',
+      `--adapter-dtype ${adapterDtype} differs from the model's ${dtype}; on CUDA they are one: leave it at auto`,
+    )
+  return adapterDtype
+}
+
 function deviceName(addon: NativeAddon, { device }: EngineSettings): string {
   if (device === 'cpu') return addon.info().simd
   const found = addon.cudaDevice()
@@ -60,9 +70,17 @@ export async function loadEngine(
 ): Promise<{ native: NativeEngine; info: EngineInfo }> {
   checkLimits(settings)
   const { device, maxBatchTokens, maxSequences } = settings
-  const { dtype, adapterDtype, cacheDtype } = precisionOf(settings, Object.values(readBaseModel(settings.modelDir).tensors))
   const { quantization, maxModelLen } = settings
-  const model = buildModel(settings.modelDir, { device, dtype, cacheDtype, quantization, maxModelLen })
+  const chosen = <T>(setting: T | 'auto' | undefined) => (setting === 'auto' ? undefined : setting)
+  const model = buildModel(settings.modelDir, {
+    device,
+    dtype: chosen(settings.dtype),
+    cacheDtype: chosen(settings.cacheDtype),
+    quantization,
+    maxModelLen,
+  })
+  const { dtype, cacheDtype } = model
+  const adapterDtype = rowsDtype(settings, dtype)
   const blockSize = settings.blockSize ?? (device === 'cuda' ? defaultBlockSize(model.headDim) : CPU_BLOCK_SIZE)
   const pool = poolOf(settings, model, blockSize)
   const addon = loadNative()

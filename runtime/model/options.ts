@@ -10,8 +10,8 @@ export interface BuildOptions {
   /** `cpu` where it is not given. */
   device?: Device
   /**
-   * Element type of activations: float32 on the CPU. On CUDA float16 or bfloat16; the checkpoint's where it is not given, and bfloat16 where that is
-   * float32 or the family's activations do not fit float16.
+   * Element type of activations: float32 on the CPU. On CUDA float16 or bfloat16: where it is not given the checkpoint's, float16 for one in float32 (as vLLM),
+   * and bfloat16 where the family's activations do not fit float16.
    */
   dtype?: TensorType
   /** Element type of the KV cache: `dtype`, or on CUDA int8 or float8. `dtype` where it is not given. */
@@ -36,16 +36,16 @@ export function elementTypes(
       ['kv-cache-dtype', options.cacheDtype],
     ])
       if ((type ?? 'float32') !== 'float32')
-        throw new ModelError('invalid_config', `${setting} ${type} needs device cuda: the CPU computes in float32`)
+        throw new ModelError('invalid_config', `--${setting} ${type} needs --device cuda: the CPU computes in float32`)
     return { dtype: 'float32', cacheDtype: 'float32' }
   }
   const stored = tensors[`${EMBEDDING}.weight`]?.dtype
-  const dtype = options.dtype ?? (stored === 'float16' && !architecture.wideRange ? 'float16' : 'bfloat16')
+  const dtype = options.dtype ?? (stored === 'bfloat16' || architecture.wideRange ? 'bfloat16' : 'float16')
   if (dtype === 'float32')
-    throw new ModelError('invalid_config', 'dtype float32 needs device cpu: on cuda it is float16 or bfloat16')
+    throw new ModelError('invalid_config', '--dtype float32 needs --device cpu: on CUDA it is float16 or bfloat16')
   const cacheDtype = options.cacheDtype ?? dtype
   if (cacheDtype !== dtype && cacheDtype !== 'int8' && cacheDtype !== 'float8')
-    throw new ModelError('invalid_config', `kv-cache-dtype must be ${dtype} (the dtype), int8 or float8, not ${cacheDtype}`)
+    throw new ModelError('invalid_config', `--kv-cache-dtype must be ${dtype} (the dtype), int8 or float8, not ${cacheDtype}`)
   return { dtype, cacheDtype }
 }
 

@@ -43,6 +43,8 @@ CudaSession::CudaSession(const EngineOptions& options, const CudaStepContext& co
     add_provider(raw, compute, options.capture_graphs);
     // A node on the CPU would copy its inputs there at every step, and could not be captured: better to fail here, by name.
     check(ort().AddSessionConfigEntry(raw, "session.disable_cpu_ep_fallback", "1"));
+    // Quantized weights are multiplied as they are; otherwise any product of several rows writes them out in 16 bits first.
+    check(ort().AddSessionConfigEntry(raw, "ep.cuda.fpa_intb_gemm", "1"));
   }
   for (OrtCustomOpDomain* domain : domain_.all()) check(ort().AddCustomOpDomain(raw, domain));
   weights.add_to(raw, options);
