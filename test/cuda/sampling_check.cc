@@ -304,38 +304,39 @@ std::vector<float> draw_logits(Random& random, int32_t vocab, Kind kind) {
   return x;
 }
 
-// Every combination of what a row may ask for comes up as i runs; the values are random.
-Ask draw_ask(Random& random, int32_t vocab, int32_t i) {
+// Any combination of what a row may ask for. Half of the lists' tokens are among the first few, so that lists meet at the same tokens.
+Ask draw_ask(Random& random, int32_t vocab) {
+  const auto one_in = [&](int32_t n) { return random.below(n) == 0; };
+  const auto token = [&] { return one_in(2) ? random.below(std::min(vocab, 12)) : random.below(vocab + 2) - 1; };  // now and then outside the vocabulary
   Ask ask;
   ask.seed = random.next();
   ask.position = random.below(1000);
-  const auto token = [&] { return random.below(vocab + 2) - 1; };  // now and then outside the vocabulary
-  if (i % 6 != 0) ask.temperature = 0.3f + 0.3f * static_cast<float>(random.below(5));
-  if (i % 2) ask.top_p = static_cast<float>(random.below(20)) / 20;
-  if (i / 2 % 3 == 1) ask.top_k = 1 + random.below(i % 4 == 0 ? vocab : std::min(vocab, 40));
-  if (i / 2 % 4 == 3) ask.min_p = 0.02f + 0.1f * static_cast<float>(random.below(4));
-  if (i % 5 == 1) {
+  if (!one_in(6)) ask.temperature = 0.3f + 0.3f * static_cast<float>(random.below(5));
+  if (one_in(2)) ask.top_p = static_cast<float>(random.below(20)) / 20;
+  if (one_in(3)) ask.top_k = 1 + random.below(one_in(3) ? vocab : std::min(vocab, 40));
+  if (one_in(4)) ask.min_p = one_in(4) ? 1 : 0.02f + 0.1f * static_cast<float>(random.below(4));
+  if (one_in(3)) {
     const int32_t count = 1 + random.below(200);
-    for (int32_t n = 0; n < count; n++) ask.history.push_back(random.below(3) ? token() : random.below(std::min(vocab, 7)));
+    for (int32_t n = 0; n < count; n++) ask.history.push_back(token());
     ask.prompt = random.below(count + 1);
-    if (i % 2 == 0) ask.presence = 0.7f;
-    if (i % 3 == 0) ask.frequency = 0.31f;
-    if (i % 3 == 1 || ask.presence == 0) ask.repetition = i % 4 < 2 ? 1.3f : 0.8f;
+    if (one_in(2)) ask.presence = 0.7f;
+    if (one_in(2)) ask.frequency = 0.31f;
+    if (one_in(2)) ask.repetition = one_in(2) ? 1.3f : 0.8f;
   }
-  if (i % 5 == 2 || i % 7 == 1) {
+  if (one_in(3)) {
     const int32_t count = 1 + random.below(20);
     for (int32_t n = 0; n < count; n++) {
-      ask.bias_tokens.push_back(n > 0 && random.below(4) == 0 ? ask.bias_tokens[random.below(n)] : token());
-      ask.bias_values.push_back(random.below(4) == 0 ? -kInfinity : 5 * random.uniform());
+      ask.bias_tokens.push_back(token());
+      ask.bias_values.push_back(one_in(4) ? -kInfinity : 5 * random.uniform());
     }
   }
-  if (i % 5 == 3 && i % 2) {
-    const int32_t count = 1 + random.below(300);
+  if (one_in(5)) {
+    const int32_t count = random.below(one_in(2) ? 4 : 300);
     for (int32_t n = 0; n < count; n++) ask.allowed.push_back(token());
     ask.allowed.push_back(random.below(vocab));
   }
-  if (i % 3 == 1) ask.logprobs = i % 4 == 0 ? 0 : random.below(20);
-  if (i % 11 == 10) {
+  if (one_in(3)) ask.logprobs = random.below(20);
+  if (one_in(12)) {
     ask.target = random.below(vocab);
     ask.logprobs = 2;
   }
@@ -347,11 +348,31 @@ void check_mixed(int32_t vocab, DType type, int32_t rows, uint64_t seed, const s
   std::vector<float> values;
   std::vector<Ask> asks;
   for (int32_t r = 0; r < rows; r++) {
-    const auto row = draw_logits(random, vocab, static_cast<Kind>(r / 3 % 5));
+    const auto row = draw_logits(random, vocab, static_cast<Kind>(r % 5));
     values.insert(values.end(), row.begin(), row.end());
-    asks.push_back(draw_ask(random, vocab, r));
+    asks.push_back(draw_ask(random, vocab));
   }
   check_rows({vocab, type, std::move(values)}, asks, what, step);
+}
+
+// Many draws of one row under each kind of truncation, so that tokens of every weight come up.
+void check_draws() {
+  constexpr int32_t vocab = 700, draws = 40;
+  Random random(92);
+  Ask ask;
+  ask.temperature = 1.6f;
+  std::vector<Ask> asks;
+  for (int kind = 0; kind < 6; kind++) {
+    Ask now = ask;
+    if (kind % 2) now.top_p = 0.97f;
+    if (kind / 2 == 1) now.top_k = 600;
+    if (kind / 2 == 2) now.min_p = 1e-4f;
+    for (now.position = 0; now.position < draws; now.position++) asks.push_back(now);
+  }
+  const auto row = draw_logits(random, vocab, Kind::peaked);
+  std::vector<float> values;
+  for (size_t r = 0; r < asks.size(); r++) values.insert(values.end(), row.begin(), row.end());
+  check_rows({vocab, DType::f32, std::move(values)}, asks, "draws", 50);
 }
 
 // Rows of which nothing may be sampled, or nearly.
@@ -369,7 +390,7 @@ void check_void_rows() {
     asks.push_back(ask);
   };
   const auto untouched = [](std::vector<float>&) {};
-  Ask draw, truncated, banned, lifted, unknown, target;
+  Ask draw, truncated, banned, lifted, repeated, unknown, target;
   draw.temperature = truncated.temperature = 0.8f;
   truncated.top_p = 0.9f;
   banned.temperature = 1;
@@ -378,6 +399,8 @@ void check_void_rows() {
   banned.bias_values = {-kInfinity, -kInfinity};
   lifted.bias_tokens = {11};
   lifted.bias_values = {kInfinity};
+  repeated.bias_tokens = {11, 5, 11, 11};  // in this order 11 ends at 25 and wins; in others at 0, by rounding
+  repeated.bias_values = {1e9f, 1, -1e9f, 25};
   unknown.allowed = {-5, vocab, vocab + 70000};
   target.target = 17;
   for (const Ask& ask : {Ask{}, draw, truncated}) {
@@ -388,7 +411,7 @@ void check_void_rows() {
       x[2300] = -40;
     });
   }
-  for (const Ask& ask : {banned, lifted, unknown, target}) add(ask, untouched);
+  for (const Ask& ask : {banned, lifted, repeated, unknown, target}) add(ask, untouched);
   for (int i = 0; i < 4; i++) add(target, [&](std::vector<float>& x) { i % 2 ? std::fill(x.begin(), x.end(), -kInfinity) : void(x[17] = -kInfinity); });
   check_rows({vocab, DType::f32, values}, asks, "rows of which little or nothing may be sampled", 3);
 }
@@ -413,12 +436,13 @@ void check_huge_tops() {
 void check_sampling(bool thorough) {
   check_void_rows();
   check_huge_tops();
+  check_draws();
   check_mixed(1, DType::f32, 12, 1, "vocabulary of one", 5);
-  check_mixed(32, DType::f16, 30, 2, "f16, vocabulary 32", 7);
-  check_mixed(83, DType::bf16, 30, 3, "bf16, vocabulary 83", 7);
-  check_mixed(1000, DType::f32, 66, 4, "f32, vocabulary 1000", 9);
-  check_mixed(4099, DType::f16, 16, 5, "f16, vocabulary 4099", 9);
-  check_mixed(6152, DType::bf16, 16, 6, "bf16, vocabulary 6152", 9);
+  check_mixed(32, DType::f16, 90, 2, "f16, vocabulary 32", 7);
+  check_mixed(83, DType::bf16, 90, 3, "bf16, vocabulary 83", 7);
+  check_mixed(1000, DType::f32, 180, 4, "f32, vocabulary 1000", 9);
+  check_mixed(4099, DType::f16, 60, 5, "f16, vocabulary 4099", 9);
+  check_mixed(6152, DType::bf16, 60, 6, "bf16, vocabulary 6152", 9);
   if (!thorough) {
     check_mixed(32000, DType::f32, 4, 7, "f32, vocabulary 32000", 3);
     return;

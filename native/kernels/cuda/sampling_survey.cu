@@ -143,7 +143,6 @@ __global__ void __launch_bounds__(kEffectThreads) change_logits(const __grid_con
     for (int32_t next = i; next < row.bias_count && tokens[next] == token; next++) logit += values[next];
     x[token] = logit;
   }
-  __syncthreads();
   // How often each token stands in the output, and a mark that it stands in the history at all.
   constexpr uint32_t kMark = 0x80000000u;
   const int32_t* history = work.integers(row.history);
@@ -153,7 +152,7 @@ __global__ void __launch_bounds__(kEffectThreads) change_logits(const __grid_con
     atomic_or(seen + history[i], kMark);
     if (i >= row.history_prompt) atomic_add(seen + history[i], 1u);
   }
-  __syncthreads();
+  __syncthreads();  // for the counts, and for the biases before them
   for (int32_t i = thread; i < row.history_count; i += kEffectThreads) {
     const int32_t token = history[i];
     if (!work.knows(token)) continue;
