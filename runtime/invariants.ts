@@ -1,7 +1,7 @@
 /** What must hold of pool and queues between any two steps. Tests run it after every step (EngineSettings.validate). */
 import { ADAPTER, FREE, KV } from './pool/blocks.ts'
 import type { Pool } from './pool/pool.ts'
-import type { Scheduler } from './scheduler/scheduler.ts'
+import { HOLD_LIMIT, type Scheduler } from './scheduler/scheduler.ts'
 
 /** Throws an Error that names the first invariant broken. */
 export function checkInvariants(scheduler: Scheduler, pool: Pool): void {
@@ -18,11 +18,20 @@ export function checkInvariants(scheduler: Scheduler, pool: Pool): void {
       `${sequence.request.id} has more tokens computed than blocks for them`,
     )
     must(sequence.computed < sequence.tokens.length, `${sequence.request.id} runs with nothing to compute`)
+    if (sequence.heldFor !== undefined) {
+      must(sequence.heldFor >= 1 && sequence.heldFor <= HOLD_LIMIT, `${sequence.request.id} is held back for too long`)
+      must(
+        sequence.computed === sequence.registered * pool.blockSize,
+        `${sequence.request.id} is held back although it has begun`,
+      )
+    }
     for (const block of sequence.blocks) users[block]++
     for (const { digest } of sequence.uses) adapterUsers.set(digest, (adapterUsers.get(digest) ?? 0) + 1)
   }
-  for (const sequence of scheduler.waiting.all())
+  for (const sequence of scheduler.waiting.all()) {
     must(sequence.blocks.length === 0 && sequence.computed === 0, `${sequence.request.id} waits and holds blocks`)
+    must(sequence.heldFor === undefined, `${sequence.request.id} waits and is held back as if it were admitted`)
+  }
   const ofAdapter = new Set<number>()
   for (const resident of adapters.all()) {
     must(

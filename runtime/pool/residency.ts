@@ -81,9 +81,10 @@ export class AdapterResidency {
     return true
   }
 
-  /** Whether a step with this resident adapter would wait for nothing. */
+  /** Whether it is resident and a step with it would wait for nothing. */
   ready(digest: string): boolean {
-    const resident = this.residents.get(digest) as Resident
+    const resident = this.residents.get(digest)
+    if (!resident) return false
     resident.arrived ||= this.native.adapterReady(resident.index)
     return resident.arrived
   }

@@ -37,11 +37,6 @@ export class Admission {
     return missing > this.pool.blocks.free
   }
 
-  /** Whether any of its adapters is not in the pool. */
-  isMissing(sequence: Sequence): boolean {
-    return sequence.uses.some((use) => !this.pool.adapters.get(use.digest))
-  }
-
   /**
    * Takes adapters, cached prefix and blocks for a first chunk, beside `running` others. Returns the chunk's tokens; 0 when there is no room, and then nothing
    * is kept and nothing was put out. Throws, nothing kept either, when the addon refuses an adapter.
@@ -95,7 +90,7 @@ export class Admission {
           // An image that the addon refuses is told when its sequence is admitted; the step in flight has no part in it.
         }
       }
-    if (this.limits.copiesAside && first.some((sequence) => this.isMissing(sequence))) this.rehearse(first, queue, running)
+    if (this.limits.copiesAside && first.some((sequence) => this.missing(sequence).size > 0)) this.rehearse(first, queue, running)
   }
 
   /** Admits in order as far as there is room, keeps the adapters that came in, and gives everything else back. */

@@ -110,8 +110,8 @@ export class Scheduler {
   private admit(draft: Draft): void {
     while (draft.budget > 0 && this.running.length < this.limits.maxSequences) {
       const full = draft.held >= HELD_AT_ONCE
-      const sequence = this.waiting.next((s) => this.admission.costly(s) || (full && this.admission.isMissing(s)))
-      if (!sequence || (full && this.admission.isMissing(sequence))) return
+      const sequence = this.waiting.next((s) => this.admission.costly(s) || (full && !this.arrived(s)))
+      if (!sequence || (full && !this.arrived(sequence))) return
       let count = 0
       try {
         count = this.admission.enter(sequence, draft.budget, this.running.length)

@@ -2,6 +2,7 @@
 import t from 'tap'
 import { checkInvariants } from '../../runtime/invariants.ts'
 import { FREE } from '../../runtime/pool/blocks.ts'
+import { HOLD_LIMIT } from '../../runtime/scheduler/scheduler.ts'
 import { ToyCore, toyImage, use } from '../support/toy-core.ts'
 
 /** Two sequences that share a prefix and an adapter, one that waits. */
@@ -52,6 +53,28 @@ const damages: [string, RegExp, (engine: Awaited<ReturnType<typeof busy>>) => vo
     'a waiting sequence with a block',
     /waits holds blocks|waits and holds blocks/,
     ({ scheduler }) => scheduler.waiting.all()[0].blocks.push(1),
+  ],
+  [
+    'one that waits and is held back',
+    /waits and is held back/,
+    ({ scheduler }) => {
+      scheduler.waiting.all()[0].heldFor = 1
+    },
+  ],
+  [
+    'one held back for ever',
+    /b is held back for too long/,
+    ({ scheduler: { running } }) => {
+      running[1].computed = 8
+      running[1].heldFor = HOLD_LIMIT + 1
+    },
+  ],
+  [
+    'one held back in the midst of its tokens',
+    /b is held back although it has begun/,
+    ({ scheduler: { running } }) => {
+      running[1].heldFor = 1
+    },
   ],
   ['a lost adapter reference', /wrong reference count/, ({ resident }) => void resident.references--],
   [

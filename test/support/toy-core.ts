@@ -11,7 +11,7 @@ export interface ToySettings {
   maxSequences?: number
   maxModelLen?: number
   prefixCache?: boolean
-  /** As on a device with copies of its own (`native.ready` says which have arrived). */
+  /** As on a device with copies of its own: `native.copying` is in use. */
   copiesAside?: boolean
 }
 
@@ -51,6 +51,7 @@ export class ToyCore {
     this.blockSize = blockSize
     this.maxModelLen = settings.maxModelLen ?? 1000
     this.native = new ToyEngine(settings.blockCount, blockSize)
+    if (settings.copiesAside) this.native.copying = []
     this.core = new EngineCore(
       this.native,
       {

@@ -36,8 +36,10 @@ export class ToyEngine implements NativeEngine {
   readonly blockCount: number
   /** Images pinned now. */
   readonly pinned = new Set<ArrayBufferLike>()
-  /** Set to say which adapters' bytes have arrived. */
-  ready: ((index: number) => boolean) | undefined
+  /** Set, to an empty list, to have copies take their time: the places in the table whose bytes are on their way, in order. See `arrive`. */
+  copying: number[] | undefined
+  /** Steps that had to wait for a copy. */
+  stalls = 0
   steps = 0
   /** Set to fail a step: gets the batch, throws. */
   beforeStep: ((batch: StepBatch) => void) | undefined
@@ -58,6 +60,7 @@ export class ToyEngine implements NativeEngine {
 
   putAdapter(adapter: ResidentAdapter): void {
     this.beforePut?.(adapter)
+    this.copying?.push(adapter.index)
     this.table.set(adapter.index, { generation: adapter.generation, digest: adapter.digest, blocks: adapter.blocks })
     // Its rows overwrite whatever KV lay there.
     for (const block of adapter.blocks) this.slots.fill(0xdeadbeef, block * this.blockSize, (block + 1) * this.blockSize)
@@ -73,11 +76,17 @@ export class ToyEngine implements NativeEngine {
   }
 
   adapterReady(index: number): boolean {
-    return this.ready?.(index) ?? true
+    return !this.copying?.includes(index)
+  }
+
+  /** Lets the first `count` copies arrive. */
+  arrive(count = Number.POSITIVE_INFINITY): void {
+    this.copying?.splice(0, count)
   }
 
   dropAdapter(index: number): void {
     this.table.delete(index)
+    this.copying = this.copying?.filter((one) => one !== index)
   }
 
   async step(batch: StepBatch): Promise<StepOutput> {
@@ -96,6 +105,9 @@ export class ToyEngine implements NativeEngine {
   close(): void {}
 
   private compute(batch: StepBatch): StepOutput {
+    const awaited = this.copying?.findLastIndex((index) => batch.entryAdapter.includes(index)) ?? -1
+    if (awaited >= 0) this.stalls++
+    this.arrive(awaited + 1)
     const rows = batch.logitsIndices.length
     const segments = batch.segmentStarts.length - 1
     const segmentStatus = new Uint8Array(segments)

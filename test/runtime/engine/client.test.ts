@@ -128,6 +128,29 @@ t.test('when the thread dies every open sequence gets an error, once, and idle d
   await client.close()
 })
 
+t.test('an engine that gives up tells every open sequence why; what it gave before that is kept', async (t) => {
+  const { client, worker } = start()
+  const told: SequenceOutput[] = []
+  client.submit(request('a'), (output) => told.push(output))
+  const failures: Error[] = []
+  client.onFailure = (error) => failures.push(error)
+  worker.tell({ type: 'step', outputs: [{ id: 'a', tokens: [5] }] })
+  worker.tell({ type: 'failed', message: 'the device is lost: out of range' })
+  worker.emit('exit', 0)
+  t.match(told, [{ tokens: [5] }, { finish: 'error', error: { code: 'engine_failed', message: /the device is lost/ } }])
+  t.equal(failures.length, 1)
+})
+
+t.test('a warning is passed on, and is no failure', async (t) => {
+  const { client, worker } = start()
+  worker.tell({ type: 'warning', message: 'nobody listens yet' })
+  const warnings: string[] = []
+  client.onWarning = (message) => warnings.push(message)
+  worker.tell({ type: 'warning', message: 'copies are slower' })
+  t.same(warnings, ['copies are slower'])
+  client.submit(request('a'), () => {})
+})
+
 t.test('a thread that ends unasked is a failure; one that was asked to is none, and idle resolves after it', async (t) => {
   const unasked = start()
   let failed = 0

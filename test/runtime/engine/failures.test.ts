@@ -3,6 +3,17 @@ import t from 'tap'
 import { ToyCore, toyImage, use } from '../../support/toy-core.ts'
 import { toyTokens } from '../../support/toy-engine.ts'
 
+t.test('a lost device ends the engine: no part of the batch is tried again', async (t) => {
+  const toy = new ToyCore({ blockCount: 32 })
+  for (let i = 0; i < 5; i++) toy.submit(`${i}`, [i], [], { maxTokens: 6 })
+  await toy.step()
+  toy.native.beforeStep = () => {
+    throw Object.assign(new Error('an illegal memory access was encountered'), { code: 'DEVICE_LOST' })
+  }
+  await t.rejects(toy.step(), { code: 'engine_failed', message: /the device is lost: an illegal memory access/ })
+  t.equal(toy.native.steps, 2)
+})
+
 t.test('an adapter that the addon refuses fails its request alone, also while a step is in flight', async (t) => {
   const toy = new ToyCore({ blockCount: 32, maxSequences: 2 })
   const [good, broken] = [toyImage('good', 2), toyImage('broken', 2)]

@@ -1,6 +1,6 @@
 /**
  * Everything at once, and while steps are in flight: requests come, are aborted, adapters are removed and given again, the addon refuses some, steps fail. The
- * validator runs after every step; whatever is told of a sequence is a prefix of what it gives alone.
+ * validator runs after every step; with copies beside the steps they arrive when they like. Whatever is told of a sequence is a prefix of what it gives alone.
  */
 import t, { type Test } from 'tap'
 import { ToyCore, toyImage, use } from '../../support/toy-core.ts'
@@ -23,7 +23,7 @@ interface Wanted {
   count: number
 }
 
-async function storm(t: Test, seed: number) {
+async function storm(t: Test, seed: number, copiesAside: boolean) {
   const r = random(seed)
   const toy = new ToyCore({
     blockCount: 16 + r(20),
@@ -32,6 +32,7 @@ async function storm(t: Test, seed: number) {
     maxSequences: 1 + r(16),
     prefixCache: r(4) > 0,
     maxModelLen: 20 + r(30),
+    copiesAside,
   })
   const images = Array.from({ length: 8 }, (_, i) => toyImage(`a${i}`, 1 + r(4)))
   const known = new Set(images)
@@ -40,6 +41,7 @@ async function storm(t: Test, seed: number) {
   const wanted = new Map<string, Wanted>()
 
   const act = () => {
+    if (copiesAside && r(3) === 0) toy.native.arrive(r(3))
     const image = images[r(images.length)]
     switch (r(8)) {
       case 0:
@@ -108,5 +110,10 @@ async function storm(t: Test, seed: number) {
 
 t.test('a storm during steps', async (t) => {
   const from = Number(process.env.LORIKEET_STORM ?? 1)
-  for (let seed = from; seed < from + 30; seed++) await storm(t, seed)
+  for (let seed = from; seed < from + 30; seed++) await storm(t, seed, false)
+})
+
+t.test('a storm while adapters are on their way', async (t) => {
+  const from = Number(process.env.LORIKEET_STORM ?? 1)
+  for (let seed = from; seed < from + 30; seed++) await storm(t, seed, true)
 })

@@ -95,6 +95,27 @@ t.test('when the addon refuses, or there is no room, nothing is kept', (t) => {
   t.end()
 })
 
+t.test('one is ready once its bytes have arrived, and a residency that follows it is not', (t) => {
+  const table = new NotedTable()
+  const adapters = new AdapterResidency(table, new BlockPool(4))
+  const [x, y] = [toyImage('x', 2), toyImage('y', 2)]
+  t.equal(adapters.ready(x.digest), false, 'not even there')
+  adapters.load(x, 1, never)
+  t.equal(adapters.ready(x.digest), false)
+  table.arrived.add(0)
+  t.equal(adapters.ready(x.digest), true)
+  const { asked } = table
+  t.equal(adapters.ready(x.digest), true)
+  t.equal(table.asked, asked, 'what has arrived is not asked for again')
+  const resident = adapters.get(x.digest)
+  if (resident) adapters.evict(resident)
+  table.arrived.clear()
+  adapters.load(y, 2, never)
+  t.equal(adapters.get(y.digest)?.index, 0, 'it has the same place')
+  t.equal(adapters.ready(y.digest), false)
+  t.end()
+})
+
 t.test('blocks: all or none, and a misuse is an error', (t) => {
   const pool = new BlockPool(4)
   const taken = pool.allocate(3, KV, never) as number[]
