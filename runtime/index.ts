@@ -5,6 +5,7 @@ import type { FromEngine, WorkerData } from './engine/messages.ts'
 import { EngineError } from './errors.ts'
 import type { Engine, EngineSettings } from './types.ts'
 
+export { cudaObstacles } from './cuda-obstacles.ts'
 export { EngineError, type EngineErrorCode } from './errors.ts'
 export type * from './types.ts'
 

@@ -37,10 +37,11 @@ async function run(config: Config): Promise<void> {
   stopOnSignals(server)
 }
 
-function announce({ adapters, serving, address }: Server): void {
+function announce({ adapters, serving, address, device }: Server): void {
   for (const { name, image, refusal } of adapters) if (!image) console.error(`lorikeet: adapter ${name} is refused: ${refusal}`)
   const served = adapters.filter((record) => record.image).length
   const count = `${served} adapter${served === 1 ? '' : 's'}`
+  console.log(`lorikeet: device: ${device}`)
   console.log(`lorikeet: serving ${serving.model.name} with ${count} on ${address}`)
 }
 

@@ -1,4 +1,4 @@
-/** The log: for people on a terminal, JSON lines elsewhere; on stderr, so that stdout holds the one line with the address. */
+/** The log: for people on a terminal, JSON lines elsewhere; on stderr, so that stdout holds the two lines that say what is served on what. */
 import { type Logger, pino } from 'pino'
 import pretty from 'pino-pretty'
 

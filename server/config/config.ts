@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { nearest } from '../nearest.ts'
-import { type Config, SETTINGS, type Setting, type SettingName } from './settings.ts'
+import { type Config, keyOf, SETTINGS, type Setting, type SettingName } from './settings.ts'
 import { ConfigError, readValue } from './values.ts'
 
 const ENVIRONMENT = 'LORIKEET_'
@@ -32,13 +32,21 @@ function settle(find: (name: SettingName) => unknown): Config {
   const config: Record<string, unknown> = { adapter: {} }
   for (const name of names) {
     const setting: Setting = SETTINGS[name]
-    const value = find(name) ?? (setting.fallback === undefined ? undefined : readValue(name, setting, setting.fallback))
-    if (value !== undefined) config[name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())] = value
+    // What only one device has stays open: whether it was given must be told apart.
+    const fallback = setting.only === undefined ? setting.fallback : undefined
+    const value = find(name) ?? (fallback === undefined ? undefined : readValue(name, setting, fallback))
+    if (value !== undefined) config[keyOf(name)] = value
   }
   return config as unknown as Config
 }
 
 function unknown(what: string, name: string, known: string[]): ConfigError {
+  const plain = name
+    .replace(/^--(no-)?|^LORIKEET_/, '')
+    .toLowerCase()
+    .replaceAll('_', '-')
+  const ours = names.find((candidate) => (SETTINGS[candidate] as Setting).vllm === plain)
+  if (ours) return new ConfigError(`unknown ${what} ${name}; vLLM's ${plain} is ${ours} here`)
   const near = nearest(name, known, 1)
   return new ConfigError(
     `unknown ${what} ${name}${near.length > 0 ? `; did you mean ${near[0]}?` : '; see lorikeet serve --help'}`,

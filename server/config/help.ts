@@ -1,6 +1,18 @@
 /** The text of `lorikeet --help` and `lorikeet serve --help`. */
 import { SETTINGS, type Setting } from './settings.ts'
 
+/** The default in words, one per device where it depends on it; undefined if there is none. */
+export function defaultOf({ fallback, fallbackOn }: Setting): string | undefined {
+  if (fallbackOn) {
+    const [cpu, cuda] = (['cpu', 'cuda'] as const).map((device) => {
+      const value = fallbackOn[device]
+      return typeof value === 'object' ? value.left : `${value}`
+    })
+    return `CPU: ${cpu}; CUDA: ${cuda}`
+  }
+  return fallback === undefined ? undefined : `${fallback}`
+}
+
 export const USAGE = `lorikeet: one base model, thousands of adapters, one process
 
   lorikeet serve [MODEL_DIR] [--adapters DIR] [--port N] …   serve over HTTP; see lorikeet serve --help
@@ -13,8 +25,9 @@ export function serveHelp(): string {
     .map(([name, setting]: [string, Setting]) => {
       const value = setting.choices ? setting.choices.join('|') : setting.value
       const flag = setting.kind === 'flag' ? `--[no-]${name}` : `--${name} ${value}`
-      const fallback = setting.fallback === undefined || setting.kind === 'adapters' ? '' : ` (${setting.fallback})`
-      return [flag, `${setting.help}${fallback}`]
+      const fallback = defaultOf(setting)
+      const only = setting.only === 'cuda' ? 'CUDA: ' : ''
+      return [flag, `${only}${setting.help}${fallback === undefined ? '' : ` (${fallback})`}`]
     })
   rows.push(['--config FILE', 'JSON file with the same names as keys'])
   const width = Math.max(...rows.map(([flag]) => (flag.length <= 34 ? flag.length : 0)))

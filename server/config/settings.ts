@@ -1,15 +1,26 @@
 /** Every setting of `lorikeet serve`: one row each. The same names serve as flag (--max-batch-tokens), environment variable (LORIKEET_MAX_BATCH_TOKENS) and key of the config file. */
+import type { EngineSettings } from '../../runtime/types.ts'
 import { computingThreads } from './cores.ts'
+
+export type Device = EngineSettings['device']
 
 export interface Setting {
   /** How a value is read (values.ts). */
-  kind: 'text' | 'integer' | 'size' | 'flag' | 'choice' | 'adapters'
+  kind: 'text' | 'integer' | 'size' | 'fraction' | 'flag' | 'choice' | 'adapters'
   /** What its help calls the value. */
   value?: string
   choices?: readonly string[]
+  /** Other spellings of choices, those that vLLM's users write. */
+  spellings?: Readonly<Record<string, string>>
   minimum?: number
   maximum?: number
-  fallback?: string | number | boolean | Record<string, string>
+  fallback?: string | number | boolean
+  /** Instead of `fallback` where it depends on the device; `left` says in words what is taken when the setting stays open. */
+  fallbackOn?: Readonly<Record<Device, string | number | { left: string }>>
+  /** The one device that it concerns. */
+  only?: Device
+  /** vLLM's name of it, where that is another. */
+  vllm?: string
   help: string
 }
 
@@ -20,7 +31,7 @@ export const SETTINGS = {
     value: 'DIR',
     help: 'folder whose subfolders with an adapter_config.json are adapters, named after them',
   },
-  adapter: { kind: 'adapters', value: 'NAME=DIR', help: 'one adapter more; may be repeated' },
+  adapter: { kind: 'adapters', value: 'NAME=DIR', vllm: 'lora-modules', help: 'one adapter more; may be repeated' },
   'served-model-name': { kind: 'text', value: 'NAME', help: "the base's name in `model`; the folder's name if absent" },
   host: { kind: 'text', value: 'HOST', fallback: '127.0.0.1', help: 'address to listen on' },
   port: {
@@ -31,21 +42,37 @@ export const SETTINGS = {
     fallback: 8080,
     help: 'port to listen on; 0 takes a free one',
   },
-  pool: { kind: 'size', value: 'SIZE', fallback: '512MiB', help: 'memory for the KV cache and the adapters in use together' },
+  pool: {
+    kind: 'size',
+    value: 'SIZE',
+    fallbackOn: { cpu: '512MiB', cuda: { left: 'what gpu-memory-utilization leaves' } },
+    help: 'memory for the KV cache and the adapters in use together',
+  },
+  'gpu-memory-utilization': {
+    kind: 'fraction',
+    value: 'X',
+    fallback: 0.9,
+    only: 'cuda',
+    help: "share of the GPU's memory that weights, workspace and pool may take; not used with a pool size",
+  },
+  // On CUDA: the smallest blocks that FlashAttention reads pages in (runtime/model/devices/cuda.ts).
   'block-size': {
     kind: 'integer',
     value: 'N',
     minimum: 1,
     maximum: 1024,
-    fallback: 16,
-    help: 'tokens that a block of the pool holds',
+    fallbackOn: { cpu: 16, cuda: { left: "256, 128 or 64 by the head's size" } },
+    help: 'tokens that a block of the pool holds; on CUDA a power of two',
   },
+  // A step's tokens bound how long running sequences wait for a prompt's chunk. 256 keep a CPU busy; a large GPU's matrix units are from some 500 on,
+  // and 2,048, vLLM's number, is still a step of under 100 ms for 8B on an H100.
   'max-batch-tokens': {
     kind: 'integer',
     value: 'N',
     minimum: 1,
     maximum: 65536,
-    fallback: 256,
+    fallbackOn: { cpu: 256, cuda: 2048 },
+    vllm: 'max-num-batched-tokens',
     help: 'tokens that a step computes at most',
   },
   'max-sequences': {
@@ -53,7 +80,8 @@ export const SETTINGS = {
     value: 'N',
     minimum: 1,
     maximum: 4096,
-    fallback: 128,
+    fallbackOn: { cpu: 128, cuda: 256 },
+    vllm: 'max-num-seqs',
     help: 'sequences that a step holds at most',
   },
   'max-model-len': {
@@ -62,13 +90,45 @@ export const SETTINGS = {
     minimum: 2,
     help: "prompt and output tokens together; the model's maximum if absent",
   },
-  device: { kind: 'choice', choices: ['auto', 'cpu', 'cuda'], fallback: 'auto', help: 'where the model runs' },
-  dtype: { kind: 'choice', choices: ['float32'], fallback: 'float32', help: 'precision of the base model' },
+  device: {
+    kind: 'choice',
+    choices: ['auto', 'cpu', 'cuda'],
+    fallback: 'auto',
+    help: 'where the model runs; auto: CUDA if this machine and the model allow it',
+  },
+  dtype: {
+    kind: 'choice',
+    choices: ['auto', 'float32', 'float16', 'bfloat16'],
+    spellings: { half: 'float16', float: 'float32' },
+    fallback: 'auto',
+    help: "what the model computes in; auto: float32 on the CPU, on CUDA the checkpoint's own 16-bit type",
+  },
   'adapter-dtype': {
     kind: 'choice',
-    choices: ['float16', 'bfloat16', 'float32'],
-    fallback: 'float16',
-    help: "precision of the adapters' rank rows in the pool",
+    choices: ['auto', 'float16', 'bfloat16', 'float32'],
+    spellings: { half: 'float16', float: 'float32' },
+    fallback: 'auto',
+    vllm: 'lora-dtype',
+    help: "of the adapters' rank rows in the pool; auto: float16 on the CPU, the dtype on CUDA",
+  },
+  'kv-cache-dtype': {
+    kind: 'choice',
+    choices: ['auto', 'fp8', 'int8'],
+    spellings: { fp8_e4m3: 'fp8' },
+    fallback: 'auto',
+    help: 'of the KV cache; auto: the dtype; fp8 and int8 need CUDA',
+  },
+  quantization: {
+    kind: 'choice',
+    choices: ['none', 'int4', 'int8'],
+    fallback: 'none',
+    help: "round the layers' weights to 4 or 8 bits while they are loaded",
+  },
+  'enforce-eager': {
+    kind: 'flag',
+    fallback: false,
+    only: 'cuda',
+    help: 'launch each kernel anew instead of replaying decode steps as CUDA graphs',
   },
   threads: {
     kind: 'integer',
@@ -78,7 +138,12 @@ export const SETTINGS = {
     fallback: computingThreads(),
     help: 'threads that compute; the physical cores if absent',
   },
-  'prefix-cache': { kind: 'flag', fallback: true, help: 'keep the KV cache of prompts for requests that start alike' },
+  'prefix-cache': {
+    kind: 'flag',
+    fallback: true,
+    vllm: 'enable-prefix-caching',
+    help: 'keep the KV cache of prompts for requests that start alike',
+  },
   'chat-template': { kind: 'text', value: 'FILE', help: "a Jinja template instead of the model's own" },
   'body-limit': { kind: 'size', value: 'SIZE', fallback: '16MiB', help: 'largest request body' },
   'max-concurrent-requests': {
@@ -105,7 +170,10 @@ export const SETTINGS = {
 
 export type SettingName = keyof typeof SETTINGS
 
-/** Settled: every setting valid, defaults filled in. */
+/** Its name in Config: max-batch-tokens → maxBatchTokens. */
+export const keyOf = (name: SettingName) => name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase()) as keyof Config
+
+/** Settled: every setting valid, defaults filled in but for those that depend on the device (engine-settings.ts does that). */
 export interface Config {
   model?: string
   adapters?: string
@@ -114,14 +182,19 @@ export interface Config {
   host: string
   port: number
   /** Bytes. */
-  pool: number
-  blockSize: number
-  maxBatchTokens: number
-  maxSequences: number
+  pool?: number
+  /** Of the GPU's memory, above 0, 1 at most. */
+  gpuMemoryUtilization?: number
+  blockSize?: number
+  maxBatchTokens?: number
+  maxSequences?: number
   maxModelLen?: number
-  device: 'auto' | 'cpu' | 'cuda'
-  dtype: 'float32'
-  adapterDtype: 'float16' | 'bfloat16' | 'float32'
+  device: 'auto' | Device
+  dtype: 'auto' | 'float32' | 'float16' | 'bfloat16'
+  adapterDtype: 'auto' | 'float16' | 'bfloat16' | 'float32'
+  kvCacheDtype: 'auto' | 'fp8' | 'int8'
+  quantization: 'none' | 'int4' | 'int8'
+  enforceEager?: boolean
   threads: number
   prefixCache: boolean
   chatTemplate?: string

@@ -32,9 +32,11 @@ export function readValue(source: string, setting: Setting, raw: unknown): unkno
     case 'text':
       if (typeof raw !== 'string' || raw === '') throw wrong('a text that is not empty')
       return raw
-    case 'choice':
-      if (!setting.choices?.includes(raw as string)) throw wrong(`one of ${setting.choices?.join(', ')}`)
-      return raw
+    case 'choice': {
+      const meant = (typeof raw === 'string' && setting.spellings?.[raw]) || raw
+      if (!setting.choices?.includes(meant as string)) throw wrong(`one of ${setting.choices?.join(', ')}`)
+      return meant
+    }
     case 'flag':
       if (raw === true || raw === 'true' || raw === '1') return true
       if (raw === false || raw === 'false' || raw === '0') return false
@@ -51,6 +53,11 @@ export function readValue(source: string, setting: Setting, raw: unknown): unkno
         throw wrong(
           setting.maximum === undefined ? `an integer of at least ${minimum}` : `an integer from ${minimum} to ${maximum}`,
         )
+      return number
+    }
+    case 'fraction': {
+      const number = typeof raw === 'string' && /^\d*\.?\d+$/.test(raw.trim()) ? Number(raw) : raw
+      if (typeof number !== 'number' || !(number > 0 && number <= 1)) throw wrong('a number above 0 and at most 1')
       return number
     }
     case 'adapters':

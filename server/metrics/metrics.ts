@@ -1,7 +1,9 @@
 /** Prometheus metrics: vLLM's names for what gateways and dashboards already read (contracts.md, sections 1 and 2), and `lorikeet_` ones for the pool and adapters. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Engine, EngineSnapshot, StepTimes } from '../../runtime/index.ts'
+import type { Config } from '../config/settings.ts'
 import type { Metrics, RequestTimes } from '../types.ts'
+import { VERSION } from '../version.ts'
 import * as buckets from './buckets.ts'
 
 const LABELS = ['model_name', 'engine'] as const
@@ -16,7 +18,7 @@ export class ServerMetrics implements Metrics {
   private readonly finishedRequests: Counter
   private readonly stepSeconds: Histogram
 
-  constructor(engine: Engine, modelName: string) {
+  constructor(engine: Engine, modelName: string, quantization: Config['quantization'] = 'none') {
     this.engine = engine
     this.labels = { model_name: modelName, engine: '0' }
     this.contentType = this.registry.contentType
@@ -24,6 +26,7 @@ export class ServerMetrics implements Metrics {
     this.counters()
     this.adapters()
     this.pool()
+    this.engineInfo(quantization)
     const seconds = (name: string, help: string, list: number[]) => this.histogram(`${name}_seconds`, help, list)
     this.seconds = {
       firstToken: seconds('time_to_first_token', 'Seconds from arrival to the first token.', buckets.FIRST_TOKEN),
@@ -192,5 +195,25 @@ export class ServerMetrics implements Metrics {
     })
     const { blockBytes } = engine.info
     this.read(Gauge, 'lorikeet_pool_block_bytes', 'Bytes of a block.', () => blockBytes)
+  }
+  /** What does not change while the server runs, so that a dashboard can tell machines apart. */
+  private engineInfo(quantization: string): void {
+    const { device, deviceName, dtype, cacheDtype, adapterDtype } = this.engine.info
+    const own = {
+      device,
+      device_name: deviceName,
+      dtype,
+      cache_dtype: cacheDtype,
+      adapter_dtype: adapterDtype,
+      quantization,
+      version: VERSION,
+    }
+    const info = new Gauge({
+      name: 'lorikeet_engine_info',
+      help: 'What the model runs on and in; always 1.',
+      labelNames: [...LABELS, ...Object.keys(own)],
+      registers: [this.registry],
+    })
+    info.set({ ...this.labels, ...own }, 1)
   }
 }

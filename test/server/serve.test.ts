@@ -1,6 +1,7 @@
 /** The composition root: what a configuration makes of a model folder. */
 import { cpSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
+import { pino } from 'pino'
 import t from 'tap'
 import { configOf } from '../../server/config/config.ts'
 import { type ServeHooks, type Server, serve } from '../../server/serve.ts'
@@ -40,6 +41,29 @@ t.test('adapters come from a folder and by name; one that cannot be served does 
     (list as { data: { id: string }[] }).data.map(({ id }) => id),
     ['base', ...adapters.filter(({ image }) => image).map(({ name }) => name)],
   )
+})
+
+t.test('what the model runs on is logged with the reasons; what a setting cannot do is warned about', async (t) => {
+  const lines: Record<string, unknown>[] = []
+  const log = pino({ level: 'info' }, { write: (line: string) => lines.push(JSON.parse(line)) })
+  const machine = { cudaObstacles: () => ['no driver', 'no provider'], hasGpu: () => true }
+  const settings = { pool: '1MiB', 'max-model-len': 1000, 'gpu-memory-utilization': 0.5 }
+  const { device, serving } = await served(t, settings, { log, machine })
+  t.match(device, /^cpu \(.+\), float32$/)
+  t.match(
+    lines.find(({ msg }) => msg === `device: ${device}`),
+    { level: 30, device: 'cpu', notCuda: ['no driver', 'no provider'] },
+  )
+  const warnings = lines.filter(({ level }) => level === 40).map(({ msg }) => msg)
+  t.match(warnings, [
+    /--gpu-memory-utilization has no effect/,
+    /NVIDIA GPU.*no driver; no provider/,
+    /--max-model-len 1000 is cut to 256/,
+  ])
+  t.equal(serving.model.maxModelLen, 256, 'as many as the pool holds')
+  await t.rejects(served(t, { device: 'cuda' }, { machine }), {
+    message: '--device cuda cannot be used here\n  - no driver\n  - no provider',
+  })
 })
 
 t.test('when the engine fails, the server says so and its owner is told', async (t) => {

@@ -4,6 +4,7 @@ import { cpSync, mkdirSync } from 'node:fs'
 import { createServer } from 'node:net'
 import path from 'node:path'
 import t from 'tap'
+import { cudaMissing } from '../../../native/cuda-host.ts'
 import { VERSION } from '../../../server/version.ts'
 import { demoModel, repoRoot, temporaryFolder } from '../../support/repo.ts'
 
@@ -32,8 +33,12 @@ function lorikeet(args: string[], environment: Record<string, string> = {}): Run
 }
 
 /** A server that listens; its address is taken from the line that says so. */
-async function serving(t: { teardown(handler: () => unknown): unknown }, args: string[]): Promise<Running & { address: string }> {
-  const running = lorikeet(['serve', '--port', '0', ...args])
+async function serving(
+  t: { teardown(handler: () => unknown): unknown },
+  args: string[],
+  environment: Record<string, string> = {},
+): Promise<Running & { address: string }> {
+  const running = lorikeet(['serve', '--port', '0', ...args], environment)
   t.teardown(() => running.child.kill('SIGKILL'))
   const line = new Promise<string>((resolve, reject) => {
     running.child.stdout?.on('data', () => {
@@ -66,7 +71,7 @@ t.test('what is wrong is one line on stderr, and the exit code is 1', async (t) 
     [['sevre'], /unknown command sevre; did you mean serve\?/],
     [['serve', '--prot', '80'], /unknown flag --prot; did you mean --port\?/],
     [['serve', '/no/such/folder'], /model folder \/no\/such\/folder does not exist/],
-    [['serve', '--device', 'cuda'], /no CUDA/],
+    [['serve', '--device', 'cpu', '--enforce-eager'], /--enforce-eager: only with --device cuda/],
     [['serve', '--adapters', '/no/such/folder', '--port', '0'], /adapter folder \/no\/such\/folder cannot be read/],
     [['serve', '--served-model-name', 'pirate', '--port', '0'], /an adapter has the base model's name, pirate/],
     [['serve', '--port', String(port)], /EADDRINUSE.*choose another with --port/],
@@ -80,13 +85,27 @@ t.test('what is wrong is one line on stderr, and the exit code is 1', async (t) 
   }
 })
 
-t.test('it says in one line what it serves and where, and every adapter that it refuses', async (t) => {
+t.test(
+  '--device cuda says in a list what is missing',
+  { skip: cudaMissing().length === 0 && 'CUDA can be used here' },
+  async (t) => {
+    const { code, stdout, stderr } = await lorikeet(['serve', '--device', 'cuda']).ended
+    t.equal(code, 1)
+    t.equal(stdout, '')
+    t.match(stderr, /^lorikeet: --device cuda cannot be used here\n( {2}- \S[^\n]*\n)+$/)
+  },
+)
+
+t.test('it says what it runs on, what it serves and where, and every adapter that it refuses', async (t) => {
   const folder = temporaryFolder(t)
   cpSync(demoModel('adapters/pirate'), path.join(folder, 'pirate'), { recursive: true })
   cpSync(demoModel('adapters/json/adapter_config.json'), path.join(folder, 'hollow/adapter_config.json'), { recursive: true })
   mkdirSync(path.join(folder, 'no adapter'))
-  const { child, address, stdout, stderr, ended } = await serving(t, ['--adapters', folder])
-  t.equal(stdout(), `lorikeet: serving demo with 1 adapter on ${address}\n`)
+  const { child, address, stdout, stderr, ended } = await serving(t, ['--adapters', folder, '--device', 'cpu'], {
+    LORIKEET_QUANTIZATION: 'int8',
+  })
+  t.match(stdout(), /^lorikeet: device: cpu \((avx512|avx2|portable)\), float32, int8 weights\n/)
+  t.equal(stdout().split('\n').slice(1).join('\n'), `lorikeet: serving demo with 1 adapter on ${address}\n`)
   t.match(stderr(), /^lorikeet: adapter hollow is refused: .*adapter_model\.safetensors[^\n]*\n$/)
   t.equal((await fetch(`${address}/health`)).status, 200)
   child.kill('SIGTERM')

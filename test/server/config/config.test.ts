@@ -25,15 +25,17 @@ t.test('without anything the defaults hold', async (t) => {
   t.match(config, {
     host: '127.0.0.1',
     port: 8080,
-    pool: 512 * 2 ** 20,
-    blockSize: 16,
     device: 'auto',
-    dtype: 'float32',
-    adapterDtype: 'float16',
+    dtype: 'auto',
+    adapterDtype: 'auto',
+    kvCacheDtype: 'auto',
+    quantization: 'none',
     prefixCache: true,
     adapter: {},
   })
   t.equal(config.model, undefined)
+  for (const key of ['pool', 'gpuMemoryUtilization', 'blockSize', 'maxBatchTokens', 'maxSequences', 'enforceEager'] as const)
+    t.equal(config[key], undefined, `${key} is left to the device`)
   t.ok(config.threads >= 1)
   t.same(configOf({}), config, 'the same as from values')
 })
@@ -61,6 +63,7 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     host: '::1',
     port: '0',
     pool: '64MiB',
+    'gpu-memory-utilization': '0.8',
     'block-size': '32',
     'max-batch-tokens': '256',
     'max-sequences': '7',
@@ -68,6 +71,9 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     device: 'cpu',
     dtype: 'float32',
     'adapter-dtype': 'bfloat16',
+    'kv-cache-dtype': 'fp8',
+    quantization: 'int4',
+    'enforce-eager': 'true',
     threads: '3',
     'prefix-cache': 'false',
     'chat-template': 't.jinja',
@@ -125,6 +131,18 @@ t.test('an unknown name is refused with the nearest known one, wherever it stand
   t.match(complaint(['--constructor', '4']), 'unknown flag')
 })
 
+t.test("vLLM's names are told ours, and its spellings are understood", async (t) => {
+  const file = path.join(temporaryFolder(t), 'lorikeet.json')
+  t.equal(complaint(['--max-num-seqs', '4']), "unknown flag --max-num-seqs; vLLM's max-num-seqs is max-sequences here")
+  t.match(complaint(['--no-enable-prefix-caching']), "vLLM's enable-prefix-caching is prefix-cache here")
+  t.match(complaint([], { LORIKEET_MAX_NUM_BATCHED_TOKENS: '9' }), "vLLM's max-num-batched-tokens is max-batch-tokens here")
+  writeFileSync(file, '{"lora_modules": "a=x"}')
+  t.match(complaint(['--config', file]), "vLLM's lora-modules is adapter here")
+  t.equal(readConfig(['--dtype', 'half'], nothing).dtype, 'float16')
+  t.equal(readConfig(['--dtype', 'float'], nothing).dtype, 'float32')
+  t.equal(readConfig(['--kv-cache-dtype', 'fp8_e4m3'], nothing).kvCacheDtype, 'fp8')
+})
+
 t.test('a wrong value is refused with the place it came from and what would be right', async (t) => {
   const file = path.join(temporaryFolder(t), 'lorikeet.json')
   t.equal(complaint(['--port', '99999']), '--port must be an integer from 0 to 65535, not "99999"')
@@ -133,6 +151,14 @@ t.test('a wrong value is refused with the place it came from and what would be r
   t.equal(complaint([], { LORIKEET_POOL: 'big' }), 'LORIKEET_POOL must be a size like 512MiB or 2GB, not "big"')
   t.equal(complaint([], { LORIKEET_PREFIX_CACHE: 'yes' }), 'LORIKEET_PREFIX_CACHE must be true or false, not "yes"')
   t.equal(complaint(['--device', 'gpu']), '--device must be one of auto, cpu, cuda, not "gpu"')
+  t.equal(complaint(['--dtype', 'toString']), '--dtype must be one of auto, float32, float16, bfloat16, not "toString"')
+  t.equal(complaint(['--quantization', 'awq']), '--quantization must be one of none, int4, int8, not "awq"')
+  for (const wrong of ['0', '1.1', '90', '-0.5', 'x', ''])
+    t.equal(
+      complaint([`--gpu-memory-utilization=${wrong}`]),
+      `--gpu-memory-utilization must be a number above 0 and at most 1, not "${wrong}"`,
+    )
+  t.equal(readConfig(['--gpu-memory-utilization', '1'], nothing).gpuMemoryUtilization, 1)
   t.equal(complaint(['--host', '']), '--host must be a text that is not empty, not ""')
   t.equal(complaint(['--host']), '--host needs a value')
   t.equal(complaint(['--adapters', '--port', '80']), '--adapters needs a value')
@@ -168,4 +194,6 @@ t.test('sizes', async (t) => {
 t.test('the help names every setting', async (t) => {
   const help = serveHelp()
   for (const name of Object.keys(SETTINGS)) if (name !== 'model') t.match(help, new RegExp(`--(\\[no-\\])?${name} `))
+  t.match(help, /--max-batch-tokens N .*\(CPU: 256; CUDA: 2048\)/)
+  t.match(help, /--pool SIZE .*\(CPU: 512MiB; CUDA: what gpu-memory-utilization leaves\)/)
 })

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
+import { defaultOf } from '../../../server/config/help.ts'
 import { SETTINGS, type Setting } from '../../../server/config/settings.ts'
 import { repoRoot } from '../../support/repo.ts'
 
@@ -11,11 +12,13 @@ t.test('docs/configuration.md lists the settings, their defaults and their varia
     rows.map(([, name]) => name),
     Object.keys(SETTINGS),
   )
-  for (const [, name, variable, fallback] of rows) {
+  for (const [, name, variable, fallback, meaning] of rows) {
     const setting: Setting = SETTINGS[name as keyof typeof SETTINGS]
     t.equal(variable, `LORIKEET_${name.toUpperCase().replaceAll('-', '_')}`)
+    const expected = defaultOf(setting)
     // The number of threads depends on the machine.
-    if (setting.fallback === undefined || name === 'threads') t.notMatch(fallback, /`/, name)
-    else t.equal(fallback, `\`${setting.fallback}\``, name)
+    if (expected === undefined || name === 'threads') t.notMatch(fallback, /`/, name)
+    else t.equal(fallback.replaceAll('`', ''), expected, name)
+    for (const choice of setting.choices ?? []) t.match(meaning, `\`${choice}\``, name)
   }
 })

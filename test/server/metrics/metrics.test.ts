@@ -3,6 +3,7 @@ import path from 'node:path'
 import t from 'tap'
 import type { Engine, EngineSnapshot } from '../../../runtime/index.ts'
 import { ServerMetrics } from '../../../server/metrics/metrics.ts'
+import { VERSION } from '../../../server/version.ts'
 import { repoRoot } from '../../support/repo.ts'
 
 /** An engine as the metrics see it: sizes, and a snapshot that the test changes. */
@@ -33,7 +34,9 @@ function engine(): { engine: Engine; snapshot: EngineSnapshot } {
     },
     lastStep: { tokens: 40, sequences: 3, scheduleMs: 0.3, runMs: 30, sampleMs: 3 },
   }
-  return { engine: { info: { blockSize: 16, blockCount: 100, blockBytes: 4096 }, snapshot } as Engine, snapshot }
+  const sizes = { blockSize: 16, blockCount: 100, blockBytes: 4096 }
+  const device = { device: 'cuda', deviceName: 'NVIDIA "A"', dtype: 'bfloat16', cacheDtype: 'float8', adapterDtype: 'bfloat16' }
+  return { engine: { info: { ...sizes, ...device }, snapshot } as Engine, snapshot }
 }
 
 interface Sample {
@@ -91,6 +94,16 @@ t.test('gateways see exactly one series of adapters, with the resident ones as r
   const later = await series()
   t.equal(later.length, 1, 'the old series is gone')
   t.match(later[0].labels, { running_lora_adapters: '', waiting_lora_adapters: '' })
+})
+
+t.test('what the model runs on and in', async (t) => {
+  const page = await new ServerMetrics(engine().engine, 'demo', 'int4').render()
+  const line = page.split('\n').find((text) => text.startsWith('lorikeet_engine_info{'))
+  t.equal(
+    line,
+    'lorikeet_engine_info{model_name="demo",engine="0",device="cuda",device_name="NVIDIA \\"A\\"",dtype="bfloat16",cache_dtype="float8",' +
+      `adapter_dtype="bfloat16",quantization="int4",version="${VERSION}"} 1`,
+  )
 })
 
 t.test('the pool by what its blocks hold', async (t) => {

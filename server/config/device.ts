@@ -1,0 +1,77 @@
+/** Which device a configuration runs on, and why. */
+import { existsSync } from 'node:fs'
+import type { EngineInfo } from '../../runtime/types.ts'
+import { type Config, type Device, keyOf, SETTINGS, type Setting, type SettingName } from './settings.ts'
+import { ConfigError } from './values.ts'
+
+/** What is asked of the machine. */
+export interface Machine {
+  /** What keeps CUDA from serving the model, one sentence each with what helps; empty when nothing does. */
+  cudaObstacles(): string[]
+  /** Whether it has an NVIDIA GPU that this process was given. */
+  hasGpu(): boolean
+}
+
+/** What the NVIDIA driver makes where a process may use it: on Linux, and on Linux under Windows. */
+const GPU_FILES = ['/dev/nvidiactl', '/dev/dxg']
+export const hasGpu = () => GPU_FILES.some((file) => existsSync(file))
+
+export interface Choice {
+  device: Device
+  /** Why `auto` did not take CUDA; empty otherwise. */
+  obstacles: string[]
+  /** What the user should know before it bites. */
+  warnings: string[]
+}
+
+/** Settles `--device`: auto is CUDA if nothing stands against it. Throws ConfigError when what was asked for cannot be had. */
+export function chooseDevice(config: Config, machine: Machine): Choice {
+  const demanding = cudaDemands(config)
+  const idle = (Object.keys(SETTINGS) as SettingName[]).filter((name) => {
+    const { only }: Setting = SETTINGS[name]
+    return only === 'cuda' && config[keyOf(name)]
+  })
+  if (config.device === 'cpu') {
+    const wrong = [...demanding, ...idle.map((name) => `--${name}`)]
+    if (wrong.length > 0) throw new ConfigError(`${wrong.join(' and ')}: only with --device cuda; this is --device cpu`)
+    return { device: 'cpu', obstacles: [], warnings: [] }
+  }
+  const obstacles =
+    config.dtype === 'float32'
+      ? ['--dtype float32 is computed on the CPU alone; CUDA takes auto, float16 or bfloat16']
+      : machine.cudaObstacles()
+  if (obstacles.length === 0) {
+    const unused = config.pool !== undefined && config.gpuMemoryUtilization !== undefined
+    return { device: 'cuda', obstacles, warnings: unused ? ['--gpu-memory-utilization has no effect: --pool says how much'] : [] }
+  }
+  if (config.device === 'cuda') throw refusal('--device cuda cannot be used here', obstacles)
+  if (demanding.length > 0) throw refusal(`${demanding.join(' and ')}: only on CUDA, which cannot be used here`, obstacles)
+  const warnings = idle.map((name) => `--${name} has no effect: it is for CUDA, and this is the CPU`)
+  if (machine.hasGpu())
+    warnings.push(
+      `there is an NVIDIA GPU, but the model runs on the CPU (--device cpu if that is meant): ${obstacles.join('; ')}`,
+    )
+  return { device: 'cpu', obstacles, warnings }
+}
+
+/** Settings that only CUDA can honour: another device would give other answers. */
+function cudaDemands({ dtype, kvCacheDtype }: Config): string[] {
+  return [
+    ...(dtype === 'float16' || dtype === 'bfloat16' ? [`--dtype ${dtype}`] : []),
+    ...(kvCacheDtype === 'auto' ? [] : [`--kv-cache-dtype ${kvCacheDtype}`]),
+  ]
+}
+
+const refusal = (what: string, obstacles: string[]) =>
+  new ConfigError(`${what}\n${obstacles.map((obstacle) => `  - ${obstacle}`).join('\n')}`)
+
+/** In one line for people: `cuda (NVIDIA H100 80GB HBM3), bfloat16, int4 weights, fp8 KV cache`. */
+export function describeDevice(
+  { device, deviceName, dtype, cacheDtype }: Pick<EngineInfo, 'device' | 'deviceName' | 'dtype' | 'cacheDtype'>,
+  quantization: Config['quantization'],
+): string {
+  const parts = [`${device} (${deviceName})`, dtype]
+  if (quantization !== 'none') parts.push(`${quantization} weights`)
+  if (cacheDtype !== dtype) parts.push(`${cacheDtype === 'float8' ? 'fp8' : cacheDtype} KV cache`)
+  return parts.join(', ')
+}

@@ -1,0 +1,36 @@
+/** From a configuration and its device to what the engine is started with. */
+import type { EngineSettings } from '../../runtime/types.ts'
+import { type Config, type Device, SETTINGS, type Setting } from './settings.ts'
+import { readValue } from './values.ts'
+
+/** vLLM calls it fp8; there are several, and this is the one of com.microsoft.PagedAttention (e4m3). */
+const CACHE_TYPES = { auto: 'auto', fp8: 'float8', int8: 'int8' } as const
+
+/** Fills in the defaults that depend on the device; what neither names is left to the engine. */
+export function engineSettings(config: Config, device: Device, modelDir: string): EngineSettings {
+  const cuda = device === 'cuda'
+  return {
+    modelDir,
+    device,
+    dtype: config.dtype,
+    adapterDtype: config.adapterDtype,
+    cacheDtype: CACHE_TYPES[config.kvCacheDtype],
+    quantization: config.quantization === 'none' ? undefined : config.quantization,
+    poolBytes: config.pool ?? defaultOn(device, 'pool'),
+    memoryFraction: cuda ? (config.gpuMemoryUtilization ?? SETTINGS['gpu-memory-utilization'].fallback) : undefined,
+    blockSize: config.blockSize ?? defaultOn(device, 'block-size'),
+    maxBatchTokens: config.maxBatchTokens ?? (defaultOn(device, 'max-batch-tokens') as number),
+    maxSequences: config.maxSequences ?? (defaultOn(device, 'max-sequences') as number),
+    maxModelLen: config.maxModelLen,
+    threads: config.threads,
+    prefixCache: config.prefixCache,
+    captureGraphs: cuda ? !(config.enforceEager ?? SETTINGS['enforce-eager'].fallback) : undefined,
+  }
+}
+
+/** undefined where the device leaves it open. */
+function defaultOn(device: Device, name: 'pool' | 'block-size' | 'max-batch-tokens' | 'max-sequences'): number | undefined {
+  const setting: Setting = SETTINGS[name]
+  const fallback = setting.fallbackOn?.[device]
+  return typeof fallback === 'object' ? undefined : (readValue(name, setting, fallback) as number)
+}

@@ -1,0 +1,37 @@
+/** `--quantization` from the setting to the answers, on the CPU: the demo model's golden rows that no rounding can change. */
+import t from 'tap'
+import { request } from '../support/http.ts'
+import { goldenRows, openaiClient } from '../support/openai.ts'
+import { type Served, startServed } from '../support/served.ts'
+
+/** Rows of the base and of adapters that act on weights, on scales and on the head. */
+const rows = ['base', 'pirate', 'json', 'spanish'].flatMap((model) => goldenRows(model).slice(0, 4))
+
+async function logprobs(served: Served): Promise<number[]> {
+  const body = { model: 'demo', prompt: 'Once there was a fox.', max_tokens: 0, echo: true, logprobs: 0 }
+  const { choices } = (await served.post('/v1/completions', body)).body
+  return choices[0].logprobs.token_logprobs.slice(1)
+}
+
+t.test('quantized weights give the answers of the full ones', async (t) => {
+  t.ok(rows.length >= 12)
+  const exact = await logprobs(await startServed(t, {}))
+  let least = 0
+  // 8 bits err less than 4, and both err: they are in use.
+  for (const quantization of ['int8', 'int4']) {
+    const served = await startServed(t, { quantization })
+    const client = openaiClient(served)
+    const answers = await Promise.all(
+      rows.map(({ model, messages }) => client.chat.completions.create({ model, messages, max_tokens: 64, temperature: 0 })),
+    )
+    rows.forEach((row, i) => {
+      const [{ message, finish_reason }] = answers[i].choices
+      t.equal(message.content, row.text, `${quantization}: ${row.model}`)
+      t.equal(finish_reason, row.finish)
+    })
+    const error = Math.max(...(await logprobs(served)).map((value, i) => Math.abs(value - exact[i])))
+    t.ok(error > least && error < 0.5, `${quantization}: logprobs err by ${error}`)
+    least = error
+    t.match((await request(`${served.url}/metrics`)).text, `quantization="${quantization}"`)
+  }
+})
