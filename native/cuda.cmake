@@ -24,7 +24,8 @@ if(LORIKEET_CUDA AND LORIKEET_NVCC)
 endif()
 
 enable_testing()
-file(GLOB EMULATED CONFIGURE_DEPENDS ${CUDA_HERE}/../test/cuda/*.cc)
+file(GLOB EMULATED CONFIGURE_DEPENDS ${CUDA_HERE}/../test/cuda/*.cc ${CUDA_HERE}/../test/cuda/emulated/*.cc)
+list(FILTER EMULATED EXCLUDE REGEX "attention_op\\.cc$")  # of the addon alone: it needs ONNX Runtime
 add_executable(cuda-emulated EXCLUDE_FROM_ALL ${EMULATED})
 add_library(cuda_emulated_kernels STATIC EXCLUDE_FROM_ALL)
 foreach(source ${CUDA_KERNELS})
@@ -38,7 +39,7 @@ foreach(target cuda-emulated cuda_emulated_kernels)
   target_include_directories(${target} PRIVATE ${CUDA_HERE} ${CUDA_HERE}/kernels/cuda ${CUDA_HERE}/../test/cuda)
   target_compile_options(${target} PRIVATE -Wno-unknown-pragmas -Wno-clobbered)
 endforeach()
-target_link_libraries(cuda-emulated PRIVATE cuda_emulated_kernels)
+target_link_libraries(cuda-emulated PRIVATE cuda_emulated_kernels Threads::Threads)
 add_test(NAME cuda-emulated COMMAND cuda-emulated)
 
 # The addon with its CUDA engine on the emulator (test/cuda/emulated): `node native/build.mjs --target lorikeet-emulated` makes build/emulated/lorikeet.node.

@@ -5,6 +5,7 @@
 #include "lora_check.h"
 #include "sampling_check.h"
 #ifndef __CUDACC__
+#include "emulated_check.h"
 #include "emulator.h"
 #include "emulator_check.h"
 #endif
@@ -33,6 +34,8 @@ int main(int argc, char** argv) {
   lorikeet::test::check_sampling(!quick);
 #else
   lorikeet::test::check_emulator();
+  lorikeet::test::check_emulated_device();
+  lorikeet::test::check_emulated_attention();
   for (const uint32_t order : {0u, 1u, 7u}) {
     lorikeet::cuda::emulated_order = order;
     lorikeet::test::check_lora(false);

@@ -140,7 +140,7 @@ export class OracleFamily {
     return engine
   }
 
-  /** Runs a case, with its logits judged unless `changes` says not to return them; as many at once as the caller does not await. */
+  /** Runs a case, with its logits judged unless `changes` says not to return them, up to its maxTokens; as many at once as the caller does not await. */
   run(engine: Engine, { name, weights, row }: OracleCase, id: string, changes: Partial<SamplingParams> = {}): Promise<Verdict> {
     const adapters = Object.entries(weights).map(([name, weight]) => ({ name, digest: this.images.get(name)!.digest, weight }))
     const sampling = { ...greedy(row.greedy.length), ...changes }
@@ -152,8 +152,7 @@ export class OracleFamily {
       engine.submit(request, (output: SequenceOutput) => {
         tokens.push(...output.tokens)
         logits ??= output.logits?.[0]
-        if (output.finish)
-          resolve(judge(name, row, tokens, logits, nearTie, sampling.returnLogits === true, output.error?.message))
+        if (output.finish) resolve(judge(name, row, tokens, logits, sampling, nearTie, output.error?.message))
       })
     })
   }
@@ -174,17 +173,18 @@ function judge(
   row: GoldenRow,
   tokens: number[],
   logits: Float32Array | undefined,
+  sampling: SamplingParams,
   nearTie: number,
-  logitsWanted: boolean,
   error?: string,
 ): Verdict {
+  const wanted = Math.min(row.greedy.length, sampling.maxTokens)
   let agreed = 0
-  while (agreed < row.greedy.length && tokens[agreed] === row.greedy[agreed]) agreed++
+  while (agreed < wanted && tokens[agreed] === row.greedy[agreed]) agreed++
   // A token may differ only where the oracle itself hardly preferred it; what follows is then another continuation.
-  const wrong = agreed < row.greedy.length && row.margins[agreed] > nearTie
+  const wrong = agreed < wanted && row.margins[agreed] > nearTie
   const logitsError = logits
     ? row.logits.reduce((worst, value, i) => Math.max(worst, Math.abs(value - logits[i])), 0)
-    : logitsWanted
+    : sampling.returnLogits
       ? Number.POSITIVE_INFINITY
       : 0
   return { name, logitsError, wrongAt: wrong ? agreed : -1, agreed, tokens, error }
