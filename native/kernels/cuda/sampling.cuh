@@ -174,8 +174,8 @@ __device__ inline void read_plane(float (&v)[kPerThread], const float* plane, in
 
 // The first of the block's consecutive sums at which the running sum, from `before`, reaches the goal. Thread t holds kItems of them, in order.
 struct Found {
-  uint32_t at = 0;
-  uint64_t before = 0;  // the running sum without it
+  uint32_t at;
+  uint64_t before;  // the running sum without it
 };
 struct FindMemory {
   uint64_t warps[32];
