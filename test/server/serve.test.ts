@@ -66,6 +66,15 @@ t.test('what the model runs on is logged with the reasons; what a setting cannot
   })
 })
 
+t.test('what the engine warns of is logged', async (t) => {
+  const lines: Record<string, unknown>[] = []
+  const log = pino({ level: 'warn' }, { write: (line: string) => lines.push(JSON.parse(line)) })
+  const { serving, address } = await served(t, {}, { log })
+  serving.engine.onWarning?.('copies are slower')
+  t.match(lines.at(-1), { level: 40, msg: 'copies are slower' })
+  t.equal((await fetch(`${address}/health`)).status, 200)
+})
+
 t.test('when the engine fails, the server says so and its owner is told', async (t) => {
   let told: Error | undefined
   const onFailure = (error: Error) => {

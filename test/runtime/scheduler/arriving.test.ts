@@ -182,6 +182,21 @@ t.test('only so many are held back at once; one that has its adapter passes the 
   t.equal(toy.native.stalls, 0)
 })
 
+t.test('when the others are put back for want of blocks, the device waits for the one that was held back', async (t) => {
+  const toy = new ToyCore({ blockCount: 6, blockSize: 2, prefixCache: false, copiesAside: true })
+  const image = toyImage('x', 2)
+  toy.core.addAdapter(image)
+  toy.submit('busy', [1, 2, 3], [], { maxTokens: 8 }, { arrival: 9 })
+  await toy.step()
+  // It goes ahead: it came first, and was long in coming.
+  toy.submit('cold', [4, 5], [use(image)], { maxTokens: 3 }, { arrival: 1 })
+  while (toy.core.scheduler.preemptions === 0) await toy.step()
+  t.equal(toy.native.stalls, 1, 'in the step that put the other back')
+  t.equal(toy.tokens('cold').length, 1)
+  await toy.drain()
+  t.same(toy.tokens('busy'), toyTokens([1, 2, 3], [], 8))
+})
+
 t.test('one that is held back is preempted like any other when blocks are short, and comes again', async (t) => {
   const { toy, images } = await busy(['x'], { blockCount: 6, blockSize: 2, prefixCache: false })
   toy.submit('cold', [4, 5], [use(images[0])], { maxTokens: 3 })
