@@ -128,7 +128,7 @@ SampleResults sample_results(const SampleShape& shape) {
     at += (sizeof(int32_t) * words + 15) / 16 * 16;
     return here;
   };
-  const auto rows = static_cast<size_t>(shape.rows), tops = rows * static_cast<size_t>(shape.features.top);
+  const auto rows = static_cast<size_t>(shape.rows), tops = shape.features.logprobs ? rows * static_cast<size_t>(shape.features.top) : 0;
   results.tokens = take(rows);
   results.ranks = take(rows);
   results.statuses = take(rows);
