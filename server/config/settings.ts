@@ -64,8 +64,8 @@ export const SETTINGS = {
     fallbackOn: { cpu: 16, cuda: { left: "256, 128 or 64 by the head's size" } },
     help: 'tokens that a block of the pool holds; on CUDA a power of two',
   },
-  // A step's tokens bound how long running sequences wait for a prompt's chunk. 256 keep a CPU busy; a large GPU's matrix units are from some 500 on,
-  // and 2,048, vLLM's number, is still a step of under 100 ms for 8B on an H100.
+  // A step's tokens bound how long running sequences wait for a prompt's chunk. 256 keep a CPU busy; a large GPU's matrix units want some 500, and 2,048,
+  // vLLM's number, are by arithmetic (33 TFLOP for 8B, half of the peak reached) some 70 ms on an H100.
   'max-batch-tokens': {
     kind: 'integer',
     value: 'N',
@@ -116,7 +116,7 @@ export const SETTINGS = {
     choices: ['auto', 'fp8', 'int8'],
     spellings: { fp8_e4m3: 'fp8' },
     fallback: 'auto',
-    help: 'of the KV cache; auto: the dtype; fp8 and int8 need CUDA',
+    help: "of the KV cache; auto: the dtype; fp8 and int8 need CUDA, int8 a checkpoint's scales too",
   },
   quantization: {
     kind: 'choice',
