@@ -100,17 +100,25 @@ void CudaEngine::bind_cache(uint8_t* pool, int64_t blocks) {
 
 // Runs the largest step that may come on a pool of its own, so that ONNX Runtime has taken what it will need; the rest, within the fraction, is the pool's.
 int64_t CudaEngine::blocks_that_fit() {
-  const int32_t tokens = options_.max_batch_tokens, sequences = std::min(options_.max_sequences, tokens);
-  const int32_t columns = (tokens + options_.block_size - 1) / options_.block_size;
+  const int32_t sequences = std::min(options_.max_sequences, options_.max_batch_tokens);
+  const auto tokens = static_cast<int32_t>(std::min<int64_t>(options_.max_batch_tokens, int64_t{sequences} * options_.max_model_len));
   pool_ = device::Buffer(device::Memory::device, options_.block_bytes());
   bind_cache(pool_.data(), 1);
   StepInput input;
   input.input_ids.assign(tokens, 0);
   input.slots.assign(tokens, -1);
-  input.block_table.assign(int64_t{sequences} * columns, 0);
   input.past.assign(sequences, 0);
-  for (int32_t b = 0; b <= sequences; b++) input.cumulative.push_back(b == sequences ? tokens : b);
-  for (int32_t b = 0; b < sequences; b++) input.logits_indices.push_back(b);
+  // One token for each, and what remains for the first ones: as long as a sequence may be.
+  int32_t longest = 0, rest = tokens - sequences;
+  input.cumulative = {0};
+  for (int32_t b = 0; b < sequences; b++) {
+    const int32_t count = 1 + std::min(rest, options_.max_model_len - 1);
+    rest -= count - 1;
+    longest = std::max(longest, count);
+    input.cumulative.push_back(input.cumulative.back() + count);
+    input.logits_indices.push_back(input.cumulative.back() - 1);
+  }
+  input.block_table.assign(int64_t{sequences} * ((longest + options_.block_size - 1) / options_.block_size), 0);
   input.segment_starts = {0, tokens};
   input.segment_entries = {0, 0};
   input.segment_status = {0};
@@ -124,7 +132,7 @@ int64_t CudaEngine::blocks_that_fit() {
   const int64_t blocks = std::min<int64_t>(static_cast<int64_t>(allowed) / options_.block_bytes(), options_.max_block_count);
   if (blocks < kLeastBlocks)
     throw std::runtime_error("the device has " + std::to_string(now.total) + " bytes, " + std::to_string(now.total - now.free) +
-                             " of them taken by weights, workspace and others: within --gpu-memory-fraction no pool of " + std::to_string(kLeastBlocks) +
+                             " of them taken by weights, workspace and others: within --gpu-memory-utilization no pool of " + std::to_string(kLeastBlocks) +
                              " blocks of " + std::to_string(options_.block_bytes()) + " bytes remains");
   return blocks;
 }
