@@ -148,7 +148,7 @@ export interface EngineSnapshot {
   blocks: { total: number; free: number; sequences: number; adapters: number; idleAdapters: number; cachedPrefixes: number }
   /** Resident adapters: references = sequences that use it now. */
   resident: { name: string; digest: string; generation: number; blocks: number; references: number }[]
-  /** Names of adapters that waiting sequences need and that are not resident. */
+  /** Names of adapters that waiting sequences need and that are not resident, or not wholly yet. */
   waitingAdapters: string[]
   runningAdapters: string[]
   counters: {

@@ -3,7 +3,7 @@ import type { AdapterImage } from '../../adapters-store/types.ts'
 import type { NativeEngine, StepOutput } from '../../native/types.ts'
 import { EngineError, type EngineErrorCode } from '../errors.ts'
 import { checkInvariants } from '../invariants.ts'
-import { Pool } from '../pool/pool.ts'
+import { COPY_RATE, Pool } from '../pool/pool.ts'
 import { type Scheduled, Scheduler } from '../scheduler/scheduler.ts'
 import { Sequence } from '../scheduler/sequence.ts'
 import type { EngineSnapshot, SequenceOutput, SequenceRequest, StepTimes } from '../types.ts'
@@ -54,7 +54,8 @@ export class EngineCore {
     this.native = native
     this.settings = settings
     this.random = random
-    this.pool = new Pool(native, settings.blockCount, settings.blockSize, native.blockBytes)
+    const copyRate = settings.copiesAside ? COPY_RATE.device : COPY_RATE.host
+    this.pool = new Pool(native, settings.blockCount, settings.blockSize, native.blockBytes, copyRate)
     this.scheduler = new Scheduler(this.pool, settings, this.images)
   }
 

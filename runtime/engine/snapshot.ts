@@ -29,12 +29,15 @@ export function takeSnapshot({ pool, scheduler, counters, lastStep }: EngineCore
     if (owner === ADAPTER) adapterBlocks++
     else if (owner === FREE) free++
   }
+  // Who is held back waits like those in the queue, for bytes that are on their way.
+  const batch = scheduler.running.filter((sequence) => sequence.heldFor === undefined)
+  const waiting = [...scheduler.waiting.all(), ...scheduler.running.filter((sequence) => sequence.heldFor !== undefined)]
   const cachedPrefixes = pool.prefixes.idleBlocks
   const total = pool.blocks.count
   return {
     step: pool.now,
-    running: scheduler.running.length,
-    waiting: scheduler.waiting.length,
+    running: batch.length,
+    waiting: waiting.length,
     blocks: {
       total,
       free,
@@ -44,8 +47,8 @@ export function takeSnapshot({ pool, scheduler, counters, lastStep }: EngineCore
       cachedPrefixes,
     },
     resident,
-    waitingAdapters: adapterNames(scheduler.waiting.all(), (digest) => !pool.adapters.get(digest)),
-    runningAdapters: adapterNames(scheduler.running, () => true),
+    waitingAdapters: adapterNames(waiting, (digest) => !pool.adapters.ready(digest)),
+    runningAdapters: adapterNames(batch, () => true),
     counters: {
       ...counters,
       prefixQueries: scheduler.admission.prefixQueries,

@@ -84,7 +84,8 @@ class EngineLoop {
 
   /** The engine can go on no longer; what came before that is told before it. */
   fail(error: Error): void {
-    this.tell(false)
+    // Without a snapshot: it asks the addon, which may have lost its device.
+    post({ type: 'step', outputs: this.core.takeOutputs(), steps: this.core.takeSteps() })
     post({ type: 'failed', message: error instanceof EngineError ? error.message : (error.stack ?? error.message) })
   }
 

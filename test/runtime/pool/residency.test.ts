@@ -2,7 +2,7 @@
 import t from 'tap'
 import type { ResidentAdapter } from '../../../native/types.ts'
 import { BlockPool, KV } from '../../../runtime/pool/blocks.ts'
-import { Pool } from '../../../runtime/pool/pool.ts'
+import { COPY_RATE, Pool } from '../../../runtime/pool/pool.ts'
 import { AdapterResidency } from '../../../runtime/pool/residency.ts'
 import { toyImage } from '../../support/toy-core.ts'
 
@@ -130,8 +130,8 @@ t.test('blocks: all or none, and a misuse is an error', (t) => {
 })
 
 t.test('adapters and prefixes compete by age and by what it costs to bring them back', (t) => {
-  const make = (tokenMs: number) => {
-    const pool = new Pool(new NotedTable(), 4, 16, 4e6) // a block is copied in 1 ms
+  const make = (tokenMs: number, copyRate = COPY_RATE.host) => {
+    const pool = new Pool(new NotedTable(), 4, 16, COPY_RATE.host, copyRate) // a block is copied in 1 ms
     pool.tokenMs = tokenMs
     pool.adapters.load(toyImage('x', 2), 1, never)
     const [block] = pool.allocateKv(1) as number[]
@@ -143,6 +143,8 @@ t.test('adapters and prefixes compete by age and by what it costs to bring them 
   }
   t.ok(make(1).prefixes.find('h') !== undefined, '16 ms of computing stay, 1 ms of copying a block goes')
   t.equal(make(0.01).prefixes.find('h'), undefined, '0.16 ms of computing goes first')
+  t.ok(make(0.05).prefixes.find('h') === undefined, '0.8 ms of computing goes before 1 ms of copying')
+  t.ok(make(0.05, COPY_RATE.device).prefixes.find('h') !== undefined, 'a device copies in 0.16 ms')
   t.end()
 })
 

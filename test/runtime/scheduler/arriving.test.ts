@@ -26,6 +26,7 @@ t.test('a request is held back while the others compute, and goes on once its ad
   t.equal(toy.tokens('busy').length, 4, 'the other has lost no step')
   t.same(held(toy), ['cold'])
   t.equal(toy.last('cold'), undefined)
+  t.match(toy.core.snapshot(), { running: 1, waiting: 1, waitingAdapters: ['x'], runningAdapters: [] }, 'it is told as waiting')
   toy.native.arrive()
   await toy.step()
   t.equal(toy.tokens('cold').length, 1)
