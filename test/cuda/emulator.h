@@ -47,6 +47,7 @@ inline void store(void* p, const Words& v) {
   std::memcpy(p, &v, sizeof v);
 }
 inline uint32_t read_only(const uint32_t* p) { return *p; }
+inline void opaque(int32_t&) {}
 inline uint32_t as_bits(float v) {
   uint32_t bits;
   std::memcpy(&bits, &v, sizeof bits);

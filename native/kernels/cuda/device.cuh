@@ -47,6 +47,9 @@ __device__ inline uint32_t read_only(const uint32_t* p) { return __ldg(p); }
 __device__ inline uint32_t as_bits(float v) { return __float_as_uint(v); }
 __device__ inline float as_float(uint32_t v) { return __uint_as_float(v); }
 
+// The compiler may assume nothing of the value from here on.
+__device__ inline void opaque(int32_t& value) { asm volatile("" : "+r"(value)); }
+
 // Data that this or the previous kernel writes.
 __device__ inline Words load(const void* p) { return *static_cast<const Words*>(p); }
 __device__ inline void store(void* p, const Words& v) { *static_cast<Words*>(p) = v; }
@@ -91,6 +94,8 @@ __device__ inline void release_next_kernel() {
 __device__ inline void wait_for_previous_kernel() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
+#else
+  asm volatile("" ::: "memory");  // loads behind it stay behind it, as they do with the instruction: elsewhere they took too many registers
 #endif
 }
 

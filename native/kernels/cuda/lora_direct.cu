@@ -10,7 +10,7 @@ constexpr int kWarps = 4;
 constexpr int kThreads = kWarps * 32;
 constexpr int kOuts = 64;
 constexpr int kStep = 32;
-constexpr int kDepth = 4;   // steps whose weights are in flight together
+constexpr int kResident = 3;  // blocks on a multiprocessor
 constexpr int kPadded = 17;  // floats between rows of `partial`
 
 struct Shared {
@@ -33,11 +33,12 @@ __device__ inline int32_t lower_bound(const int32_t* list, int32_t count, int32_
   return low;
 }
 
-// The dot products of rows [j, j + 16) of A with every row of the tile, this warp's steps of them, into `partial`.
-template <class T, bool kAligned>
+// The dot products of rows [j, j + 16) of A with every row of the tile, at most kRows, this warp's steps of them, into `partial`. kDepth: steps whose
+// weights are in flight together; the order of the sums is the same for any.
+template <class T, bool kAligned, int kRows, int kDepth>
 __device__ void multiply(float (&partial)[kWideRows][kPadded], const SiteRows& at, int32_t j, int32_t j_end, const uint16_t* x, int32_t rows,
                          int32_t in) {
-  constexpr int kTiles = kWideRows / 8;
+  constexpr int kTiles = kRows / 8;
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, c = lane % 4;
   const uint16_t* weights[2];
 #pragma unroll
@@ -72,7 +73,7 @@ __device__ void multiply(float (&partial)[kWideRows][kPadded], const SiteRows& a
 }
 
 template <class T, bool kAligned>
-__global__ void __launch_bounds__(kThreads) direct(const __grid_constant__ AdapterStep step, const __grid_constant__ LoraOp op) {
+__global__ void __launch_bounds__(kThreads, kResident) direct(const __grid_constant__ AdapterStep step, const __grid_constant__ LoraOp op) {
   __shared__ Shared shared;
   int32_t spans = 0;
   for (int p = 0; p < op.products; p++) spans += static_cast<int32_t>((op.out[p] + kOuts - 1) / kOuts);
@@ -104,7 +105,10 @@ __global__ void __launch_bounds__(kThreads) direct(const __grid_constant__ Adapt
         touched = true;
       }
       for (int32_t j = j_begin; j < j_end; j += kRankBlock) {
-        multiply<T, kAligned>(shared.partial[threadIdx.x / 32], at, j, j_end, x, tile.rows, static_cast<int32_t>(op.in));
+        auto& partial = shared.partial[threadIdx.x / 32];
+        const auto in = static_cast<int32_t>(op.in);
+        if (tile.rows <= kNarrowRows) multiply<T, kAligned, kNarrowRows, 4>(partial, at, j, j_end, x, tile.rows, in);
+        else multiply<T, kAligned, kWideRows, 1>(partial, at, j, j_end, x, tile.rows, in);
         __syncthreads();
         for (int i = threadIdx.x; i < tile.rows * kRankBlock; i += kThreads) {
           const int row = i / kRankBlock, rank = i % kRankBlock;
@@ -137,7 +141,7 @@ int lora_direct(const AdapterStep& step, const LoraOp& op, const Launch& launch)
   if (units == 0) return 0;
   return with_type(step.dtype, [&](auto type) {
     using T = decltype(type);
-    return launch_kernel(op.in % 8 == 0 ? direct<T, true> : direct<T, false>, Grid{grid_blocks(units, launch, 4), kThreads, false, launch.stream}, step,
+    return launch_kernel(op.in % 8 == 0 ? direct<T, true> : direct<T, false>, Grid{grid_blocks(units, launch, kResident), kThreads, false, launch.stream}, step,
                          op);
   });
 }

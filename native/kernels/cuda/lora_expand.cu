@@ -28,18 +28,28 @@ struct Work {
   }
 };
 
+// The same work, of which the compiler knows nothing: addresses made from it are not kept in registers from before the loads of B, which need them all.
+__device__ inline Work afresh(Work work) {
+  opaque(work.product);
+  opaque(work.row);
+  opaque(work.rows);
+  opaque(work.out);
+  return work;
+}
+
 // The warp's 16 rows of h for one rank block: the sum over the shrink's parts, as A operands of the value and of what rounding it lost. The instruction's
 // columns 2c, 2c+1, 2c+8, 2c+9 of thread c are ranks 4c..4c+3, one 16-byte read of h.
+// `h_rows`: the first row's, `stride` parts from row to row.
 template <class T>
-__device__ void read_h(uint32_t (&value)[4], uint32_t (&rest)[4], const LoraOp& op, int32_t plane, int32_t parts, int32_t row, int32_t rows) {
+__device__ void read_h(uint32_t (&value)[4], uint32_t (&rest)[4], const float* h_rows, int32_t parts, int32_t stride, int32_t rows) {
   const int lane = threadIdx.x % 32, g = lane / 4, c = lane % 4;
 #pragma unroll
   for (int half = 0; half < 2; half++) {
     float h[4] = {};
     if (g + 8 * half < rows) {
-      const float* from = op.h + (static_cast<int64_t>(plane) * op.h_rows + row + g + 8 * half) * kRankBlock + 4 * c;
+      const float* from = h_rows + static_cast<int64_t>(g + 8 * half) * stride * kRankBlock + 4 * c;
 #pragma unroll 4
-      for (int32_t part = 0; part < parts; part++, from += static_cast<int64_t>(op.h_rows) * kRankBlock) {
+      for (int32_t part = 0; part < parts; part++, from += kRankBlock) {
         const Words bits = load(from);
 #pragma unroll
         for (int i = 0; i < 4; i++) h[i] += as_float(bits.w[i]);
@@ -58,12 +68,13 @@ __device__ void read_h(uint32_t (&value)[4], uint32_t (&rest)[4], const LoraOp& 
 // The pool rows of B, ranks 4c..4c+3 of one rank block.
 __device__ inline Words rows_of_b(const RankRows* ranks) { return load_cached(ranks->b + threadIdx.x % 4 * 4); }
 
-// d += B h over the rank blocks of one adapter. `rows`: rows_of_b of the first.
+// d += B h over the rank blocks of one adapter.
 template <class T, bool kAligned>
-__device__ void multiply(float (&d)[kBlocks][4][4], const AdapterStep& step, const LoraOp& op, const RankRows* ranks, Words rows, int32_t rank,
-                         const TileEntry& entry, const Work& work, int32_t plane, int32_t parts, bool& waited) {
+__device__ void multiply(float (&d)[kBlocks][4][4], const AdapterStep& step, const LoraOp& op, const RankRows* ranks, int32_t rank,
+                         const TileEntry& entry, const Work& work, int32_t parts, int32_t stride, bool& waited) {
   const int lane = threadIdx.x % 32, g = lane / 4;
   for (int32_t h_row = entry.h_row + work.first_row; rank > 0; rank -= kRankBlock, h_row += work.tile_rows) {
+    const Words rows = rows_of_b(ranks++);
     Words w[kBlocks][4];
 #pragma unroll
     for (int r = 0; r < 4; r++) {
@@ -73,10 +84,10 @@ __device__ void multiply(float (&d)[kBlocks][4][4], const AdapterStep& step, con
       for (int block = 0; block < kBlocks; block++)
         w[block][r] = read8<kAligned, Reuse::block>(row, work.out + 32 * block + g / 2 * 8, ranked ? work.outs : 0);
     }
-    if (rank > kRankBlock) rows = rows_of_b(++ranks);
+    //X
     wait_once(waited);
     uint32_t value[4], rest[4];
-    read_h<T>(value, rest, op, plane, parts, h_row, work.rows);
+    read_h<T>(value, rest, h_at(op, work.product, h_row, stride), parts, stride, work.rows);
 #pragma unroll
     for (int block = 0; block < kBlocks; block++) {
 #pragma unroll
@@ -121,27 +132,24 @@ __device__ void factors(float (&d)[kBlocks][4][4], const LoraOp& op, const Work&
 
 // Every adapter of the tile, and the sum into y. Lane (g, c) has outputs out + 32*block + 8c .. +7 of rows g and g + 8.
 // `sums` [kBlocks*16][kThreads], each thread its own column: the adapters of a mix before the last, kept out of the registers that loads need.
-template <class T, bool kAligned>
+template <class T, bool kAligned, bool kWide>
 __device__ void expand(const AdapterStep& step, const LoraOp& op, const Work& work, const Tile& tile, int32_t parts, int32_t stride, float* sums,
                        bool& waited) {
   const int c = threadIdx.x % 4;
   bool touched = false;
   float d[kBlocks][4][4];
   for (int32_t e = tile.entry_begin; e < tile.entry_end; e++) {
-    const TileEntry entry = e == tile.entry_begin ? tile.first : read_plan(step.plan.entries + e);
+    const TileEntry entry = !kWide && e == tile.entry_begin ? tile.first : read_plan(step.plan.entries + e);
     // The site and the places of its rows are read together, though the site may turn out to have none.
     const RankRows* ranks = rank_rows(step, entry.tables, entry.rank_blocks, op.site[work.product]);
     const SiteRows at = find_site(step, entry.tables, op.site[work.product]);
-    const Words rows = entry.rank_blocks > 0 ? rows_of_b(ranks) : Words{};
-    const bool product = at.site.rank > 0 && at.site.b >= 0;
-    const float* scale = at.floats(at.site.out_scale);
-    const float* bias = at.floats(at.site.bias);
-    if (!product && !scale && !bias) continue;
+    const bool product = at.site.rank > 0 && at.site.b >= 0, factor = at.site.out_scale >= 0 || at.site.bias >= 0;
+    if (!product && !factor) continue;
 #pragma unroll
     for (int i = 0; i < kBlocks * 16; i++) d[i / 16][i / 4 % 4][i % 4] = 0;
-    if (product) multiply<T, kAligned>(d, step, op, ranks, rows, at.site.rank, entry, work, work.product * stride, parts, waited);
+    if (product) multiply<T, kAligned>(d, step, op, ranks, at.site.rank, entry, work, parts, stride, waited);
     wait_once(waited);
-    if (scale || bias) factors<T, kAligned>(d, op, work, scale, bias);
+    if (factor) factors<T, kAligned>(d, op, afresh(work), at.floats(at.site.out_scale), at.floats(at.site.bias));
 #pragma unroll
     for (int i = 0; i < kBlocks * 16; i++) {
       float& value = d[i / 16][i / 4 % 4][i % 4];
@@ -153,16 +161,17 @@ __device__ void expand(const AdapterStep& step, const LoraOp& op, const Work& wo
     touched = true;
   }
   if (!touched) return;
+  const Work last = afresh(work);
 #pragma unroll
   for (int block = 0; block < kBlocks; block++) {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-      const int32_t out = work.out + 32 * block + 8 * c, end = work.has(half) ? work.outs : 0;
-      Words v = read8<kAligned, Reuse::written>(work.y(op, half), out, end);
+      const int32_t out = last.out + 32 * block + 8 * c, end = last.has(half) ? last.outs : 0;
+      Words v = read8<kAligned, Reuse::written>(last.y(op, half), out, end);
 #pragma unroll
       for (int n = 0; n < 4; n++)
         v.w[n] = pack<T>(element<T>(v, 2 * n) + d[block][n][2 * half], element<T>(v, 2 * n + 1) + d[block][n][2 * half + 1]);
-      write8<kAligned>(work.y(op, half), out, end, v);
+      write8<kAligned>(last.y(op, half), out, end, v);
     }
   }
 }
@@ -207,7 +216,7 @@ __global__ void __launch_bounds__(kThreads, kResident) expand_all(const __grid_c
     work.out = span * width + (kWide ? 0 : warp * kWarpOuts);
     if (work.rows <= 0) continue;
     const int32_t end = kWide ? min(work.outs, work.out + width) : min(work.outs, work.out + 1);
-    for (; work.out < end; work.out += kWarpOuts) expand<T, kAligned>(step, op, work, tile, parts, stride, sums, waited);
+    for (; work.out < end; work.out += kWarpOuts) expand<T, kAligned, kWide>(step, op, work, tile, parts, stride, sums, waited);
   }
   wait_once(waited);
 }

@@ -14,17 +14,14 @@ namespace {
 constexpr int kWarps = 4;
 constexpr int kThreads = kWarps * 32;
 constexpr int kStep = 32;       // elements of a dot product that a quad's four 16-byte loads cover
-constexpr int kNarrowBlocks = 6, kWideBlocks = 3;  // on a multiprocessor; the grids are as large, since a block that waits for room comes last
+// Blocks on a multiprocessor; the grids are as large, since a block that waits for room comes last. kOddBlocks: element by element, odd widths.
+constexpr int kNarrowBlocks = 6, kWideBlocks = 3, kOddBlocks = 4;
 constexpr int kPadded = 20;     // floats between the rows of `partial`: a warp's stores then fall into 32 banks
 
 template <class T>
 __device__ void multiply(float (&h)[4], const Words (&w)[2], const Words& x) {
 #pragma unroll
   for (int s = 0; s < 4; s += 2) mma<T>(h, w[0].w[s], w[1].w[s], w[0].w[s + 1], w[1].w[s + 1], x.w[s], x.w[s + 1]);
-}
-
-__device__ float* h_at(const LoraOp& op, int32_t plane, int32_t row) {
-  return op.h + (static_cast<int64_t>(plane) * op.h_rows + row) * kRankBlock;
 }
 
 // The expand's first rows of B, a slice of each (the 16 rows of a rank block × 1/chunks of the outputs), asked of the L2 cache: `unit` counts the same
@@ -43,11 +40,11 @@ __device__ void ask_for_b(const AdapterStep& step, const LoraOp& op, int32_t uni
   if (row != kNoRow && begin < end) prefetch_l2(row_at(step, row) + begin, (end - begin) * static_cast<int32_t>(sizeof(uint16_t)));
 }
 
-// One unit: a rank block of an adapter, up to 16 rows, one product, one chunk; each warp takes a quarter of the chunk. The last units also ask for the
-// rows of B of the first `prefetched` works.
+// One unit: a rank block of an adapter, up to 16 rows, one product, one chunk; each warp takes a quarter of the chunk. The last `prefetched` units also
+// ask for rows of B, those of the first works.
 template <class T, bool kAligned>
-__global__ void __launch_bounds__(kThreads, kNarrowBlocks) shrink_narrow(const __grid_constant__ AdapterStep step, const __grid_constant__ LoraOp op,
-                                                                        int32_t chunk, int32_t chunks, int32_t prefetched) {
+__global__ void __launch_bounds__(kThreads, kAligned ? kNarrowBlocks : kOddBlocks)
+    shrink_narrow(const __grid_constant__ AdapterStep step, const __grid_constant__ LoraOp op, int32_t chunk, int32_t chunks, int32_t prefetched) {
   constexpr int kDepth = 4;  // steps whose loads are in flight together
   __shared__ float partial[kWarps][kNarrowRows][kPadded];
   release_next_kernel();
@@ -56,7 +53,7 @@ __global__ void __launch_bounds__(kThreads, kNarrowBlocks) shrink_narrow(const _
   int32_t unit = blockIdx.x;
   // Read before it is known to be one of the plan's, in one go with the count: the grid is never larger than the plan's capacity.
   ShrinkWork work = read_plan(step.plan.works + unit / parts);
-  const int32_t units = step.plan.counts->narrow_works * parts, first_asking = max(units - prefetched * parts, 0);
+  const int32_t units = step.plan.counts->narrow_works * parts;
   bool waited = false;
   for (; unit < units; unit += gridDim.x, work = read_plan(step.plan.works + min(unit, units - 1) / parts)) {
     const int32_t product = unit % parts / chunks, part = unit % parts % chunks;
@@ -66,33 +63,30 @@ __global__ void __launch_bounds__(kThreads, kNarrowBlocks) shrink_narrow(const _
     const int32_t begin = part * chunk + warp * (chunk / kWarps);
     const int32_t end = min(begin + chunk / kWarps, static_cast<int32_t>(op.in));
     const uint16_t* weights[2];
-    const uint16_t* tokens[2];
-    int32_t weights_end[2], tokens_end[2];
+    int32_t weights_end[2];
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-      const bool ranked = rows[half] != kNoRow, filled = g + 8 * half < work.rows;
+      const bool ranked = rows[half] != kNoRow;
       weights[half] = row_at(step, ranked ? rows[half] : 0);
       weights_end[half] = ranked ? end : 0;
-      tokens[half] = static_cast<const uint16_t*>(op.x) + (work.row + (filled ? g + 8 * half : 0)) * op.in;
-      tokens_end[half] = filled ? end : 0;
     }
-    bool ask = unit >= first_asking;
     float h[2][4] = {};
-    for (int32_t k = begin + c * 8; k < end + c * 8; k += kDepth * kStep) {
+    for (int32_t k = begin; k < end; k += kDepth * kStep) {
       Words w[kDepth][2];
 #pragma unroll
       for (int s = 0; s < kDepth; s++)
 #pragma unroll
-        for (int half = 0; half < 2; half++) w[s][half] = read8<kAligned, Reuse::none>(weights[half], k + s * kStep, weights_end[half]);
-      wait_once(waited);  // the weights do not depend on the kernel before this one; x does, and so does what h held
-      if (ask) ask_for_b(step, op, unit - first_asking, parts, chunks);  // while the weights are under way
-      ask = false;
+        for (int half = 0; half < 2; half++) w[s][half] = read8<kAligned, Reuse::none>(weights[half], k + c * 8 + s * kStep, weights_end[half]);
+      if (k == begin && unit >= units - prefetched) ask_for_b(step, op, min(unit, unit - units + prefetched), parts, chunks);
+      wait_once(waited);  // weights do not depend on the kernel before this one; x does, and so does what h held
 #pragma unroll
       for (int half = 0; half < 2; half++) {
         if (half == 1 && work.rows <= 8) break;
+        const bool filled = g + 8 * half < work.rows;
+        const uint16_t* token = static_cast<const uint16_t*>(op.x) + (work.row + (filled ? g + 8 * half : 0)) * op.in;
         Words x[kDepth];
 #pragma unroll
-        for (int s = 0; s < kDepth; s++) x[s] = read8<kAligned, Reuse::written>(tokens[half], k + s * kStep, tokens_end[half]);
+        for (int s = 0; s < kDepth; s++) x[s] = read8<kAligned, Reuse::written>(token, k + c * 8 + s * kStep, filled ? end : 0);
 #pragma unroll
         for (int s = 0; s < kDepth; s++) multiply<T>(h[half], w[s], x[s]);
       }
@@ -109,7 +103,7 @@ __global__ void __launch_bounds__(kThreads, kNarrowBlocks) shrink_narrow(const _
       float sum = 0;
 #pragma unroll
       for (int w = 0; w < kWarps; w++) sum += partial[w][row][rank];
-      h_at(op, product * chunks + part, work.h_row + row)[rank] = sum;
+      h_at(op, product, work.h_row + row, chunks)[part * kRankBlock + rank] = sum;
     }
     __syncthreads();
   }
@@ -195,11 +189,11 @@ __global__ void __launch_bounds__(kThreads, kWideBlocks) shrink_wide(const __gri
 #pragma unroll
     for (int p = 0; p < kMaxProducts; p++) {
       if (!present[p]) continue;
-      const int32_t plane = p * chunks + (splits > 1 ? unit % splits : 0);
+      const int32_t part = splits > 1 ? unit % splits : 0;
 #pragma unroll
       for (int i = 0; i < 8; i++) {
         const int32_t row = first_row + i / 4 * 8 + 2 * c + i % 2;
-        if (row < work.rows) h_at(op, plane, work.h_row + row)[g + i % 4 / 2 * 8] = total[p][i / 4][i % 4];
+        if (row < work.rows) h_at(op, p, work.h_row + row, chunks)[part * kRankBlock + g + i % 4 / 2 * 8] = total[p][i / 4][i % 4];
       }
     }
   }
@@ -242,8 +236,8 @@ int lora_shrink(const AdapterStep& step, const LoraOp& op, const Launch& launch)
     const int64_t narrow = static_cast<int64_t>(launch.counts.narrow_works) * chunks * op.products;
     if (narrow > 0)
       error = launch_kernel(aligned ? shrink_narrow<T, true> : shrink_narrow<T, false>,
-                            Grid{grid_blocks(narrow, launch, kNarrowBlocks), kThreads, launch.overlap, launch.stream}, step, op, chunk, chunks,
-                            launch.prefetch ? prefetched_works(op) : 0);
+                            Grid{grid_blocks(narrow, launch, aligned ? kNarrowBlocks : kOddBlocks), kThreads, launch.overlap, launch.stream}, step, op, chunk, chunks,
+                            launch.prefetch ? prefetched_works(op) * chunks * op.products : 0);
     const int32_t splits = lora_wide_splits(op, launch);
     const int64_t wide = static_cast<int64_t>(launch.counts.wide_works) * splits;
     if (wide > 0 && error == 0)

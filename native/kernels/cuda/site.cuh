@@ -44,6 +44,11 @@ __device__ inline SiteRows find_site(const AdapterStep& step, const uint8_t* tab
   return {read_plan(reinterpret_cast<const DeviceSite*>(tables) + site), reinterpret_cast<const uint32_t*>(tables + step.ranks_at), step.pool};
 }
 
+// The parts of one row of h for one product, `parts` × kRankBlock floats, one after the other so that the expand sums them from one address.
+__device__ inline float* h_at(const LoraOp& op, int32_t product, int32_t row, int32_t parts) {
+  return op.h + (static_cast<int64_t>(product) * op.h_rows + row) * parts * kRankBlock;
+}
+
 // Who else reads the same: nobody (weights of a decode row), other warps of the block, or a kernel that also writes it (no read-only path).
 enum class Reuse { none, block, written };
 
