@@ -3,4 +3,5 @@
 #include "main.cc"
 #include "sampling_check.cc"
 #include "sampling_reference.cc"
+#include "sampling_run.cc"
 #include "world.cc"

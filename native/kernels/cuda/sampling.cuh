@@ -3,8 +3,8 @@
 // A row is worked on in two views: `chosen`, its logits after effects, from which a token is taken, and `raw`, its logits as they came, from which
 // logprobs are read. Each row is cut into spans of 2,048 logits, a block each, whatever the batch.
 //
-// Probabilities are summed as integers, in units of 2^-43 of the largest one's. Integers add up to the same in any order, so that atomics and any split
-// over blocks are deterministic; kMaxSampleVocab of them cannot overflow 64 bits. What is lost is what a token weighs below 1.1e-13 of the largest.
+// Probabilities are summed as integers, in units of 2^-43 of the largest one's. Integers add up to the same in any order, so that atomics and any
+// split over blocks are deterministic; kMaxSampleVocab of them cannot overflow 64 bits. What is lost is what a token weighs below 1.1e-13 of the largest.
 #pragma once
 #include "sampling.h"
 // After the interface, which declares the stream's type.

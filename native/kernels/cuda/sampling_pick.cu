@@ -32,14 +32,15 @@ __device__ int32_t draw_of_listed(const SampleWork& work, const SampleRow& row, 
   const uint64_t* list = work.listed[kChosen] + static_cast<int64_t>(r) * work.vocab;
   const auto p_of = [&](uint64_t entry) { return exp_or_zero(exponent_of(entry_value(entry), max, row.scale)); };
   uint32_t kth = ~0u;  // the last that stays, in the entries' order; its equals stay too
-  if (row.top_k > 0 && row.top_k < count)
-    kth = select(memory, count, 32, static_cast<uint64_t>(row.top_k), [&](int32_t i) { return Item{static_cast<uint32_t>(list[i] >> 32), 1}; }).key;
+  const auto by_value = [&](int32_t i) { return Item{static_cast<uint32_t>(list[i] >> 32), 1}; };
+  if (row.top_k > 0 && row.top_k < count) kth = select(memory, count, 32, static_cast<uint64_t>(row.top_k), by_value).key;
   const auto stays = [&](uint64_t entry) { return static_cast<uint32_t>(entry >> 32) <= kth; };
   uint64_t total = 0;
   if (row.top_k > 0 || row.min_p_offset > -INFINITY) {
     for (auto i = static_cast<int32_t>(threadIdx.x); i < count; i += kSelectThreads) total += stays(list[i]) ? mass_of(p_of(list[i])) : 0;
   } else {  // the nucleus is of the whole vocabulary, of which the list is the top
-    for (auto bin = static_cast<int32_t>(threadIdx.x); bin < kBins; bin += kSelectThreads) total += work.bin_masses[static_cast<int64_t>(r) * kBins + bin];
+    const uint64_t* bins = work.bin_masses + static_cast<int64_t>(r) * kBins;
+    for (auto bin = static_cast<int32_t>(threadIdx.x); bin < kBins; bin += kSelectThreads) total += bins[bin];
   }
   total = over_block<kSelectThreads>(total, memory.find.warps, plus);
   float edge = 0;  // the least probability that stays, and the last of its ids
@@ -76,8 +77,9 @@ __device__ int32_t choose(const SampleWork& work, const SampleRow& row, int32_t 
 
 // ln Σ e^x over the raw logits.
 __device__ double log_total(const SampleWork& work, int32_t r, float max, uint64_t* warps) {
+  const uint64_t* spans = work.masses[kRaw] + static_cast<int64_t>(r) * work.spans;
   uint64_t total = 0;
-  for (auto i = static_cast<int32_t>(threadIdx.x); i < work.spans; i += kSelectThreads) total += work.masses[kRaw][static_cast<int64_t>(r) * work.spans + i];
+  for (auto i = static_cast<int32_t>(threadIdx.x); i < work.spans; i += kSelectThreads) total += spans[i];
   return log(real_of(over_block<kSelectThreads>(total, warps, plus))) + static_cast<double>(max);
 }
 
@@ -108,7 +110,8 @@ __device__ void write_tops(const SampleWork& work, const SampleRow& row, int32_t
   const uint64_t* list = work.listed[kRaw] + static_cast<int64_t>(r) * work.vocab;
   uint64_t last = ~uint64_t{0};
   if (n < count) {
-    const Selected nth = select(memory, count, 32, static_cast<uint64_t>(n), [&](int32_t i) { return Item{static_cast<uint32_t>(list[i] >> 32), 1}; });
+    const auto by_value = [&](int32_t i) { return Item{static_cast<uint32_t>(list[i] >> 32), 1}; };
+    const Selected nth = select(memory, count, 32, static_cast<uint64_t>(n), by_value);
     const Selected id = select(memory, count, kIdBits, static_cast<uint64_t>(n) - nth.before, [&](int32_t i) {
       return Item{static_cast<uint32_t>(list[i]), static_cast<uint32_t>(list[i] >> 32) == nth.key ? uint64_t{1} : uint64_t{0}};
     });

@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(kSpanThreads) weigh_spans(const __grid_constan
       const float exponent = exponent_of(v[j], largest.value, scale), p = exp_or_zero(exponent);
       const uint64_t mass = mass_of(p);
       sum += mass;
-      // A token that weighs nothing is not drawn, but it may be among the n largest. (What lies beyond the vocabulary only makes the last bin fuller.)
+      // A token that weighs nothing is not drawn, but it may be among the n largest. (What lies beyond the vocabulary only fills the last bin.)
       if (!binned || (view == kChosen && p == 0)) continue;
       const int32_t bin = bin_of(exponent);
       atomic_add(&histogram.count[bin], 1u);
