@@ -16,3 +16,10 @@ if command -v g++ > /dev/null; then
 else
   row "kernels emulated, sanitized" "not here" "no g++"
 fi
+
+# The spike on the addon whose CUDA engine runs on the emulator (node native/build.mjs --target lorikeet-emulated): uploads, ops, graphs by shape, sampling.
+if [ ! -f "$here/build/emulated/lorikeet.node" ]; then row "spike, emulated" "not here" "no build/emulated/lorikeet.node: node native/build.mjs --target lorikeet-emulated"
+elif device=cpu needs_server "spike, emulated" && device=cpu make_model tiny --shape tiny --adapters 8 --rank 16 --distinct 4; then
+  device=cuda LORIKEET_ADDON=$here/build/emulated/lorikeet.node run_node "spike, emulated" spike --emulated yes --timeout 300 \
+    --model "$models/tiny/base" --adapters "$models/tiny/r16"
+fi
