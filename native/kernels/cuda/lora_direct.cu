@@ -141,8 +141,8 @@ int lora_direct(const AdapterStep& step, const LoraOp& op, const Launch& launch)
   if (units == 0) return 0;
   return with_type(step.dtype, [&](auto type) {
     using T = decltype(type);
-    return launch_kernel(op.in % 8 == 0 ? direct<T, true> : direct<T, false>, Grid{grid_blocks(units, launch, kResident), kThreads, false, launch.stream}, step,
-                         op);
+    return launch_kernel(op.in % 8 == 0 ? direct<T, true> : direct<T, false>,
+                         Grid{grid_blocks(units, launch, kResident), kThreads, false, launch.stream}, step, op);
   });
 }
 

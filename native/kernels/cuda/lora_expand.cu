@@ -1,7 +1,7 @@
 // Expand: y += Σ_e w_e (s_e ⊙ (y + B_e h_e) + bias_e − y) in place, h from the shrink.
 //
 // Tokens are the M of the tensor-core instruction, outputs its N, the 16 ranks of a block its K. Rank rows of B go from memory straight to registers,
-// 16 bytes a thread: the outputs of an instruction's column may be numbered freely, so a thread's eight accumulators of a row are eight consecutive
+// 16 bytes a thread: the outputs of an instruction's columns may be numbered freely, so a thread's eight accumulators of a row are consecutive
 // outputs, and y is read and written 16 bytes at a time as well. h is split into two 16-bit halves (value and rest), which keeps 16 or more bits of it.
 //
 // B does not depend on the shrink: it is asked for before the wait for it, so that with overlapped launches memory does not idle between the two.
@@ -28,7 +28,7 @@ struct Work {
   }
 };
 
-// The same work, of which the compiler knows nothing: addresses made from it are not kept in registers from before the loads of B, which need them all.
+// The same work, of which the compiler knows nothing: else it keeps addresses made from it in registers that the loads of B need.
 __device__ inline Work afresh(Work work) {
   opaque(work.product);
   opaque(work.row);
@@ -37,8 +37,8 @@ __device__ inline Work afresh(Work work) {
   return work;
 }
 
-// The warp's 16 rows of h for one rank block: the sum over the shrink's parts, as A operands of the value and of what rounding it lost. The instruction's
-// columns 2c, 2c+1, 2c+8, 2c+9 of thread c are ranks 4c..4c+3, one 16-byte read of h.
+// The warp's 16 rows of h for one rank block: the sum over the shrink's parts, as A operands of the value and of what rounding it lost. Columns 2c, 2c+1,
+// 2c+8, 2c+9 of the instruction are ranks 4c..4c+3, one 16-byte read of h.
 // `h_rows`: the first row's, `stride` parts from row to row.
 template <class T>
 __device__ void read_h(uint32_t (&value)[4], uint32_t (&rest)[4], const float* h_rows, int32_t parts, int32_t stride, int32_t rows) {
@@ -194,9 +194,10 @@ __global__ void __launch_bounds__(kThreads, kResident) expand_all(const __grid_c
   const PlanCounts* counts = step.plan.counts;
   const Tile* tiles = step.plan.tiles + (kWide ? counts->narrow_tiles : 0);
   int32_t unit = blockIdx.x;
-  // As in the shrink: read before it is known to be one of the plan's.
-  Tile tile = read_plan(tiles + unit / spans);
+  Tile tile;
+  if (!kWide) tile = read_plan(tiles + unit / spans);  // as in the shrink: read before it is known to be one of the plan's
   const int32_t units = (kWide ? counts->wide_tiles : counts->narrow_tiles) * spans;
+  if (kWide && unit < units) tile = read_plan(tiles + unit / spans);
   bool waited = false;
   for (; unit < units; unit += gridDim.x, tile = read_plan(tiles + min(unit, units - 1) / spans)) {
     int32_t span = unit % spans;

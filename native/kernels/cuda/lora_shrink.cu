@@ -236,13 +236,14 @@ int lora_shrink(const AdapterStep& step, const LoraOp& op, const Launch& launch)
     const int64_t narrow = static_cast<int64_t>(launch.counts.narrow_works) * chunks * op.products;
     if (narrow > 0)
       error = launch_kernel(aligned ? shrink_narrow<T, true> : shrink_narrow<T, false>,
-                            Grid{grid_blocks(narrow, launch, aligned ? kNarrowBlocks : kOddBlocks), kThreads, launch.overlap, launch.stream}, step, op, chunk, chunks,
-                            launch.prefetch ? prefetched_works(op) * chunks * op.products : 0);
+                            Grid{grid_blocks(narrow, launch, aligned ? kNarrowBlocks : kOddBlocks), kThreads, launch.overlap, launch.stream}, step, op,
+                            chunk, chunks, launch.prefetch ? prefetched_works(op) * chunks * op.products : 0);
     const int32_t splits = lora_wide_splits(op, launch);
     const int64_t wide = static_cast<int64_t>(launch.counts.wide_works) * splits;
     if (wide > 0 && error == 0)
       error = launch_kernel(aligned ? shrink_wide<T, true> : shrink_wide<T, false>,
-                            Grid{grid_blocks(wide, launch, kWideBlocks), kThreads, launch.overlap && narrow == 0, launch.stream}, step, op, chunk, chunks, splits);
+                            Grid{grid_blocks(wide, launch, kWideBlocks), kThreads, launch.overlap && narrow == 0, launch.stream}, step, op, chunk,
+                            chunks, splits);
     return error;
   });
 }
