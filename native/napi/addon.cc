@@ -45,6 +45,20 @@ class PromiseWorker : public Napi::AsyncWorker {
   std::unique_ptr<Result> result_;
 };
 
+// What C++ throws, as JavaScript may catch it: misuse as a RangeError. An exception that left a binding would end the process.
+template <typename Work>
+auto caught(Napi::Env env, Work work) {
+  try {
+    return work();
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (const std::invalid_argument& e) {
+    throw Napi::RangeError::New(env, e.what());
+  } catch (const std::exception& e) {
+    throw Napi::Error::New(env, e.what());
+  }
+}
+
 class EngineObject : public Napi::ObjectWrap<EngineObject> {
  public:
   static Napi::Function define(Napi::Env env) {
@@ -73,11 +87,14 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   }
   void pin_image(const Napi::CallbackInfo& info) {
     auto image = info[0].As<Napi::Uint8Array>();
-    engine(info.Env()).pin_image(image.Data(), image.ElementLength());
+    caught(info.Env(), [&] { engine(info.Env()).pin_image(image.Data(), image.ElementLength()); });
   }
-  void unpin_image(const Napi::CallbackInfo& info) { engine(info.Env()).unpin_image(info[0].As<Napi::Uint8Array>().Data()); }
+  void unpin_image(const Napi::CallbackInfo& info) {
+    caught(info.Env(), [&] { engine(info.Env()).unpin_image(info[0].As<Napi::Uint8Array>().Data()); });
+  }
   Napi::Value adapter_ready(const Napi::CallbackInfo& info) {
-    return Napi::Boolean::New(info.Env(), engine(info.Env()).adapter_ready(info[0].ToNumber().Int32Value()));
+    const bool ready = caught(info.Env(), [&] { return engine(info.Env()).adapter_ready(info[0].ToNumber().Int32Value()); });
+    return Napi::Boolean::New(info.Env(), ready);
   }
   void put_adapter(const Napi::CallbackInfo& info) {
     auto from = info[0].As<Napi::Object>();
@@ -88,15 +105,15 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     auto blocks = from.Get("blocks").As<Napi::Int32Array>();
     auto rows = from.Get("rows").As<Napi::Int32Array>();
     auto entries = from.Get("entries").As<Napi::Int32Array>();
-    try {
+    caught(info.Env(), [&] {
       engine(info.Env()).put_adapter(id, {image.Data(), image.ElementLength(), blocks.Data(), blocks.ElementLength(), rows.Data(), rows.ElementLength() / 2,
                                           reinterpret_cast<const AdapterEntry*>(entries.Data()),
                                           entries.ElementLength() * sizeof(int32_t) / sizeof(AdapterEntry)});
-    } catch (const std::invalid_argument& e) {
-      throw Napi::RangeError::New(info.Env(), e.what());
-    }
+    });
   }
-  void drop_adapter(const Napi::CallbackInfo& info) { engine(info.Env()).drop_adapter(info[0].ToNumber().Int32Value()); }
+  void drop_adapter(const Napi::CallbackInfo& info) {
+    caught(info.Env(), [&] { engine(info.Env()).drop_adapter(info[0].ToNumber().Int32Value()); });
+  }
   Napi::Value step(const Napi::CallbackInfo& info) {
     Engine& ready = engine(info.Env());
     if (stepping_) throw Napi::Error::New(info.Env(), "a step is in flight");
@@ -166,7 +183,7 @@ Napi::Value addon_info(const Napi::CallbackInfo& info) {
 Napi::Value cuda_device(const Napi::CallbackInfo& info) {
   auto object = Napi::Object::New(info.Env());
   std::string missing;
-  if (const auto device = cuda_device_info(missing)) {
+  if (const auto device = caught(info.Env(), [&] { return cuda_device_info(missing); })) {
     object.Set("name", device->name);
     object.Set("totalBytes", static_cast<double>(device->total));
     object.Set("freeBytes", static_cast<double>(device->free));
