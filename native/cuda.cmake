@@ -52,7 +52,7 @@ if(NODE_API_INCLUDE)
                         LIBRARY_OUTPUT_DIRECTORY ${CUDA_HERE}/../build/emulated)
   target_include_directories(lorikeet-emulated SYSTEM PRIVATE ${CUDA_HERE}/third_party/onnxruntime ${NODE_API_INCLUDE})
   target_include_directories(lorikeet-emulated PRIVATE ${CUDA_HERE})
-  target_compile_definitions(lorikeet-emulated PRIVATE LORIKEET_WITH_CUDA NAPI_VERSION=8 NODE_ADDON_API_CPP_EXCEPTIONS
+  target_compile_definitions(lorikeet-emulated PRIVATE LORIKEET_WITH_CUDA NAPI_VERSION=8 NODE_ADDON_API_CPP_EXCEPTIONS NODE_ADDON_API_CPP_EXCEPTIONS_ALL
                              NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS)
   target_link_libraries(lorikeet-emulated PRIVATE cuda_emulated_kernels kernels Threads::Threads ${CMAKE_DL_LIBS})
 endif()

@@ -1,10 +1,13 @@
 #include "device_residents.h"
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <stdexcept>
 
 namespace lorikeet {
 namespace {
+
+constexpr uintptr_t kPage = 4096;
 
 void set_bit(std::vector<uint64_t>& bits, int32_t i) { bits[i / 64] |= uint64_t{1} << i % 64; }
 
@@ -17,8 +20,12 @@ DeviceResidents::DeviceResidents(uint8_t* pool, int64_t block_count, int64_t blo
       site_count_(site_count) {}
 
 DeviceResidents::~DeviceResidents() {
-  device::synchronize(copies_.get());
-  for (const auto& [image, bytes] : pinned_) device::unpin(image);
+  try {
+    device::synchronize(copies_.get());
+    for (const auto& [image, pages] : pinned_) device::unpin(const_cast<uint8_t*>(pages.begin));
+  } catch (const std::exception&) {
+    // The device is lost, and with it what it held.
+  }
 }
 
 void DeviceResidents::put(const AdapterIdentity& id, const AdapterImage& image) {
@@ -51,8 +58,7 @@ void DeviceResidents::put(const AdapterIdentity& id, const AdapterImage& image) 
 
   const auto block_bytes = static_cast<size_t>(block_bytes_);
   for (size_t i = 0; i < image.block_count && i * block_bytes < image.bytes; i++)
-    device::copy_to_device(pool_ + image.blocks[i] * block_bytes_, image.image + i * block_bytes,
-                           std::min(block_bytes, image.bytes - i * block_bytes), copies_.get());
+    upload(pool_ + image.blocks[i] * block_bytes_, image.image + i * block_bytes, std::min(block_bytes, image.bytes - i * block_bytes));
   device::copy_to_device(resident->tables, resident->staged, made.bytes.size(), copies_.get());
   resident->arrived.record(copies_.get());
   arriving_.push_back(resident);
@@ -93,9 +99,13 @@ void DeviceResidents::drop(int32_t index) {
 
 void DeviceResidents::pin(uint8_t* image, size_t bytes) {
   device::allow_captures_elsewhere();
-  if (bytes == 0 || pinned_.contains(image)) return;
-  device::pin(image, bytes);
-  pinned_.emplace(image, bytes);
+  if (pinned_.contains(image)) return;
+  // A page can be locked once, and the host's allocator lets neighbours share one.
+  const auto page = [](uintptr_t address) { return reinterpret_cast<uint8_t*>(address / kPage * kPage); };
+  uint8_t *const begin = page(reinterpret_cast<uintptr_t>(image) + kPage - 1), *const end = page(reinterpret_cast<uintptr_t>(image) + bytes);
+  if (begin >= end) return;
+  device::pin(begin, end - begin);
+  pinned_[image] = {begin, end};
 }
 
 void DeviceResidents::unpin(uint8_t* image) {
@@ -104,8 +114,18 @@ void DeviceResidents::unpin(uint8_t* image) {
   if (found == pinned_.end()) return;
   for (const auto& resident : arriving_)
     if (resident->image == image) resident->arrived.wait();
-  device::unpin(image);
+  uint8_t* const begin = const_cast<uint8_t*>(found->second.begin);
   pinned_.erase(found);
+  device::unpin(begin);
+}
+
+void DeviceResidents::upload(uint8_t* to, const uint8_t* from, size_t bytes) {
+  const uint8_t* const end = from + bytes;
+  auto found = pinned_.upper_bound(from);  // the image that starts at `from` or before it
+  const Pages pages = found == pinned_.begin() ? Pages{end, end} : std::prev(found)->second;
+  const uint8_t* cuts[] = {from, std::clamp(pages.begin, from, end), std::clamp(pages.end, from, end), end};
+  for (int i = 0; i < 3; i++)
+    if (cuts[i] < cuts[i + 1]) device::copy_to_device(to + (cuts[i] - from), cuts[i], cuts[i + 1] - cuts[i], copies_.get());
 }
 
 }  // namespace lorikeet

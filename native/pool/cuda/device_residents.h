@@ -13,10 +13,10 @@ namespace lorikeet {
 
 struct DeviceResident : Resident {
   cuda::AdapterShape shape;
-  std::vector<uint64_t> sites;  // bit s: site s has something
+  std::vector<uint64_t> sites;         // bit s: site s has something
   std::vector<uint64_t> input_scales;  // bit s: site s scales its input
   uint8_t* tables = nullptr;           // on the device
-  uint8_t* staged = nullptr;    // the same in pinned memory; null once copied
+  uint8_t* staged = nullptr;           // the same in pinned memory; null once copied
   size_t table_bytes = 0;
   const uint8_t* image = nullptr;
   device::Event arrived;
@@ -40,6 +40,8 @@ class DeviceResidents {
 
  private:
   void settle(DeviceResident& resident);
+  // On the copies' stream: what of it is pinned as such, the ends of pages shared with others apart.
+  void upload(uint8_t* to, const uint8_t* from, size_t bytes);
 
   uint8_t* pool_;
   int64_t block_count_, block_bytes_;
@@ -48,7 +50,10 @@ class DeviceResidents {
   Arena tables_{device::Memory::device}, staging_{device::Memory::pinned};
   ResidentTable table_;
   std::vector<std::shared_ptr<DeviceResident>> arriving_;
-  std::map<uint8_t*, size_t> pinned_;
+  struct Pages {
+    const uint8_t *begin, *end;
+  };
+  std::map<const uint8_t*, Pages> pinned_;  // by image: the whole pages within it
   std::mutex leaving_mutex_;
   std::vector<std::shared_ptr<DeviceResident>> leaving_;
 };
