@@ -21,6 +21,15 @@ void must(bool ok, const char* what) {
   if (!ok) throw std::runtime_error(std::string("emulated device: ") + what);
 }
 
+// After a failed step, as after a fault in one of CUDA's kernels: every later call fails, in the whole process.
+bool lost = false;
+
+// Held by every call that may fail.
+struct Call {
+  Call() { must(!lost, "the device is lost"); }
+  const std::lock_guard<std::recursive_mutex> guard{emulated::lock()};
+};
+
 bool complete(const CUevent_st& event) {
   const auto stream = event.stream.lock();
   return !stream || stream->done >= event.place;
@@ -64,6 +73,7 @@ bool is_emulated() { return true; }
 void allow_captures_elsewhere() { emulated::beside() = true; }
 
 Buffer::Buffer(Memory kind, size_t bytes) : kind_(kind), bytes_(bytes) {
+  const Call call;
   data_ = emulated::allocate(kind == Memory::device ? Place::device : Place::pinned, bytes);
 }
 Buffer::Buffer(Buffer&& other) noexcept { *this = std::move(other); }
@@ -97,7 +107,7 @@ OwnedStream::~OwnedStream() {
 Event::Event(bool) : event_(new CUevent_st) {}
 Event::~Event() { delete event_; }
 void Event::record(Stream stream) {
-  const std::lock_guard guard(emulated::lock());
+  const Call call;
   event_->stream = owner_of(stream);
   event_->asked = 0;
   event_->passed = std::make_shared<std::chrono::steady_clock::time_point>();
@@ -109,16 +119,16 @@ void Event::record(Stream stream) {
 }
 void Event::record_in_graph(Stream stream) { record(stream); }
 bool Event::done() const {
-  const std::lock_guard guard(emulated::lock());
+  const Call call;
   if (!complete(*event_) && ++event_->asked > kNotYet) finish(*event_);
   return complete(*event_);
 }
 void Event::wait() const {
-  const std::lock_guard guard(emulated::lock());
+  const Call call;
   finish(*event_);
 }
 void Event::hold(Stream stream) const {
-  const std::lock_guard guard(emulated::lock());
+  const Call call;
   CUstream_st::Work work;
   work.run = [event = *event_] { finish(event); };
   stream->add(std::move(work), emulated::beside());
@@ -130,7 +140,7 @@ double Event::ms_since(const Event& from) const {
 }
 
 void copy_to_device(void* to, const void* from, size_t bytes, Stream stream) {
-  const std::lock_guard guard(emulated::lock());
+  const Call call;
   must(emulated::inside(Place::device, to, bytes), "a copy to the device leaves the device's memory");
   const bool pinned = emulated::inside(Place::pinned, from, bytes);
   if (!emulated::beside() || pinned) return copy(to, from, bytes, stream, emulated::beside());
@@ -143,19 +153,19 @@ void copy_to_device(void* to, const void* from, size_t bytes, Stream stream) {
   stream->add(std::move(work), true);
 }
 void copy_on_device(void* to, const void* from, size_t bytes, Stream stream) {
-  const std::lock_guard guard(emulated::lock());
+  const Call call;
   emulated::frozen_value("bytes of a copy on the device", bytes);
   copy(to, from, bytes, stream, emulated::beside());
 }
 void copy_to_host(void* to, const void* from, size_t bytes, Stream stream) {
-  const std::lock_guard guard(emulated::lock());
+  const Call call;
   must(emulated::inside(Place::device, from, bytes), "a copy to the host leaves the device's memory");
   const bool pinned = emulated::inside(Place::pinned, to, bytes);
   if (pinned) std::memset(to, 0xff, bytes);
   copy(to, from, bytes, stream, pinned || emulated::beside());
 }
 void clear(void* data, size_t bytes, Stream stream) {
-  const std::lock_guard guard(emulated::lock());
+  const Call call;
   must(emulated::inside(Place::device, data, bytes), "what is cleared is not the device's memory");
   CUstream_st::Work work;
   work.to = static_cast<uint8_t*>(data);
@@ -164,16 +174,24 @@ void clear(void* data, size_t bytes, Stream stream) {
   stream->add(std::move(work), emulated::beside());
 }
 void synchronize(Stream stream) {
-  const std::lock_guard guard(emulated::lock());
+  const Call call;
   stream->run_to(stream->enqueued);
 }
-// Nothing fails here but for a fault of the engine's: it must not be hidden by running the step again without a capture.
+// Nothing fails here but for a fault of the engine's: it must not be hidden by running the step again without a capture. So the device is lost.
 bool abandon_capture(Stream stream) {
+  const std::lock_guard guard(emulated::lock());
   emulated::captured_run_abandoned();
-  synchronize(stream);
+  stream->run_to(stream->enqueued);
+  lost = true;
   return true;
 }
-void pin(void* data, size_t bytes) { emulated::register_host(static_cast<uint8_t*>(data), bytes); }
-void unpin(void* data) { emulated::unregister_host(static_cast<uint8_t*>(data)); }
+void pin(void* data, size_t bytes) {
+  const Call call;
+  emulated::register_host(static_cast<uint8_t*>(data), bytes);
+}
+void unpin(void* data) {
+  const Call call;
+  emulated::unregister_host(static_cast<uint8_t*>(data));
+}
 
 }  // namespace lorikeet::device
