@@ -197,9 +197,9 @@ __global__ void __launch_bounds__(kThreads, kResident) expand_all(const __grid_c
   Tile tile;
   if (!kWide) tile = read_plan(tiles + unit / spans);  // as in the shrink: read before it is known to be one of the plan's
   const int32_t units = (kWide ? counts->wide_tiles : counts->narrow_tiles) * spans;
-  if (kWide && unit < units) tile = read_plan(tiles + unit / spans);
   bool waited = false;
-  for (; unit < units; unit += gridDim.x, tile = read_plan(tiles + min(unit, units - 1) / spans)) {
+  for (; unit < units; unit += gridDim.x) {
+    if (kWide || unit != static_cast<int32_t>(blockIdx.x)) tile = read_plan(tiles + unit / spans);
     int32_t span = unit % spans;
     Work work;
     work.product = 0;
@@ -214,10 +214,11 @@ __global__ void __launch_bounds__(kThreads, kResident) expand_all(const __grid_c
     work.first_row = kWide ? warp * kNarrowRows : 0;
     work.rows = min(tile.rows - work.first_row, kNarrowRows);
     work.outs = static_cast<int32_t>(op.out[work.product]);
+    opaque(work.product);  // the search above is not unrolled into what follows, which costs registers
     work.out = span * width + (kWide ? 0 : warp * kWarpOuts);
     if (work.rows <= 0) continue;
-    const int32_t end = kWide ? min(work.outs, work.out + width) : min(work.outs, work.out + 1);
-    for (; work.out < end; work.out += kWarpOuts) expand<T, kAligned, kWide>(step, op, work, tile, parts, stride, sums, waited);
+    for (int32_t group = 0; group < (kWide ? groups : 1) && work.out < work.outs; group++, work.out += kWarpOuts)
+      expand<T, kAligned, kWide>(step, op, work, tile, parts, stride, sums, waited);
   }
   wait_once(waited);
 }
