@@ -217,8 +217,8 @@ __global__ void __launch_bounds__(kThreads, kResident) expand_all(const __grid_c
     opaque(work.product);  // the search above is not unrolled into what follows, which costs registers
     work.out = span * width + (kWide ? 0 : warp * kWarpOuts);
     if (work.rows <= 0) continue;
-    for (int32_t group = 0; group < (kWide ? groups : 1) && work.out < work.outs; group++, work.out += kWarpOuts)
-      expand<T, kAligned, kWide>(step, op, work, tile, parts, stride, sums, waited);
+    const int32_t end = kWide ? min(work.outs, work.out + width) : min(work.outs, work.out + 1);
+    for (; work.out < end; work.out += kWarpOuts) expand<T, kAligned, kWide>(step, op, work, tile, parts, stride, sums, waited);
   }
   wait_once(waited);
 }
