@@ -11,6 +11,8 @@ namespace {
 constexpr int32_t kCapturedRows = 256;
 // Each keeps some memory on the device.
 constexpr size_t kMostGraphs = 512;
+// Capturing takes as long as some tens of steps: a shape that came by chance is not worth it.
+constexpr int32_t kRunsBeforeCapture = 2;
 constexpr int32_t kLeastBlocks = 4;
 
 // Sampling parameters of rows that nobody reads.
@@ -323,10 +325,11 @@ void CudaEngine::fetch(const StepInput& input, StepResult& result) const {
 }
 
 int32_t CudaEngine::graph_of(const StepShape& shape) {
-  const auto found = graphs_.find(shape);
-  if (found != graphs_.end()) return found->second;
-  if (graphs_.size() == kMostGraphs) return 0;
-  return graphs_[shape] = ++last_graph_;
+  if (graphs_.size() == kMostGraphs && !graphs_.contains(shape)) return 0;
+  Graph& graph = graphs_[shape];
+  if (++graph.runs <= kRunsBeforeCapture) return 0;
+  if (!graph.id) graph.id = ++last_graph_;
+  return graph.id;
 }
 
 }  // namespace lorikeet::cuda

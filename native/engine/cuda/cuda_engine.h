@@ -65,7 +65,11 @@ class CudaEngine : public Engine {
   device::Buffer staging_, upload_;         // a step's inputs, here and there
   device::Buffer fetched_, results_;        // what comes back
   device::Buffer lora_scratch_, sample_scratch_, tokens_, raw_logits_;
-  std::map<StepShape, int32_t> graphs_;     // of the addresses above: forgotten when one of them moves
+  struct Graph {
+    int32_t id = 0;    // ONNX Runtime's name for it
+    int32_t runs = 0;  // of its shape so far
+  };
+  std::map<StepShape, Graph> graphs_;  // of the addresses above: forgotten when one of them moves
   int32_t last_graph_ = 0;
   StepThread thread_;  // last: it ends before what it uses
 };

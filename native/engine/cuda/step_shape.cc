@@ -36,6 +36,37 @@ PlanShape plan_shape(const StepInput& input, const std::vector<int32_t>& starts,
   return shape;
 }
 
+// What any decode step of `rows` rows needs, if no row has more adapters, more rank blocks or other kinds of deltas than these.
+PlanShape decode_shape(const StepInput& input, int32_t rows) {
+  int32_t most_entries = 0, most_blocks = 0;
+  bool direct = false;
+  for (size_t s = 0; s + 1 < input.segment_starts.size(); s++) {
+    int32_t entries = 0, blocks = 0;
+    for (int32_t e = input.segment_entries[s]; e < input.segment_entries[s + 1]; e++)
+      if (const DeviceResident* adapter = resident(input, e)) {
+        entries++;
+        blocks += adapter->shape.rank_blocks;
+        direct |= adapter->shape.direct;
+      }
+    most_entries = std::max(most_entries, entries);
+    most_blocks = std::max(most_blocks, blocks);
+  }
+  PlanShape shape;
+  if (most_entries == 0) return shape;
+  shape.tiles = rows;
+  shape.entries = rows * bucket(most_entries);
+  shape.works = shape.h_rows = rows * bucket(most_blocks);
+  shape.direct_tiles = direct ? rows : 0;
+  return shape;
+}
+
+// A step samples greedily, draws, or does all that there is; a row that asks for less gets less.
+SampleFeatures sample_bucket(SampleFeatures features) {
+  const bool all = features.effects || features.logprobs;
+  const bool draws = all || features.draw;
+  return {draws, draws, all, all, bucket(features.top)};
+}
+
 bool identity(const std::vector<int32_t>& indices) {
   for (size_t i = 0; i < indices.size(); i++)
     if (indices[i] != static_cast<int32_t>(i)) return false;
@@ -135,9 +166,8 @@ StepShape shape_of(const StepInput& input, const ShapeLimits& limits) {
   shape.tokens = shape.sequences = shape.logits = rows_bucket(shape.tokens);
   shape.columns = bucket(shape.columns);
   shape.max_kv = shape.columns * limits.block_size;
-  shape.sample.top = bucket(shape.sample.top);
-  PlanShape& plan = shape.adapters;
-  for (int32_t* n : {&plan.tiles, &plan.entries, &plan.works, &plan.direct_tiles, &plan.h_rows}) *n = bucket(*n);
+  shape.sample = sample_bucket(shape.sample);
+  shape.adapters = decode_shape(input, shape.tokens);
   return shape;
 }
 

@@ -11,7 +11,8 @@
 
 namespace lorikeet::cuda {
 
-// Bounds of one plan: its arrays' lengths and the grids of the kernels that read it. No tiles: no adapters, nothing is launched.
+// Bounds of one plan: its arrays' lengths and the grids of the kernels that read it. No tiles: no adapters, nothing is launched. A captured step's are those
+// of the worst batch of its rows: blocks without work end at once, and few keys mean few graphs.
 struct PlanShape {
   int32_t tiles = 0, entries = 0, works = 0, direct_tiles = 0, h_rows = 0;
   bool wide = false;
