@@ -50,7 +50,7 @@ needs_server() {
 needs_addon() {
   local load="require('$app/build/native/lorikeet.node').info()"
   node -e "$load" 2> "$work/addon.log" && return 0
-  command -v cmake > /dev/null && cmake -S "$app/native" -B "$work/native" -DLORIKEET_WITH_CUDA=ON \
+  command -v cmake > /dev/null && cmake -S "$app/native" -B "$work/native" \
     -DNODE_API_INCLUDE="$app/node_modules/node-api-headers/include;$app/node_modules/node-addon-api" >> "$work/addon.log" 2>&1 &&
     cmake --build "$work/native" --parallel "$(nproc)" --target lorikeet >> "$work/addon.log" 2>&1 &&
     mkdir -p "$app/build/native" && cp "$work/native/lorikeet.node" "$app/build/native/" && node -e "$load" 2>> "$work/addon.log" && return 0

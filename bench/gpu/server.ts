@@ -24,7 +24,7 @@ export async function startServer(model: string, device: Device, flags: Record<s
     ...given.flatMap(([name, value]) => [`--${name}`, String(value)]),
   ]
   const started = performance.now()
-  const server = spawn(process.execPath, ['--max-old-space-size=8192', ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const server = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
   const ended = new Promise<void>((resolve) => server.once('exit', () => resolve()))
   let said = ''
   const url = await new Promise<string>((resolve, reject) => {

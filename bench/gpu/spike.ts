@@ -16,6 +16,7 @@ import type { SpikeRun } from './spike-run.ts'
 
 const { device, results, values } = readArgs({ model: '', adapters: '', timeout: '120', emulated: 'no' })
 const emulated = values.emulated === 'yes'
+const spike = emulated ? 'spike, emulated' : 'spike'
 /**
  * Logits of the random model have a deviation of 2. In transformers 16-bit activations move them by 0.01 (float16) and 0.1 (bfloat16) at most; on the emulated
  * device float16 by 0.08, because ONNX Runtime's products on a CPU with AVX512-FP16 also sum in 16 bits, which no GPU's do.
@@ -109,19 +110,19 @@ function compare(what: string, run: Run[] | undefined, reference: Run[], toleran
 
 if (device === 'cuda' && !emulated) {
   const missing = cudaMissing()
-  for (const one of missing) results.row('spike: what CUDA needs', 'FAILED', one)
+  for (const one of missing) results.row(`${spike}: what CUDA needs`, 'FAILED', one)
   if (missing.length > 0) process.exit(1)
-  results.row('spike: what CUDA needs', 'ok', 'addon with kernels, provider, libraries, driver, device')
+  results.row(`${spike}: what CUDA needs`, 'ok', 'addon with kernels, provider, libraries, driver, device')
 }
-const reference = await attempt('spike: reference on the CPU', 'cpu', 'float32', false)
+const reference = await attempt(`${spike}: reference on the CPU`, 'cpu', 'float32', false)
 if (reference)
   for (const dtype of (device === 'cpu' ? ['float32'] : emulated ? ['float16'] : ['float16', 'bfloat16']) as TensorType[]) {
     const tolerance = TOLERANCE[dtype]
-    const plain = await attempt(`spike ${dtype}, uncaptured`, device, dtype, false)
-    compare(`spike ${dtype}, uncaptured: as the CPU`, plain, reference, tolerance)
-    const captured = await attempt(`spike ${dtype}, captured`, device, dtype, true)
-    compare(`spike ${dtype}, captured: as the CPU`, captured, reference, tolerance)
+    const plain = await attempt(`${spike} ${dtype}, uncaptured`, device, dtype, false)
+    compare(`${spike} ${dtype}, uncaptured: as the CPU`, plain, reference, tolerance)
+    const captured = await attempt(`${spike} ${dtype}, captured`, device, dtype, true)
+    compare(`${spike} ${dtype}, captured: as the CPU`, captured, reference, tolerance)
     // The same kernels on the same numbers; a captured batch is padded, which may split attention otherwise, so not bit for bit.
-    if (plain) compare(`spike ${dtype}, captured: as uncaptured`, captured, plain, tolerance / 4)
+    if (plain) compare(`${spike} ${dtype}, captured: as uncaptured`, captured, plain, tolerance / 4)
   }
 process.exit(results.failed ? 1 : 0)
