@@ -40,7 +40,7 @@ __device__ inline Work afresh(Work work) {
 // The warp's 16 rows of h for one rank block: the sum over the shrink's parts, as A operands of the value and of what rounding it lost. Columns 2c, 2c+1,
 // 2c+8, 2c+9 of the instruction are ranks 4c..4c+3, one 16-byte read of h.
 // `h_rows`: the first row's, `stride` parts from row to row.
-template <class T>
+template <class T, bool kWide>
 __device__ void read_h(uint32_t (&value)[4], uint32_t (&rest)[4], const float* h_rows, int32_t parts, int32_t stride, int32_t rows) {
   const int lane = threadIdx.x % 32, g = lane / 4, c = lane % 4;
 #pragma unroll
@@ -48,7 +48,7 @@ __device__ void read_h(uint32_t (&value)[4], uint32_t (&rest)[4], const float* h
     float h[4] = {};
     if (g + 8 * half < rows) {
       const float* from = h_rows + static_cast<int64_t>(g + 8 * half) * stride * kRankBlock + 4 * c;
-#pragma unroll 4
+#pragma unroll kWide ? 2 : 4  // as many reads at once as there are registers for
       for (int32_t part = 0; part < parts; part++, from += kRankBlock) {
         const Words bits = load(from);
 #pragma unroll
@@ -69,7 +69,7 @@ __device__ void read_h(uint32_t (&value)[4], uint32_t (&rest)[4], const float* h
 __device__ inline Words rows_of_b(const RankRows* ranks) { return load_cached(ranks->b + threadIdx.x % 4 * 4); }
 
 // d += B h over the rank blocks of one adapter.
-template <class T, bool kAligned>
+template <class T, bool kAligned, bool kWide>
 __device__ void multiply(float (&d)[kBlocks][4][4], const AdapterStep& step, const LoraOp& op, const RankRows* ranks, int32_t rank,
                          const TileEntry& entry, const Work& work, int32_t parts, int32_t stride, bool& waited) {
   const int lane = threadIdx.x % 32, g = lane / 4;
@@ -87,7 +87,7 @@ __device__ void multiply(float (&d)[kBlocks][4][4], const AdapterStep& step, con
     //X
     wait_once(waited);
     uint32_t value[4], rest[4];
-    read_h<T>(value, rest, h_at(op, work.product, h_row, stride), parts, stride, work.rows);
+    read_h<T, kWide>(value, rest, h_at(op, work.product, h_row, stride), parts, stride, work.rows);
 #pragma unroll
     for (int block = 0; block < kBlocks; block++) {
 #pragma unroll
@@ -100,10 +100,13 @@ __device__ void multiply(float (&d)[kBlocks][4][4], const AdapterStep& step, con
   }
 }
 
-// d ← s ⊙ (y + d) + bias − y.
+// d ← s ⊙ (y + d) + bias − y of entry `e`, which is rare and so looked up once more.
 template <class T, bool kAligned>
-__device__ void factors(float (&d)[kBlocks][4][4], const LoraOp& op, const Work& work, const float* scale, const float* bias) {
+__device__ void factors(float (&d)[kBlocks][4][4], const AdapterStep& step, const LoraOp& op, const Work& work, int32_t e) {
   const int c = threadIdx.x % 4;
+  const SiteRows at = find_site(step, read_plan(step.plan.entries + e).tables, op.site[work.product]);
+  const float* scale = at.floats(at.site.out_scale);
+  const float* bias = at.floats(at.site.bias);
 #pragma unroll
   for (int block = 0; block < kBlocks; block++) {
     const int32_t out = work.out + 32 * block + 8 * c;
@@ -142,14 +145,14 @@ __device__ void expand(const AdapterStep& step, const LoraOp& op, const Work& wo
     const TileEntry entry = !kWide && e == tile.entry_begin ? tile.first : read_plan(step.plan.entries + e);
     // The site and the places of its rows are read together, though the site may turn out to have none.
     const RankRows* ranks = rank_rows(step, entry.tables, entry.rank_blocks, op.site[work.product]);
-    const SiteRows at = find_site(step, entry.tables, op.site[work.product]);
-    const bool product = at.site.rank > 0 && at.site.b >= 0, factor = at.site.out_scale >= 0 || at.site.bias >= 0;
+    const DeviceSite site = find_site(step, entry.tables, op.site[work.product]).site;
+    const bool product = site.rank > 0 && site.b >= 0, factor = site.out_scale >= 0 || site.bias >= 0;
     if (!product && !factor) continue;
 #pragma unroll
     for (int i = 0; i < kBlocks * 16; i++) d[i / 16][i / 4 % 4][i % 4] = 0;
-    if (product) multiply<T, kAligned>(d, step, op, ranks, at.site.rank, entry, work, parts, stride, waited);
+    if (product) multiply<T, kAligned, kWide>(d, step, op, ranks, site.rank, entry, work, parts, stride, waited);
     wait_once(waited);
-    if (factor) factors<T, kAligned>(d, op, afresh(work), at.floats(at.site.out_scale), at.floats(at.site.bias));
+    if (factor) factors<T, kAligned>(d, step, op, afresh(work), e);
 #pragma unroll
     for (int i = 0; i < kBlocks * 16; i++) {
       float& value = d[i / 16][i / 4 % 4][i % 4];
@@ -214,7 +217,6 @@ __global__ void __launch_bounds__(kThreads, kResident) expand_all(const __grid_c
     work.first_row = kWide ? warp * kNarrowRows : 0;
     work.rows = min(tile.rows - work.first_row, kNarrowRows);
     work.outs = static_cast<int32_t>(op.out[work.product]);
-    opaque(work.product);  // the search above is not unrolled into what follows, which costs registers
     work.out = span * width + (kWide ? 0 : warp * kWarpOuts);
     if (work.rows <= 0) continue;
     const int32_t end = kWide ? min(work.outs, work.out + width) : min(work.outs, work.out + 1);
