@@ -14,15 +14,23 @@ constexpr size_t kMostGraphs = 512;
 // Capturing takes as long as some tens of steps: a shape that came by chance is not worth it.
 constexpr int32_t kRunsBeforeCapture = 2;
 constexpr int32_t kLeastBlocks = 4;
+// Adapters up to this rank find their scratch ready when the pool is sized.
+constexpr int32_t kCommonRank = 64;
 
-// Sampling parameters of rows that nobody reads.
-SamplingInput greedy(int32_t rows) {
+// Sampling parameters that ask for everything, of rows that nobody reads.
+SamplingInput demanding(int32_t rows) {
+  constexpr int32_t kTopLogprobs = 20;  // the most that OpenAI's clients ask for
   SamplingInput in;
-  for (auto* zeros : {&in.temperature, &in.min_p, &in.presence, &in.frequency}) zeros->assign(rows, 0);
-  for (auto* ones : {&in.top_p, &in.repetition}) ones->assign(rows, 1);
+  for (auto* zeros : {&in.min_p, &in.presence, &in.frequency}) zeros->assign(rows, 0);
+  for (auto* ones : {&in.temperature, &in.repetition}) ones->assign(rows, 1);
+  in.top_p.assign(rows, 0.5f);
   for (auto* zeros : {&in.top_k, &in.position, &in.history_prompt}) zeros->assign(rows, 0);
-  for (auto* starts : {&in.history_starts, &in.bias_starts, &in.allowed_starts}) starts->assign(rows + 1, 0);
-  for (auto* none : {&in.logprobs, &in.target}) none->assign(rows, -1);
+  for (auto* starts : {&in.history_starts, &in.allowed_starts}) starts->assign(rows + 1, 0);
+  for (int32_t r = 0; r <= rows; r++) in.bias_starts.push_back(r);
+  in.bias_tokens.assign(rows, 0);
+  in.bias_values.assign(rows, 1);
+  in.logprobs.assign(rows, kTopLogprobs);
+  in.target.assign(rows, -1);
   in.seed.assign(rows, 0);
   return in;
 }
@@ -100,7 +108,8 @@ void CudaEngine::bind_cache(uint8_t* pool, int64_t blocks) {
   }
 }
 
-// Runs the largest step that may come on a pool of its own, so that ONNX Runtime has taken what it will need; the rest, within the fraction, is the pool's.
+// Runs the largest step that may come on a pool of its own, so that ONNX Runtime and our buffers have what they will need; the rest, within the fraction, is
+// the pool's.
 int64_t CudaEngine::blocks_that_fit() {
   const int32_t sequences = std::min(options_.max_sequences, options_.max_batch_tokens);
   const auto tokens = static_cast<int32_t>(std::min<int64_t>(options_.max_batch_tokens, int64_t{sequences} * options_.max_model_len));
@@ -124,9 +133,11 @@ int64_t CudaEngine::blocks_that_fit() {
   input.segment_starts = {0, tokens};
   input.segment_entries = {0, 0};
   input.segment_status = {0};
-  input.sampling = greedy(sequences);
+  input.sampling = demanding(sequences);
+  StepShape shape = shape_of(input, limits_);
+  shape.adapters.h_rows = tokens * kCommonRank / kRankBlock;
   StepResult ignored;
-  run_shape(input, shape_of(input, limits_), ignored);
+  run_shape(input, shape, ignored);
   cache_.clear();
   pool_ = {};
   const device::Info now = device::info();
