@@ -96,6 +96,19 @@ struct AttentionArgs {
   bool interleaved = false;
 };
 
+enum class Activation : int32_t { silu, gelu_tanh, gelu, relu };
+
+// Semantics: y[t][i] = act(gate[t][i]) · up[t][i]. silu: x / (1 + e^−x). gelu: x Φ(x), Φ the normal distribution; gelu_tanh: its approximation by tanh.
+// Shape: gate, up [rows, width] with `stride` elements from row to row (2 · width where both lie in one matrix, gate before up); y [rows, width], dense.
+//        y may be gate or up where those are dense.
+struct GatedArgs {
+  const float* gate = nullptr;
+  const float* up = nullptr;
+  float* y = nullptr;
+  int64_t rows = 0, width = 0, stride = 0;
+  Activation activation = Activation::silu;
+};
+
 // One row of logits to sample from; see SamplingBatch in native/types.ts for the meaning of each field.
 struct SamplingRow {
   float temperature = 0, top_p = 1, min_p = 0;
@@ -144,6 +157,7 @@ struct Kernels {
   void (*batched_embedding)(const EmbeddingArgs&, const Parallel&);
   void (*paged_attention)(const AttentionArgs&, const Parallel&);
   void (*sample)(const SampleArgs&, const Parallel&);
+  void (*gated_activation)(const GatedArgs&, const Parallel&);
 };
 
 // Null where the machine (or the build) lacks it.

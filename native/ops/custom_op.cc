@@ -43,6 +43,15 @@ float attribute_float(const OrtKernelInfo* info, const char* name) {
   return value;
 }
 
+std::string attribute_string(const OrtKernelInfo* info, const char* name) {
+  size_t size = 0;  // with the terminating zero
+  check(ort().KernelInfoGetAttribute_string(info, name, nullptr, &size));
+  std::string value(size, '\0');
+  check(ort().KernelInfoGetAttribute_string(info, name, value.data(), &size));
+  value.resize(size - 1);
+  return value;
+}
+
 std::vector<int64_t> attribute_ints(const OrtKernelInfo* info, const char* name) {
   size_t count = 0;
   check(ort().KernelInfoGetAttributeArray_int64(info, name, nullptr, &count));

@@ -110,6 +110,7 @@ inline float* output(OrtKernelContext* context, size_t i, int64_t rows, int64_t 
 }
 int64_t attribute_int(const OrtKernelInfo* info, const char* name);
 float attribute_float(const OrtKernelInfo* info, const char* name);
+std::string attribute_string(const OrtKernelInfo* info, const char* name);
 std::vector<int64_t> attribute_ints(const OrtKernelInfo* info, const char* name);
 // ONNX Runtime's own thread pool, as the kernels take it.
 Parallel parallel_of(OrtKernelContext* context, int threads);

@@ -1,6 +1,6 @@
 /** The graph of docs/graph.md: the block vocabulary that every family is built from. What differs between devices is in devices/. */
 import type { Site } from '../../adapters-store/types.ts'
-import type { Activation, Architecture, Layer } from './architecture.ts'
+import type { Architecture, Layer } from './architecture.ts'
 import type { Device, Rows } from './devices/device.ts'
 import type { OnnxGraph } from './onnx.ts'
 import { type Quantization, quantizedProduct } from './quantized.ts'
@@ -155,26 +155,11 @@ class GraphBuilder {
   }
 
   private mlp(x: string, path: string): string {
-    const width = this.a.intermediateSize
-    const [gate, up] = this.a.fused
-      ? this.device.split(this.projections(x, [`${path}.gate_up_proj`])[0], [width, width], [`${path}.gate`, `${path}.up`])
-      : this.projections(x, [`${path}.gate_proj`, `${path}.up_proj`])
-    const gated = this.graph.op('Mul', [this.activated(gate, this.a.activation, path), up], `${path}.gated`)
+    const inputs = this.projections(x, this.a.fused ? [`${path}.gate_up_proj`] : [`${path}.gate_proj`, `${path}.up_proj`])
+    const activation = { activation: { string: this.a.activation } }
+    const gated = this.graph.op('GatedActivation', inputs, `${path}.gated`, activation, 'lorikeet')
+    this.graph.shape(gated, this.device.setup.dtype, ['T', this.a.intermediateSize])
     return this.projections(gated, [`${path}.down_proj`])[0]
-  }
-
-  private activated(x: string, kind: Activation, path: string): string {
-    const output = `${path}.activated`
-    switch (kind) {
-      case 'silu':
-        return this.graph.op('QuickGelu', [x], output, { alpha: { float: 1 } }, 'com.microsoft') // x · sigmoid(1 · x)
-      case 'gelu_tanh':
-        return this.graph.op('Gelu', [x], output, { approximate: { string: 'tanh' } })
-      case 'gelu':
-        return this.graph.op('Gelu', [x], output, { approximate: { string: 'none' } })
-      case 'relu':
-        return this.graph.op('Relu', [x], output)
-    }
   }
 
   /** Logits of the wanted rows, and what is sampled from them: the logits themselves never leave the graph. */

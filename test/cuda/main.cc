@@ -2,6 +2,7 @@
 // under the emulator, in three orders of threads. Exit code 0: everything passed.
 #include <cstdio>
 #include <string>
+#include "gated_check.h"
 #include "lora_check.h"
 #include "sampling_check.h"
 #ifndef __CUDACC__
@@ -32,6 +33,7 @@ int main(int argc, char** argv) {
   }
   lorikeet::test::check_lora(!quick);
   lorikeet::test::check_sampling(!quick);
+  lorikeet::test::check_gated(!quick);
 #else
   lorikeet::test::check_emulator();
   lorikeet::test::check_emulated_device();
@@ -40,6 +42,7 @@ int main(int argc, char** argv) {
     lorikeet::cuda::emulated_order = order;
     lorikeet::test::check_lora(false);
     lorikeet::test::check_sampling(false);
+    lorikeet::test::check_gated(false);
   }
 #endif
   std::printf("cuda: %d passed, %d failed\n", lorikeet::test::checks - lorikeet::test::failures, lorikeet::test::failures);

@@ -4,13 +4,20 @@
 // Vec first: the kernels are written in terms of it.
 #include "adapter_rows.h"
 #include "attention.h"
+#include "gated_activation.h"
 #include "lora.h"
 #include "sampling.h"
 
 namespace lorikeet {
 
 const Kernels* kernels_of_avx2() {
-  static const Kernels table{"avx2", avx2::batched_lora, avx2::scale_input, avx2::batched_embedding, avx2::paged_attention, avx2::sample};
+  static const Kernels table{"avx2",
+                             avx2::batched_lora,
+                             avx2::scale_input,
+                             avx2::batched_embedding,
+                             avx2::paged_attention,
+                             avx2::sample,
+                             avx2::gated_activation};
   return &table;
 }
 

@@ -4,13 +4,20 @@
 // Vec first: the kernels are written in terms of it.
 #include "adapter_rows.h"
 #include "attention.h"
+#include "gated_activation.h"
 #include "lora.h"
 #include "sampling.h"
 
 namespace lorikeet {
 
 const Kernels* kernels_of_avx512() {
-  static const Kernels table{"avx512", avx512::batched_lora, avx512::scale_input, avx512::batched_embedding, avx512::paged_attention, avx512::sample};
+  static const Kernels table{"avx512",
+                             avx512::batched_lora,
+                             avx512::scale_input,
+                             avx512::batched_embedding,
+                             avx512::paged_attention,
+                             avx512::sample,
+                             avx512::gated_activation};
   return &table;
 }
 

@@ -4,13 +4,20 @@
 // Vec first: the kernels are written in terms of it.
 #include "adapter_rows.h"
 #include "attention.h"
+#include "gated_activation.h"
 #include "lora.h"
 #include "sampling.h"
 
 namespace lorikeet {
 
 const Kernels* kernels_of_portable() {
-  static const Kernels table{"portable", portable::batched_lora, portable::scale_input, portable::batched_embedding, portable::paged_attention, portable::sample};
+  static const Kernels table{"portable",
+                             portable::batched_lora,
+                             portable::scale_input,
+                             portable::batched_embedding,
+                             portable::paged_attention,
+                             portable::sample,
+                             portable::gated_activation};
   return &table;
 }
 

@@ -1,5 +1,6 @@
 #include "cuda_ops.h"
 #include "adapter_ops.h"
+#include "gated_op.h"
 #include "sample_op.h"
 
 namespace lorikeet::cuda {
@@ -7,11 +8,12 @@ namespace {
 
 template <Element T>
 struct OpsOf {
-  explicit OpsOf(const CudaStepContext& context) : lora(context), scale(context), embedding(context), sample(context) {}
-  std::vector<const OrtCustomOp*> all() const { return {&lora, &scale, &embedding, &sample}; }
+  explicit OpsOf(const CudaStepContext& context) : lora(context), scale(context), embedding(context), gated(context), sample(context) {}
+  std::vector<const OrtCustomOp*> all() const { return {&lora, &scale, &embedding, &gated, &sample}; }
   CustomOp<CudaBatchedLora<T>, CudaStepContext> lora;
   CustomOp<CudaScaleInput<T>, CudaStepContext> scale;
   CustomOp<CudaBatchedEmbedding<T>, CudaStepContext> embedding;
+  CustomOp<CudaGatedActivation<T>, CudaStepContext> gated;
   CustomOp<CudaSample<T>, CudaStepContext> sample;
 };
 

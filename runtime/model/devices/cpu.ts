@@ -69,6 +69,16 @@ export class Cpu extends Device {
     return [q, k, v]
   }
 
+  private split(x: string, sizes: number[], outputs: string[]): string[] {
+    const lengths = this.graph.constant(
+      `${outputs[0]}.sizes`,
+      'int64',
+      [sizes.length],
+      new Uint8Array(BigInt64Array.from(sizes.map(BigInt)).buffer),
+    )
+    return this.graph.node('Split', [x, lengths], outputs, { axis: { int: -1 } })
+  }
+
   attention(a: Attention, q: string, k: string, v: string): string {
     const { cos, sin } = this.rope(a.rope)
     const inputs = [

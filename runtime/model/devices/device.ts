@@ -112,16 +112,6 @@ export abstract class Device {
     })
   }
 
-  split(x: string, sizes: number[], outputs: string[]): string[] {
-    const lengths = this.graph.constant(
-      `${outputs[0]}.sizes`,
-      'int64',
-      [sizes.length],
-      new Uint8Array(BigInt64Array.from(sizes.map(BigInt)).buffer),
-    )
-    return this.graph.node('Split', [x, lengths], outputs, { axis: { int: -1 } })
-  }
-
   protected rope(rope: Rope): { cos: string; sin: string } {
     const key = JSON.stringify(rope)
     let names = this.tables.get(key)

@@ -29,7 +29,7 @@ void require(OrtStatus* status) {
 struct Signature {
   const char* name;
   std::vector<ONNXTensorElementDataType> inputs, outputs;
-  bool variadic;  // the last input and the last output
+  OrtCustomOpInputOutputCharacteristic last_input, last_output;  // the others are required
 };
 
 // What the CUDA build registers, without kernels.
@@ -37,9 +37,6 @@ struct Op : OrtCustomOp {
   Signature signature;
   explicit Op(Signature s) : OrtCustomOp{}, signature(std::move(s)) {
     static constexpr auto self = [](const OrtCustomOp* op) -> const Signature& { return static_cast<const Op*>(op)->signature; };
-    static constexpr auto kind = [](const OrtCustomOp* op, size_t i, size_t count) {
-      return self(op).variadic && i + 1 == count ? INPUT_OUTPUT_VARIADIC : INPUT_OUTPUT_REQUIRED;
-    };
     version = ORT_API_VERSION;
     GetName = [](const OrtCustomOp* op) { return self(op).name; };
     GetExecutionProviderType = [](const OrtCustomOp*) -> const char* { return nullptr; };
@@ -47,8 +44,8 @@ struct Op : OrtCustomOp {
     GetOutputTypeCount = [](const OrtCustomOp* op) { return self(op).outputs.size(); };
     GetInputType = [](const OrtCustomOp* op, size_t i) { return self(op).inputs[i]; };
     GetOutputType = [](const OrtCustomOp* op, size_t i) { return self(op).outputs[i]; };
-    GetInputCharacteristic = [](const OrtCustomOp* op, size_t i) { return kind(op, i, self(op).inputs.size()); };
-    GetOutputCharacteristic = [](const OrtCustomOp* op, size_t i) { return kind(op, i, self(op).outputs.size()); };
+    GetInputCharacteristic = [](const OrtCustomOp* op, size_t i) { return i + 1 == self(op).inputs.size() ? self(op).last_input : INPUT_OUTPUT_REQUIRED; };
+    GetOutputCharacteristic = [](const OrtCustomOp* op, size_t i) { return i + 1 == self(op).outputs.size() ? self(op).last_output : INPUT_OUTPUT_REQUIRED; };
     GetInputMemoryType = [](const OrtCustomOp*, size_t) { return OrtMemTypeDefault; };
     GetVariadicInputMinArity = GetVariadicOutputMinArity = [](const OrtCustomOp*) { return 1; };
     GetVariadicInputHomogeneity = GetVariadicOutputHomogeneity = [](const OrtCustomOp*) { return 1; };
@@ -116,8 +113,10 @@ int main(int count, char** arguments) {
   require(ort->CreateEnv(ORT_LOGGING_LEVEL_FATAL, "graph-check", &env));
   const auto t = std::string(arguments[2]) == "float16" ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16 : ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16;
   constexpr auto int32 = ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32;
-  const Op ops[] = {Op({"BatchedLora", {t, t}, {t}, true}), Op({"ScaleInput", {t}, {t}, false}), Op({"BatchedEmbedding", {int32, t}, {t}, false}),
-                    Op({"Sample", {t}, {int32}, false})};
+  constexpr auto one = INPUT_OUTPUT_REQUIRED, optional = INPUT_OUTPUT_OPTIONAL, any = INPUT_OUTPUT_VARIADIC;
+  const Op ops[] = {Op({"BatchedLora", {t, t}, {t}, any, any}), Op({"ScaleInput", {t}, {t}, one, one}),
+                    Op({"BatchedEmbedding", {int32, t}, {t}, one, one}), Op({"GatedActivation", {t, t}, {t}, optional, one}),
+                    Op({"Sample", {t}, {int32}, one, one})};
   OrtCustomOpDomain* domain = nullptr;
   require(ort->CreateCustomOpDomain("lorikeet", &domain));
   for (const Op& op : ops) require(ort->CustomOpDomain_Add(domain, &op));
