@@ -61,7 +61,10 @@ t.test('uploads', needsEmulated, async (t) => {
   t.notSame(right.logits, base.logits)
 
   t.test('a step with an adapter that is on its way waits for it', async (t) => {
-    engine.dropAdapter(one.index)
+    // In the place of another, whose tables it takes over: without the wait these, or NaN, would be read.
+    engine.putAdapter({ ...other, index: one.index, generation: 6 })
+    arrival(engine, one.index)
+    t.notSame((await decode(engine, 0, [{ ...other, index: one.index, generation: 6 }])).logits, right.logits)
     const again = { ...one, generation: 7, blocks: one.blocks.map((block) => block + 100) }
     engine.putAdapter(again)
     t.notOk(engine.adapterReady(again.index))
