@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <iterator>
 
 namespace lorikeet::cuda {
 
@@ -20,7 +21,10 @@ AdapterTables make_adapter_tables(const int32_t* rows, int64_t row_count, const 
   }
   std::vector<DeviceSite> sites(site_count);
   std::vector<RankRows> ranks(static_cast<size_t>(site_count) * made.shape.rank_blocks);
-  std::memset(static_cast<void*>(ranks.data()), 0xff, sizeof(RankRows) * ranks.size());  // kNoRow
+  for (RankRows& block : ranks) {
+    std::fill(std::begin(block.a), std::end(block.a), kNoRow);
+    std::fill(std::begin(block.b), std::end(block.b), kNoRow);
+  }
   const auto first_row = static_cast<int32_t>(ranks.size() * (sizeof(RankRows) / sizeof(uint32_t)));  // the list follows the rank blocks
   const auto listed = [&](int32_t row) { return row < 0 ? -1 : first_row + row; };
   for (int64_t e = 0; e < entry_count; e++) {
