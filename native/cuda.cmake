@@ -25,7 +25,7 @@ endif()
 
 enable_testing()
 file(GLOB EMULATED CONFIGURE_DEPENDS ${CUDA_HERE}/../test/cuda/*.cc ${CUDA_HERE}/../test/cuda/emulated/*.cc)
-list(FILTER EMULATED EXCLUDE REGEX "attention_op\\.cc$")  # of the addon alone: it needs ONNX Runtime
+list(FILTER EMULATED EXCLUDE REGEX "ort_ops\\.cc$")  # of the addon alone: it needs ONNX Runtime
 add_executable(cuda-emulated EXCLUDE_FROM_ALL ${EMULATED})
 add_library(cuda_emulated_kernels STATIC EXCLUDE_FROM_ALL)
 foreach(source ${CUDA_KERNELS})

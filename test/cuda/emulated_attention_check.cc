@@ -1,6 +1,7 @@
-// The emulated PagedAttention against float64 over contiguous keys and values, and what it refuses.
+// The kernels that stand in for ONNX Runtime's: Gemm, and PagedAttention against float64 over contiguous keys and values, and what it refuses.
 #include <stdexcept>
 #include "../native/harness.h"
+#include "emulated/gemm.h"
 #include "emulated/paged_attention.h"
 #include "emulated_check.h"
 #include "emulator.h"
@@ -196,6 +197,27 @@ void check_refusal(const char* what, Change change) {
 }
 
 }  // namespace
+
+void check_emulated_gemm() {
+  constexpr int64_t kRows = 3, kIn = 40, kOut = 35;  // two whole tiles of outputs and a part of one
+  Random random(5);
+  const auto draw = [&](size_t n) {
+    std::vector<uint16_t> v(n);
+    for (uint16_t& x : v) x = cuda::F16::encode(random.uniform());
+    return v;
+  };
+  const std::vector<uint16_t> x = draw(kRows * kIn), w = draw(kOut * kIn), bias = draw(kOut);
+  std::vector<uint16_t> y(kRows * kOut, 0xffff);
+  emulated::gemm(x.data(), w.data(), bias.data(), kRows, kIn, kOut, y.data());
+  double worst = 0;
+  for (int64_t r = 0; r < kRows; r++)
+    for (int64_t o = 0; o < kOut; o++) {
+      double sum = cuda::F16::decode(bias[o]);
+      for (int64_t i = 0; i < kIn; i++) sum += double{cuda::F16::decode(x[r * kIn + i])} * cuda::F16::decode(w[o * kIn + i]);
+      worst = std::max(worst, std::abs(sum - cuda::F16::decode(y[r * kOut + o])) / (1 + std::abs(sum)));
+    }
+  check(worst < 0x1p-11, "gemm: off by " + std::to_string(worst));
+}
 
 void check_emulated_attention() {
   int wrong = 0;

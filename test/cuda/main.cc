@@ -38,6 +38,7 @@ int main(int argc, char** argv) {
   lorikeet::test::check_emulator();
   lorikeet::test::check_emulated_device();
   lorikeet::test::check_emulated_attention();
+  lorikeet::test::check_emulated_gemm();
   for (const uint32_t order : {0u, 1u, 7u}) {
     lorikeet::cuda::emulated_order = order;
     lorikeet::test::check_lora(false);

@@ -1,6 +1,6 @@
 /** A server in this process on a free port, as `lorikeet serve` makes it. */
 import { configOf } from '../../server/config/config.ts'
-import { serve } from '../../server/serve.ts'
+import { type ServeHooks, serve } from '../../server/serve.ts'
 import type { Serving } from '../../server/types.ts'
 import { idleComplaints } from './oracle.ts'
 
@@ -17,8 +17,9 @@ export interface Served {
 export async function startServed(
   t: { teardown(handler: () => Promise<void>): unknown },
   settings: Parameters<typeof configOf>[0],
+  hooks: ServeHooks = {},
 ): Promise<Served> {
-  const { address, serving, close } = await serve(configOf({ port: 0, 'log-level': 'fatal', ...settings }))
+  const { address, serving, close } = await serve(configOf({ port: 0, 'log-level': 'fatal', ...settings }), hooks)
   t.teardown(close)
   return {
     url: address,

@@ -1,10 +1,11 @@
-// Registers paged_attention.h with ONNX Runtime under the name of its CUDA kernel. ONNX Runtime knows the operator but has no CPU kernel for it, and looks
-// among registered domains first, its own names included: so the CPU provider runs the very bytes of the graph that a GPU would get.
-// In the place of native/ops/cuda/device_domains.cc.
+// Kernels that ONNX Runtime's CPU provider lacks, registered under the operators' own names: ONNX Runtime looks among registered domains first, whatever they
+// are called, so that the CPU provider runs the very bytes of the graph that a GPU would get. PagedAttention has a kernel for CUDA alone; Gemm in float16 has
+// one that is a hundred times slower than this. In the place of native/ops/cuda/device_domains.cc.
 #include <cmath>
 #include "../../../native/ops/cuda/cuda_ops.h"
 #include "../../../native/ops/custom_op.h"
 #include "frozen.h"
+#include "gemm.h"
 #include "paged_attention.h"
 
 namespace lorikeet::cuda {
@@ -144,19 +145,43 @@ struct AttentionOps {
   static inline NoContext context;
 };
 
+struct Gemm {
+  static constexpr const char* name = "Gemm";
+  static std::vector<Arg> inputs() {
+    constexpr auto kHalf = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16;
+    return {{kHalf}, {kHalf}, {kHalf, INPUT_OUTPUT_OPTIONAL}};
+  }
+  static std::vector<Arg> outputs() { return {{ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16}}; }
+  static std::vector<InPlace> in_place() { return {}; }
+  Gemm(const NoContext&, const OrtKernelInfo* info) {
+    if (attribute_int(info, "transB") != 1) throw std::invalid_argument("Gemm: only with transB = 1");
+  }
+  void compute(OrtKernelContext* kernel) const {
+    const Dims x = input_dims(kernel, 0), w = input_dims(kernel, 1);
+    const uint16_t* bias = input_count(kernel) > 2 ? input<uint16_t>(kernel, 2) : nullptr;
+    auto* y = static_cast<uint16_t*>(output_data(kernel, 0, {x[0], w[0]}));
+    emulated::gemm(input<uint16_t>(kernel, 0), input<uint16_t>(kernel, 1), bias, x[0], x[1], w[0], y);
+  }
+};
+
 }  // namespace
 
+// Both live as long as the process, as the sessions that may use them.
 std::vector<OrtCustomOpDomain*> emulated_domains() {
   static AttentionOps<ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16> f16;
   static AttentionOps<ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16> bf16;
-  static OrtCustomOpDomain* const domain = [] {
+  static const NoContext context;
+  static CustomOp<Gemm, NoContext> gemm(context);
+  const auto domain = [](const char* name, std::initializer_list<const OrtCustomOp*> ops) {
     OrtCustomOpDomain* made = nullptr;
-    check(ort().CreateCustomOpDomain("com.microsoft", &made));
-    for (const OrtCustomOp* op : std::initializer_list<const OrtCustomOp*>{&f16.same, &f16.int8, &f16.float8, &bf16.same, &bf16.int8, &bf16.float8})
-      check(ort().CustomOpDomain_Add(made, op));
+    check(ort().CreateCustomOpDomain(name, &made));
+    for (const OrtCustomOp* op : ops) check(ort().CustomOpDomain_Add(made, op));
     return made;
-  }();
-  return {domain};
+  };
+  static OrtCustomOpDomain* const microsoft =
+      domain("com.microsoft", {&f16.same, &f16.int8, &f16.float8, &bf16.same, &bf16.int8, &bf16.float8});
+  static OrtCustomOpDomain* const onnx = domain("", {&gemm});
+  return {microsoft, onnx};
 }
 
 EmulatedRun::EmulatedRun(const OrtSession* session, int32_t graph) { device::emulated::captured_run_begins(session, graph); }
