@@ -5,12 +5,28 @@
 namespace lorikeet::test {
 namespace {
 
+using Products = std::vector<std::vector<uint16_t>>;
+
 struct Ran {
-  std::vector<std::vector<uint16_t>> y;  // per product
+  Products y;
 };
 
-Ran run(World& world, const Segments& segments, const std::vector<uint16_t>& x, const std::vector<std::vector<uint16_t>>& y, bool wide,
-        int32_t multiprocessors) {
+// Row after row the first product's, the second's, and so on; and the products again.
+std::vector<uint16_t> side_by_side(const Products& y, const std::vector<int32_t>& outs) {
+  std::vector<uint16_t> all;
+  for (size_t row = 0; row < y[0].size() / outs[0]; row++)
+    for (size_t p = 0; p < y.size(); p++) all.insert(all.end(), y[p].begin() + row * outs[p], y[p].begin() + (row + 1) * outs[p]);
+  return all;
+}
+Products apart(const std::vector<uint16_t>& all, const std::vector<int32_t>& outs) {
+  Products y(outs.size());
+  for (auto at = all.begin(); at != all.end();)
+    for (size_t p = 0; p < outs.size(); at += outs[p], p++) y[p].insert(y[p].end(), at, at + outs[p]);
+  return y;
+}
+
+// `joined`: the products are columns of one matrix.
+Ran run(World& world, const Segments& segments, const std::vector<uint16_t>& x, const Products& y, bool wide, int32_t multiprocessors, bool joined = false) {
   cuda::AdapterStep step = world.step();
   cuda::Launch launch;
   launch.counts = world.plan(segments, wide, step.plan);
@@ -18,19 +34,24 @@ Ran run(World& world, const Segments& segments, const std::vector<uint16_t>& x, 
   cuda::LoraOp op;
   OnDevice<uint16_t> x_device(x);
   std::vector<std::unique_ptr<OnDevice<uint16_t>>> products;
+  if (joined) products.push_back(std::make_unique<OnDevice<uint16_t>>(side_by_side(y, world.outs())));
   op.x = x_device.data();
   op.in = world.in();
   op.products = static_cast<int32_t>(y.size());
+  int32_t column = 0;
   for (size_t p = 0; p < y.size(); p++) {
-    products.push_back(std::make_unique<OnDevice<uint16_t>>(y[p]));
-    op.y[p] = products[p]->data();
+    if (!joined) products.push_back(std::make_unique<OnDevice<uint16_t>>(y[p]));
+    op.y[p] = joined ? products[0]->data() + column : products[p]->data();
     op.out[p] = world.outs()[p];
     op.site[p] = static_cast<int32_t>(p);
+    column += world.outs()[p];
   }
+  op.y_stride = joined ? column : 0;
   op.h_rows = launch.counts.h_rows;
   OnDevice<float> h(cuda::lora_scratch_bytes(op.in, op.products, op.h_rows) / sizeof(float));
   op.h = h.data();
   must(cuda::batched_lora(step, op, launch), "batched_lora");
+  if (joined) return {apart(products[0]->get(), world.outs())};
   Ran ran;
   for (const auto& product : products) ran.y.push_back(product->get());
   return ran;
@@ -104,6 +125,8 @@ void check_world(World& world, int32_t rows, const std::string& what, uint64_t s
     compare(world, segments, x, y, narrow, name);
     check(run(world, segments, x, y, true, 1).y == narrow.y, name + ": wide tiles, whole dot products: the same bits");
     check(run(world, segments, x, y, true, 100).y == narrow.y, name + ": wide tiles, split dot products: the same bits");
+    check(run(world, segments, x, y, false, 2, true).y == narrow.y, name + ": products side by side: the same bits");
+    check(run(world, segments, x, y, true, 100, true).y == narrow.y, name + ": products side by side, wide tiles: the same bits");
     // One row alone, from the middle of a segment.
     const int32_t t = random.below(rows);
     int32_t s = 0;

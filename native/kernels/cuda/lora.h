@@ -32,7 +32,7 @@ struct Launch {
 };
 
 // Semantics: as lorikeet::LoraArgs. y_p is updated in place.
-// Shape: x [rows, in]; y_p [rows, out_p]; h: scratch of lora_scratch_bytes(...).
+// Shape: x [rows, in]; y_p [rows, out_p], each dense or all of them columns of one matrix (y_stride); h: scratch of lora_scratch_bytes(...).
 struct LoraOp {
   const void* x = nullptr;
   int64_t in = 0;
@@ -41,7 +41,8 @@ struct LoraOp {
   int64_t out[kMaxProducts] = {};
   int32_t site[kMaxProducts] = {};
   float* h = nullptr;
-  int32_t h_rows = 0;  // that `h` has room for: at least the plan's
+  int32_t h_rows = 0;    // that `h` has room for: at least the plan's
+  int32_t y_stride = 0;  // elements from row to row of every y_p; 0: out_p
 };
 
 // The shrink's dot products are cut into this many parts of lora_chunk(in) elements, a function of `in` alone, and summed in order.

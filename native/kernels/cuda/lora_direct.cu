@@ -88,7 +88,7 @@ __global__ void __launch_bounds__(kThreads, kResident) direct(const __grid_const
       product++;
     }
     const int32_t out = span * kOuts, outs = static_cast<int32_t>(op.out[product]);
-    const int32_t out_end = min(out + kOuts, outs);
+    const int32_t out_end = min(out + kOuts, outs), stride = op.y_stride ? op.y_stride : outs;
     const uint16_t* x = static_cast<const uint16_t*>(op.x) + static_cast<int64_t>(tile.row) * op.in;
     bool touched = false;
     for (int32_t e = tile.entry_begin; e < tile.entry_end; e++) {
@@ -126,7 +126,7 @@ __global__ void __launch_bounds__(kThreads, kResident) direct(const __grid_const
     for (int i = threadIdx.x; i < tile.rows * kOuts; i += kThreads) {
       const int row = i / kOuts, at = out + i % kOuts;
       if (at >= out_end) continue;
-      uint16_t* y = static_cast<uint16_t*>(op.y[product]) + static_cast<int64_t>(tile.row + row) * outs + at;
+      uint16_t* y = static_cast<uint16_t*>(op.y[product]) + static_cast<int64_t>(tile.row + row) * stride + at;
       *y = T::encode(T::decode(*y) + shared.sum[row][i % kOuts]);
     }
     __syncthreads();

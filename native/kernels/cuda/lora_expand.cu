@@ -15,6 +15,13 @@ constexpr int kThreads = kWarps * 32;
 constexpr int kBlocks = 2;                 // blocks of 32 outputs that a warp computes at once
 constexpr int kWarpOuts = kBlocks * 32;
 constexpr int kResident = 4;               // blocks on a multiprocessor
+// Parts of h that are read at once: as many as there are registers for.
+constexpr int kWideReads = 2;
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+constexpr int kNarrowReads = 3;
+#else
+constexpr int kNarrowReads = 4;
+#endif
 
 struct Work {
   int32_t product, row, tile_rows;  // the tile
@@ -24,7 +31,8 @@ struct Work {
   // Row g + 8*half of y.
   __device__ bool has(int half) const { return static_cast<int>(threadIdx.x % 32 / 4) + 8 * half < rows; }
   __device__ uint16_t* y(const LoraOp& op, int half) const {
-    return static_cast<uint16_t*>(op.y[product]) + static_cast<int64_t>(row + first_row + threadIdx.x % 32 / 4 + 8 * half) * outs;
+    const int32_t stride = op.y_stride ? op.y_stride : outs;
+    return static_cast<uint16_t*>(op.y[product]) + static_cast<int64_t>(row + first_row + threadIdx.x % 32 / 4 + 8 * half) * stride;
   }
 };
 
@@ -48,7 +56,7 @@ __device__ void read_h(uint32_t (&value)[4], uint32_t (&rest)[4], const float* h
     float h[4] = {};
     if (g + 8 * half < rows) {
       const float* from = h_rows + static_cast<int64_t>(g + 8 * half) * stride * kRankBlock + 4 * c;
-#pragma unroll kWide ? 2 : 4  // as many reads at once as there are registers for
+#pragma unroll kWide ? kWideReads : kNarrowReads
       for (int32_t part = 0; part < parts; part++, from += kRankBlock) {
         const Words bits = load(from);
 #pragma unroll
@@ -84,7 +92,6 @@ __device__ void multiply(float (&d)[kBlocks][4][4], const AdapterStep& step, con
       for (int block = 0; block < kBlocks; block++)
         w[block][r] = read8<kAligned, Reuse::block>(row, work.out + 32 * block + g / 2 * 8, ranked ? work.outs : 0);
     }
-    //X
     wait_once(waited);
     uint32_t value[4], rest[4];
     read_h<T, kWide>(value, rest, h_at(op, work.product, h_row, stride), parts, stride, work.rows);
@@ -232,7 +239,7 @@ int launch_expand(const AdapterStep& step, const LoraOp& op, const Launch& launc
     for (int p = 0; p < op.products; p++) spans += (op.out[p] + unit_outs<kWide>(groups) - 1) / unit_outs<kWide>(groups);
     return spans * tiles;
   };
-  bool aligned = true;
+  bool aligned = op.y_stride % 8 == 0;
   for (int p = 0; p < op.products; p++) aligned = aligned && op.out[p] % 8 == 0;
   // A wide block that stays with its rows finds their h in L1 from the second group of outputs on; worth it while every block still has several units.
   const int64_t enough = static_cast<int64_t>(launch.multiprocessors) * kResident * 2;
