@@ -1,5 +1,5 @@
 // What the engine needs of the CUDA runtime, behind names of ours: memory, streams, events, copies. Two implementations: cuda.cc (the CUDA runtime), and
-// test/cuda/device.cc, where device memory is the host's and every stream runs at once (the emulated build, which has no CUDA at all).
+// test/cuda/emulated/device.cc, where device memory is the host's and what a stream may do later is done as late as can be (the emulated build, no CUDA at all).
 // Functions throw std::runtime_error with CUDA's own words when a call fails.
 #pragma once
 #include <cstddef>
