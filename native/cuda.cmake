@@ -6,7 +6,7 @@ file(GLOB CUDA_HOST CONFIGURE_DEPENDS ${CUDA_HERE}/kernels/cuda/*.cc)
 
 option(LORIKEET_CUDA "Build the CUDA kernels where nvcc is found" ON)
 find_program(LORIKEET_NVCC nvcc HINTS /usr/local/cuda/bin)
-if(LORIKEET_CUDA AND LORIKEET_NVCC)
+if(LORIKEET_CUDA AND LORIKEET_NVCC AND NOT LORIKEET_SANITIZE)  # nvcc does not know the sanitizers; the emulated kernels run under them
   set(CMAKE_CUDA_COMPILER ${LORIKEET_NVCC})
   if(NOT CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES 80 90a-real)  # newer ones compile the PTX of 80 when they load it
