@@ -3,8 +3,7 @@
  * their largest values meet in the middle: float16 then neither overflows nor loses digits below 2^-14. The adapter's scale goes into B.
  */
 import { AdapterError } from './errors.ts'
-import type { Factors } from './fold.ts'
-import { LARGEST, largestMagnitude } from './half.ts'
+import { LARGEST } from './half.ts'
 import type { AdapterDtype, Site } from './types.ts'
 
 /** Factors to multiply each row with. Shape: a, b [rank]. */
@@ -13,11 +12,13 @@ export interface Balance {
   b: Float64Array
 }
 
-export function balance(site: Site, { rank, a, b, scale }: Factors, dtype: AdapterDtype): Balance {
+/** Of the largest magnitudes of each row of A and of B. Shape: [rank]. */
+export function balance(site: Site, ofA: Float64Array, ofB: Float64Array, scale: number, dtype: AdapterDtype): Balance {
+  const rank = ofA.length
   const result = { a: new Float64Array(rank), b: new Float64Array(rank) }
   for (let j = 0; j < rank; j++) {
-    const largestA = largestMagnitude(a.subarray(j * site.inFeatures, (j + 1) * site.inFeatures))
-    const largestB = largestMagnitude(b.subarray(j * site.outFeatures, (j + 1) * site.outFeatures)) * Math.abs(scale)
+    const largestA = ofA[j]
+    const largestB = ofB[j] * Math.abs(scale)
     if (largestA === 0 || largestB === 0) continue // adds nothing (an untrained row): zeros, whatever the other side is
     const shift = dtype === 'float16' ? 2 ** Math.round((Math.log2(largestA) - Math.log2(largestB)) / 2) : 1
     if (!(largestA / shift <= LARGEST[dtype] && largestB * shift <= LARGEST[dtype])) {

@@ -1,14 +1,7 @@
 /** What a method makes of one site: the canonical delta before it is packed. */
 import { AdapterError } from './errors.ts'
+import { type Factors, floatsOf } from './factors.ts'
 import type { Site } from './types.ts'
-
-/** ΔW = scale · Σ_j b_j a_jᵀ. Shape: a [rank, in]; b [rank, out], a column of B per row. */
-export interface Factors {
-  rank: number
-  a: Float32Array
-  b: Float32Array
-  scale: number
-}
 
 /**
  * Whole rows of ΔW, made when they are packed so that a saved head of gigabytes is never held twice. Rows are those of the checkpoint tensor:
@@ -51,8 +44,11 @@ export function smallerOf(site: Site, factors: Factors): Fold {
 }
 
 /** The product as rows of the checkpoint tensor's layout. */
-export function multipliedOut(site: Site, { rank, a, b, scale }: Factors): DenseRows {
+export function multipliedOut(site: Site, factors: Factors): DenseRows {
+  const { rank, scale } = factors
   const { rows, width } = weightShape(site)
+  const a = floatsOf(factors.a, rank, site.inFeatures)
+  const b = floatsOf(factors.b, rank, site.outFeatures)
   // Row o of ΔW for a linear site is Σ_j b[j][o] a_j; of the table (stored [tokens, hidden]) Σ_j a[j][o] b_j.
   const [outer, inner] = site.kind === 'embedding' ? [a, b] : [b, a]
   const sums = new Float64Array(width)
@@ -69,20 +65,6 @@ export function multipliedOut(site: Site, { rank, a, b, scale }: Factors): Dense
 /** sums += factor · values[start, start + sums.length) */
 export function addScaled(sums: Float64Array, values: Float32Array, start: number, factor: number): void {
   for (let i = 0; i < sums.length; i++) sums[i] += factor * values[start + i]
-}
-
-/** Shape: [rows, columns] to [columns, rows]. */
-export function transpose(values: Float32Array, rows: number, columns: number): Float32Array {
-  const result = new Float32Array(values.length)
-  const tile = 32 // both sides of a tile stay in the L1 cache
-  for (let r0 = 0; r0 < rows; r0 += tile) {
-    for (let c0 = 0; c0 < columns; c0 += tile) {
-      const r1 = Math.min(rows, r0 + tile)
-      const c1 = Math.min(columns, c0 + tile)
-      for (let r = r0; r < r1; r++) for (let c = c0; c < c1; c++) result[c * rows + r] = values[r * columns + c]
-    }
-  }
-  return result
 }
 
 /** A site's fold and what is to be said of it in errors. */

@@ -2,18 +2,14 @@
  * Folds to an image in kernel layout: rows 64-byte aligned in blocks, none straddling two (see AdapterImage in types.ts).
  * Each row goes into the first block with room for it, so that the tails left by long rows are filled with short ones.
  */
-import { balance } from './balance.ts'
+import { encodeDense, encodeFactors, requireInRange, type Target } from './encode.ts'
 import { AdapterError } from './errors.ts'
+import type { Factors } from './factors.ts'
 import { type DenseRows, type SiteFold, weightShape } from './fold.ts'
-import { elementBytes, encodeRow, LARGEST, largestMagnitude } from './half.ts'
+import { elementBytes, largestMagnitude } from './half.ts'
 import { type AdapterDtype, type AdapterImage, ENTRY, ENTRY_FIELDS, type Site } from './types.ts'
 
 const ALIGNMENT = 64
-
-interface PlannedRow {
-  bytes: number
-  write(target: Uint8Array): void
-}
 
 export type PackedImage = Pick<AdapterImage, 'blocks' | 'image' | 'rows' | 'entries' | 'maxRank'>
 
@@ -22,7 +18,7 @@ export function pack(folds: SiteFold[], { dtype, blockBytes }: { dtype: AdapterD
     throw new RangeError(`blockBytes is ${blockBytes}; a multiple of ${ALIGNMENT} is expected`)
   const plan = new Plan(dtype, blockBytes)
   for (const fold of folds) plan.add(fold)
-  const { places, blocks, bytes } = layOut(plan.rows, blockBytes)
+  const { places, blocks, bytes } = layOut(plan.rowBytes, blockBytes)
   let image: SharedArrayBuffer
   try {
     image = new SharedArrayBuffer(bytes)
@@ -32,20 +28,19 @@ export function pack(folds: SiteFold[], { dtype, blockBytes }: { dtype: AdapterD
       `folded, the adapter takes ${bytes} bytes, more than can be allocated in one piece`,
     )
   }
-  plan.rows.forEach((row, i) => {
-    row.write(new Uint8Array(image, places[2 * i] * blockBytes + places[2 * i + 1], row.bytes))
-  })
+  const rowAt: Target = (row) => new Uint8Array(image, places[2 * row] * blockBytes + places[2 * row + 1], plan.rowBytes[row])
+  for (const write of plan.writers) write(rowAt)
   return { blocks, image, rows: places, entries: Int32Array.from(plan.entries), maxRank: plan.maxRank }
 }
 
-/** The rows to be written and the entries that name them. */
+/** The lengths of the rows, the entries that name them, and what writes them once they have their places. */
 class Plan {
-  readonly rows: PlannedRow[] = []
+  readonly rowBytes: number[] = []
   readonly entries: number[] = []
+  readonly writers: ((rowAt: Target) => void)[] = []
   maxRank = 0
   readonly #dtype: AdapterDtype
   readonly #blockBytes: number
-  #scratch = new Float32Array(0)
 
   constructor(dtype: AdapterDtype, blockBytes: number) {
     this.#dtype = dtype
@@ -57,7 +52,7 @@ class Plan {
     const entry = new Array<number>(ENTRY_FIELDS).fill(-1)
     entry[ENTRY.site] = site.index
     entry[ENTRY.rank] = 0
-    if (fold.factors) this.#factors(entry, fold)
+    if (fold.factors) this.#factors(entry, site, fold.factors)
     else if (fold.dense) this.#dense(entry, site, fold.dense)
     if (fold.outScale) entry[ENTRY.outScale] = this.#vector(site, fold.outScale)
     if (fold.bias) entry[ENTRY.bias] = this.#vector(site, fold.bias)
@@ -67,70 +62,58 @@ class Plan {
     this.entries.push(...entry)
   }
 
-  #factors(entry: number[], { site, factors }: SiteFold): void {
-    const { rank, a, b } = factors!
-    const { inFeatures, outFeatures } = site
-    const scales = balance(site, factors!, this.#dtype)
+  #factors(entry: number[], site: Site, factors: Factors): void {
+    const { rank } = factors
+    const size = elementBytes(this.#dtype)
+    const a = this.#rows(site, rank, site.inFeatures * size)
+    const b = this.#rows(site, rank, site.outFeatures * size)
     entry[ENTRY.rank] = rank
-    entry[ENTRY.a] = this.rows.length
-    for (let j = 0; j < rank; j++) this.#encoded(site, a.subarray(j * inFeatures, (j + 1) * inFeatures), scales.a[j])
-    entry[ENTRY.b] = this.rows.length
-    for (let j = 0; j < rank; j++) this.#encoded(site, b.subarray(j * outFeatures, (j + 1) * outFeatures), scales.b[j])
+    entry[ENTRY.a] = a
+    entry[ENTRY.b] = b
+    this.writers.push((rowAt) => {
+      encodeFactors(
+        site,
+        factors,
+        this.#dtype,
+        (j) => rowAt(a + j),
+        (j) => rowAt(b + j),
+      )
+    })
   }
 
   #dense(entry: number[], site: Site, rows: DenseRows): void {
-    const { width } = weightShape(site)
     // An index that no block can hold is not worth refusing the adapter: the rows between become zeros.
     const dense = rows.index && rows.index.byteLength > this.#blockBytes ? allRows(site, rows) : rows
-    const row = new Float32Array(width)
+    const first = this.#rows(site, dense.count, weightShape(site).width * elementBytes(this.#dtype))
     entry[ENTRY.rank] = dense.count
-    entry[ENTRY.a] = this.rows.length
-    for (let j = 0; j < dense.count; j++) {
-      this.#plan(site, width * elementBytes(this.#dtype), (target) => {
-        dense.row(j, row)
-        requireInRange(site, row, this.#dtype)
-        encodeRow(this.#dtype, row, 1, target, this.#room(width))
-      })
-    }
-    if (dense.index) {
-      const bytes = new Uint8Array(dense.index.buffer, dense.index.byteOffset, dense.index.byteLength)
-      entry[ENTRY.index] = this.#plan(site, bytes.length, (target) => target.set(bytes))
-    }
-  }
-
-  #encoded(site: Site, row: Float32Array, factor: number): void {
-    this.#plan(site, row.length * elementBytes(this.#dtype), (target) =>
-      encodeRow(this.#dtype, row, factor, target, this.#room(row.length)),
-    )
+    entry[ENTRY.a] = first
+    this.writers.push((rowAt) => encodeDense(site, dense, this.#dtype, (j) => rowAt(first + j)))
+    if (dense.index) entry[ENTRY.index] = this.#words(site, dense.index)
   }
 
   #vector(site: Site, values: Float32Array): number {
-    requireInRange(site, values, 'float32')
-    return this.#plan(site, values.byteLength, (target) => encodeRow('float32', values, 1, target, values))
+    requireInRange(site, largestMagnitude(values), 'float32')
+    return this.#words(site, values)
   }
 
-  #plan(site: Site, bytes: number, write: (target: Uint8Array) => void): number {
-    if (bytes > this.#blockBytes) {
+  #words(site: Site, values: Float32Array | Int32Array): number {
+    const row = this.#rows(site, 1, values.byteLength)
+    this.writers.push((rowAt) => rowAt(row).set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)))
+    return row
+  }
+
+  /** Ordinal of the first of `count` rows. */
+  #rows(site: Site, count: number, bytes: number): number {
+    if (bytes > this.#blockBytes && count > 0) {
       throw new AdapterError(
         'adapter_too_large',
         `${site.module}: one row of the adapter takes ${bytes} bytes, but a pool block has ${this.#blockBytes}; serve with a larger --block-size`,
       )
     }
-    return this.rows.push({ bytes, write }) - 1
+    const first = this.rowBytes.length
+    for (let j = 0; j < count; j++) this.rowBytes.push(bytes)
+    return first
   }
-
-  #room(length: number): Float32Array {
-    if (this.#scratch.length < length) this.#scratch = new Float32Array(length)
-    return this.#scratch
-  }
-}
-
-function requireInRange(site: Site, row: Float32Array, dtype: AdapterDtype): void {
-  if (largestMagnitude(row) <= LARGEST[dtype]) return
-  throw new AdapterError(
-    'adapter_tensor_invalid',
-    `${site.module}: folded, the adapter has values beyond ${dtype}; serve with --adapter-dtype ${dtype === 'float16' ? 'bfloat16' : 'float32'}`,
-  )
 }
 
 function allRows(site: Site, { index, row }: DenseRows): DenseRows {
@@ -146,13 +129,13 @@ function allRows(site: Site, { index, row }: DenseRows): DenseRows {
 }
 
 /** places[2i], places[2i + 1] = (block, byte offset) of row i; `bytes` is the end of the last row. */
-function layOut(rows: PlannedRow[], blockBytes: number): { places: Int32Array<ArrayBuffer>; blocks: number; bytes: number } {
-  const places = new Int32Array(2 * rows.length)
+function layOut(rowBytes: number[], blockBytes: number): { places: Int32Array<ArrayBuffer>; blocks: number; bytes: number } {
+  const places = new Int32Array(2 * rowBytes.length)
   const used: number[] = []
   const ends: number[] = []
   /** Per row length, the first block that may still have room: blocks only fill up, so it never moves back. */
   const candidates = new Map<number, number>()
-  rows.forEach(({ bytes }, i) => {
+  rowBytes.forEach((bytes, i) => {
     let block = candidates.get(bytes) ?? 0
     while (block < used.length && used[block] + bytes > blockBytes) block++
     candidates.set(bytes, block)

@@ -4,6 +4,7 @@
  */
 import type { BaseWeights } from './base.ts'
 import { AdapterError } from './errors.ts'
+import type { FileMatrix } from './factors.ts'
 import { decodeFloats, largestMagnitude } from './half.ts'
 import { parseSafetensors } from './safetensors.ts'
 import type { AdapterDtype, Site, TensorRef } from './types.ts'
@@ -59,6 +60,10 @@ export class SiteTensors {
   take(parameter: string, shape: Shape): Tensor {
     const found = this.optional(parameter, shape)
     if (found) return found
+    return this.#missing(parameter)
+  }
+
+  #missing(parameter: string): never {
     const there = this.parameters().join(', ')
     throw this.file.invalid(`${this.site.module} lacks ${parameter}, which the method needs (it has ${there})`)
   }
@@ -66,6 +71,12 @@ export class SiteTensors {
   optional(parameter: string, shape: Shape): Tensor | undefined {
     const reference = this.reference(parameter, shape)
     return reference && this.file.decode(this.#keys.get(parameter)!, reference)
+  }
+
+  /** The same as it lies in the file; its values are checked where they are decoded. Of float64 a copy in float32. */
+  matrix(parameter: string, shape: Shape): { shape: number[]; matrix: FileMatrix } {
+    const reference = this.reference(parameter, shape) ?? this.#missing(parameter)
+    return { shape: reference.shape, matrix: this.file.matrix(this.#keys.get(parameter)!, reference) }
   }
 
   /** The same, not decoded. */
@@ -158,9 +169,8 @@ export class AdapterTensors {
     const copyKey = tensors.key(name)
     if (copyKey === undefined) return
     const key = this.shared.get(name)!
-    const bytesOf = ({ offset, length }: TensorRef) => this.bytes.subarray(offset, offset + length)
     const copy = this.take(copyKey, this.shape(key), tensors.site.module)
-    if (Buffer.compare(bytesOf(copy), bytesOf(this.#references.get(key)!)) !== 0)
+    if (Buffer.compare(this.#bytesOf(copy), this.#bytesOf(this.#references.get(key)!)) !== 0)
       throw this.invalid(`${copyKey} differs from ${key}`)
   }
 
@@ -169,17 +179,31 @@ export class AdapterTensors {
     return { shape: reference.shape, data }
   }
 
+  matrix(key: string, reference: TensorRef): FileMatrix {
+    const dtype = this.#floatType(key, reference)
+    const asFloats = () => new Uint8Array(this.decode(key, reference).data.buffer)
+    const bytes = dtype === 'float64' ? asFloats() : this.#bytesOf(reference)
+    return { file: this.file, key, dtype: dtype === 'float64' ? 'float32' : dtype, bytes, transposed: false }
+  }
+
+  #bytesOf({ offset, length }: TensorRef): Uint8Array {
+    return this.bytes.subarray(offset, offset + length)
+  }
+
+  #floatType(key: string, { dtype }: TensorRef): AdapterDtype | 'float64' {
+    if (['float32', 'float16', 'bfloat16', 'float64'].includes(dtype)) return dtype as AdapterDtype | 'float64'
+    throw this.invalid(`${key} has dtype ${dtype}; float32, float16, bfloat16 or float64 is expected`)
+  }
+
   /** `count` rows (of the first dimension) of a tensor, decoded and checked to be numbers. */
   rows(key: string, reference: TensorRef, first: number, count: number): Float32Array {
-    if (!['float32', 'float16', 'bfloat16', 'float64'].includes(reference.dtype)) {
-      throw this.invalid(`${key} has dtype ${reference.dtype}; float32, float16, bfloat16 or float64 is expected`)
-    }
+    const dtype = this.#floatType(key, reference)
     const rows = reference.shape[0] ?? 1
     const elements = reference.shape.reduce((product, size) => product * size, 1)
     const values = new Float32Array(rows === 0 ? 0 : (elements / rows) * count)
     const rowBytes = rows === 0 ? 0 : reference.length / rows
     const start = reference.offset + first * rowBytes
-    decodeFloats(reference.dtype as AdapterDtype | 'float64', this.bytes.subarray(start, start + count * rowBytes), values)
+    decodeFloats(dtype, this.bytes.subarray(start, start + count * rowBytes), values)
     if (!Number.isFinite(largestMagnitude(values))) throw this.invalid(`${key} holds NaN or infinite values`)
     return values
   }

@@ -3,7 +3,8 @@
  * ranks that were kept, but the scale keeps init_r (model.py, resize_modules_by_rank_pattern).
  */
 import { ignored, oneOf } from '../config.ts'
-import { type Fold, smallerOf, transpose } from '../fold.ts'
+import { transpose } from '../factors.ts'
+import { type Fold, smallerOf } from '../fold.ts'
 import { LORA_CONFIG } from './lora.ts'
 import type { Method } from './method.ts'
 

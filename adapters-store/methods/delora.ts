@@ -3,7 +3,8 @@
  * saved with the adapter.
  */
 import { ignored } from '../config.ts'
-import { smallerOf, transpose } from '../fold.ts'
+import { transpose } from '../factors.ts'
+import { smallerOf } from '../fold.ts'
 import { requireRank } from './lora.ts'
 import type { Method } from './method.ts'
 

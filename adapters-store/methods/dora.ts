@@ -4,7 +4,8 @@
  */
 import type { BaseWeights } from '../base.ts'
 import { AdapterError } from '../errors.ts'
-import { type Factors, type Fold, multipliedOut, smallerOf } from '../fold.ts'
+import { type Factors, floatsOf } from '../factors.ts'
+import { type Fold, multipliedOut, smallerOf } from '../fold.ts'
 import type { Site } from '../types.ts'
 
 export function doraLinear(site: Site, factors: Factors, magnitude: Float32Array, base: BaseWeights): Fold {
@@ -48,8 +49,11 @@ function ratio(site: Site, magnitude: number, square: number): number {
  * ‖w_o + s Σ_j b_jo a_j‖² for every row o, expanded so that only W Aᵀ touches the base's weights: |w|² + 2s Σ b_j (w·a_j) + s² Σ b_j b_k (a_j·a_k).
  * In float64, where the expansion loses nothing that float32 weights have. Cost: r products per base weight.
  */
-function squaredNorms(site: Site, { rank, a, b, scale }: Factors, base: BaseWeights): Float64Array {
+function squaredNorms(site: Site, factors: Factors, base: BaseWeights): Float64Array {
   const { inFeatures, outFeatures } = site
+  const { rank, scale } = factors
+  const a = floatsOf(factors.a, rank, inFeatures)
+  const b = floatsOf(factors.b, rank, outFeatures)
   const wide = Float64Array.from(a) // converted once instead of once per row of W
   const rowsOfA = Array.from({ length: rank }, (_, j) => wide.subarray(j * inFeatures, (j + 1) * inFeatures))
   const gram = rowsOfA.map((left) => Float64Array.from(rowsOfA, (right) => dot(left, right)))

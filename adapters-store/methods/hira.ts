@@ -1,6 +1,7 @@
 /** HiRA (Huang et al., 2025). peft 0.21, tuners/hira/layer.py: ΔW = W ⊙ (B A). As full a rank as W has, so it is written out. */
 import { ignored } from '../config.ts'
-import { multipliedOut, transpose } from '../fold.ts'
+import { transpose } from '../factors.ts'
+import { multipliedOut } from '../fold.ts'
 import { requireRank } from './lora.ts'
 import type { Method } from './method.ts'
 

@@ -3,7 +3,8 @@
  * r2 has rank r1 r2: its rows of A are the products of rows of w1_b and w2_b, its columns of B those of columns of w1_a and w2_a.
  */
 import { ignored } from '../config.ts'
-import { type DenseRows, type Fold, transpose } from '../fold.ts'
+import { transpose } from '../factors.ts'
+import type { DenseRows, Fold } from '../fold.ts'
 import type { Site } from '../types.ts'
 import { requireRank } from './lora.ts'
 import type { Method } from './method.ts'

@@ -5,7 +5,8 @@
  */
 import { type ConfigReader, ignored } from '../config.ts'
 import { AdapterError } from '../errors.ts'
-import { type DenseRows, type Fold, transpose } from '../fold.ts'
+import { transpose } from '../factors.ts'
+import type { DenseRows, Fold } from '../fold.ts'
 import type { SiteTensors } from '../tensors.ts'
 import type { Method } from './method.ts'
 

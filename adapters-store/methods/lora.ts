@@ -5,7 +5,8 @@
  */
 import { type ConfigReader, ignored, off, type Rule } from '../config.ts'
 import { AdapterError } from '../errors.ts'
-import { type Factors, type Fold, smallerOf, transpose } from '../fold.ts'
+import type { Factors } from '../factors.ts'
+import { type Fold, smallerOf } from '../fold.ts'
 import type { SiteTensors } from '../tensors.ts'
 import { doraEmbedding, doraLinear } from './dora.ts'
 import type { Method } from './method.ts'
@@ -69,7 +70,7 @@ export const lora: Method = {
       throw new AdapterError('adapter_option_unsupported', `${config.file}: use_dora with lora_bias is not defined by PEFT`)
     return (tensors) => {
       const { site } = tensors
-      const factors = site.kind === 'embedding' ? embeddingFactors(tensors, config) : linearFactors(tensors, config)
+      const factors = factorsOf(tensors, config)
       if (dora) {
         const magnitude = tensors.take('lora_magnitude_vector', [site.outFeatures]).data
         return site.kind === 'embedding'
@@ -85,20 +86,13 @@ export const lora: Method = {
   },
 }
 
-function linearFactors(tensors: SiteTensors, config: ConfigReader): Factors {
-  const { site } = tensors
-  const a = tensors.take('lora_A', [null, site.inFeatures])
-  const rank = a.shape[0]
-  const b = tensors.take('lora_B', [site.outFeatures, rank])
-  return { rank, a: a.data, b: transpose(b.data, site.outFeatures, rank), scale: scaleOf(tensors, config, rank) }
-}
-
-function embeddingFactors(tensors: SiteTensors, config: ConfigReader): Factors {
-  const { site } = tensors
-  const a = tensors.take('lora_embedding_A', [null, site.inFeatures])
-  const rank = a.shape[0]
-  const b = tensors.take('lora_embedding_B', [site.outFeatures, rank])
-  return { rank, a: a.data, b: transpose(b.data, site.outFeatures, rank), scale: scaleOf(tensors, config, rank) }
+function factorsOf(tensors: SiteTensors, config: ConfigReader): Factors {
+  const { kind, inFeatures, outFeatures } = tensors.site
+  const [nameA, nameB] = kind === 'embedding' ? ['lora_embedding_A', 'lora_embedding_B'] : ['lora_A', 'lora_B']
+  const { shape, matrix: a } = tensors.matrix(nameA, [null, inFeatures])
+  const [rank] = shape
+  const { matrix: b } = tensors.matrix(nameB, [outFeatures, rank])
+  return { rank, a, b: { ...b, transposed: true }, scale: scaleOf(tensors, config, rank) }
 }
 
 function scaleOf(tensors: SiteTensors, config: ConfigReader, rank: number): number {

@@ -38,6 +38,15 @@ export class Workspace {
     return address
   }
 
+  mark(): number {
+    return this.#used
+  }
+
+  /** Forgets what was reserved since the mark. */
+  release(mark: number): void {
+    this.#used = mark
+  }
+
   reserveRows(rows: number, width: number): PaddedRows {
     const stride = padded(width)
     return { address: this.reserve(4 * rows * stride), rows, width, stride }
