@@ -20,6 +20,8 @@ export type Device = 'cpu' | 'cuda'
  * - `as`: to another float type (round to nearest even).
  * - `int4` / `int8`: a [out, in] weight for com.microsoft.MatMulNBits (symmetric, blocks of `quantize.block` along `in`): initializer `name` gets the packed
  *   integers, `quantize.scales` the scales, of type `as` (or `dtype`).
+ * Refs of one name that follow each other are the parts of one initializer, along its first dimension and in this order; what they become (type, quantization,
+ * other dimensions) must be the same.
  */
 export interface InitializerRef {
   name: string

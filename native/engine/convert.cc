@@ -165,6 +165,10 @@ void quantize_block(const uint8_t* from, size_t first, int64_t count, int64_t bl
 void convert_elements(const void* from, DType from_type, void* to, DType to_type, size_t count, int threads) {
   const auto* source = static_cast<const uint8_t*>(from);
   auto* target = static_cast<uint8_t*>(to);
+  if (const size_t size = element_size(to_type); from_type == to_type) {
+    in_parts(count, threads, [&](size_t begin, size_t end) { std::memcpy(target + begin * size, source + begin * size, (end - begin) * size); });
+    return;
+  }
   with_type(from_type, [&]<DType from_>() {
     with_type(to_type, [&]<DType to_>() {
       in_parts(count, threads, [&](size_t begin, size_t end) {

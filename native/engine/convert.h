@@ -6,7 +6,7 @@
 
 namespace lorikeet {
 
-// Converts `count` elements on `threads` threads, rounding to nearest even; what exceeds float16 becomes infinite.
+// Converts `count` elements on `threads` threads, rounding to nearest even; what exceeds float16 becomes infinite. Of one type: copies them.
 void convert_elements(const void* from, DType from_type, void* to, DType to_type, size_t count, int threads);
 
 // Blocks of a row for MatMulNBits; the last may be cut short.

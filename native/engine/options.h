@@ -10,7 +10,8 @@ namespace lorikeet {
 enum class CacheType { f32, f16, bf16, i8, f8 };
 inline size_t element_size(CacheType t) { return t == CacheType::f32 ? 4 : t == CacheType::f16 || t == CacheType::bf16 ? 2 : 1; }
 
-// A tensor of a mapped file that an initializer of the graph names: used as it lies there, or converted to `as`, or quantized.
+// A tensor of a mapped file that an initializer of the graph names: used as it lies there, or converted to `as`, or quantized. Of one name in a row: the
+// parts of one initializer along its first dimension.
 struct InitializerRef {
   std::string name;
   DType dtype = DType::f32;

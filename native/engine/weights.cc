@@ -29,28 +29,53 @@ void Weights::add(const std::string& name, const void* data, size_t bytes, std::
   names_.push_back(name);
 }
 
-void Weights::add_to(OrtSessionOptions* session, const EngineOptions& options) {
-  for (const auto& tensor : options.initializers) {
-    const MappedFile& file = files_.at(tensor.file);
-    if (tensor.offset + tensor.length > file.size())
-      throw std::runtime_error("tensor " + tensor.name + " lies beyond the end of " + options.files[tensor.file]);
-    const uint8_t* data = file.data() + tensor.offset;
-    const size_t size = element_size(tensor.dtype), count = tensor.length / size;
-    if (tensor.bits) {
-      const int64_t rows = tensor.shape.at(0), columns = tensor.shape.at(1), blocks = block_count(columns, tensor.block), bytes = tensor.block * tensor.bits / 8;
-      auto& packed = made_.emplace_back(rows * blocks * bytes);
-      auto& scales = made_.emplace_back(rows * blocks * element_size(tensor.as));
-      quantize_rows(data, tensor.dtype, rows, columns, tensor.bits, tensor.block, packed.data(), scales.data(), tensor.as, options.threads);
-      add(tensor.name, packed.data(), packed.size(), {rows, blocks, bytes}, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8);
-      add(tensor.scales, scales.data(), scales.size(), {rows * blocks}, element_type(tensor.as));
-    } else if (tensor.as != tensor.dtype) {
-      auto& converted = made_.emplace_back(count * element_size(tensor.as));
-      convert_elements(data, tensor.dtype, converted.data(), tensor.as, count, options.threads);
-      add(tensor.name, converted.data(), converted.size(), tensor.shape, element_type(tensor.as));
-    } else {
-      if (reinterpret_cast<uintptr_t>(data) % size) data = made_.emplace_back(data, data + tensor.length).data();
-      add(tensor.name, data, tensor.length, tensor.shape, element_type(tensor.dtype));
+// Not set to zeros first: every byte is written once, by the threads that convert.
+uint8_t* Weights::make(size_t bytes) { return made_.emplace_back(std::make_unique_for_overwrite<uint8_t[]>(bytes)).get(); }
+
+void Weights::add_one(std::span<const InitializerRef> parts, const EngineOptions& options) {
+  const InitializerRef& first = parts.front();
+  std::vector<int64_t> shape = first.shape;
+  size_t count = 0;
+  for (const auto& part : parts) {
+    if (part.offset + part.length > files_.at(part.file).size())
+      throw std::runtime_error("tensor " + part.name + " lies beyond the end of " + options.files[part.file]);
+    count += part.length / element_size(part.dtype);
+    if (&part != &first) shape.at(0) += part.shape.at(0);
+  }
+  const auto data = [&](const InitializerRef& part) { return files_[part.file].data() + part.offset; };
+  const size_t size = element_size(first.as);
+  if (first.bits) {
+    const int64_t columns = shape.at(1), blocks = block_count(columns, first.block), bytes = first.block * first.bits / 8;
+    const size_t packed_bytes = shape[0] * blocks * bytes, scales_bytes = shape[0] * blocks * size;
+    uint8_t *packed = make(packed_bytes), *scales = make(scales_bytes);
+    add(first.name, packed, packed_bytes, {shape[0], blocks, bytes}, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8);
+    add(first.scales, scales, scales_bytes, {shape[0] * blocks}, element_type(first.as));
+    for (const auto& part : parts) {
+      const int64_t rows = part.shape.at(0);
+      quantize_rows(data(part), part.dtype, rows, columns, part.bits, part.block, packed, scales, part.as, options.threads);
+      packed += rows * blocks * bytes;
+      scales += rows * blocks * size;
     }
+    return;
+  }
+  if (parts.size() == 1 && first.as == first.dtype && reinterpret_cast<uintptr_t>(data(first)) % size == 0) {
+    add(first.name, data(first), first.length, shape, element_type(first.as));
+    return;
+  }
+  uint8_t* whole = make(count * size);
+  add(first.name, whole, count * size, shape, element_type(first.as));
+  for (const auto& part : parts) {
+    const size_t elements = part.length / element_size(part.dtype);
+    convert_elements(data(part), part.dtype, whole, part.as, elements, options.threads);
+    whole += elements * size;
+  }
+}
+
+void Weights::add_to(OrtSessionOptions* session, const EngineOptions& options) {
+  const std::span<const InitializerRef> all = options.initializers;
+  for (size_t begin = 0, end = 0; begin < all.size(); begin = end) {
+    while (end < all.size() && all[end].name == all[begin].name) end++;
+    add_one(all.subspan(begin, end - begin), options);
   }
   std::vector<const char*> names;
   std::vector<const OrtValue*> values;

@@ -1,7 +1,8 @@
 // The checkpoint behind a session: mapped files, and what the graph's initializers take from them.
 #pragma once
-#include <deque>
 #include <functional>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 #include "mapped_file.h"
@@ -14,16 +15,19 @@ class Weights {
  public:
   // Maps the files and reads them ahead. `progress` gets the fraction of the bytes read.
   Weights(const std::vector<std::string>& files, const std::function<void(float)>& progress);
-  // Gives every initializer to the session to be made: in place where the file's type is the graph's, converted or quantized otherwise.
+  // Gives every initializer to the session to be made: in place where the file's type is the graph's, else converted, quantized or put together from its
+  // parts, in memory of its own that lasts as long as this does.
   void add_to(OrtSessionOptions* session, const EngineOptions& options);
   // What ONNX Runtime repacked or cast it has copied; what it uses in place is read again from the page cache.
   void release_pages() const;
 
  private:
+  void add_one(std::span<const InitializerRef> parts, const EngineOptions& options);
+  uint8_t* make(size_t bytes);
   void add(const std::string& name, const void* data, size_t bytes, std::vector<int64_t> shape, ONNXTensorElementDataType type);
 
   std::vector<MappedFile> files_;
-  std::deque<std::vector<uint8_t>> made_;  // converted tensors, and copies of those that lie at odd addresses; none moves
+  std::vector<std::unique_ptr<uint8_t[]>> made_;
   MemoryInfoPtr memory_;
   std::vector<std::string> names_;
   std::vector<ValuePtr> values_;

@@ -5,6 +5,7 @@ import type { Device, Rows } from './devices/device.ts'
 import type { OnnxGraph } from './onnx.ts'
 import { type Quantization, quantizedProduct } from './quantized.ts'
 import { EMBEDDING, HEAD, layerPath } from './sites.ts'
+import type { Weight } from './weights.ts'
 
 /** The residual stream: a tensor, and what the last block adds to it; the sum, named `sum`, is made where it is read, together with a norm where there is one. */
 interface Stream {
@@ -66,16 +67,26 @@ class GraphBuilder {
     return this.device.addNorm(x, added.y, added.sum, weight, this.a.normEpsilon, `${module}.out`)
   }
 
-  /** The base's product of one projection, without adapters. */
-  private product(x: string, site: Site, output: string): string {
-    if (this.quantization && site.kind === 'linear') return quantizedProduct(this.device, this.quantization, x, site, output)
-    const inputs = [x, this.device.weight(site.weight, [site.outFeatures, site.inFeatures])]
-    if (site.bias) inputs.push(this.device.weight(site.bias, [site.outFeatures]))
+  /** The base's product of a projection, or of several side by side: `name` is then the module that they would be together. Without adapters. */
+  private product(x: string, group: Site[], name: string): string {
+    const weightOf = (kind: 'weight' | 'bias', shape: (site: Site) => number[]): Weight => {
+      const parts = group.map((site) => ({ name: site[kind] as string, shape: shape(site) }))
+      return { name: parts.length > 1 ? `${name}.${kind}` : parts[0].name, parts }
+    }
+    const weight = weightOf('weight', (site) => [site.outFeatures, site.inFeatures])
+    const bias = group[0].bias ? weightOf('bias', (site) => [site.outFeatures]) : undefined
+    const output = `${name}.base`
+    if (this.quantization && group[0].kind === 'linear')
+      return quantizedProduct(this.device, this.quantization, x, weight, bias, output)
+    const inputs = [x, this.device.weight(weight), ...(bias ? [this.device.weight(bias)] : [])]
     return this.graph.op('Gemm', inputs, output, { transB: { int: 1 } })
   }
 
-  /** Projections that share their input, with every adapter's delta: one op for the group. `rows` is the name of their number of rows. */
-  private projections(input: string, modules: string[], rows: Rows = 'T'): string[] {
+  /**
+   * Projections that share their input, with every adapter's delta: one op for the group. `rows` is the name of their number of rows. An output for each; with
+   * `together`, the name of the module that they would be, one that holds them side by side where the device joins their products.
+   */
+  private projections(input: string, modules: string[], { rows = 'T' as Rows, together = '' } = {}): string[] {
     const { dtype } = this.device.setup
     const group = modules.map((module) => this.site(module))
     let x = input
@@ -84,10 +95,20 @@ class GraphBuilder {
       this.device.adapterOp('ScaleInput', [x], [], [scaled], { site: { int: group[0].index } }, rows)
       x = this.graph.shape(scaled, dtype, [rows, group[0].inFeatures])
     }
-    const products = group.map((site) => this.product(x, site, `${site.module}.base`))
-    const outputs = group.map((site) => this.graph.shape(`${site.module}.out`, dtype, [rows, site.outFeatures]))
-    const sites = { sites: { ints: group.map((site) => site.index) } }
-    return this.device.adapterOp('BatchedLora', [x], products, outputs, sites, rows)
+    const widths = group.map((site) => site.outFeatures)
+    const output = (name: string, width: number) => this.graph.shape(`${name}.out`, dtype, [rows, width])
+    const joined = together && this.device.joins(group)
+    const products = joined ? [this.product(x, group, together)] : group.map((site) => this.product(x, [site], site.module))
+    const outputs = joined
+      ? [
+          output(
+            together,
+            widths.reduce((sum, width) => sum + width),
+          ),
+        ]
+      : group.map((site) => output(site.module, site.outFeatures))
+    const attributes = { sites: { ints: group.map((site) => site.index) }, widths: { ints: widths } }
+    return this.device.adapterOp('BatchedLora', [x], products, outputs, attributes, rows)
   }
 
   private embedding(): string {
@@ -125,7 +146,9 @@ class GraphBuilder {
     const sizes = [a.heads * a.headDim, a.kvHeads * a.headDim, a.kvHeads * a.headDim]
     let [q, k, v] = a.fused
       ? this.device.unpacked(this.projections(x, [`${path}.qkv_proj`])[0], sizes, path)
-      : this.projections(x, [`${path}.q_proj`, `${path}.k_proj`, `${path}.v_proj`])
+      : this.projections(x, [`${path}.q_proj`, `${path}.k_proj`, `${path}.v_proj`], {
+          together: a.qkNorm === 'projection' ? undefined : `${path}.qkv_proj`,
+        })
     if (a.qkNorm === 'projection') {
       q = this.norm(q, `${path}.q_norm`, sizes[0])
       k = this.norm(k as string, `${path}.k_norm`, sizes[1])
@@ -155,7 +178,10 @@ class GraphBuilder {
   }
 
   private mlp(x: string, path: string): string {
-    const inputs = this.projections(x, this.a.fused ? [`${path}.gate_up_proj`] : [`${path}.gate_proj`, `${path}.up_proj`])
+    const together = `${path}.gate_up_proj`
+    const inputs = this.a.fused
+      ? this.projections(x, [together])
+      : this.projections(x, [`${path}.gate_proj`, `${path}.up_proj`], { together })
     const activation = { activation: { string: this.a.activation } }
     const gated = this.graph.op('GatedActivation', inputs, `${path}.gated`, activation, 'lorikeet')
     this.graph.shape(gated, this.device.setup.dtype, ['T', this.a.intermediateSize])
@@ -165,7 +191,7 @@ class GraphBuilder {
   /** Logits of the wanted rows, and what is sampled from them: the logits themselves never leave the graph. */
   private head(x: string): void {
     const rows = this.graph.op('Gather', [x, 'logits_indices'], 'head.rows')
-    const [product] = this.projections(this.norm(rows, 'model.norm'), [HEAD], 'R')
+    const [product] = this.projections(this.norm(rows, 'model.norm'), [HEAD], { rows: 'R' })
     const scaled = this.device.scaled(product, this.a.logitsScale, 'head.scaled')
     this.graph.op('Sample', [this.device.softcapped(scaled, this.a.logitsSoftcap, 'head')], 'tokens', {}, 'lorikeet')
   }

@@ -1,6 +1,6 @@
 /** Projections with int4 or int8 weights: com.microsoft.MatMulNBits over weights that the engine quantizes while it loads (native/engine/convert.h). */
-import type { Site } from '../../adapters-store/types.ts'
 import type { Device } from './devices/device.ts'
+import { shapeOf, type Weight } from './weights.ts'
 
 export interface Quantization {
   bits: 4 | 8
@@ -19,20 +19,22 @@ export function quantizedProduct(
   device: Device,
   { bits, accuracy }: Quantization,
   x: string,
-  site: Site,
+  weight: Weight,
+  bias: Weight | undefined,
   output: string,
 ): string {
   const { graph, weights, setup } = device
-  const { weight, outFeatures, inFeatures } = site
+  const { name } = weight
+  const [outFeatures, inFeatures] = shapeOf(weight)
   const blocks = Math.ceil(inFeatures / BLOCK) // the last may be cut short: it is filled up with zeros
-  const scales = `${weight}.scales`
+  const scales = `${name}.scales`
   const form = { as: setup.dtype, quantize: { bits, block: BLOCK, scales } }
-  if (weights.use(weight, [outFeatures, inFeatures], form).first) {
-    graph.external(weight, 'uint8', [outFeatures, blocks, (BLOCK * bits) / 8])
+  if (weights.use(weight, form)) {
+    graph.external(name, 'uint8', [outFeatures, blocks, (BLOCK * bits) / 8])
     graph.external(scales, setup.dtype, [outFeatures * blocks])
   }
-  const inputs = [x, weight, scales]
-  if (site.bias) inputs.push('', '', device.weight(site.bias, [outFeatures]))
+  const inputs = [x, name, scales]
+  if (bias) inputs.push('', '', device.weight(bias))
   const attributes = {
     K: { int: inFeatures },
     N: { int: outFeatures },

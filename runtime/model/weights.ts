@@ -47,6 +47,18 @@ function readHeader(file: string): Map<string, TensorRef> {
 
 export type FloatTensor = TensorRef & { dtype: TensorType }
 
+/** A weight of the graph: one tensor of the checkpoint under its own name, or several, one after the other along their first dimension. */
+export interface Weight {
+  name: string
+  parts: { name: string; shape: number[] }[]
+}
+
+export const single = (name: string, shape: number[]): Weight => ({ name, parts: [{ name, shape }] })
+
+export function shapeOf({ parts }: Weight): number[] {
+  return [parts.reduce((sum, { shape }) => sum + shape[0], 0), ...parts[0].shape.slice(1)]
+}
+
 /** Collects what the graph uses, and where it lies. */
 export class Weights {
   readonly files: string[] = []
@@ -70,31 +82,28 @@ export class Weights {
   }
 
   /**
-   * Enters the tensor among the initializers, once: as it lies in the file, as another type, or quantized (see InitializerRef). True when this call
-   * did it. All uses of a tensor must want the same.
+   * Enters the weight among the initializers, once: as it lies in the file, as another type, or quantized (see InitializerRef). True when this call
+   * did it. All uses of a weight must want the same.
    */
-  use(
-    name: string,
-    shape: number[],
-    form: Pick<InitializerRef, 'as' | 'quantize'> = {},
-  ): { tensor: FloatTensor; first: boolean } {
-    const tensor = this.find(name, shape)
-    if (this.used.has(name)) return { tensor, first: false }
+  use({ name, parts }: Weight, { as, quantize }: Pick<InitializerRef, 'as' | 'quantize'> = {}): boolean {
+    const tensors = parts.map((part) => this.find(part.name, part.shape))
+    if (this.used.has(name)) return false
     this.used.add(name)
-    let file = this.files.indexOf(tensor.file)
-    if (file < 0) file = this.files.push(tensor.file) - 1
-    const { as, quantize } = form
-    this.initializers.push({
-      name,
-      dtype: tensor.dtype,
-      shape,
-      file,
-      offset: tensor.offset,
-      length: tensor.length,
-      ...(as && as !== tensor.dtype && { as }),
-      ...(quantize && { quantize }),
-    })
-    return { tensor, first: true }
+    for (const tensor of tensors) {
+      let file = this.files.indexOf(tensor.file)
+      if (file < 0) file = this.files.push(tensor.file) - 1
+      this.initializers.push({
+        name,
+        dtype: tensor.dtype,
+        shape: tensor.shape,
+        file,
+        offset: tensor.offset,
+        length: tensor.length,
+        ...(as && as !== tensor.dtype && { as }),
+        ...(quantize && { quantize }),
+      })
+    }
+    return true
   }
 
   /** The values of a small tensor (norms, scales), read now. */

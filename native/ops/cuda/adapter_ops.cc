@@ -1,5 +1,6 @@
 #include "adapter_ops.h"
 #include <algorithm>
+#include <numeric>
 
 namespace lorikeet::cuda {
 
@@ -22,25 +23,37 @@ AdapterOp::AdapterOp(const CudaStepContext& context, const OrtKernelInfo* info) 
 }
 
 LoraCompute::LoraCompute(const CudaStepContext& context, const OrtKernelInfo* info)
-    : AdapterOp(context, info), sites_(attribute_ints(info, "sites")) {
+    : AdapterOp(context, info), sites_(attribute_ints(info, "sites")), widths_(attribute_ints(info, "widths")) {
   if (sites_.empty() || sites_.size() > kMaxProducts) throw std::invalid_argument("BatchedLora: takes one to three sites");
+  if (widths_.size() != sites_.size()) throw std::invalid_argument("BatchedLora: needs a width per site");
+}
+
+// Product `i` of the op, as the output that carries it on.
+void* LoraCompute::product(OrtKernelContext* kernel, size_t i, int64_t x_rows, int64_t width) const {
+  const Dims y = input_dims(kernel, 1 + i);
+  if (y[0] != x_rows) throw std::invalid_argument("BatchedLora: x and the products differ in rows");
+  if (y[1] != width) throw std::invalid_argument("BatchedLora: a product is not as wide as `widths` says");
+  return carried(kernel, 1 + i, i, rows().launch.stream);
 }
 
 void LoraCompute::compute(OrtKernelContext* kernel) {
   const Dims x = input_dims(kernel, 0);
-  if (input_count(kernel) != 1 + sites_.size()) throw std::invalid_argument("BatchedLora: needs one product per site");
+  const size_t matrices = input_count(kernel) - 1;
+  const bool joined = matrices == 1;
+  if (!joined && matrices != sites_.size()) throw std::invalid_argument("BatchedLora: needs one product per site, or one of all");
   LoraOp op;
   op.x = input<void>(kernel, 0);
   op.in = x[1];
   op.products = static_cast<int32_t>(sites_.size());
   op.h = context_.h;
   op.h_rows = context_.h_rows;
+  if (joined) op.y_stride = std::accumulate(widths_.begin(), widths_.end(), int32_t{0});
+  auto* all = joined ? static_cast<uint16_t*>(product(kernel, 0, x[0], op.y_stride)) : nullptr;
   for (size_t p = 0; p < sites_.size(); p++) {
-    const Dims y = input_dims(kernel, 1 + p);
-    if (y[0] != x[0]) throw std::invalid_argument("BatchedLora: x and the products differ in rows");
-    op.y[p] = carried(kernel, 1 + p, p, rows().launch.stream);
-    op.out[p] = y[1];
+    op.y[p] = joined ? all : product(kernel, p, x[0], widths_[p]);
+    op.out[p] = widths_[p];
     op.site[p] = static_cast<int32_t>(sites_[p]);
+    if (joined) all += widths_[p];
   }
   if (std::ranges::any_of(sites_, [&](int64_t site) { return context_.touches(site); }))
     must_launch(batched_lora(rows().step, op, rows().launch), "BatchedLora");

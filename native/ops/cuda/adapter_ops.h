@@ -26,13 +26,15 @@ class AdapterOp {
   bool on_logits_;
 };
 
+// The products are matrices of their own, or the columns of one, as wide as attribute `widths` says.
 class LoraCompute : public AdapterOp {
  public:
   LoraCompute(const CudaStepContext& context, const OrtKernelInfo* info);
   void compute(OrtKernelContext* kernel);
 
  private:
-  std::vector<int64_t> sites_;
+  void* product(OrtKernelContext* kernel, size_t i, int64_t x_rows, int64_t width) const;
+  std::vector<int64_t> sites_, widths_;
 };
 
 class ScaleCompute : public AdapterOp {

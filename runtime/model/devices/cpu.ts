@@ -1,5 +1,7 @@
 /** The CPU's graph: float32 throughout, our own PagedAttention, and the adapters' segments as graph inputs (docs/graph.md). */
+import type { TensorType } from '../../../native/types.ts'
 import { type Attribute, DATA_TYPE } from '../onnx.ts'
+import { shapeOf, single, type Weight } from '../weights.ts'
 import { type Attention, attentionAttributes, Device, type Normed, type Rows } from './device.ts'
 
 /** The inputs that the adapter ops share. */
@@ -29,9 +31,19 @@ export class Cpu extends Device {
         this.graph.input(cache, 'float32', [`N_${cache}`, 'block_size', kvHeads, headDim])
   }
 
+  /** A checkpoint tensor as it lies in the file. */
+  private stored(weight: Weight): TensorType {
+    const { name } = weight
+    const shape = shapeOf(weight)
+    const { dtype } = this.weights.find(name, shape)
+    if (this.weights.use(weight)) this.graph.external(name, dtype, shape)
+    return dtype
+  }
+
   /** The cast of a 16-bit tensor is folded when the session is made. */
-  weight(name: string, shape: number[]): string {
-    if (this.stored(name, shape).dtype === 'float32') return name
+  weight(weight: Weight): string {
+    const { name } = weight
+    if (this.stored(weight) === 'float32') return name
     const cast = `${name}.float32`
     if (!this.casts.has(name)) {
       this.casts.add(name)
@@ -40,15 +52,20 @@ export class Cpu extends Device {
     return cast
   }
 
+  /** A joined weight would be a copy: here weights are used where the file is mapped. */
+  joins(): boolean {
+    return false
+  }
+
   normWeight(name: string, size: number, offset: number): string {
-    const weight = this.weight(name, [size])
+    const weight = this.weight(single(name, [size]))
     return offset ? this.graph.op('Add', [weight, this.scalar(offset)], `${name}.offset`) : weight
   }
 
   /** Rows are gathered from the table as it is stored: only T of them are converted. */
   embeddingRows(table: string, shape: number[]): string {
-    const { name, dtype } = this.stored(table, shape)
-    const rows = this.graph.op('Gather', [name, 'input_ids'], 'embedding.rows')
+    const dtype = this.stored(single(table, shape))
+    const rows = this.graph.op('Gather', [table, 'input_ids'], 'embedding.rows')
     return dtype === 'float32' ? rows : this.graph.op('Cast', [rows], 'embedding.float32', { to: { int: DATA_TYPE.float32 } })
   }
 

@@ -3,9 +3,11 @@
  * a captured CUDA graph replays with any. Every node has a CUDA kernel for both types, and none works on shapes: one node on the CPU would forbid capture.
  */
 import { decodeFloats } from '../../../adapters-store/half.ts'
+import type { Site } from '../../../adapters-store/types.ts'
 import type { Architecture } from '../architecture.ts'
 import { readCacheScales } from '../cache-scales.ts'
 import { type Attribute, floatData } from '../onnx.ts'
+import { shapeOf, single, type Weight } from '../weights.ts'
 import { type Attention, attentionAttributes, Device, type Normed, type Rows } from './device.ts'
 
 const MICROSOFT = 'com.microsoft'
@@ -28,15 +30,23 @@ export class Cuda extends Device {
         this.graph.input(cache, this.setup.cacheDtype, [`N_${i}`, 'block_size', kvHeads, headDim])
   }
 
-  weight(name: string, shape: number[]): string {
+  weight(weight: Weight): string {
     const { dtype } = this.setup
-    if (this.weights.use(name, shape, { as: dtype }).first) this.graph.external(name, dtype, shape)
-    return name
+    if (this.weights.use(weight, { as: dtype })) this.graph.external(weight.name, dtype, shapeOf(weight))
+    return weight.name
+  }
+
+  /**
+   * A kernel less for each, and one that reads enough to fill the device: alone the products of k and v do not. Where each starts at 16 bytes, which the
+   * adapters' kernels read at once.
+   */
+  joins(group: Site[]): boolean {
+    return group.every(({ outFeatures, bias }) => outFeatures % 8 === 0 && Boolean(bias) === Boolean(group[0].bias))
   }
 
   /** The offset is added in float32 here: an Add in the graph would run in 16 bits, every step. */
   normWeight(name: string, size: number, offset: number): string {
-    if (!offset) return this.weight(name, [size])
+    if (!offset) return this.weight(single(name, [size]))
     const values = this.weights.read(name, [size])
     return this.constant(
       `${name}.offset`,
@@ -46,7 +56,7 @@ export class Cuda extends Device {
   }
 
   embeddingRows(table: string, shape: number[]): string {
-    return this.graph.op('Gather', [this.weight(table, shape), 'input_ids'], 'embedding.rows')
+    return this.graph.op('Gather', [this.weight(single(table, shape)), 'input_ids'], 'embedding.rows')
   }
 
   adapterOp(

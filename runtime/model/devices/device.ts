@@ -1,10 +1,11 @@
 /** What differs between the devices' graphs: element types, graph inputs, how weights come in, the attention op, the adapter ops' inputs, fused ops. */
+import type { Site } from '../../../adapters-store/types.ts'
 import type { CacheDtype, TensorType } from '../../../native/types.ts'
 import type { Layer } from '../architecture.ts'
 import { type Attribute, floatData, type OnnxGraph } from '../onnx.ts'
 import type { Rope } from '../rope.ts'
 import { ropeTables } from '../rope-tables.ts'
-import type { Weights } from '../weights.ts'
+import type { Weight, Weights } from '../weights.ts'
 
 /** Rows of an op: packed tokens, or the rows whose logits are wanted. */
 export type Rows = 'T' | 'R'
@@ -57,8 +58,10 @@ export abstract class Device {
 
   /** Declares the graph's inputs. */
   abstract inputs(layers: number, kvHeads: number, headDim: number): void
-  /** A checkpoint tensor in `dtype`. */
-  abstract weight(name: string, shape: number[]): string
+  /** A weight in `dtype`. */
+  abstract weight(weight: Weight): string
+  /** Whether projections that share their input become one product, whose outputs lie side by side. */
+  abstract joins(group: Site[]): boolean
   /** A norm's weight in `dtype`, `offset` added (Gemma stores w − 1). */
   abstract normWeight(name: string, size: number, offset: number): string
   /** Rows of the embedding's table, in `dtype`. */
@@ -95,13 +98,6 @@ export abstract class Device {
   /** A constant in `dtype`. */
   constant(name: string, shape: number[], values: Float32Array): string {
     return this.graph.constant(name, this.setup.dtype, shape, floatData(this.setup.dtype, values))
-  }
-
-  /** A checkpoint tensor as it lies in the file. */
-  protected stored(name: string, shape: number[]): { name: string; dtype: TensorType } {
-    const { tensor, first } = this.weights.use(name, shape)
-    if (first) this.graph.external(name, tensor.dtype, shape)
-    return { name, dtype: tensor.dtype }
   }
 
   norm(x: string, weight: string, epsilon: number, output: string): string {

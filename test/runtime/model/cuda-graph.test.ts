@@ -86,12 +86,15 @@ t.test('ONNX Runtime finds nothing wrong with any graph but that the CPU lacks i
 
 /** Name, type and shape of the tensors that the addon adds, a line each. */
 function externalsOf({ initializers }: BuiltModel): string {
-  const lines = initializers.flatMap(({ name, dtype, as = dtype, shape, quantize }) => {
-    if (!quantize) return [[name, DATA_TYPE[as], ...shape]]
+  const firsts = initializers.filter(({ name }, i) => name !== initializers[i - 1]?.name)
+  const lines = firsts.flatMap(({ name, dtype, as = dtype, shape, quantize }) => {
+    const parts = initializers.filter((part) => part.name === name)
+    const rows = parts.reduce((sum, part) => sum + part.shape[0], 0)
+    if (!quantize) return [[name, DATA_TYPE[as], rows, ...shape.slice(1)]]
     const blocks = Math.ceil(shape[1] / quantize.block)
     return [
-      [name, 2, shape[0], blocks, (quantize.block * quantize.bits) / 8],
-      [quantize.scales, DATA_TYPE[as], shape[0] * blocks],
+      [name, 2, rows, blocks, (quantize.block * quantize.bits) / 8],
+      [quantize.scales, DATA_TYPE[as], rows * blocks],
     ]
   })
   return lines.map((line) => `${line.join(' ')}\n`).join('')
@@ -155,6 +158,59 @@ t.test('a residual addition and the norm after it are one node, and a packed pro
   t.same(inputs('GatedActivation'), ['model.layers.0.mlp.gate_up_proj.out'])
 })
 
+t.test('projections that share their input are one product', async (t) => {
+  const layer = (family: string, options: BuildOptions = {}) => {
+    const { graph, initializers } = cuda(baseOf(family), { dtype: 'bfloat16', ...options })
+    const nodes = readGraph(graph).nodes.filter(({ outputs }) => outputs[0].startsWith('model.layers.0.'))
+    const of = (op: string) => nodes.filter((node) => node.op === op)
+    return { of, parts: (name: string) => initializers.filter((one) => one.name === `model.layers.0.${name}`), initializers }
+  }
+  const llama = layer('llama')
+  const inputs = (products: Graph['nodes']) => products.map((node) => node.inputs.slice(1))
+  t.same(inputs(llama.of('Gemm')), [
+    ['model.layers.0.self_attn.qkv_proj.weight'],
+    ['model.layers.0.self_attn.o_proj.weight'],
+    ['model.layers.0.mlp.gate_up_proj.weight'],
+    ['model.layers.0.mlp.down_proj.weight'],
+  ])
+  const [qkv, , gateUp] = llama.of('BatchedLora')
+  t.match(qkv, { inputs: { length: 2 }, attributes: { sites: [1, 2, 3], widths: [32, 16, 16] } })
+  t.match(gateUp, { inputs: { length: 2 }, attributes: { sites: [5, 6], widths: { length: 2 } } })
+  t.same(llama.of('PagedAttention')[0].inputs.slice(0, 3), ['model.layers.0.self_attn.qkv_proj.out', '', ''])
+  t.same(llama.of('GatedActivation')[0].inputs, ['model.layers.0.mlp.gate_up_proj.out'])
+  const parts = llama.parts('self_attn.qkv_proj.weight')
+  t.same(
+    parts.map(({ shape }) => shape[0]),
+    [32, 16, 16],
+    'its weight is put together from those of the checkpoint',
+  )
+  t.same(
+    parts.map((part) => llama.initializers.indexOf(part) - llama.initializers.indexOf(parts[0])),
+    [0, 1, 2],
+    'which follow each other',
+  )
+
+  const biased = layer('qwen2', { quantization: 'int4' })
+  t.same(inputs(biased.of('MatMulNBits'))[0], [
+    'model.layers.0.self_attn.qkv_proj.weight',
+    'model.layers.0.self_attn.qkv_proj.weight.scales',
+    '',
+    '',
+    'model.layers.0.self_attn.qkv_proj.bias',
+  ])
+  t.equal(biased.of('MatMulNBits')[0].attributes.N, 64)
+  t.equal(biased.parts('self_attn.qkv_proj.bias').length, 3)
+
+  t.equal(layer('olmo2').of('Gemm').length, 6, 'norms of whole projections need q and k apart')
+  t.same(layer('qwen3').of('PagedAttention')[0].inputs[2], '', "norms of heads are the op's")
+  const { nodes } = readGraph(buildModel(baseOf('llama')).graph)
+  t.equal(
+    nodes.filter(({ op, outputs }) => op === 'Gemm' && outputs[0].startsWith('model.layers.0.')).length,
+    7,
+    'on the CPU none is',
+  )
+})
+
 /** A constant's values. */
 function constant({ initializers }: Graph, name: string | RegExp, dtype: TensorType): Float32Array {
   const tensor = initializers.find((one) => (typeof name === 'string' ? one.name === name : name.test(one.name)))
@@ -203,9 +259,9 @@ t.test('weights are converted to the type of the activations, and quantized ones
   const { initializers } = cuda(baseOf('llama'), { dtype: 'float16', quantization: 'int4' })
   const find = (name: string) => initializers.find((one) => one.name === name)
   t.match(find('lm_head.weight'), { dtype: 'float32', as: 'float16', quantize: undefined })
-  t.match(find('model.layers.0.mlp.up_proj.weight'), {
+  t.match(find('model.layers.0.mlp.gate_up_proj.weight'), {
     as: 'float16',
-    quantize: { bits: 4, block: 32, scales: 'model.layers.0.mlp.up_proj.weight.scales' },
+    quantize: { bits: 4, block: 32, scales: 'model.layers.0.mlp.gate_up_proj.weight.scales' },
   })
   const { initializers: same } = cuda(baseOf('qwen2'), { dtype: 'bfloat16' })
   t.notOk(
