@@ -1,4 +1,4 @@
-/** A built model's graph run by the native engine alone, on the CPU. */
+/** A built model's graph run by the native engine alone: on the CPU in float32, else on the CUDA device, which may be emulated (emulated.ts). */
 import type { AdapterImage } from '../../adapters-store/types.ts'
 import { decodeBatch, residentsOf } from '../../bench/decode-batch.ts'
 import { loadNative, onnxRuntimeLibrary } from '../../native/index.ts'
@@ -7,13 +7,23 @@ import type { BuiltModel } from '../../runtime/model/index.ts'
 const BLOCK_SIZE = 16
 
 /** Bytes of a pool block, for loading adapters. */
-export const blockBytesOf = (model: BuiltModel) => BLOCK_SIZE * model.layers * 2 * model.kvHeads * model.headDim * 4
+export const blockBytesOf = ({ dtype, layers, kvHeads, headDim }: BuiltModel) =>
+  BLOCK_SIZE * layers * 2 * kvHeads * headDim * (dtype === 'float32' ? 4 : 2)
 
-/** Logits of `rows` sequences of one token, one row after the other; row r on adapter r mod adapters.length, or on the base. Adapters are in float32. */
-export async function logitsOfRows(model: BuiltModel, rows: number, adapters: AdapterImage[] = []): Promise<Float32Array> {
+/**
+ * Logits of the last of `tokens` tokens of `rows` sequences, one row after the other; row r on adapter r mod adapters.length, or on the base. Adapters are in
+ * the model's type.
+ */
+export async function logitsOfRows(
+  model: BuiltModel,
+  rows: number,
+  adapters: AdapterImage[] = [],
+  tokens = 1,
+): Promise<Float32Array> {
+  const { dtype, vocabSize } = model
   const engine = await loadNative().createEngine(
     {
-      device: 'cpu',
+      device: dtype === 'float32' ? 'cpu' : 'cuda',
       library: onnxRuntimeLibrary(),
       model: model.graph,
       files: model.files,
@@ -22,30 +32,34 @@ export async function logitsOfRows(model: BuiltModel, rows: number, adapters: Ad
       layers: model.layers,
       kvHeads: model.kvHeads,
       headDim: model.headDim,
-      vocabSize: model.vocabSize,
-      dtype: 'float32',
-      cacheDtype: 'float32',
+      vocabSize,
+      dtype,
+      cacheDtype: dtype,
       blockSize: BLOCK_SIZE,
       blockCount: rows + adapters.reduce((sum, image) => sum + image.blocks, 0),
       maxBlockCount: 0,
       memoryFraction: 0,
       maxBatchTokens: rows,
       maxSequences: rows,
-      maxModelLen: 1,
-      maxSiteInputs: 0,
-      headSite: -1,
+      maxModelLen: BLOCK_SIZE,
+      maxSiteInputs: Math.max(...model.base.sites.map((site) => site.inFeatures)),
+      headSite: model.base.sites.length - 1,
       captureGraphs: false,
       siteCount: model.siteCount,
-      adapterDtype: 'float32',
+      adapterDtype: dtype,
     },
     () => {},
   )
   try {
     const residents = residentsOf(adapters, rows)
     for (const resident of residents) engine.putAdapter(resident)
-    const batch = decodeBatch({ rows, context: 0, blockSize: BLOCK_SIZE, vocabSize: model.vocabSize, adapters: residents })
-    const { logits } = await engine.step({ ...batch, returnLogits: true })
-    return logits as Float32Array
+    let logits = new Float32Array(0)
+    for (let context = 0; context < tokens; context++) {
+      const batch = decodeBatch({ rows, context, blockSize: BLOCK_SIZE, vocabSize, adapters: residents })
+      const inputIds = batch.inputIds.map((id) => (id + context) % vocabSize)
+      logits = (await engine.step({ ...batch, inputIds, returnLogits: true })).logits as typeof logits
+    }
+    return logits
   } finally {
     engine.close()
   }
