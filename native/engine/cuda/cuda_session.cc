@@ -14,6 +14,7 @@ MemoryInfoPtr memory_info(bool host) {
 }
 
 void add_provider(OrtSessionOptions* session, device::Stream compute, bool capture) {
+  ort_env();  // the provider logs to it as it loads
   OrtCUDAProviderOptionsV2* raw = nullptr;
   check(ort().CreateCUDAProviderOptions(&raw));
   const std::unique_ptr<OrtCUDAProviderOptionsV2, void (*)(OrtCUDAProviderOptionsV2*)> provider(
