@@ -13,8 +13,9 @@ export class RowReader {
   readonly width: number
   readonly #reference: TensorRef
   readonly #descriptor: number
-  readonly #bytes: Uint8Array
-  readonly #run: Float32Array
+  readonly #runRows: number
+  #run = new Float32Array(0)
+  #bytes = new Uint8Array(0)
   #first = 0
   #count = 0
 
@@ -25,9 +26,11 @@ export class RowReader {
     this.#reference = reference
     this.#descriptor = descriptor
     const rowBytes = reference.length / rows
-    const runRows = Math.max(1, Math.min(rows, Math.floor(RUN_BYTES / rowBytes)))
-    this.#bytes = new Uint8Array(runRows * rowBytes)
-    this.#run = new Float32Array(runRows * width)
+    this.#runRows = Math.max(1, Math.min(rows, Math.floor(RUN_BYTES / rowBytes)))
+  }
+
+  get dtype(): AdapterDtype {
+    return this.#reference.dtype as AdapterDtype
   }
 
   /** Row i as float32, valid until the next call. Shape [width]. */
@@ -37,19 +40,29 @@ export class RowReader {
     return this.#run.subarray(start, start + this.width)
   }
 
-  #load(first: number): void {
-    const { file, offset, length, dtype } = this.#reference
-    const rowBytes = length / this.rows
-    const count = Math.min(this.#run.length / this.width, this.rows - first)
+  /** The bytes of as many rows as fill `into`, from row `first` on. */
+  read(first: number, into: Uint8Array): void {
+    const { file, offset, length } = this.#reference
+    const start = offset + first * (length / this.rows)
     let done = 0
-    while (done < count * rowBytes) {
-      const got = readSync(this.#descriptor, this.#bytes, done, count * rowBytes - done, offset + first * rowBytes + done)
+    while (done < into.length) {
+      const got = readSync(this.#descriptor, into, done, into.length - done, start + done)
       if (got === 0)
         throw new AdapterError('adapter_unreadable', `the base model's ${file} ended early: it has changed since the start`)
       done += got
     }
-    const bytes = this.#bytes.subarray(0, done)
-    decodeFloats(dtype as AdapterDtype, bytes, this.#run.subarray(0, count * this.width))
+  }
+
+  #load(first: number): void {
+    const rowBytes = this.#reference.length / this.rows
+    if (this.#run.length === 0) {
+      this.#bytes = new Uint8Array(this.#runRows * rowBytes)
+      this.#run = new Float32Array(this.#runRows * this.width)
+    }
+    const count = Math.min(this.#runRows, this.rows - first)
+    const bytes = this.#bytes.subarray(0, count * rowBytes)
+    this.read(first, bytes)
+    decodeFloats(this.dtype, bytes, this.#run.subarray(0, count * this.width))
     this.#first = first
     this.#count = count
   }

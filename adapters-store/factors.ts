@@ -25,6 +25,12 @@ export interface FileMatrix {
   transposed: boolean
 }
 
+/** Both as they lie in the file: a [rank, in], b [out, rank]. */
+export interface FileFactors extends Factors {
+  a: FileMatrix
+  b: FileMatrix
+}
+
 /** As floats. Shape: [rank, width]. */
 export function floatsOf(rows: FactorRows, rank: number, width: number): Float32Array {
   if (rows instanceof Float32Array) return rows
@@ -64,18 +70,30 @@ function placeColumns(workspace: Workspace, placed: PaddedRows, matrix: FileMatr
 }
 
 function decodeRows(workspace: Workspace, placed: PaddedRows, { dtype, bytes }: FileMatrix): void {
-  const { rows, width, stride, address } = placed
-  const size = elementBytes(dtype)
-  // The kernels read whole vectors: up to 7 elements past the last.
-  const raw = workspace.reserve(size * padded(rows * width + stride - width))
-  workspace.bytes(raw, bytes.length).set(bytes)
-  const decode = (source: number, target: number, count: number) => {
-    if (dtype === 'float16') workspace.kernels.decodeFloat16(source, target, count)
-    else if (dtype === 'bfloat16') workspace.kernels.decodeBfloat16(source, target, count)
-    else workspace.bytes(target, 4 * count).set(workspace.bytes(source, 4 * count))
+  const { width, stride, address } = placed
+  if (dtype === 'float32' && stride === width) {
+    workspace.bytes(address, bytes.length).set(bytes)
+    return
   }
+  const raw = workspace.reserve(rawBytes(placed, dtype))
+  workspace.bytes(raw, bytes.length).set(bytes)
+  decodePlaced(workspace, raw, dtype, placed)
+}
+
+/** Bytes that decodePlaced reads: the kernels take whole vectors, up to 7 elements past the last. */
+export function rawBytes({ rows, width, stride }: PaddedRows, dtype: AdapterDtype): number {
+  return elementBytes(dtype) * padded(rows * width + stride - width)
+}
+
+/** Rows that lie one after the other at `raw` in the workspace, as floats at their places; the padding is left undefined. */
+export function decodePlaced(workspace: Workspace, raw: number, dtype: AdapterDtype, placed: PaddedRows): void {
+  const { rows, width, stride, address } = placed
+  const { decodeFloat16, decodeBfloat16 } = workspace.kernels
+  const copy = (source: number, target: number, count: number) =>
+    workspace.bytes(target, 4 * count).set(workspace.bytes(source, 4 * count))
+  const decode = dtype === 'float16' ? decodeFloat16 : dtype === 'bfloat16' ? decodeBfloat16 : copy
   if (stride === width) decode(raw, address, rows * width)
-  else for (let j = 0; j < rows; j++) decode(raw + size * width * j, address + 4 * stride * j, stride)
+  else for (let j = 0; j < rows; j++) decode(raw + elementBytes(dtype) * width * j, address + 4 * stride * j, stride)
 }
 
 export function notFinite({ file, key }: FileMatrix): AdapterError {

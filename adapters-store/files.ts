@@ -1,5 +1,5 @@
 /** The two files of a PEFT adapter, each read once: the digest is of the bytes that are folded. */
-import { createHash } from 'node:crypto'
+import { createHash, type Hash } from 'node:crypto'
 import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import { AdapterError } from './errors.ts'
@@ -11,8 +11,8 @@ export const WEIGHTS_FILE = 'adapter_model.safetensors'
 const CONFIG_LIMIT = 16 << 20
 /** What one Uint8Array can hold. */
 const WEIGHTS_LIMIT = 2 ** 32 - 1
-/** One read call takes at most 2^31 - 1 bytes. */
-const READ_LIMIT = 1 << 30
+/** What is read and hashed at a time: still in the cache when it is hashed. */
+const PIECE = 512 << 10
 
 const PICKLE = /\.(bin|pt|pth|ckpt)$/
 
@@ -24,34 +24,39 @@ export interface AdapterFiles {
   digest: string
 }
 
-export function readAdapterFiles(directory: string): AdapterFiles {
+/**
+ * Where weights are read to, one adapter after the other: fresh memory costs more than reading a cached file (the system clears it page by page).
+ * Shared, so that other threads can help with what is in it.
+ */
+export class FileMemory {
+  #buffer = new SharedArrayBuffer(0)
+
+  /** Contents undefined; the bytes given out before are void. */
+  take(bytes: number): Uint8Array {
+    if (this.#buffer.byteLength < bytes) {
+      this.#buffer = new SharedArrayBuffer(0) // so that the old can go before the new one comes
+      this.#buffer = new SharedArrayBuffer(bytes)
+    }
+    return new Uint8Array(this.#buffer, 0, bytes)
+  }
+
+  release(): void {
+    this.#buffer = new SharedArrayBuffer(0)
+  }
+}
+
+/** `weights` lies in `memory`. */
+export function readAdapterFiles(directory: string, memory: FileMemory): AdapterFiles {
   const configFile = join(directory, CONFIG_FILE)
   const weightsFile = join(directory, WEIGHTS_FILE)
   if (!existsSync(directory)) throw new AdapterError('adapter_not_found', `${directory} does not exist`)
   if (!existsSync(configFile))
     throw new AdapterError('adapter_not_found', `${directory} has no ${CONFIG_FILE}: it is no PEFT adapter folder`)
   if (!existsSync(weightsFile)) throw missingWeights(directory)
-  const configBytes = readWhole(configFile, CONFIG_LIMIT)
-  const weights = readWhole(weightsFile, WEIGHTS_LIMIT)
-  return {
-    config: parseConfig(configFile, configBytes),
-    configFile,
-    weights,
-    weightsFile,
-    digest: digestOf(configBytes, weights),
-  }
-}
-
-/** SHA-256 over both files, each preceded by its length in 8 bytes (little endian), so that no byte can move from one to the other. */
-function digestOf(config: Uint8Array, weights: Uint8Array): string {
   const hash = createHash('sha256')
-  for (const bytes of [config, weights]) {
-    const length = Buffer.alloc(8)
-    length.writeBigUInt64LE(BigInt(bytes.length))
-    hash.update(length)
-    for (let start = 0; start < bytes.length; start += READ_LIMIT) hash.update(bytes.subarray(start, start + READ_LIMIT))
-  }
-  return hash.digest('hex')
+  const configBytes = readWhole(configFile, CONFIG_LIMIT, hash, (size) => new Uint8Array(size))
+  const weights = readWhole(weightsFile, WEIGHTS_LIMIT, hash, (size) => memory.take(size))
+  return { config: parseConfig(configFile, configBytes), configFile, weights, weightsFile, digest: hash.digest('hex') }
 }
 
 function missingWeights(directory: string): AdapterError {
@@ -85,7 +90,11 @@ function parseConfig(file: string, bytes: Uint8Array): Record<string, unknown> {
   return value as Record<string, unknown>
 }
 
-function readWhole(file: string, limit: number): Uint8Array {
+/**
+ * The digest is SHA-256 over both files, each preceded by its length in 8 bytes (little endian), so that no byte can move from one to the other;
+ * it is taken of the bytes that are returned.
+ */
+function readWhole(file: string, limit: number, hash: Hash, allocate: (size: number) => Uint8Array): Uint8Array {
   let descriptor: number | undefined
   try {
     descriptor = openSync(file, 'r')
@@ -93,11 +102,15 @@ function readWhole(file: string, limit: number): Uint8Array {
     if (!status.isFile()) throw new AdapterError('adapter_unreadable', `${file} is not a file`)
     if (status.size > limit)
       throw new AdapterError('adapter_too_large', `${file} has ${status.size} bytes; at most ${limit} are read`)
-    const bytes = new Uint8Array(status.size)
+    const length = Buffer.alloc(8)
+    length.writeBigUInt64LE(BigInt(status.size))
+    hash.update(length)
+    const bytes = allocate(status.size)
     let done = 0
     while (done < bytes.length) {
-      const got = readSync(descriptor, bytes, done, Math.min(READ_LIMIT, bytes.length - done), done)
+      const got = readSync(descriptor, bytes, done, Math.min(PIECE, bytes.length - done), done)
       if (got === 0) throw new AdapterError('adapter_unreadable', `${file} shrank while it was read`)
+      hash.update(bytes.subarray(done, done + got))
       done += got
     }
     return bytes

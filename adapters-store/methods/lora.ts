@@ -5,7 +5,7 @@
  */
 import { type ConfigReader, ignored, off, type Rule } from '../config.ts'
 import { AdapterError } from '../errors.ts'
-import type { Factors } from '../factors.ts'
+import type { FileFactors } from '../factors.ts'
 import { type Fold, smallerOf } from '../fold.ts'
 import type { SiteTensors } from '../tensors.ts'
 import { doraEmbedding, doraLinear } from './dora.ts'
@@ -63,7 +63,7 @@ export const lora: Method = {
   label: (config) => (config.boolean('use_dora') ? 'dora' : config.boolean('use_rslora') ? 'rslora' : 'lora'),
   parameters: ['lora_A', 'lora_embedding_A'],
   sites: ['linear', 'head', 'embedding'],
-  prepare({ config, base }) {
+  prepare({ config, base, norms }) {
     const dora = config.boolean('use_dora')
     const withBias = config.boolean('lora_bias')
     if (dora && withBias)
@@ -75,7 +75,7 @@ export const lora: Method = {
         const magnitude = tensors.take('lora_magnitude_vector', [site.outFeatures]).data
         return site.kind === 'embedding'
           ? doraEmbedding(site, factors, magnitude, base)
-          : doraLinear(site, factors, magnitude, base)
+          : doraLinear(site, factors, magnitude, norms)
       }
       const fold: Fold = smallerOf(site, factors)
       if (withBias && site.kind !== 'embedding') {
@@ -86,7 +86,7 @@ export const lora: Method = {
   },
 }
 
-function factorsOf(tensors: SiteTensors, config: ConfigReader): Factors {
+function factorsOf(tensors: SiteTensors, config: ConfigReader): FileFactors {
   const { kind, inFeatures, outFeatures } = tensors.site
   const [nameA, nameB] = kind === 'embedding' ? ['lora_embedding_A', 'lora_embedding_B'] : ['lora_A', 'lora_B']
   const { shape, matrix: a } = tensors.matrix(nameA, [null, inFeatures])
