@@ -15,8 +15,8 @@ class Weights {
  public:
   // Maps the files and reads them ahead. `progress` gets the fraction of the bytes read.
   Weights(const std::vector<std::string>& files, const std::function<void(float)>& progress);
-  // Gives every initializer to the session to be made: in place where the file's type is the graph's, else converted, quantized or put together from its
-  // parts, in memory of its own that lasts as long as this does.
+  // Gives every initializer to the session to be made: in place where the file's type is the graph's, else converted, quantized or put together from
+  // its parts, in memory of its own that lasts as long as this does.
   void add_to(OrtSessionOptions* session, const EngineOptions& options);
   // What ONNX Runtime repacked or cast it has copied; what it uses in place is read again from the page cache.
   void release_pages() const;

@@ -71,7 +71,8 @@ void check_gated(bool thorough) {
         // Where e^−x leaves the floats, both ways.
         size_t place = 0;
         for (const double far : {-60000.0, -100.0, -90.0, 90.0, 100.0}) c.gate[place++] = stored_bits(far, type);
-        check_one_gated(c, std::string(type == DType::f16 ? "f16" : "bf16") + ", activation " + std::to_string(int(activation)) + ", " + std::to_string(width) + " wide");
+        const std::string name = type == DType::f16 ? "f16" : "bf16";
+        check_one_gated(c, name + ", activation " + std::to_string(int(activation)) + ", " + std::to_string(width) + " wide");
       }
 }
 

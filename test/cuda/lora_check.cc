@@ -26,7 +26,8 @@ Products apart(const std::vector<uint16_t>& all, const std::vector<int32_t>& out
 }
 
 // `joined`: the products are columns of one matrix.
-Ran run(World& world, const Segments& segments, const std::vector<uint16_t>& x, const Products& y, bool wide, int32_t multiprocessors, bool joined = false) {
+Ran run(World& world, const Segments& segments, const std::vector<uint16_t>& x, const Products& y, bool wide, int32_t multiprocessors,
+        bool joined = false) {
   cuda::AdapterStep step = world.step();
   cuda::Launch launch;
   launch.counts = world.plan(segments, wide, step.plan);

@@ -77,8 +77,8 @@ KERNEL_TEST(gated_activation_alone_packed_in_place_and_on_threads) {
     const auto y = batch.run(kernels, kind);
     check(batch.run(kernels, kind, 3) == y, "threads change nothing");
     std::vector<float> packed;
-    for (int64_t row = 0; row < batch.rows; row++)
-      for (const auto* half : {&batch.gate, &batch.up}) packed.insert(packed.end(), half->begin() + row * batch.width, half->begin() + (row + 1) * batch.width);
+    for (int64_t from = 0; from < batch.rows * batch.width; from += batch.width)
+      for (const auto* half : {&batch.gate, &batch.up}) packed.insert(packed.end(), half->begin() + from, half->begin() + from + batch.width);
     std::vector<float> out(y.size(), NAN);
     kernels.gated_activation({packed.data(), packed.data() + batch.width, out.data(), batch.rows, batch.width, 2 * batch.width, kind}, on_threads(3));
     check(out == y, "gate and up in one matrix");

@@ -34,7 +34,8 @@ __global__ void __launch_bounds__(kThreads) gate_elements(const __grid_constant_
     Words y;
 #pragma unroll
     for (int i = 0; i < 4; i++)
-      y.w[i] = pack<T>(activated<kind>(element<T>(gate, 2 * i)) * element<T>(up, 2 * i), activated<kind>(element<T>(gate, 2 * i + 1)) * element<T>(up, 2 * i + 1));
+      y.w[i] = pack<T>(activated<kind>(element<T>(gate, 2 * i)) * element<T>(up, 2 * i),
+                       activated<kind>(element<T>(gate, 2 * i + 1)) * element<T>(up, 2 * i + 1));
     write8<kAligned>(static_cast<uint16_t*>(op.y) + row * op.width, at, width, y);
   }
 }
