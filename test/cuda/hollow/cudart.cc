@@ -3,6 +3,8 @@
 // It holds the rules of stream capture (CUDA C++ Programming Guide, "CUDA Graphs"): a call that a capture forbids fails and spoils the capture.
 // HOLLOW_LOG=FILE gets a line for every kernel, copy and capture.
 #include <cuda_runtime_api.h>
+#include <sys/mman.h>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -41,7 +43,8 @@ thread_local cudaStreamCaptureMode interaction = cudaStreamCaptureModeGlobal;
 thread_local bool captures_here = false;
 thread_local cudaError_t last = cudaSuccess;
 
-CUstream_st* of(cudaStream_t stream) { return stream ? stream : &default_stream; }
+// Null, cudaStreamLegacy and cudaStreamPerThread are one stream here.
+CUstream_st* of(cudaStream_t stream) { return reinterpret_cast<uintptr_t>(stream) > 2 ? stream : &default_stream; }
 cudaError_t fail(cudaError_t error) { return last = error; }
 
 // Allocating, asking and waiting: what a capture somewhere may forbid to this thread.
@@ -70,8 +73,9 @@ cudaError_t take(std::map<void*, size_t>& from, void** data, size_t bytes, const
   if (cudaError_t error = unsafe(call)) return error;
   const std::lock_guard guard(lock);
   if (taken + bytes > kTotal) return fail(cudaErrorMemoryAllocation);
-  *data = std::aligned_alloc(512, (bytes + 511) / 512 * 512 + 512);
-  std::memset(*data, 0, bytes);
+  // Zeros that take no memory until they are written: a pool has most of a device's.
+  *data = mmap(nullptr, bytes + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (*data == MAP_FAILED) return fail(cudaErrorMemoryAllocation);
   from[*data] = bytes;
   if (&from == &allocated) taken += bytes;
   hollow::log("%s %zu", call, bytes);
@@ -84,8 +88,8 @@ cudaError_t give(std::map<void*, size_t>& to, void* data, const char* call) {
   const auto found = to.find(data);
   if (found == to.end()) return fail(cudaErrorInvalidValue);
   if (&to == &allocated) taken -= found->second;
+  munmap(data, found->second + 1);
   to.erase(found);
-  std::free(data);
   return cudaSuccess;
 }
 bool is_host(const void* p) {
