@@ -84,13 +84,9 @@ export class AdapterRegistry {
     } catch (error) {
       throw new AdapterError('adapter_not_found', `the adapter folder ${folder} cannot be read: ${(error as Error).message}`)
     }
-    const records: AdapterRecord[] = []
-    for (const name of names) {
-      const directory = join(folder, name)
-      if (isDirectory(directory) && existsSync(join(directory, CONFIG_FILE)))
-        records.push(await this.addOrRefuse(name, directory))
-    }
-    return records
+    const folders = names.map((name) => ({ name, directory: join(folder, name) }))
+    const found = folders.filter(({ directory }) => isDirectory(directory) && existsSync(join(directory, CONFIG_FILE)))
+    return Promise.all(found.map(({ name, directory }) => this.addOrRefuse(name, directory)))
   }
 
   /** True if there was one. Whoever holds its image keeps it. */

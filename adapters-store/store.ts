@@ -1,87 +1,151 @@
-/** Loads adapters in a thread of its own: folding a large one takes seconds, and the caller serves requests meanwhile. */
+/** Loads adapters in threads of their own: folding a large one takes seconds, and the caller serves requests meanwhile. */
+import { statSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { AdapterError, type AdapterErrorCode } from './errors.ts'
+import { WEIGHTS_FILE } from './files.ts'
 import type { LoadOptions } from './load.ts'
+import type { NormJob } from './norms/job.ts'
 import type { AdapterImage, BaseModel } from './types.ts'
 
 export interface LoadRequest {
-  id: number
+  type: 'load'
   name: string
   directory: string
 }
 
-export type LoadReply = { id: number; image: AdapterImage } | { id: number; error: { code?: AdapterErrorCode; message: string } }
+/** A thread posts a job to offer it, and is posted one to take a share of it if it has nothing else to do. */
+export interface HelpRequest {
+  type: 'help'
+  job: NormJob
+}
 
-interface Pending {
+export type ThreadTask = LoadRequest | HelpRequest
+export type ThreadReply =
+  | { type: 'loaded'; image: AdapterImage }
+  | { type: 'failed'; code?: AdapterErrorCode; message: string }
+  | HelpRequest
+
+interface Load {
+  request: LoadRequest
   resolve(image: AdapterImage): void
   reject(error: Error): void
 }
 
+interface LoaderThread {
+  worker: Worker
+  /** What it has in hand, and how large its file is. */
+  load?: Load
+  bytes: number
+  /** What it would let others help with. */
+  job?: NormJob
+}
+
+/** Beyond this an adapter more is memory and disk more than speed. */
+const MOST_THREADS = 4
+/** Files that are loaded at once take no more than this together, unless it is one alone: each is held beside its image. */
+const BYTES_AT_ONCE = 1 << 30
+
 export class AdapterStore {
   readonly #base: BaseModel
   readonly #options: LoadOptions
-  readonly #pending = new Map<number, Pending>()
-  #thread: Worker | undefined
-  #nextId = 0
+  readonly #limit: number
+  readonly #queue: Load[] = []
+  readonly #threads = new Set<LoaderThread>()
   #closed = false
 
-  constructor(base: BaseModel, options: LoadOptions) {
+  /** `threads` at most, started when they are needed. They run at a lower priority than the rest (Linux). */
+  constructor(base: BaseModel, options: LoadOptions, threads = Math.min(MOST_THREADS, availableParallelism())) {
     this.#base = base
     this.#options = options
+    this.#limit = threads
   }
 
-  /** Rejects with AdapterError as loadAdapter throws it. Loads run one after the other, in the order asked for. */
+  /** Rejects with AdapterError as loadAdapter throws it. Loads begin in the order asked for, several at once, and end in any order. */
   load(name: string, directory: string): Promise<AdapterImage> {
     if (this.#closed)
       return Promise.reject(new AdapterError('adapter_store_closed', `${name} cannot be loaded: the server is closing`))
-    this.#thread ??= this.#start()
-    this.#thread.ref()
-    const request: LoadRequest = { id: this.#nextId++, name, directory }
     return new Promise((resolve, reject) => {
-      this.#pending.set(request.id, { resolve, reject })
-      this.#thread!.postMessage(request)
+      this.#queue.push({ request: { type: 'load', name, directory }, resolve, reject })
+      this.#dispatch()
     })
   }
 
-  /** Ends the thread; loads under way are rejected. Idempotent. */
+  /** Ends the threads; loads under way are rejected. Idempotent. */
   async close(): Promise<void> {
     this.#closed = true
-    const thread = this.#thread
-    this.#thread = undefined
-    this.#fail(new AdapterError('adapter_store_closed', 'the server is closing'))
-    await thread?.terminate()
+    const threads = [...this.#threads]
+    const loads = [...threads.flatMap(({ load }) => load ?? []), ...this.#queue.splice(0)]
+    this.#threads.clear()
+    for (const load of loads) load.reject(new AdapterError('adapter_store_closed', 'the server is closing'))
+    await Promise.all(threads.map(({ worker }) => worker.terminate()))
   }
 
-  #start(): Worker {
-    const thread = new Worker(new URL('./loader-thread.js', import.meta.url), {
+  #dispatch(): void {
+    while (this.#queue.length > 0) {
+      const bytes = weightsBytes(this.#queue[0].request.directory)
+      const busy = [...this.#threads].filter(({ load }) => load)
+      const together = busy.reduce((sum, thread) => sum + thread.bytes, bytes)
+      if (busy.length === this.#limit || (busy.length > 0 && together > BYTES_AT_ONCE)) return
+      const thread = [...this.#threads].find(({ load }) => !load) ?? this.#start()
+      thread.load = this.#queue.shift() as Load
+      thread.bytes = bytes
+      thread.worker.ref()
+      thread.worker.postMessage(thread.load.request)
+    }
+  }
+
+  #start(): LoaderThread {
+    const worker = new Worker(new URL('./loader-thread.js', import.meta.url), {
       workerData: { base: this.#base, options: this.#options },
     })
-    thread.on('message', (reply: LoadReply) => this.#settle(thread, reply))
-    thread.on('error', (error) => this.#lost(thread, error.message))
-    thread.on('exit', (code) => this.#lost(thread, `it ended with code ${code}`))
+    worker.unref()
+    const thread: LoaderThread = { worker, bytes: 0 }
+    this.#threads.add(thread)
+    worker.on('message', (reply: ThreadReply) => this.#receive(thread, reply))
+    worker.on('error', (error) => this.#lost(thread, error.message))
+    worker.on('exit', (code) => this.#lost(thread, `it ended with code ${code}`))
     return thread
   }
 
-  #settle(thread: Worker, reply: LoadReply): void {
-    const pending = this.#pending.get(reply.id)
-    this.#pending.delete(reply.id)
+  #receive(thread: LoaderThread, reply: ThreadReply): void {
+    if (!this.#threads.has(thread)) return
+    if (reply.type === 'help') {
+      thread.job = reply.job
+      while (this.#threads.size < this.#limit) this.#start()
+      for (const other of this.#threads) if (!other.load) other.worker.postMessage(reply)
+      return
+    }
+    const load = thread.load as Load
+    this.#release(thread)
+    if (reply.type === 'loaded') load.resolve(reply.image)
+    else load.reject(reply.code ? new AdapterError(reply.code, reply.message) : new Error(reply.message))
+    this.#dispatch()
+    if (thread.load) return
+    for (const { job } of this.#threads) if (job) thread.worker.postMessage({ type: 'help', job } satisfies HelpRequest)
+  }
+
+  #release(thread: LoaderThread): void {
+    thread.load = undefined
+    thread.job = undefined
     // An idle loader must not keep the process alive.
-    if (this.#pending.size === 0) thread.unref()
-    if (!pending) return
-    if ('image' in reply) pending.resolve(reply.image)
-    else if (reply.error.code) pending.reject(new AdapterError(reply.error.code, reply.error.message))
-    else pending.reject(new Error(reply.error.message))
+    thread.worker.unref()
   }
 
   /** The thread died (out of memory, most likely): what it had in hand fails, and the next load starts another. */
-  #lost(thread: Worker, reason: string): void {
-    if (this.#thread !== thread) return
-    this.#thread = undefined
-    this.#fail(new AdapterError('adapter_loader_lost', `the loader thread was lost: ${reason}`))
+  #lost(thread: LoaderThread, reason: string): void {
+    if (!this.#threads.delete(thread)) return
+    thread.load?.reject(new AdapterError('adapter_loader_lost', `the loader thread was lost: ${reason}`))
+    this.#dispatch()
   }
+}
 
-  #fail(error: Error): void {
-    for (const pending of this.#pending.values()) pending.reject(error)
-    this.#pending.clear()
+/** 0 if it cannot be told: the load itself says why. */
+function weightsBytes(directory: string): number {
+  try {
+    return statSync(join(directory, WEIGHTS_FILE)).size
+  } catch {
+    return 0
   }
 }
