@@ -56,6 +56,7 @@ const engine: NativeEngine = await loadNative().createEngine(
     maxSiteInputs: 0,
     headSite: -1,
     captureGraphs: false,
+    overlapLaunches: false,
     model: built.graph,
     files: built.files,
     initializers: built.initializers,

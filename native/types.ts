@@ -69,6 +69,8 @@ export interface EngineOptions {
   headSite: number
   /** Replay decode steps as CUDA graphs. Off: for finding faults. */
   captureGraphs: boolean
+  /** Start adapter kernels while the kernel before them drains (CUDA, compute capability 9.0 and up). Off until it has been timed: docs/cuda.md, "Overlap". */
+  overlapLaunches: boolean
   /** Number of adapter sites (see adapters-store/types.ts); site ids are 0 .. siteCount-1. */
   siteCount: number
   adapterDtype: AdapterDtype

@@ -110,6 +110,8 @@ export interface EngineSettings {
   prefixCache: boolean
   /** CUDA: replay decode steps as graphs; the default. */
   captureGraphs?: boolean
+  /** See native/types.ts; off by default. */
+  overlapLaunches?: boolean
   /** Run the invariant validator after every step (tests). */
   validate?: boolean
 }

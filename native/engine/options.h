@@ -38,7 +38,7 @@ struct EngineOptions {
   // CUDA only; see native/types.ts.
   double memory_fraction = 0;
   int32_t max_block_count = 0, max_batch_tokens = 0, max_sequences = 0, max_model_len = 0, max_site_inputs = 0, head_site = -1;
-  bool capture_graphs = false;
+  bool capture_graphs = false, overlap_launches = false;
 
   int64_t view_bytes() const { return int64_t{block_size} * kv_heads * head_dim * static_cast<int64_t>(element_size(cache)); }
   int64_t block_bytes() const { return view_bytes() * 2 * layers; }

@@ -76,6 +76,7 @@ EngineOptions engine_options(const Napi::Object& from) {
   options.max_site_inputs = integer(from, "maxSiteInputs");
   options.head_site = integer(from, "headSite");
   options.capture_graphs = from.Get("captureGraphs").ToBoolean();
+  options.overlap_launches = from.Get("overlapLaunches").ToBoolean();
   return options;
 }
 

@@ -111,6 +111,7 @@ export async function loadEngine(
       maxSequences,
       maxModelLen: model.maxModelLen,
       captureGraphs: settings.captureGraphs ?? true,
+      overlapLaunches: settings.overlapLaunches ?? false,
     },
     onProgress,
   )

@@ -25,13 +25,14 @@ Products apart(const std::vector<uint16_t>& all, const std::vector<int32_t>& out
   return y;
 }
 
-// `joined`: the products are columns of one matrix.
+// `joined`: the products are columns of one matrix. `times`: the op runs so often, back to back on its own results; `overlap`: as far as they may at once.
 Ran run(World& world, const Segments& segments, const std::vector<uint16_t>& x, const Products& y, bool wide, int32_t multiprocessors,
-        bool joined = false) {
+        bool joined = false, int times = 1, bool overlap = false) {
   cuda::AdapterStep step = world.step();
   cuda::Launch launch;
   launch.counts = world.plan(segments, wide, step.plan);
   launch.multiprocessors = multiprocessors;
+  launch.overlap = overlap;
   cuda::LoraOp op;
   OnDevice<uint16_t> x_device(x);
   std::vector<std::unique_ptr<OnDevice<uint16_t>>> products;
@@ -51,7 +52,7 @@ Ran run(World& world, const Segments& segments, const std::vector<uint16_t>& x, 
   op.h_rows = launch.counts.h_rows;
   OnDevice<float> h(cuda::lora_scratch_bytes(op.in, op.products, op.h_rows) / sizeof(float));
   op.h = h.data();
-  must(cuda::batched_lora(step, op, launch), "batched_lora");
+  for (int i = 0; i < times; i++) must(cuda::batched_lora(step, op, launch), "batched_lora");
   if (joined) return {apart(products[0]->get(), world.outs())};
   Ran ran;
   for (const auto& product : products) ran.y.push_back(product->get());
@@ -128,6 +129,13 @@ void check_world(World& world, int32_t rows, const std::string& what, uint64_t s
     check(run(world, segments, x, y, true, 100).y == narrow.y, name + ": wide tiles, split dot products: the same bits");
     check(run(world, segments, x, y, false, 2, true).y == narrow.y, name + ": products side by side: the same bits");
     check(run(world, segments, x, y, true, 100, true).y == narrow.y, name + ": products side by side, wide tiles: the same bits");
+#ifdef __CUDACC__
+    // On the emulator a kernel ends before the next begins. On a device before compute capability 9.0 the option does nothing.
+    for (const bool wide : {false, true}) {
+      const Ran apart = run(world, segments, x, y, wide, 132, false, 4);
+      check(run(world, segments, x, y, wide, 132, false, 4, true).y == apart.y, name + ": overlapping launches, four in a row: the same bits");
+    }
+#endif
     // One row alone, from the middle of a segment.
     const int32_t t = random.below(rows);
     int32_t s = 0;

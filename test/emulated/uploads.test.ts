@@ -31,7 +31,7 @@ function start(): Promise<NativeEngine> {
   const types = { device: 'cuda', dtype: 'float16', cacheDtype: 'float16', adapterDtype: 'float16' } as const
   const limits = { memoryFraction: 0, maxBlockCount: 0, maxBatchTokens: ROWS, maxSequences: ROWS, maxModelLen: 64 }
   const sites = { maxSiteInputs: Math.max(...model.base.sites.map((site) => site.inFeatures)), headSite: -1 }
-  const session = { library: onnxRuntimeLibrary(), model: graph, threads: 1, captureGraphs: true }
+  const session = { library: onnxRuntimeLibrary(), model: graph, threads: 1, captureGraphs: true, overlapLaunches: false }
   return loadNative().createEngine({ ...shape, ...types, ...limits, ...sites, ...session }, () => {})
 }
 

@@ -45,6 +45,7 @@ export async function logitsOfRows(
       maxSiteInputs: Math.max(...model.base.sites.map((site) => site.inFeatures)),
       headSite: model.base.sites.length - 1,
       captureGraphs: false,
+      overlapLaunches: false,
       siteCount: model.siteCount,
       adapterDtype: dtype,
     },

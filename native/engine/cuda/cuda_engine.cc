@@ -274,6 +274,7 @@ void CudaEngine::plan(const StepInput& input, const StepShape& shape, const Uplo
     rows.step.dtype = options_.dtype;
     rows.launch.multiprocessors = device_.multiprocessors;
     rows.launch.stream = compute_.get();
+    rows.launch.overlap = options_.overlap_launches && device_.major >= 9;
     if (!wanted.tiles) return rows;
     Plan plan(wanted.capacity());
     if (!plan.build(entries.over(input, starts), wanted.wide)) throw std::logic_error("the step's segments do not fit their own plan");
