@@ -86,8 +86,14 @@ export class AdapterStore {
     while (this.#queue.length > 0) {
       const bytes = weightsBytes(this.#queue[0].request.directory)
       const busy = [...this.#threads].filter(({ load }) => load)
-      const together = busy.reduce((sum, thread) => sum + thread.bytes, bytes)
-      if (busy.length === this.#limit || (busy.length > 0 && together > BYTES_AT_ONCE)) return
+      if (
+        !mayBegin(
+          bytes,
+          busy.map((thread) => thread.bytes),
+          this.#limit,
+        )
+      )
+        return
       const thread = [...this.#threads].find(({ load }) => !load) ?? this.#start()
       thread.load = this.#queue.shift() as Load
       thread.bytes = bytes
@@ -139,6 +145,13 @@ export class AdapterStore {
     thread.load?.reject(new AdapterError('adapter_loader_lost', `the loader thread was lost: ${reason}`))
     this.#dispatch()
   }
+}
+
+/** Whether a load of a file of `bytes` may begin beside those that are under way. */
+export function mayBegin(bytes: number, underWay: number[], threads: number): boolean {
+  if (underWay.length === 0) return true
+  const together = underWay.reduce((sum, other) => sum + other, bytes)
+  return underWay.length < threads && together <= BYTES_AT_ONCE
 }
 
 /** 0 if it cannot be told: the load itself says why. */

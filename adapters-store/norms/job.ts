@@ -22,7 +22,7 @@ const DONE = 1
 const PIECE_PRODUCTS = 256e6
 /** But no fewer rows, because each piece decodes A once. */
 const PIECE_ROWS = 256
-/** How long to wait for a piece that another thread took. Longer than it takes; if the thread was lost, the piece is done here. */
+/** Longer than a piece takes. */
 const PATIENCE_MS = 2000
 
 export function normJob(tasks: NormTask[]): NormJob {
@@ -42,10 +42,10 @@ export function workOn(job: NormJob, base: BaseWeights): boolean {
   return true
 }
 
-/** After all pieces are taken: returns when they are done, whoever took them. */
-export function finish(job: NormJob, base: BaseWeights): void {
+/** After all pieces are taken: returns when they are done. One that another thread took and lost is done here, after `patience` milliseconds. */
+export function finish(job: NormJob, base: BaseWeights, patience = PATIENCE_MS): void {
   job.pieces.forEach((_, i) => {
-    const outcome = Atomics.wait(job.state, DONE + i, 0, PATIENCE_MS)
+    const outcome = Atomics.wait(job.state, DONE + i, 0, patience)
     if (outcome === 'timed-out') doPiece(job, i, base)
   })
 }

@@ -1,9 +1,12 @@
-import { cpSync, rmSync } from 'node:fs'
+import { cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { AdapterError, AdapterStore, loadAdapter } from '../../adapters-store/index.ts'
+import { mayBegin } from '../../adapters-store/store.ts'
+import type { BaseModel } from '../../adapters-store/types.ts'
 import { fixture, temporaryFolder } from '../support/repo.ts'
 import { baseModelOf } from './base-model.ts'
+import { floats, safetensorsBytes } from './write-adapter.ts'
 
 const base = baseModelOf(fixture('peft/biased/base'))
 const options = { dtype: 'float16', blockBytes: 1024 } as const
@@ -44,12 +47,81 @@ t.test('a folder that vanishes while it loads is an error of that load alone', a
   t.match(await store.load('after', LORA), { name: 'after' })
 })
 
-t.test('closing rejects what is under way and all that follows', async (t) => {
-  const store = new AdapterStore(base, options)
-  const loading = store.load('a', LORA)
-  const outcome = t.rejects(loading, { code: 'adapter_store_closed' })
+t.test(
+  'a load begins if a thread is free and the files fit together; a huge one waits to be alone, but is not refused',
+  async (t) => {
+    const [small, huge] = [16 << 20, 2 ** 31]
+    t.equal(mayBegin(small, [], 1), true)
+    t.equal(mayBegin(small, [small], 1), false)
+    t.equal(mayBegin(small, [small, small, small], 4), true)
+    t.equal(mayBegin(huge, [], 4), true)
+    t.equal(mayBegin(huge, [small], 4), false)
+    t.equal(mayBegin(small, [huge], 4), false)
+  },
+)
+
+t.test('many loads at once give what one gives', async (t) => {
+  const store = new AdapterStore(base, options, 2)
+  t.teardown(() => store.close())
+  const names = Array.from({ length: 12 }, (_, i) => `${i}`)
+  const direct = loadAdapter('x', LORA, base, options)
+  const images = await Promise.all(names.map((name) => store.load(name, LORA)))
+  t.strictSame(
+    images.map(({ name }) => name),
+    names,
+  )
+  for (const image of images) t.ok(Buffer.from(image.image).equals(Buffer.from(direct.image)))
+})
+
+t.test('adapters of all sizes and methods, one after the other in one thread, come out as if alone', async (t) => {
+  const store = new AdapterStore(base, options, 1)
+  t.teardown(() => store.close())
+  const names = readdirSync(fixture('peft/biased/adapters'))
+  const images = await Promise.all(names.map((name) => store.load(name, fixture('peft/biased/adapters', name))))
+  for (const image of images) {
+    const direct = loadAdapter(image.name, fixture('peft/biased/adapters', image.name), base, options)
+    t.ok(Buffer.from(image.image).equals(Buffer.from(direct.image)), image.name)
+    t.strictSame({ ...image, image: 0 }, { ...direct, image: 0 })
+  }
+})
+
+t.test('idle threads share a DoRA adapter whose norms are much work, and take loads meanwhile', async (t) => {
+  const folder = temporaryFolder(t)
+  const { model, adapter } = manyNorms(folder)
+  const alone = loadAdapter('dora', adapter, model, options)
+  const store = new AdapterStore(model, options, 3)
+  t.teardown(() => store.close())
+  const loads = ['first', 'second', 'third', 'fourth'].map((name) => store.load(name, adapter))
+  for (const { image } of await Promise.all(loads)) t.ok(Buffer.from(image).equals(Buffer.from(alone.image)))
+})
+
+t.test('closing rejects what is under way, what waits and all that follows', async (t) => {
+  const store = new AdapterStore(base, options, 2)
+  const loads = Promise.allSettled(['1', '2', '3', '4'].map((name) => store.load(name, LORA)))
   await store.close()
-  await outcome
+  t.match(await loads, new Array(4).fill({ status: 'rejected', reason: { code: 'adapter_store_closed' } }))
   await t.rejects(store.load('b', LORA), { code: 'adapter_store_closed', message: /b cannot be loaded/ })
   await store.close()
 })
+
+/** Sixteen projections, each a piece of its own. */
+function manyNorms(folder: string): { model: BaseModel; adapter: string } {
+  const modules = Array.from({ length: 16 }, (_, i) => `model.layers.${i}.self_attn.q_proj`)
+  const weights = Object.fromEntries(modules.map((module) => [`${module}.weight`, floats([96, 64])]))
+  const table = { 'model.embed_tokens.weight': floats([8, 64]) }
+  writeFileSync(join(folder, 'model.safetensors'), safetensorsBytes({ ...weights, ...table }))
+  writeFileSync(
+    join(folder, 'config.json'),
+    JSON.stringify({ model_type: 'llama', num_hidden_layers: 16, vocab_size: 8, hidden_size: 64 }),
+  )
+  const adapter = join(folder, 'dora')
+  mkdirSync(adapter)
+  writeFileSync(join(adapter, 'adapter_config.json'), JSON.stringify({ peft_type: 'LORA', r: 4, lora_alpha: 8, use_dora: true }))
+  const tensors = modules.flatMap((module) => [
+    [`base_model.model.${module}.lora_A.weight`, floats([4, 64])],
+    [`base_model.model.${module}.lora_B.weight`, floats([96, 4])],
+    [`base_model.model.${module}.lora_magnitude_vector`, floats([96], (i) => 1 + i / 96)],
+  ])
+  writeFileSync(join(adapter, 'adapter_model.safetensors'), safetensorsBytes(Object.fromEntries(tensors)))
+  return { model: baseModelOf(folder), adapter }
+}
