@@ -8,7 +8,7 @@ import type { BaseWeights, RowReader } from '../base.ts'
 import { decodePlaced, type FileFactors, notFinite, placeRows, rawBytes } from '../factors.ts'
 import { addScaled } from '../fold.ts'
 import { decodeFloats, elementBytes, largestMagnitude } from '../half.ts'
-import { type PaddedRows, type Workspace, workspace } from '../wasm/workspace.ts'
+import { type PaddedRows, padded, type Workspace, workspace } from '../wasm/workspace.ts'
 
 /** Plain data over shared memory, so that several threads can work on one. */
 export interface NormTask {
@@ -103,16 +103,18 @@ function readRun(space: Workspace, weights: RowReader, start: number, count: num
 /** products = left · rightᵀ. Shape: [rows, rank] float64. */
 function multiply(space: Workspace, left: PaddedRows, rows: number, right: PaddedRows, rank: number, products: number): void {
   space.doubles(products, rows * rank).fill(0)
-  for (let i = 0; i < left.stride; i += TERMS) {
-    const terms = Math.min(TERMS, left.stride - i)
+  const count = padded(left.width)
+  for (let i = 0; i < count; i += TERMS) {
+    const terms = Math.min(TERMS, count - i)
     const [x, y] = [left.address + 4 * i, right.address + 4 * i]
     space.kernels.products(x, left.stride, rows, y, right.stride, rank, terms, products)
   }
 }
 
-function squareOf({ kernels }: Workspace, { address, stride }: PaddedRows, row: number): number {
+function squareOf({ kernels }: Workspace, { address, width, stride }: PaddedRows, row: number): number {
+  const count = padded(width)
   let square = 0
-  for (let i = 0; i < stride; i += TERMS) square += kernels.square(address + 4 * (stride * row + i), Math.min(TERMS, stride - i))
+  for (let i = 0; i < count; i += TERMS) square += kernels.square(address + 4 * (stride * row + i), Math.min(TERMS, count - i))
   return square
 }
 

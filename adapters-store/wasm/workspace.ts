@@ -1,4 +1,4 @@
-/** A thread's scratch memory for the kernels: rows of floats, each padded with zeros to a multiple of 8 elements. */
+/** A thread's scratch memory for the kernels: rows of floats, each followed by zeros up to a multiple of 8 elements. */
 import { instantiate, type Kernels } from './kernels.ts'
 
 const PAGE = 65536
@@ -48,7 +48,8 @@ export class Workspace {
   }
 
   reserveRows(rows: number, width: number): PaddedRows {
-    const stride = padded(width)
+    // Rows a multiple of 4 KB apart would share a few lines of the cache when they are written side by side (transpose).
+    const stride = padded(width) % 1024 === 0 ? padded(width) + VECTOR : padded(width)
     return { address: this.reserve(4 * rows * stride), rows, width, stride }
   }
 
