@@ -9,6 +9,7 @@ mkdir -p "$results"
 
 gpu=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null | head -1) || gpu=""
 nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null) || nvcc=""
+source "$here/bench/gpu/programs.sh"
 
 # row NAME STATUS DETAIL: one line of the closing table, kept in the stage's file so that stages run in separate calls share one table.
 # STATUS: ok, MISS (it runs, a target is missed), FAILED, "not here" (this machine lacks what it needs).
@@ -20,14 +21,11 @@ needs_gpu() {
   row "$1" "not here" "no GPU"; return 1
 }
 
-# The architecture to compile for: this machine's, else what the project ships.
-arch_flags() {
-  local capability; capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -1 | tr -d .) || capability=""
-  case $capability in
-    "") echo "-gencode=arch=compute_80,code=sm_80 -gencode=arch=compute_90a,code=sm_90a" ;;
-    90) echo "-gencode=arch=compute_90a,code=sm_90a" ;;
-    *) echo "-gencode=arch=compute_$capability,code=sm_$capability" ;;
-  esac
+# Folders with CUDA's libraries: those of Python's packages, and the usual places.
+cuda_folders() {
+  local sites site; sites=$(python3 -c 'import site; print(*site.getsitepackages())' 2>/dev/null) || sites=""
+  for site in $sites; do ls -d "$site"/nvidia/*/lib 2> /dev/null; done
+  ls -d /usr/local/cuda/lib64 /usr/local/nvidia/lib64 2> /dev/null
 }
 
 # Where the compiled server lies: this checkout if it is built, else the unpacked kit. Sets app, and PATH and LD_LIBRARY_PATH for the kit's libraries.
@@ -37,10 +35,9 @@ needs_server() {
   if [ -x "$kit/bin/node" ]; then PATH=$kit/bin:$PATH; fi
   if [ ! -f "$app/dist/server/cli.js" ]; then row "$1" "not here" "the server is not built here, and no kit lies unpacked in $kit"; return 1; fi
   if ! command -v node > /dev/null; then row "$1" "not here" "no node"; return 1; fi
-  local sites; sites=$(python3 -c 'import site; print(*site.getsitepackages())' 2>/dev/null) || sites=""
   local folder
-  for folder in $(for site in $sites; do ls -d "$site"/nvidia/*/lib 2>/dev/null; done) /usr/local/cuda/lib64 /usr/local/nvidia/lib64; do
-    if [ -d "$folder" ]; then case ":${LD_LIBRARY_PATH:-}:" in *":$folder:"*) ;; *) LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folder ;; esac; fi
+  for folder in $(cuda_folders); do
+    case ":${LD_LIBRARY_PATH:-}:" in *":$folder:"*) ;; *) LD_LIBRARY_PATH=${LD_LIBRARY_PATH:+$LD_LIBRARY_PATH:}$folder ;; esac
   done
   export PATH LD_LIBRARY_PATH=${LD_LIBRARY_PATH:-}
   needs_addon "$1"
@@ -69,7 +66,7 @@ run_node() {
   return "$code"
 }
 
-# The table of every stage that has run, here or in earlier calls.
+# The table of every stage that has run, here or in earlier calls; then the targets, as docs/benchmarks.md has them.
 print_table() {
   local name file
   printf '\n%s, %s\n' "$(date -u +%F)" "${gpu:-no GPU on this machine: nothing below ran on one}"
@@ -77,15 +74,7 @@ print_table() {
     file=$results/$name.tsv
     if [ -s "$file" ]; then awk -F'\t' '{printf "%-46s %-9s %s\n", $1, $2, $3}' "$file"; fi
   done
-}
-
-# Bytes a second of this GPU's memory, into results/bandwidth.json and, for people, bandwidth.txt. Measured once.
-measure_bandwidth() {
-  [ -s "$results/bandwidth.json" ] && return 0
-  [ -n "$gpu" ] && [ -n "$nvcc" ] || return 1
-  "$nvcc" -std=c++17 -O3 $(arch_flags) "$here/bench/gpu/bandwidth.cu" -o "$work/bandwidth" > "$work/bandwidth.log" 2>&1 &&
-    "$work/bandwidth" > "$results/bandwidth.json" 2>> "$work/bandwidth.log" || { rm -f "$results/bandwidth.json"; return 1; }
-  awk -F'[:,}]' '{printf "%.0f GB/s read, %.0f GB/s copied (read and written)", $2 / 1e9, $4 / 1e9}' "$results/bandwidth.json" > "$work/bandwidth.txt"
+  echo; python3 "$here/bench/gpu/targets.py" "$results"
 }
 
 # The random model and adapters of a stage, below $models: made on this machine, kept for later stages. make_model NAME ARGS…
@@ -95,11 +84,4 @@ make_model() {
   local threads=(); if [ "$device" = cpu ]; then threads=(--device cpu); fi
   python3 "$here/bench/gpu/make_model.py" "$models/$name" "${threads[@]}" "$@" 2>&1 | tee -a "$work/models.log" | tail -1
   [ "${PIPESTATUS[0]}" = 0 ] || { row "model $name" FAILED "$(tail -1 "$work/models.log" | cut -c1-160)"; return 1; }
-}
-
-# The server's throughput over PEFT's, once both have been measured on this device, in whichever order. Lines of their own, so that they stand in the table once.
-compare_with_peft() {
-  [ -s "$results/serve.json" ] && [ -s "$results/peft.json" ] || return 0
-  local line; line=$(python3 "$here/bench/gpu/ratio.py" "$results/serve.json" "$results/peft.json" "$device") || return 0
-  printf '%s\n' "$line" | tee "$results/ratio.tsv"
 }

@@ -1,12 +1,13 @@
 """Makes a Llama with random weights and adapters for it, on the machine that measures: nothing of 16 GB has to travel.
 
     python3 bench/gpu/make_model.py OUT --shape llama-8b                                   the base, in OUT/base
-    python3 bench/gpu/make_model.py OUT --shape llama-8b --adapters 32 --rank 16           adapters too, in OUT/r16
-    … --adapters 2000 --ranks 64,32,16,8 --targets attention --distinct 8 --into slora     S-LoRA's: ranks in turns, in OUT/slora
+    … --adapters 32 --ranks 16 --modules attention                                         adapters too: OUT/adapters/attention-r16-0000, …
+    … --adapters 2000 --ranks 64,32,16,8 --modules attention --distinct 8 --into slora     S-LoRA's: ranks in turns, in OUT/slora
 
 Weights are normal with deviation 1/sqrt(inputs), the two projections that feed the residual stream smaller by sqrt(2 layers) as GPT-2 does it, so that
 activations stay near 1 and logits are sane. `--distinct` files of weights per rank are shared by hard links among the adapters; each still has an
-adapter_config.json of its own (another lora_alpha), so each has another digest, other rows in memory and other outputs. What is there already is kept.
+adapter_config.json of its own (another lora_alpha), so each has another digest, other rows in memory and other outputs. What is there already is kept. Shards
+are written by threads while the next is drawn.
 """
 import argparse
 import json
@@ -14,6 +15,7 @@ import math
 import os
 import shutil
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from safetensors.torch import save_file
@@ -26,7 +28,7 @@ SHAPES = {
     # Small, for trying the scripts on a CPU.
     "tiny": dict(hidden=256, layers=4, heads=4, kv_heads=2, feed_forward=512, vocabulary=4096, positions=2048, theta=10000.0, rope=None),
 }
-TARGETS = {
+MODULES = {
     "attention": ["q_proj", "k_proj", "v_proj", "o_proj"],
     "all": ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
 }
@@ -51,17 +53,22 @@ def make_base(folder, shape, options):
         return
     os.makedirs(folder, exist_ok=True)
     layers, hidden, vocabulary = shape["layers"], shape["hidden"], shape["vocabulary"]
-    per_shard = max(1, math.ceil(layers / 8))
+    per_shard = max(1, math.ceil(layers / 16))
     shards = math.ceil(layers / per_shard) + 1
     index, total = {}, 0
+
+    writers = ThreadPoolExecutor(4)
+    writing = []
 
     def write(number, tensors):
         nonlocal total
         name = f"model-{number:05d}-of-{shards:05d}.safetensors"
-        save_file(tensors, os.path.join(folder, name), metadata={"format": "pt"})
         for key, tensor in tensors.items():
             index[key] = name
             total += tensor.numel() * tensor.element_size()
+        if len(writing) >= 6:  # as many shards as host memory should hold
+            writing.pop(0).result()
+        writing.append(writers.submit(save_file, tensors, os.path.join(folder, name), metadata={"format": "pt"}))
 
     ones = lambda: torch.ones(hidden, dtype=options.dtype)
     for shard in range(shards - 1):
@@ -80,6 +87,8 @@ def make_base(folder, shape, options):
         # Logits of deviation 2: neither flat nor certain.
         "lm_head.weight": normal(vocabulary, hidden, 2 * hidden**-0.5, options),
     })
+    for one in writing:
+        one.result()
     with open(os.path.join(folder, "model.safetensors.index.json"), "w") as file:
         json.dump({"metadata": {"total_size": total}, "weight_map": index}, file)
     # The demo's tokenizer, its vocabulary filled up with words that no text contains, so that every id has a name.
@@ -113,7 +122,7 @@ def make_weights(file, shape, rank, options):
     tensors = {}
     for layer in range(shape["layers"]):
         for name, inputs, outputs in projections(shape):
-            if name.split(".")[1] in TARGETS[options.targets]:
+            if name.split(".")[1] in MODULES[options.modules]:
                 at = f"base_model.model.model.layers.{layer}.{name}"
                 tensors[at + ".lora_A.weight"] = normal(rank, inputs, inputs**-0.5, options)
                 tensors[at + ".lora_B.weight"] = normal(outputs, rank, 0.2 * rank**-0.5, options)
@@ -122,13 +131,14 @@ def make_weights(file, shape, rank, options):
 
 
 def make_adapters(folder, shape, options):
-    """Adapter i has rank ranks[i mod len(ranks)] and is named a0000, a0001, …"""
+    """Adapter i has rank ranks[i mod len(ranks)]; their names sort as they are made."""
     ranks = [int(rank) for rank in options.ranks.split(",")]
+    prefix = f"{options.modules}-r{'-'.join(map(str, ranks))}"
     for i in range(options.adapters):
         rank = ranks[i % len(ranks)]
-        source = os.path.join(folder, ".weights", f"r{rank}-{i // len(ranks) % (options.distinct or options.adapters)}.safetensors")
+        source = os.path.join(folder, ".weights", f"{options.modules}-r{rank}-{i // len(ranks) % (options.distinct or options.adapters)}.safetensors")
         make_weights(source, shape, rank, options)
-        adapter = os.path.join(folder, f"a{i:04d}")
+        adapter = os.path.join(folder, f"{prefix}-{i:04d}")
         if os.path.exists(os.path.join(adapter, "adapter_config.json")):
             continue
         os.makedirs(adapter, exist_ok=True)
@@ -137,7 +147,7 @@ def make_adapters(folder, shape, options):
             os.link(source, weights)
         config = dict(
             peft_type="LORA", task_type="CAUSAL_LM", base_model_name_or_path=options.shape, r=rank, lora_alpha=rank * (1 + i / 4096), lora_dropout=0.0,
-            bias="none", inference_mode=True, init_lora_weights=True, target_modules=TARGETS[options.targets],
+            bias="none", inference_mode=True, init_lora_weights=True, target_modules=MODULES[options.modules],
         )
         with open(os.path.join(adapter, "adapter_config.json"), "w") as file:
             json.dump(config, file, indent=2)
@@ -149,10 +159,10 @@ parser.add_argument("--shape", choices=SHAPES, default="llama-8b")
 parser.add_argument("--dtype", default="bfloat16")
 parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="where the random numbers are drawn")
 parser.add_argument("--adapters", type=int, default=0)
-parser.add_argument("--rank", "--ranks", dest="ranks", default="16", help="one rank, or several that adapters take in turns")
-parser.add_argument("--targets", choices=TARGETS, default="all")
+parser.add_argument("--ranks", default="16", help="one rank, or several that adapters take in turns")
+parser.add_argument("--modules", choices=MODULES, default="all", help="attention: q, k, v and o, as S-LoRA; all: the seven linear layers")
 parser.add_argument("--distinct", type=int, default=0, help="files of weights per rank; 0: each adapter its own")
-parser.add_argument("--into", help="folder of the adapters below OUT; r<rank> if absent")
+parser.add_argument("--into", default="adapters", help="folder of the adapters below OUT")
 parser.add_argument("--seed", type=int, default=0)
 options = parser.parse_args()
 options.dtype = getattr(torch, options.dtype)
@@ -164,6 +174,6 @@ made = f"base {time.perf_counter() - started:.1f} s"
 if options.adapters:
     started = time.perf_counter()
     torch.manual_seed(options.seed + 1 + sum(int(rank) for rank in options.ranks.split(",")))
-    make_adapters(os.path.join(options.out, options.into or f"r{options.ranks}"), SHAPES[options.shape], options)
+    make_adapters(os.path.join(options.out, options.into), SHAPES[options.shape], options)
     made += f", {options.adapters} adapters {time.perf_counter() - started:.1f} s"
 print(f"{options.out}: {made}")

@@ -4,7 +4,7 @@
  * its 6 s; and, with several traces, what the first keeps of the last one's throughput (2,000 adapters against 5).
  * `node dist/bench/gpu/slora.js --model DIR/base --adapters DIR/slora --traces t2000.json,t5.json [--device cpu]`
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { Agent } from 'node:http'
 import path from 'node:path'
 import { streamCompletion, type Timed } from '../clients.ts'
@@ -12,6 +12,7 @@ import { quantile, sleep } from '../report.ts'
 import { readArgs } from './args.ts'
 import { promptOf } from './engine.ts'
 import { type ServedProcess, startServer } from './server.ts'
+import { adaptersNamed } from './variants.ts'
 
 const { device, results, values } = readArgs({ model: '', adapters: '', traces: '', dtype: 'float16', 'max-sequences': '256' })
 /** S-LoRA's objective for the first token. */
@@ -28,9 +29,7 @@ interface Trace {
   requests: { adapter: number; prompt: number; output: number; at: number }[]
 }
 const traces = values.traces.split(',').map((file) => JSON.parse(readFileSync(file, 'utf8')) as Trace)
-const names = readdirSync(values.adapters)
-  .filter((name) => existsSync(path.join(values.adapters, name, 'adapter_config.json')))
-  .sort()
+const names = adaptersNamed(values.adapters, 'attention')
 const most = Math.max(...traces.map((trace) => trace.adapters))
 if (names.length < most) throw new Error(`${values.adapters} holds ${names.length} adapters; the traces need ${most}`)
 const vocabulary = (JSON.parse(readFileSync(path.join(values.model, 'config.json'), 'utf8')) as { vocab_size: number }).vocab_size
@@ -96,14 +95,14 @@ try {
       `${one.requestsPerS.toFixed(2)} requests/s${paper}, ${one.tokensPerS.toFixed(0)} tokens/s; first token ${(mean / 1e3).toFixed(2)} s mean, ` +
         `${(p50 / 1e3).toFixed(2)} median, ${(p99 / 1e3).toFixed(2)} p99; ${(100 * one.slo).toFixed(1)} % within 6 s; ${loaded} loads`,
     )
-  }
-  if (done.length > 1) {
-    const [many, few] = [done[0], done[done.length - 1]]
-    const kept = many.requestsPerS / few.requestsPerS
-    results.row(
-      `S-LoRA: ${many.adapters} against ${few.adapters} adapters`,
-      'ok',
-      `keeps ${kept.toFixed(3)} of the throughput (S-LoRA: 0.945)`,
+    const kept = i > 0 ? `, ${(done[0].requestsPerS / one.requestsPerS).toFixed(3)} of that with ${trace.adapters}` : ''
+    const value = `${done[0].requestsPerS.toFixed(2)} requests/s with ${done[0].adapters} adapters${kept}`
+    results.target(
+      'slora',
+      `S-LoRA's workload${i > 0 ? ', against few adapters' : ''}`,
+      value,
+      null,
+      'S-LoRA on an A100-80: 7.61 with 2,000, 0.945 of that with 5',
     )
   }
 } finally {

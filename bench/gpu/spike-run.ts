@@ -3,13 +3,14 @@
  * so that its parent can say where it ended; writes {steps, device, tokens, logits} of every sequence to `--out`.
  * `node dist/bench/gpu/spike-run.js --device cuda --dtype float16 --capture yes --model DIR --adapters DIR --out FILE`
  */
-import { readdirSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { loadAdapter } from '../../adapters-store/index.ts'
 import type { EngineSettings } from '../../runtime/index.ts'
 import { readBaseModel } from '../../runtime/model/index.ts'
 import { readArgs } from './args.ts'
 import { generateAll, promptOf, startBenchEngine } from './engine.ts'
+import { adaptersNamed } from './variants.ts'
 
 const { device, values } = readArgs({ model: '', adapters: '', dtype: 'float32', capture: 'yes', out: '' })
 const NEW_TOKENS = 24
@@ -36,9 +37,7 @@ const engine = await startBenchEngine({
   captureGraphs: values.capture === 'yes',
 })
 const { info } = engine
-const [name] = readdirSync(values.adapters)
-  .filter((entry) => !entry.startsWith('.'))
-  .sort()
+const [name] = adaptersNamed(values.adapters, 'all')
 const options = { dtype: info.adapterDtype, blockBytes: info.blockBytes }
 const image = loadAdapter(name, path.join(values.adapters, name), readBaseModel(values.model), options)
 engine.addAdapter(image)

@@ -2,7 +2,7 @@
  * The smallest proof of the one risk: a graph with our CUDA custom ops and com.microsoft.PagedAttention through ONNX Runtime's CUDA provider, inputs bound
  * to device memory, decode steps captured in a CUDA graph. On a small random model (`--model`, made by make_model.py --shape tiny), base and one adapter:
  * the CPU engine's tokens and logits in float32 are the reference. Each engine runs in a process of its own (spike-run.ts); one that ends early says in which part.
- * `node dist/bench/gpu/spike.js --model DIR/base --adapters DIR/r16 [--device cpu] [--emulated yes]` (cpu: the engine against itself, to try the program; emulated:
+ * `node dist/bench/gpu/spike.js --model DIR/base --adapters DIR/adapters [--device cpu] [--emulated yes]` (cpu: the engine against itself, to try the program; emulated:
  * the addon of LORIKEET_ADDON is build/emulated/lorikeet.node, whose graph runs on the CPU, in float16 only)
  */
 import { spawn } from 'node:child_process'

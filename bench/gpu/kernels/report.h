@@ -17,6 +17,12 @@ struct Result {
   double share() const { return floor_us / us; }
 };
 
+// How the project's target stands: `value` in words, empty until something is measured.
+struct Target {
+  bool met = false;
+  std::string value;
+};
+
 class Report {
  public:
   Report(std::string device, const Ceilings& ceilings, std::string path) : device_(std::move(device)), ceilings_(ceilings), path_(std::move(path)) {}
@@ -35,12 +41,14 @@ class Report {
   const std::vector<Result>& results() const { return results_; }
 
   // After each section, so that a run that is cut short leaves what it has.
-  void write(const std::string& target) const {
+  void write(const Target& target) const {
     std::fflush(stdout);
     if (path_.empty()) return;
     std::FILE* file = std::fopen(path_.c_str(), "w");
     if (!file) throw std::runtime_error("cannot write " + path_);
-    std::fprintf(file, "{\"device\": \"%s\", \"target\": \"%s\",\n", device_.c_str(), target.c_str());
+    std::fprintf(file, "{\"device\": \"%s\",\n", device_.c_str());
+    if (!target.value.empty())
+      std::fprintf(file, "\"targets\": {\"kernels\": {\"value\": \"%s\", \"met\": %s}},\n", target.value.c_str(), target.met ? "true" : "false");
     std::fprintf(file, "\"ceilings\": {\"read_bytes_per_s\": %.6g, \"copy_bytes_per_s\": %.6g, \"launch_us\": %.3f},\n\"results\": [", ceilings_.read,
                  ceilings_.copy, ceilings_.launch_us);
     const auto yes = [](bool value) { return value ? "true" : "false"; };

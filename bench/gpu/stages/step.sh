@@ -1,12 +1,17 @@
-# Decode steps of the 8B shape at 1, 8, 32 and 128 rows, base and as many adapters of rank 16 and 64, against the weights' bytes; a cold adapter's first token.
+# Decode steps of the 8B shape at 1, 8, 32 and 128 rows, base and as many adapters of rank 16 and 64, on q, k, v, o and on all seven projections, against the bytes
+# that each must read; a cold adapter's first token.
+step_sets() { local sep="" rank modules; for rank in 64 16; do for modules in attention all; do printf '%s%s/adapters%s/%s-r%s' "$sep" "$models/$1" "${rank#16}" $modules $rank; sep=,; done; done; }
+step_models() {
+  local of=$1 count=$2 modules
+  for modules in attention all; do
+    make_model "$of" --shape "$of" --adapters "$count" --ranks 16 --distinct 4 --modules $modules && make_model "$of" --shape "$of" --adapters 2 --ranks 64 --modules $modules --into adapters64 || return 1
+  done
+}
 if needs_gpu "decode step" && needs_server "decode step"; then
   if [ "$device" = cpu ]; then
-    make_model tiny --shape tiny --adapters 8 --rank 16 --distinct 4 && make_model tiny --shape tiny --adapters 8 --rank 64 &&
-      run_node "decode step" step --model "$models/tiny/base" --adapters "$models/tiny/r16,$models/tiny/r64" --rows 1,4,8 --context 48 --new 16 --rounds 2 --cold 3
+    step_models tiny 8 && run_node "decode step" step --model "$models/tiny/base" --sets "$(step_sets tiny)" --rows 1,4,8 --context 48 --new 16 --rounds 2 --cold 3
   else
-    measure_bandwidth || row "memory bandwidth" FAILED "$work/bandwidth.log"
-    make_model llama-8b --shape llama-8b --adapters 32 --rank 16 --distinct 4 && make_model llama-8b --shape llama-8b --adapters 2 --rank 64 &&
-      run_node "decode step" step --model "$models/llama-8b/base" --adapters "$models/llama-8b/r16,$models/llama-8b/r64" --packed 2 \
-        --bandwidth "$results/bandwidth.json"
+    measure_bandwidth || row "memory bandwidth" FAILED "$(tail -1 "$work/bandwidth.log")"
+    step_models llama-8b 32 && run_node "decode step" step --model "$models/llama-8b/base" --sets "$(step_sets llama-8b)" --packed 2 --bandwidth "$results/bandwidth.json"
   fi
 fi
