@@ -4,9 +4,10 @@
  */
 import { existsSync } from 'node:fs'
 import path from 'node:path'
-import type { Engine, SequenceOutput, SequenceRequest, TokenLogprob } from '../../runtime/types.ts'
-import { greedy, OracleFamily } from './oracle.ts'
+import { OracleFamily } from './oracle.ts'
 import { fixture, repoRoot } from './repo.ts'
+
+export { type Answer, ask } from './ask.ts'
 
 const addon = path.join(repoRoot(), 'build/emulated/lorikeet.node')
 process.env.LORIKEET_ADDON = addon
@@ -22,36 +23,3 @@ export const FAMILIES = ['llama-heads16', 'qwen3-heads16', 'gemma2-heads16', 'ph
 /** On the emulated device in float16, or for comparison on this addon's CPU engine in float32. */
 export const emulatedFamily = (name = FAMILIES[0], device: 'cuda' | 'cpu' = 'cuda') =>
   new OracleFamily(name, device === 'cuda' ? 'float16' : 'float32', fixture('oracle'), device)
-
-export interface Answer {
-  tokens: number[]
-  logprobs: TokenLogprob[]
-  promptLogprobs: (TokenLogprob | null)[]
-  cachedTokens: number
-  finish: SequenceOutput['finish']
-  error?: string
-}
-
-let asked = 0
-
-/** Runs one sequence to its end: greedy for eight tokens without logits, but for `changes`. */
-export function ask(
-  engine: Engine,
-  promptIds: number[],
-  changes: Partial<SequenceRequest['sampling']> = {},
-  adapters: SequenceRequest['adapters'] = [],
-): Promise<Answer> {
-  const sampling = { ...greedy(8), returnLogits: false, ...changes }
-  const answer: Answer = { tokens: [], logprobs: [], promptLogprobs: [], cachedTokens: 0, finish: undefined }
-  return new Promise((resolve) => {
-    engine.submit({ id: `ask-${asked++}`, promptIds, sampling, adapters, arrival: Date.now() }, (output) => {
-      answer.tokens.push(...output.tokens)
-      answer.logprobs.push(...(output.logprobs ?? []))
-      answer.promptLogprobs.push(...(output.promptLogprobs ?? []))
-      answer.cachedTokens = output.cachedTokens ?? answer.cachedTokens
-      answer.finish = output.finish
-      answer.error = output.error?.message
-      if (output.finish) resolve(answer)
-    })
-  })
-}

@@ -1,4 +1,5 @@
 #include "cuda_session.h"
+#include <algorithm>
 #include "../../device/device.h"
 
 namespace lorikeet::cuda {
@@ -27,6 +28,12 @@ void add_provider(OrtSessionOptions* session, device::Stream compute, bool captu
   check(ort().SessionOptionsAppendExecutionProvider_CUDA_V2(session, raw));
 }
 
+// The provider's kernels for 16 or more rows and quantized weights as they are take 64 inputs at a time. ONNX Runtime 1.29 chooses them for any multiple of 32,
+// and fails at the first such step of a weight whose inputs are an odd one.
+bool multiplies_quantized(const std::vector<InitializerRef>& initializers) {
+  return std::none_of(initializers.begin(), initializers.end(), [](const InitializerRef& weight) { return weight.bits && weight.shape[1] % 64 == 32; });
+}
+
 }  // namespace
 
 CudaSession::CudaSession(const EngineOptions& options, const CudaStepContext& context, device::Stream compute,
@@ -44,8 +51,8 @@ CudaSession::CudaSession(const EngineOptions& options, const CudaStepContext& co
     add_provider(raw, compute, options.capture_graphs);
     // A node on the CPU would copy its inputs there at every step, and could not be captured: better to fail here, by name.
     check(ort().AddSessionConfigEntry(raw, "session.disable_cpu_ep_fallback", "1"));
-    // Quantized weights are multiplied as they are; otherwise any product of several rows writes them out in 16 bits first.
-    check(ort().AddSessionConfigEntry(raw, "ep.cuda.fpa_intb_gemm", "1"));
+    // Otherwise any product of several rows writes the weight out in 16 bits first.
+    if (multiplies_quantized(options.initializers)) check(ort().AddSessionConfigEntry(raw, "ep.cuda.fpa_intb_gemm", "1"));
   }
   for (OrtCustomOpDomain* domain : domain_.all()) check(ort().AddCustomOpDomain(raw, domain));
   weights.add_to(raw, options);

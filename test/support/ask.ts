@@ -1,0 +1,36 @@
+/** One sequence, run on an engine to its end. */
+import type { Engine, SequenceOutput, SequenceRequest, TokenLogprob } from '../../runtime/types.ts'
+import { greedy } from './oracle.ts'
+
+export interface Answer {
+  tokens: number[]
+  logprobs: TokenLogprob[]
+  promptLogprobs: (TokenLogprob | null)[]
+  cachedTokens: number
+  finish: SequenceOutput['finish']
+  error?: string
+}
+
+let asked = 0
+
+/** Runs one sequence to its end: greedy for eight tokens without logits, but for `changes`. */
+export function ask(
+  engine: Engine,
+  promptIds: number[],
+  changes: Partial<SequenceRequest['sampling']> = {},
+  adapters: SequenceRequest['adapters'] = [],
+): Promise<Answer> {
+  const sampling = { ...greedy(8), returnLogits: false, ...changes }
+  const answer: Answer = { tokens: [], logprobs: [], promptLogprobs: [], cachedTokens: 0, finish: undefined }
+  return new Promise((resolve) => {
+    engine.submit({ id: `ask-${asked++}`, promptIds, sampling, adapters, arrival: Date.now() }, (output) => {
+      answer.tokens.push(...output.tokens)
+      answer.logprobs.push(...(output.logprobs ?? []))
+      answer.promptLogprobs.push(...(output.promptLogprobs ?? []))
+      answer.cachedTokens = output.cachedTokens ?? answer.cachedTokens
+      answer.finish = output.finish
+      answer.error = output.error?.message
+      if (output.finish) resolve(answer)
+    })
+  })
+}

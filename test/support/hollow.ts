@@ -1,0 +1,115 @@
+/**
+ * The real CUDA addon and ONNX Runtime's real CUDA provider on a runtime that computes nothing (test/cuda/hollow). A file that imports this, before anything
+ * else, is run anew as a process that finds that runtime, and this one ends with it. Where a part is missing, its tests are skipped.
+ */
+import { spawnSync } from 'node:child_process'
+import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, readSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import type { Test } from 'tap'
+import { loadAdapter } from '../../adapters-store/index.ts'
+import type { AdapterImage } from '../../adapters-store/types.ts'
+import { cudaLibrary } from '../../native/index.ts'
+import { startEngine } from '../../runtime/index.ts'
+import { readBaseModel } from '../../runtime/model/index.ts'
+import type { Engine, EngineSettings } from '../../runtime/types.ts'
+import { repoRoot } from './repo.ts'
+
+const folder = path.join(repoRoot(), 'build/hollow')
+const addon = path.join(folder, 'lorikeet.node')
+/** Bytes that the runtime reads of the file HOLLOW_FAULTS. */
+const FAULT_BYTES = 64
+
+const missing = !existsSync(addon)
+  ? `${addon} is not built (needs nvcc: node native/build.mjs --target lorikeet-hollow)`
+  : cudaLibrary() === undefined
+    ? "ONNX Runtime's CUDA provider is not set up (npm run setup:cuda)"
+    : undefined
+
+/** For a test's options. */
+export const needsHollow = { skip: missing ?? false }
+
+if (!missing && process.env.LORIKEET_ADDON !== addon) {
+  const files = mkdtempSync(path.join(tmpdir(), 'lorikeet-hollow-'))
+  const [log, faults] = ['log', 'faults'].map((name) => path.join(files, name))
+  writeFileSync(log, '')
+  writeFileSync(faults, '\n'.repeat(FAULT_BYTES))
+  const { status, signal } = spawnSync(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
+    stdio: 'inherit',
+    env: { ...process.env, LD_LIBRARY_PATH: folder, LORIKEET_ADDON: addon, HOLLOW_LOG: log, HOLLOW_FAULTS: faults },
+  })
+  rmSync(files, { recursive: true })
+  if (signal) console.error(`ended by ${signal}`)
+  process.exit(status ?? 1)
+}
+
+let read = 0
+
+/** What the runtime was asked for since the last call; the lines are described in test/cuda/hollow/hollow.h. */
+export function takeLog(): string[] {
+  const file = openSync(process.env.HOLLOW_LOG as string, 'r')
+  const pieces: Buffer[] = []
+  const piece = Buffer.alloc(1 << 20)
+  for (
+    let count = readSync(file, piece, 0, piece.length, read);
+    count > 0;
+    count = readSync(file, piece, 0, piece.length, read)
+  ) {
+    pieces.push(Buffer.from(piece.subarray(0, count)))
+    read += count
+  }
+  closeSync(file)
+  return Buffer.concat(pieces).toString().split('\n').slice(0, -1)
+}
+
+/** The lines that tell of a rule broken: by a capture, by a launch or copy that a device would refuse, by a graph replayed on memory that is gone. */
+export const broken = (log: string[]): string[] =>
+  log.filter((line) => /FORBIDDEN|SPOILT|REFUSED|ASIDE|STALE|PAGEABLE.* captured/.test(line))
+
+/** What the captures of a log consist of, one list of lines for each. */
+export function capturesOf(log: string[]): string[][] {
+  const captures: string[][] = []
+  let open: string[] | undefined
+  for (const line of log) {
+    if (line.startsWith('capture begins')) open = []
+    else if (line.startsWith('capture ends') && open) {
+      captures.push(open)
+      open = undefined
+    } else open?.push(line)
+  }
+  return captures
+}
+
+/** Makes calls of the runtime fail from now on (test/cuda/hollow/faults.cc says what can be said); without an argument none does. */
+export function fault(what = ''): void {
+  const file = openSync(process.env.HOLLOW_FAULTS as string, 'r+')
+  writeSync(file, what.padEnd(FAULT_BYTES, '\n'), 0)
+  closeSync(file)
+}
+
+export interface Hollow {
+  engine: Engine
+  /** By name; known to the engine. */
+  images: Map<string, AdapterImage>
+}
+
+/** The engine on a model and the adapters of a folder (none without one), closed with the test. Small unless `settings` says otherwise. */
+export async function startHollow(
+  t: Test,
+  modelDir: string,
+  adapters: string | undefined,
+  settings: Partial<EngineSettings> = {},
+): Promise<Hollow> {
+  const types = { device: 'cuda', dtype: 'float16', adapterDtype: 'auto' } as const
+  const limits = { poolBytes: 64 << 20, maxBatchTokens: 256, maxSequences: 64, threads: 1 }
+  const engine = await startEngine({ modelDir, ...types, ...limits, prefixCache: true, validate: true, ...settings })
+  t.teardown(() => engine.close())
+  const { adapterDtype: dtype, blockBytes } = engine.info
+  const base = readBaseModel(modelDir)
+  const names = adapters ? readdirSync(adapters).sort() : []
+  const images = new Map(
+    names.map((name) => [name, loadAdapter(name, path.join(adapters as string, name), base, { dtype, blockBytes })]),
+  )
+  for (const image of images.values()) engine.addAdapter(image)
+  return { engine, images }
+}
