@@ -97,24 +97,8 @@ export class Cpu extends Device {
   }
 
   attention(a: Attention, q: string, k: string, v: string): string {
-    const { cos, sin } = this.rope(a.rope)
-    const inputs = [
-      q,
-      k,
-      v,
-      `key_cache.${a.layer}`,
-      `value_cache.${a.layer}`,
-      'cumulative_sequence_length',
-      'past_seqlens',
-      'block_table',
-      cos,
-      sin,
-      'slot_mapping',
-      '',
-      ...(a.headNorms ?? ['', '']),
-    ]
     const attributes = { head_size: { int: a.headDim }, ...attentionAttributes(a) }
-    const out = this.graph.op('PagedAttention', inputs, `${a.path}.out`, attributes, 'lorikeet')
+    const out = this.graph.op('PagedAttention', this.attentionInputs(a, q, k, v), `${a.path}.out`, attributes, 'lorikeet')
     return this.graph.shape(out, 'float32', ['T', a.heads * a.headDim])
   }
 

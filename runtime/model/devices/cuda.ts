@@ -77,25 +77,8 @@ export class Cuda extends Device {
   }
 
   attention(a: Attention, q: string, k = '', v = ''): string {
-    const { cos, sin } = this.rope(a.rope)
     const scales = this.cacheScales(a.path)
-    const inputs = [
-      q,
-      k,
-      v,
-      `key_cache.${a.layer}`,
-      `value_cache.${a.layer}`,
-      'cumulative_sequence_length',
-      'past_seqlens',
-      'block_table',
-      cos,
-      sin,
-      'slot_mapping',
-      '',
-      ...(a.headNorms ?? ['', '']),
-      ...(scales ?? ['', '']),
-      'attention_metadata',
-    ]
+    const inputs = [...this.attentionInputs(a, q, k, v), ...(scales ?? ['', '']), 'attention_metadata']
     const types: Record<string, Attribute> = scales
       ? { k_quant_type: { string: 'PER_TENSOR' }, v_quant_type: { string: 'PER_TENSOR' } }
       : {}

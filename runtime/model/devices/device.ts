@@ -108,7 +108,16 @@ export abstract class Device {
     })
   }
 
-  protected rope(rope: Rope): { cos: string; sin: string } {
+  /** Inputs that both devices' PagedAttention has, in their order: up to `k_norm_weight`. */
+  protected attentionInputs(a: Attention, q: string, k: string, v: string): string[] {
+    const { cos, sin } = this.rope(a.rope)
+    const cache = [`key_cache.${a.layer}`, `value_cache.${a.layer}`]
+    const tables = ['cumulative_sequence_length', 'past_seqlens', 'block_table', cos, sin, 'slot_mapping']
+    const noHeadSink = ''
+    return [q, k, v, ...cache, ...tables, noHeadSink, ...(a.headNorms ?? ['', ''])]
+  }
+
+  private rope(rope: Rope): { cos: string; sin: string } {
     const key = JSON.stringify(rope)
     let names = this.tables.get(key)
     if (!names) {
