@@ -75,8 +75,7 @@ CudaEngine::CudaEngine(EngineOptions options, const std::function<void(float)>& 
   limits_ = {options_.block_size, options_.site_count, options_.head_site, options_.vocab_size, options_.capture_graphs ? kCapturedRows : 0};
   context_.dtype = options_.dtype;
   context_.vocab_size = options_.vocab_size;
-  context_.sites.resize((options_.site_count + 63) / 64);
-  context_.input_scales.resize(context_.sites.size());
+  context_.sites = SiteBits(options_.site_count);
   context_.sample_begin = &sample_begin_;
   context_.sample_end = &sample_end_;
   thread_.run([&] {
@@ -198,7 +197,6 @@ void CudaEngine::run_shape(const StepInput& input, const StepShape& shape, StepR
   device::copy_to_device(upload_.data(), staging_.data(), bytes, compute_.get());
 
   context_.sites = shape.sites;
-  context_.input_scales = shape.input_scales;
   context_.sample.upload = upload_.data();
   context_.sample.rows = reinterpret_cast<const SampleRow*>(upload_.data() + at.samples);
   context_.sample.scratch = sample_scratch_.data();

@@ -143,21 +143,16 @@ StepShape shape_of(const StepInput& input, const ShapeLimits& limits) {
     shape.max_query = std::max(shape.max_query, count);
     shape.max_kv = std::max(shape.max_kv, input.past[b] + count);
   }
-  shape.sites.resize((limits.site_count + 63) / 64);
-  shape.input_scales.resize(shape.sites.size());
+  shape.sites = SiteBits(limits.site_count);
   for (const auto& used : input.resolved)
-    if (const auto* adapter = static_cast<const DeviceResident*>(used.get()))
-      for (size_t i = 0; i < shape.sites.size(); i++) {
-        shape.sites[i] |= adapter->sites[i];
-        shape.input_scales[i] |= adapter->input_scales[i];
-      }
+    if (const auto* adapter = static_cast<const DeviceResident*>(used.get())) shape.sites.add(adapter->sites);
   shape.sample = sample_features(view_of(input.sampling), limits.vocab_size);
 
   const bool decode = shape.tokens == shape.sequences && shape.max_query == 1;
   shape.adapters = plan_shape(input, input.segment_starts, !decode);
   const bool rows_are_tokens = shape.logits == shape.tokens && identity(input.logits_indices);
   const int32_t head = limits.head_site;
-  if (!rows_are_tokens && head >= 0 && shape.sites[head / 64] >> head % 64 & 1) shape.head = plan_shape(input, logits_starts(input), true);
+  if (!rows_are_tokens && head >= 0 && SiteBits::has(shape.sites.touched, head)) shape.head = plan_shape(input, logits_starts(input), true);
   shape.captured = decode && rows_are_tokens && !input.return_logits && shape.tokens <= limits.captured_rows;
   if (!shape.captured) {
     shape.logits = std::max(shape.logits, 1);  // a step of prefill chunks alone computes one row of logits for nobody: products of no rows are left untried

@@ -7,6 +7,7 @@
 #include <vector>
 #include "../../kernels/cuda/plan.h"
 #include "../../kernels/cuda/sampling.h"
+#include "../../pool/cuda/site_bits.h"
 #include "../step.h"
 
 namespace lorikeet::cuda {
@@ -31,7 +32,7 @@ struct StepShape {
   int32_t max_query = 0, max_kv = 0;  // attention_metadata
   PlanShape adapters, head;           // over the tokens; over the logits rows, where the head has an adapter and they are not the tokens
   SampleFeatures sample;
-  std::vector<uint64_t> sites, input_scales;  // that any adapter of the step touches, one bit each
+  SiteBits sites;  // of all adapters of the step
   auto operator<=>(const StepShape&) const = default;
 };
 

@@ -55,8 +55,11 @@ void LoraCompute::compute(OrtKernelContext* kernel) {
     op.site[p] = static_cast<int32_t>(sites_[p]);
     if (joined) all += widths_[p];
   }
-  if (std::ranges::any_of(sites_, [&](int64_t site) { return context_.touches(site); }))
-    must_launch(batched_lora(rows().step, op, rows().launch), "BatchedLora");
+  if (std::ranges::none_of(sites_, [&](int64_t site) { return context_.touches(site); })) return;
+  Launch launch = rows().launch;
+  // Whether any adapter of the step has such a delta says nothing of these sites.
+  if (std::ranges::none_of(sites_, [&](int64_t site) { return context_.adds_directly(site); })) launch.counts.direct_tiles = 0;
+  must_launch(batched_lora(rows().step, op, launch), "BatchedLora");
 }
 
 void ScaleCompute::compute(OrtKernelContext* kernel) {

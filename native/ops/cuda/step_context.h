@@ -2,10 +2,10 @@
 // All of it that a launch depends on is a function of the step's shape alone (engine/cuda/step_shape.h), so that a captured graph stays right.
 #pragma once
 #include <cstdint>
-#include <vector>
 #include "../../kernels/cuda/lora.h"
 #include "../../kernels/cuda/sampling.h"
 #include "../../device/device.h"
+#include "../../pool/cuda/site_bits.h"
 
 namespace lorikeet::cuda {
 
@@ -19,8 +19,7 @@ struct CudaStepContext {
   DType dtype = DType::f16;
   int64_t vocab_size = 0;
   AdapterRows tokens, logits;
-  // Which sites any adapter of the step touches, and at which it scales the input: one bit each.
-  std::vector<uint64_t> sites, input_scales;
+  SiteBits sites;  // of all adapters of the step
   // Scratch of the running op: the shrink's results.
   float* h = nullptr;
   int32_t h_rows = 0;
@@ -30,8 +29,9 @@ struct CudaStepContext {
   device::Event* sample_begin = nullptr;
   device::Event* sample_end = nullptr;
 
-  bool touches(int64_t site) const { return sites[site / 64] >> site % 64 & 1; }
-  bool scales_input(int64_t site) const { return input_scales[site / 64] >> site % 64 & 1; }
+  bool touches(int64_t site) const { return SiteBits::has(sites.touched, site); }
+  bool scales_input(int64_t site) const { return SiteBits::has(sites.scaled, site); }
+  bool adds_directly(int64_t site) const { return SiteBits::has(sites.direct, site); }
 };
 
 }  // namespace lorikeet::cuda

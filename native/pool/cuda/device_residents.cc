@@ -9,8 +9,6 @@ namespace {
 
 constexpr uintptr_t kPage = 4096;
 
-void set_bit(std::vector<uint64_t>& bits, int32_t i) { bits[i / 64] |= uint64_t{1} << i % 64; }
-
 }  // namespace
 
 DeviceResidents::DeviceResidents(uint8_t* pool, int64_t block_count, int64_t block_bytes, int32_t site_count)
@@ -42,12 +40,8 @@ void DeviceResidents::put(const AdapterIdentity& id, const AdapterImage& image) 
   resident->generation = id.generation;
   resident->digest = id.digest;
   resident->image = image.image;
-  resident->sites.resize((site_count_ + 63) / 64);
-  resident->input_scales.resize(resident->sites.size());
-  for (size_t i = 0; i < image.entry_count; i++) {
-    set_bit(resident->sites, image.entries[i].site);
-    if (image.entries[i].in_scale >= 0) set_bit(resident->input_scales, image.entries[i].site);
-  }
+  resident->sites = SiteBits(site_count_);
+  for (size_t i = 0; i < image.entry_count; i++) resident->sites.add(image.entries[i]);
   const cuda::AdapterTables made = cuda::make_adapter_tables(image.rows, image.row_count, reinterpret_cast<const int32_t*>(image.entries),
                                                              image.entry_count, image.blocks, block_bytes_, site_count_);
   resident->shape = made.shape;

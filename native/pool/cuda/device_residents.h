@@ -8,15 +8,15 @@
 #include "../../kernels/cuda/adapters.h"
 #include "arena.h"
 #include "../residents.h"
+#include "site_bits.h"
 
 namespace lorikeet {
 
 struct DeviceResident : Resident {
   cuda::AdapterShape shape;
-  std::vector<uint64_t> sites;         // bit s: site s has something
-  std::vector<uint64_t> input_scales;  // bit s: site s scales its input
-  uint8_t* tables = nullptr;           // on the device
-  uint8_t* staged = nullptr;           // the same in pinned memory; null once copied
+  SiteBits sites;
+  uint8_t* tables = nullptr;  // on the device
+  uint8_t* staged = nullptr;  // the same in pinned memory; null once copied
   size_t table_bytes = 0;
   const uint8_t* image = nullptr;
   device::Event arrived;
