@@ -54,16 +54,32 @@ needs_addon() {
   row "$1" FAILED "the addon neither loads nor builds: $work/addon.log"; return 1
 }
 
-# run_node NAME PROGRAM ARGS…: a compiled program of dist/bench/gpu, which writes its own rows. One that ends badly without a row gets one.
+# time_left LIMIT: seconds for a command that may take LIMIT, within what GPU_CHECK_SECONDS leaves of this call. A lent machine ends a call at 600 s.
+time_left() {
+  local left=$((${GPU_CHECK_SECONDS:-${OUT:+580}} + 0)); [ $left = 0 ] && left=100000
+  left=$((left - SECONDS)); [ $left -gt 1 ] || left=1
+  echo $(($1 < left ? $1 : left))
+}
+
+# run_node NAME LIMIT PROGRAM ARGS…: a compiled program of dist/bench/gpu, which writes its own rows. One that ends badly without a row gets one.
 run_node() {
-  local name=$1 program=$2; shift 2
+  local name=$1 limit program=$3; limit=$(time_left "$2"); shift 3
   local before; before=$(cat "$results/$stage.tsv" 2>/dev/null | wc -l)
-  node "$app/dist/bench/gpu/$program.js" --device "$device" --results "$results/$stage" "$@" 2>&1 | tee "$work/$program.log"
-  local code=${PIPESTATUS[0]}
-  if [ "$code" != 0 ] && ! tail -n +"$((before + 1))" "$results/$stage.tsv" 2>/dev/null | grep -q FAILED; then
+  # timeout signals the whole group: a server that the program has started ends, too, and gives the GPU's memory back.
+  timeout -k 10 "$limit" node "$app/dist/bench/gpu/$program.js" --device "$device" --results "$results/$stage" "$@" 2>&1 | tee "$work/$program.log"
+  local code=${PIPESTATUS[0]} told; told=$(tail -n +"$((before + 1))" "$results/$stage.tsv" 2>/dev/null)
+  if [ "$code" = 124 ] || [ "$code" = 137 ]; then row "$name" "$([ -n "$told" ] && echo MISS || echo FAILED)" "not done after $limit s${told:+; the lines above stand}"
+  elif [ "$code" != 0 ] && ! grep -q FAILED <<< "$told"; then
     row "$name" FAILED "exit code $code: $(grep -m1 'Error: ' "$work/$program.log" || grep . "$work/$program.log" | tail -1)"
   fi
   return "$code"
+}
+
+# A lent machine gives back what lies in $OUT when the call ends, however it ends: a few files of some megabytes.
+hand_back() {
+  [ -n "${OUT:-}" ] && [ -d "$OUT" ] || return 0
+  cp "$work/table.txt" "$OUT/" 2> /dev/null
+  tar cz -C "$work" results $(cd "$work" && ls -- *.log 2> /dev/null) -f "$OUT/gpu-check.tar.gz"
 }
 
 # The table of every stage that has run, here or in earlier calls; then the targets, as docs/benchmarks.md has them.
@@ -79,6 +95,10 @@ print_table() {
 
 # The random model and adapters of a stage, below $models: made on this machine, kept for later stages. make_model NAME ARGS…
 models=${GPU_CHECK_MODELS:-$work/models}
+# On a lent machine nothing outlives the session, and its disk may be slow: in memory, where that has room for two bases of 16 GB.
+if [ -n "${OUT:-}" ] && [ -z "${GPU_CHECK_MODELS:-}" ]; then
+  if [ -d /dev/shm/lorikeet-models ] || [ "$(df -BG --output=avail /dev/shm 2> /dev/null | tail -1 | tr -d ' G')" -ge 40 ] 2> /dev/null; then models=/dev/shm/lorikeet-models; fi
+fi
 make_model() {
   local name=$1; shift
   local threads=(); if [ "$device" = cpu ]; then threads=(--device cpu); fi

@@ -16,7 +16,7 @@ arch_flags() {
 
 program_sources() { ls "$here"/native/kernels/cuda/*.c[cu] "$here/test/cuda/check.cu" "$here/bench/gpu/kernels/time.cu"; }
 program_inputs() { ls "$here"/native/kernels/{,cpu/}*.h "$here"/native/kernels/cuda/* "$here"/test/cuda/*.{h,cc,cu} "$here/test/native/harness.h" "$here"/bench/gpu/kernels/*.{h,cu}; }
-sources_digest() { program_inputs | xargs cat | sha256sum | cut -d' ' -f1; }
+sources_digest() { program_inputs | LC_ALL=C sort | xargs cat | sha256sum | cut -d' ' -f1; }
 
 # build_programs FLAGS: into $programs, with the assembler's report in objects/*.log. False without nvcc, or with the reason in programs.log.
 build_programs() {

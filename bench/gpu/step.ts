@@ -3,7 +3,7 @@
  * engine, in turns within one run. The floor is the bytes that a step must read at the bandwidth measured in the same check (`--bandwidth FILE`): every
  * weight but the embedding table once, each row's cache, each adapter once. Targets: base ≤ 1.25 × the weights' bytes; 32 different rank-16 adapters on q, k, v, o
  * ≤ 1.10 × base (on all seven projections their bytes alone are more); sampling ≤ 3 % of a step; the first token of a cold rank-16 adapter ≤ 10 ms.
- * `node dist/bench/gpu/step.js --model DIR/base --sets DIR/adapters/attention-r16,DIR/adapters/all-r16 [--rows 1,8,32,128] [--context 512] [--new 40] [--rounds 3]
+ * `node dist/bench/gpu/step.js --model DIR/base --sets DIR/adapters/attention-r16,DIR/adapters/all-r16 [--rows 32,1,8,128] [--context 512] [--new 40] [--rounds 3]
  * [--device cpu]`. Of each set `--packed` adapters are packed from their files, the rest are copies of those under digests of their own, in `--adapter-gib` of
  * host memory at most.
  */
@@ -18,7 +18,7 @@ import { BASE_ALONE, loadVariant, type Variant } from './variants.ts'
 const { device, results, values } = readArgs({
   model: '',
   sets: '',
-  rows: '1,8,32,128',
+  rows: '32,1,8,128',
   context: '512',
   new: '40',
   rounds: '3',
@@ -31,7 +31,7 @@ const { device, results, values } = readArgs({
 const rowCounts = values.rows.split(',').map(Number)
 const context = Number(values.context)
 const newTokens = Number(values.new)
-/** The targets speak of 32 rows. */
+/** The targets speak of 32 rows, which come first: a run that is cut short has told them. */
 const targetRows = rowCounts.includes(32) ? 32 : rowCounts[rowCounts.length - 1]
 
 const base = readBaseModel(values.model)
@@ -142,6 +142,8 @@ function judge(rows: number, measured: Map<Variant, Measured>): void {
   else results.target('sampling', `sampling, ${rows} rows`, `${(100 * share).toFixed(2)} % of a step`, share <= 0.03, '≤ 3 %')
 }
 
+// The larger of the two: all seven projections.
+const rank16 = variants.findLast(({ rank }) => rank === 16)
 const tableRows: (string | number)[][] = []
 for (const rows of rowCounts) {
   const measured = await measure(rows)
@@ -169,13 +171,13 @@ for (const rows of rowCounts) {
       (bytesOf(rows, one.adapters, variant) / bytesOf(rows, 0, variant)).toFixed(3),
     ])
   }
-  if (rows === targetRows) judge(rows, measured)
+  if (rows === targetRows) {
+    judge(rows, measured)
+    if (rank16) await measureCold(engine, rank16.images, Number(values.cold), results)
+  }
 }
 console.log(
   table(['rows', 'what', 'graph ms', 'sampling ms', 'step ms', '× base', '× weights', '× all bytes', 'bytes × base'], tableRows),
 )
 
-// The larger of the two: all seven projections.
-const rank16 = variants.findLast(({ rank }) => rank === 16)
-if (rank16) await measureCold(engine, rank16.images, Number(values.cold), results)
 await engine.close()

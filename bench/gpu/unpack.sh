@@ -12,7 +12,7 @@ plain() { if command -v xz > /dev/null; then xz -dc; else python3 -c 'import lzm
 
 if [ -f "$folder/code.tar.xz" ]; then
   # Of an older code nothing may stay, above all no compiled program; packages and provider are the base's.
-  rm -rf "$kit"/app/{dist,native,bench,test,deploy} "$kit/app/build/native"
+  rm -rf "$kit"/app/{dist,native,bench,test,deploy} "$kit"/app/build/{native,programs}
   plain < "$folder/code.tar.xz" | tar x --no-same-owner -C "$kit"
   echo "unpack: code in $kit/app"
 fi

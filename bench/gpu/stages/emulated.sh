@@ -10,6 +10,6 @@ else row "kernels emulated, sanitized" FAILED "$(grep -m1 'ERROR\|runtime error\
 if ! command -v node > /dev/null || [ ! -d "$here/node_modules" ]; then row "spike, emulated" "not here" "needs the checkout and node"
 elif ! node "$here/native/build.mjs" --target lorikeet-emulated > "$work/emulated-addon.log" 2>&1; then row "spike, emulated" FAILED "build: $work/emulated-addon.log"
 elif device=cpu needs_server "spike, emulated" && device=cpu make_model tiny --shape tiny --adapters 8 --ranks 16 --distinct 4; then
-  device=cuda LORIKEET_ADDON=$here/build/emulated/lorikeet.node run_node "spike, emulated" spike --emulated yes --timeout 300 \
+  device=cuda LORIKEET_ADDON=$here/build/emulated/lorikeet.node run_node "spike, emulated" 900 spike --emulated yes --timeout 300 \
     --model "$models/tiny/base" --adapters "$models/tiny/adapters"
 fi

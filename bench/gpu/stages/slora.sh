@@ -6,5 +6,5 @@ if needs_gpu "S-LoRA's workload" && needs_server "S-LoRA's workload"; then
   python3 "$here/bench/gpu/slora_trace.py" "$work/slora-many.json" --adapters "$count" "${numbers[@]}" &&
     python3 "$here/bench/gpu/slora_trace.py" "$work/slora-few.json" --adapters 5 "${numbers[@]}" &&
     make_model $of --shape $of --adapters "$count" --ranks $ranks --modules attention --distinct 8 --into slora &&
-    run_node "S-LoRA's workload" slora --model "$models/$of/base" --adapters "$models/$of/slora" --traces "$work/slora-many.json,$work/slora-few.json"
+    run_node "S-LoRA's workload" 540 slora --model "$models/$of/base" --adapters "$models/$of/slora" --traces "$work/slora-many.json,$work/slora-few.json"
 fi

@@ -9,9 +9,9 @@ step_models() {
 }
 if needs_gpu "decode step" && needs_server "decode step"; then
   if [ "$device" = cpu ]; then
-    step_models tiny 8 && run_node "decode step" step --model "$models/tiny/base" --sets "$(step_sets tiny)" --rows 1,4,8 --context 48 --new 16 --rounds 2 --cold 3
+    step_models tiny 8 && run_node "decode step" 400 step --model "$models/tiny/base" --sets "$(step_sets tiny)" --rows 8,1,4 --context 48 --new 16 --rounds 2 --cold 3
   else
     measure_bandwidth || row "memory bandwidth" FAILED "$(tail -1 "$work/bandwidth.log")"
-    step_models llama-8b 32 && run_node "decode step" step --model "$models/llama-8b/base" --sets "$(step_sets llama-8b)" --packed 2 --bandwidth "$results/bandwidth.json"
+    step_models llama-8b 32 && run_node "decode step" 400 step --model "$models/llama-8b/base" --sets "$(step_sets llama-8b)" --packed 2 --bandwidth "$results/bandwidth.json"
   fi
 fi
