@@ -3,7 +3,19 @@
  * else, is run anew as a process that finds that runtime, and this one ends with it. Where a part is missing, its tests are skipped.
  */
 import { spawnSync } from 'node:child_process'
-import { closeSync, existsSync, mkdtempSync, openSync, readdirSync, readSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { Test } from 'tap'
@@ -31,36 +43,51 @@ export const needsHollow = { skip: missing ?? false }
 
 if (!missing && process.env.LORIKEET_ADDON !== addon) {
   const files = mkdtempSync(path.join(tmpdir(), 'lorikeet-hollow-'))
-  const [log, faults] = ['log', 'faults'].map((name) => path.join(files, name))
+  const [log, faults, errors] = ['log', 'faults', 'errors'].map((name) => path.join(files, name))
   writeFileSync(log, '')
   writeFileSync(faults, '\n'.repeat(FAULT_BYTES))
   const { status, signal } = spawnSync(process.execPath, [...process.execArgv, ...process.argv.slice(1)], {
-    stdio: 'inherit',
-    env: { ...process.env, LD_LIBRARY_PATH: folder, LORIKEET_ADDON: addon, HOLLOW_LOG: log, HOLLOW_FAULTS: faults },
+    stdio: ['inherit', 'inherit', openSync(errors, 'a')],
+    env: {
+      ...process.env,
+      LD_LIBRARY_PATH: folder,
+      LORIKEET_ADDON: addon,
+      HOLLOW_LOG: log,
+      HOLLOW_FAULTS: faults,
+      HOLLOW_ERRORS: errors,
+    },
   })
+  process.stderr.write(readFileSync(errors))
   rmSync(files, { recursive: true })
   if (signal) console.error(`ended by ${signal}`)
   process.exit(status ?? 1)
 }
 
-let read = 0
+/** A file that another part of the process appends to. */
+class Growing {
+  readonly #file: string
+  #read = 0
+  constructor(file: string) {
+    this.#file = file
+  }
+  /** Its lines since the last call. */
+  take(): string[] {
+    const { size } = statSync(this.#file)
+    const bytes = Buffer.alloc(size - this.#read)
+    const file = openSync(this.#file, 'r')
+    readSync(file, bytes, 0, bytes.length, this.#read)
+    closeSync(file)
+    this.#read = size
+    return bytes.toString().split('\n').slice(0, -1)
+  }
+}
+const log = new Growing(process.env.HOLLOW_LOG ?? '')
+const errors = new Growing(process.env.HOLLOW_ERRORS ?? '')
 
 /** What the runtime was asked for since the last call; the lines are described in test/cuda/hollow/hollow.h. */
-export function takeLog(): string[] {
-  const file = openSync(process.env.HOLLOW_LOG as string, 'r')
-  const pieces: Buffer[] = []
-  const piece = Buffer.alloc(1 << 20)
-  for (
-    let count = readSync(file, piece, 0, piece.length, read);
-    count > 0;
-    count = readSync(file, piece, 0, piece.length, read)
-  ) {
-    pieces.push(Buffer.from(piece.subarray(0, count)))
-    read += count
-  }
-  closeSync(file)
-  return Buffer.concat(pieces).toString().split('\n').slice(0, -1)
-}
+export const takeLog = (): string[] => log.take()
+/** What was written to stderr since the last call, by native code too. */
+export const takeErrors = (): string[] => errors.take()
 
 /** The lines that tell of a rule broken: by a capture, by a launch or copy that a device would refuse, by a graph replayed on memory that is gone. */
 export const broken = (log: string[]): string[] =>

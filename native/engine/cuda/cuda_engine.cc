@@ -35,6 +35,15 @@ SamplingInput demanding(int32_t rows) {
   return in;
 }
 
+// What `work` throws, with what it was for.
+void within(const std::string& what, const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const std::exception& e) {
+    throw std::runtime_error(what + ": " + e.what());
+  }
+}
+
 size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 ONNXTensorElementDataType cache_type(CacheType type) {
@@ -79,7 +88,8 @@ CudaEngine::CudaEngine(EngineOptions options, const std::function<void(float)>& 
   context_.sample_begin = &sample_begin_;
   context_.sample_end = &sample_end_;
   thread_.run([&] {
-    session_ = std::make_unique<CudaSession>(options_, context_, compute_.get(), progress);
+    within("the model does not load (" + std::to_string(device_.free) + " of " + std::to_string(device_.total) + " bytes on " + device_.name + " were free)",
+           [&] { session_ = std::make_unique<CudaSession>(options_, context_, compute_.get(), progress); });
     make_pool();
   });
   options_.model = {};
@@ -136,7 +146,9 @@ int64_t CudaEngine::blocks_that_fit() {
   StepShape shape = shape_of(input, limits_);
   shape.adapters.h_rows = tokens * kCommonRank / kRankBlock;
   StepResult ignored;
-  run_shape(input, shape, ignored);
+  int32_t no_graph = 0;
+  within("the largest step that --max-batch-tokens and --max-sequences allow does not run beside the weights",
+         [&] { run_shape(input, shape, ignored, no_graph); });
   cache_.clear();
   pool_ = {};
   const device::Info now = device::info();
@@ -151,7 +163,8 @@ int64_t CudaEngine::blocks_that_fit() {
 
 void CudaEngine::make_pool() {
   block_count_ = options_.block_count ? options_.block_count : blocks_that_fit();
-  pool_ = device::Buffer(device::Memory::device, block_count_ * options_.block_bytes());
+  within("a pool of " + std::to_string(block_count_) + " blocks",
+         [&] { pool_ = device::Buffer(device::Memory::device, block_count_ * options_.block_bytes()); });
   bind_cache(pool_.data(), block_count_);
   residents_ = std::make_unique<DeviceResidents>(pool_.data(), block_count_, options_.block_bytes(), options_.site_count);
 }
@@ -166,18 +179,30 @@ StepResult CudaEngine::step(StepInput& input) {
   const auto started = std::chrono::steady_clock::now();
   StepResult result;
   residents_->hold(compute_.get(), input.resolved);
-  StepShape shape = shape_of(input, limits_);
+  const StepShape shape = shape_of(input, limits_);
+  int32_t graph = 0;
+  const auto attempt = [&](const StepShape& shape) {
+    try {
+      run_shape(input, shape, result, graph);
+    } catch (const std::exception& e) {
+      if (device::abandon_capture(compute_.get())) throw DeviceLost(e.what());
+      throw;
+    }
+  };
   try {
-    run_shape(input, shape, result);
+    attempt(shape);
+  } catch (const DeviceLost&) {
+    throw;
   } catch (const std::exception& e) {
-    if (device::abandon_capture(compute_.get())) throw DeviceLost(e.what());
-    if (!shape.captured) throw;
-    // Nothing of the step has been lost: it writes the same slots again. Whatever could not be captured runs kernel by kernel from now on.
+    if (!graph) throw;
+    // Nothing of the step has been lost: it writes the same slots again. If it runs kernel by kernel, the graph was at fault, and there will be no other.
+    graphs_.erase(shape);
+    ShapeLimits plain = limits_;
+    plain.captured_rows = 0;
+    attempt(shape_of(input, plain));
     std::fprintf(stderr, "lorikeet: decode steps cannot be captured as CUDA graphs and run without from now on: %s\n", e.what());
-    limits_.captured_rows = 0;
+    limits_ = plain;
     graphs_.clear();
-    shape = shape_of(input, limits_);
-    run_shape(input, shape, result);
   }
   result.segment_status = std::move(input.segment_status);
   result.sample_ms = sample_end_.ms_since(sample_begin_);
@@ -185,7 +210,7 @@ StepResult CudaEngine::step(StepInput& input) {
   return result;
 }
 
-void CudaEngine::run_shape(const StepInput& input, const StepShape& shape, StepResult& result) {
+void CudaEngine::run_shape(const StepInput& input, const StepShape& shape, StepResult& result, int32_t& graph) {
   const UploadLayout at(shape);
   const SamplingView sampling = view_of(input.sampling);
   context_.sample_shape = {shape.logits, options_.vocab_size, options_.dtype, shape.sample};
@@ -202,7 +227,8 @@ void CudaEngine::run_shape(const StepInput& input, const StepShape& shape, StepR
   context_.sample.scratch = sample_scratch_.data();
   context_.sample.results = results_.data();
   context_.sample.logits_out = input.return_logits ? reinterpret_cast<float*>(raw_logits_.data()) : nullptr;
-  launch(shape, at, shape.captured ? graph_of(shape) : 0);
+  graph = shape.captured ? graph_of(shape) : 0;
+  launch(shape, at, graph);
   device::copy_to_host(fetched_.data(), results_.data(), sample_results(context_.sample_shape).bytes, compute_.get());
   if (input.return_logits) {
     result.logits.resize(input.logits_indices.size() * options_.vocab_size);
@@ -218,8 +244,8 @@ void CudaEngine::fit(const StepShape& shape, size_t upload_bytes, bool with_logi
   auto grow = [&](device::Buffer& buffer, device::Memory kind, size_t bytes) {
     if (buffer.bytes() >= bytes) return;
     buffer = {};
-    buffer = device::Buffer(kind, std::max(bytes + bytes / 2, size_t{1} << 20));
     graphs_.clear();
+    buffer = device::Buffer(kind, std::max(bytes + bytes / 2, size_t{1} << 20));
   };
   const size_t result_bytes = sample_results(context_.sample_shape).bytes;
   grow(staging_, device::Memory::pinned, upload_bytes);

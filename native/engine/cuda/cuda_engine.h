@@ -41,7 +41,8 @@ class CudaEngine : public Engine {
   int64_t blocks_that_fit();
   void bind_cache(uint8_t* pool, int64_t blocks);
   StepResult step(StepInput& input);
-  void run_shape(const StepInput& input, const StepShape& shape, StepResult& result);
+  // `graph`: under which the step was captured or replayed, also if that failed; 0 without.
+  void run_shape(const StepInput& input, const StepShape& shape, StepResult& result, int32_t& graph);
   void fit(const StepShape& shape, size_t upload_bytes, bool with_logits);
   void fill(const StepInput& input, const StepShape& shape, const UploadLayout& at);
   void plan(const StepInput& input, const StepShape& shape, const UploadLayout& at);

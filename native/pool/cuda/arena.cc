@@ -18,8 +18,9 @@ uint8_t* Arena::allocate(size_t bytes) {
   }
   const size_t size = kLeast << c;
   if (size > left_) {
-    left_ = std::max(size, kChunk);
-    next_ = chunks_.emplace_back(kind_, left_).data();
+    const device::Buffer& chunk = chunks_.emplace_back(kind_, std::max(size, kChunk));
+    next_ = chunk.data();
+    left_ = chunk.bytes();
   }
   uint8_t* piece = next_;
   next_ += size;

@@ -47,7 +47,12 @@ void DeviceResidents::put(const AdapterIdentity& id, const AdapterImage& image) 
   resident->shape = made.shape;
   resident->table_bytes = made.bytes.size();
   resident->tables = tables_.allocate(resident->table_bytes);
-  resident->staged = staging_.allocate(resident->table_bytes);
+  try {
+    resident->staged = staging_.allocate(resident->table_bytes);
+  } catch (...) {
+    tables_.release(resident->tables, resident->table_bytes);
+    throw;
+  }
   std::memcpy(resident->staged, made.bytes.data(), made.bytes.size());
 
   const auto block_bytes = static_cast<size_t>(block_bytes_);

@@ -1,11 +1,14 @@
 // What is to fail. The first line of the file that HOLLOW_FAULTS names says so, and holds while it stands there; a running process sees a change at once.
-//   cudaMalloc         every call fails            cudaMalloc 3   the first three succeed
+//   cudaMalloc         every call fails
+//   cudaMalloc 3       the first three succeed     cudaMalloc 3 1   and those after the next one
 //   kernel 100         every launch but the first hundred fails, products too
 //   lost 100           with the launch after that the device is lost: whatever is asked of it fails from then on
 //   slow-capture 50    every capture takes 50 ms longer
 // Calls are counted from the line's last change.
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <climits>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -26,7 +29,7 @@ const char* mapped() {
 
 struct Fault {
   std::string line, name;
-  int number = 0;
+  int number = 0, most = INT_MAX;
 };
 int calls = 0;  // of what is to fail
 
@@ -37,8 +40,8 @@ const Fault& current() {
   if (!text) return fault;
   const std::string line(text, strcspn(std::string(text, strnlen(text, kMost)).c_str(), "\n"));
   if (line == fault.line) return fault;
-  const size_t space = line.find(' ');
-  fault = {line, line.substr(0, space), space == std::string::npos ? 0 : std::atoi(line.c_str() + space)};
+  fault = {line, line.substr(0, line.find(' '))};
+  std::sscanf(line.c_str(), "%*s %d %d", &fault.number, &fault.most);
   calls = 0;
   return fault;
 }
@@ -62,7 +65,7 @@ cudaError_t fault(const char* call) {
   const bool lost = now.name == "lost";
   if (std::strcmp(call, lost ? "kernel" : now.name.c_str()) == 0) calls++;
   else if (!lost) return cudaSuccess;
-  if (calls <= now.number) return cudaSuccess;
+  if (calls <= now.number || calls - now.number > now.most) return cudaSuccess;
   log("fault in %s", call);
   return fail(lost ? cudaErrorIllegalAddress : error_of(now.name));
 }
