@@ -106,12 +106,12 @@ export class AdapterStore {
     const worker = new Worker(new URL('./loader-thread.js', import.meta.url), {
       workerData: { base: this.#base, options: this.#options },
     })
-    worker.unref()
     const thread: LoaderThread = { worker, bytes: 0 }
     this.#threads.add(thread)
     worker.on('message', (reply: ThreadReply) => this.#receive(thread, reply))
     worker.on('error', (error) => this.#lost(thread, error.message))
     worker.on('exit', (code) => this.#lost(thread, `it ended with code ${code}`))
+    worker.unref() // after the listeners, which make it count again
     return thread
   }
 

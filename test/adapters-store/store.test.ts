@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process'
 import { cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import t from 'tap'
 import { AdapterError, AdapterStore, loadAdapter } from '../../adapters-store/index.ts'
 import { mayBegin } from '../../adapters-store/store.ts'
@@ -93,6 +95,19 @@ t.test('idle threads share a DoRA adapter whose norms are much work, and take lo
   t.teardown(() => store.close())
   const loads = ['first', 'second', 'third', 'fourth'].map((name) => store.load(name, adapter))
   for (const { image } of await Promise.all(loads)) t.ok(Buffer.from(image).equals(Buffer.from(alone.image)))
+})
+
+t.test('idle threads, those that only helped too, do not keep the process alive', async (t) => {
+  const folder = temporaryFolder(t)
+  const { model, adapter } = manyNorms(folder)
+  const script = join(folder, 'load.mjs')
+  const source = `
+    const { AdapterStore } = await import(${JSON.stringify(new URL('../../adapters-store/index.js', import.meta.url).href)})
+    const store = new AdapterStore(${JSON.stringify(model)}, ${JSON.stringify(options)}, 2)
+    console.log((await store.load('dora', ${JSON.stringify(adapter)})).method)`
+  writeFileSync(script, source)
+  const run = promisify(execFile)(process.execPath, [script], { timeout: 20_000 })
+  t.match(await run, { stdout: 'dora\n' })
 })
 
 t.test('closing rejects what is under way, what waits and all that follows', async (t) => {
