@@ -110,7 +110,7 @@ async function loadAdapters(
   engine: Engine,
 ): Promise<void> {
   if (folder) await adapters.scan(folder)
-  for (const [name, directory] of Object.entries(named)) await adapters.addOrRefuse(name, directory)
+  await Promise.all(Object.entries(named).map(([name, directory]) => adapters.addOrRefuse(name, directory)))
   for (const record of adapters.list()) if (record.image) engine.addAdapter(record.image)
 }
 
