@@ -23,6 +23,7 @@ bool available(std::string& missing) {
 }
 
 Info info() {
+  allow_captures_elsewhere();
   Info info;
   cudaDeviceProp properties{};
   must(cudaGetDeviceProperties(&properties, 0), "device properties");

@@ -1,0 +1,111 @@
+/** While the step's thread captures a graph, the JavaScript thread brings adapters in and out: CUDA allows it, and the capture is whole. */
+import '../support/hollow.ts'
+import t, { type Test } from 'tap'
+import { decodeBatch, residentsOf } from '../../bench/decode-batch.ts'
+import { cudaLibrary, loadNative } from '../../native/index.ts'
+import type { NativeEngine, ResidentAdapter } from '../../native/types.ts'
+import { buildModel } from '../../runtime/model/index.ts'
+import { broken, capturesOf, fault, needsHollow, takeErrors, takeLog } from '../support/hollow.ts'
+import { OracleFamily } from '../support/oracle.ts'
+import { fixture } from '../support/repo.ts'
+
+const ROWS = 4
+const CAPTURE_MS = 150
+const family = new OracleFamily('llama-heads16', 'float16', fixture('oracle'), 'cuda')
+const model = buildModel(fixture('oracle', family.name, 'base'), { device: 'cuda', dtype: 'float16' })
+const BLOCKS = 512
+
+function start(): Promise<NativeEngine> {
+  const { graph, files, initializers, layers, kvHeads, headDim, vocabSize, siteCount } = model
+  const shape = { files, initializers, layers, kvHeads, headDim, vocabSize, siteCount, blockSize: 16, blockCount: BLOCKS }
+  const types = { device: 'cuda', dtype: 'float16', cacheDtype: 'float16', adapterDtype: 'float16' } as const
+  const limits = { memoryFraction: 0, maxBlockCount: 0, maxBatchTokens: ROWS, maxSequences: ROWS, maxModelLen: 64 }
+  const sites = { maxSiteInputs: Math.max(...model.base.sites.map((site) => site.inFeatures)), headSite: -1 }
+  const session = { library: cudaLibrary() as string, model: graph, threads: 1, captureGraphs: true, overlapLaunches: false }
+  return loadNative().createEngine({ ...shape, ...types, ...limits, ...sites, ...session }, () => {})
+}
+
+const decode = (engine: NativeEngine, adapters: ResidentAdapter[]) =>
+  engine.step(decodeBatch({ rows: ROWS, context: 0, blockSize: 16, vocabSize: model.vocabSize, adapters }))
+
+/** Two steps as they are, the third captured, with `meanwhile` called again and again while it is. The log of that step. */
+async function captureDuring(engine: NativeEngine, adapters: ResidentAdapter[], meanwhile: () => void): Promise<string[]> {
+  for (let i = 0; i < 2; i++) await decode(engine, adapters)
+  takeLog()
+  fault(`slow-capture ${CAPTURE_MS}`)
+  let done = false
+  const step = decode(engine, adapters).finally(() => {
+    done = true
+  })
+  const log: string[] = []
+  while (!done) {
+    log.push(...takeLog())
+    if (log.some((line) => line.startsWith('capture begins'))) meanwhile()
+    await new Promise((resolve) => setTimeout(resolve, 2))
+  }
+  await step
+  fault()
+  return log.concat(takeLog())
+}
+
+const counted = (lines: string[], what: RegExp) => lines.filter((line) => what.test(line)).length
+
+async function wholeCapture(t: Test, log: string[]): Promise<string[]> {
+  t.same(broken(log), [])
+  const captures = capturesOf(log)
+  t.equal(captures.length, 1)
+  t.equal(counted(log, /^replay/), 1)
+  return captures[0]
+}
+
+t.afterEach(() => fault())
+
+t.test('adapters come and go while a graph is captured', needsHollow, async (t) => {
+  const engine = await start()
+  t.teardown(() => engine.close())
+  const residents = residentsOf([...family.images.values()], 8)
+  let generation = 100
+  let calls = 0
+  const comeAndGo = () => {
+    const resident = residents[calls++ % residents.length]
+    const image = Uint8Array.from(resident.image)
+    engine.pinImage(image)
+    engine.putAdapter({ ...resident, image, generation: ++generation })
+    engine.adapterReady(resident.index)
+    engine.unpinImage(image)
+    if (calls % 2) engine.dropAdapter(resident.index)
+    loadNative().cudaDevice()
+  }
+  // The first ones need memory, for their tables and their way there.
+  const first = await wholeCapture(t, await captureDuring(engine, [], comeAndGo))
+  t.ok(counted(first, /^cudaMalloc/) > 0, 'memory was allocated meanwhile')
+  t.ok(counted(first, /^cudaHostAlloc/) > 0, 'pinned memory too')
+  t.ok(counted(first, /^cudaHostRegister/) > 10, 'and images pinned')
+  t.ok(counted(first, /^copy \d+ to the device/) > 10, 'and copied')
+
+  // A step with an adapter, while that one's neighbours come and go and it is on its way itself.
+  const [used] = residents.splice(0, 1)
+  engine.putAdapter({ ...used, generation: ++generation })
+  const own = { ...used, generation }
+  await wholeCapture(t, await captureDuring(engine, [own], comeAndGo))
+  t.same([...(await decode(engine, [own])).segmentStatus], Array(ROWS).fill(0))
+  t.equal(counted(takeLog(), /^replay/), 1)
+  t.same(takeErrors(), [])
+})
+
+t.test('what is not exempt spoils the capture, and steps run on without', needsHollow, async (t) => {
+  const engine = await start()
+  t.teardown(() => engine.close())
+  let other: Promise<NativeEngine | Error> | undefined
+  const log = await captureDuring(engine, [], () => {
+    // An engine being loaded allocates on a thread of its own.
+    other ??= start().catch((error: Error) => error)
+  })
+  const made = await other
+  if (made && 'close' in made) made.close()
+  t.ok(counted(log, /FORBIDDEN/) > 0)
+  t.equal(counted(log, /^capture ends.*SPOILT/), 1)
+  t.ok(counted(takeErrors(), /decode steps cannot be captured/) === 1)
+  await decode(engine, [])
+  t.same(broken(takeLog()), [])
+})
