@@ -5,8 +5,10 @@
 import '../support/hollow.ts'
 import t, { type Test } from 'tap'
 import type { EngineSettings, SamplingParams } from '../../runtime/types.ts'
+import { floats } from '../adapters-store/write-adapter.ts'
 import { ask } from '../support/ask.ts'
 import { broken, capturesOf, needsHollow, startHollow, takeLog } from '../support/hollow.ts'
+import { changedModel } from '../support/model-folder.ts'
 import { demoModel, fixture } from '../support/repo.ts'
 
 const LAYERS = 3
@@ -71,8 +73,25 @@ async function captured(
   t.same(broken(log), [])
   const captures = capturesOf(log)
   t.equal(captures.length, 1)
-  return captures[0].map(nameOf)
+  return captures[0].filter((line) => /^(kernel|product)/.test(line)).map(nameOf)
 }
+
+/** A model whose heads the XQA kernel takes: four of 64 channels to a key head. */
+const groupsOfFour = (t: Test) =>
+  changedModel(
+    t,
+    'llama-heads16',
+    (json) => Object.assign(json, { num_attention_heads: 4, num_key_value_heads: 1, head_dim: 64 }),
+    (tensors) => {
+      for (const [name, { shape }] of Object.entries(tensors)) {
+        const [, projection] = /self_attn\.([qkvo])_proj\.weight/.exec(name) ?? []
+        if (projection)
+          tensors[name] = floats(
+            { q: [256, shape[1]], k: [64, shape[1]], v: [64, shape[1]], o: [shape[0], 256] }[projection] as number[],
+          )
+      }
+    },
+  )
 
 t.test('launches of a step', needsHollow, async (t) => {
   const base = await captured(t, {})
@@ -81,6 +100,12 @@ t.test('launches of a step', needsHollow, async (t) => {
   t.same(await captured(t, { settings: { dtype: 'bfloat16' } }), base, 'in bfloat16')
   t.same(await captured(t, { base: fixture('oracle/qwen3-heads16/base') }), base, 'norms of the heads are part of the rotation')
   t.same(await captured(t, { base: fixture('oracle/phi3-heads16/base') }), base)
+  const gemma = await captured(t, { base: fixture('oracle/gemma2-heads16/base') })
+  t.equal(
+    gemma.length,
+    base.length + 2 * LAYERS + 4,
+    'Gemma has norms behind its blocks, a scaled embedding and soft-capped logits',
+  )
 
   t.test('with adapters', async (t) => {
     const lora = ['shrink_narrow', 'expand_all']
@@ -122,6 +147,9 @@ t.test('launches of a step', needsHollow, async (t) => {
   t.test('8-bit cache and weights', async (t) => {
     const split = LAYER.flatMap((name) => (name === ATTENTION[4] ? ['PagedDecodeSplitKV', 'PagedDecodeReduce'] : [name]))
     t.same(await captured(t, { settings: { cacheDtype: 'float8' } }), stepOf(split), 'one more')
+    const xqa = LAYER.flatMap((name) => (name === ATTENTION[4] ? ['ExpandBlockTableToPages', 'kernel_mha'] : [name]))
+    t.same(await captured(t, { base: groupsOfFour(t), settings: { cacheDtype: 'float8' } }), stepOf(xqa), 'with XQA two')
+    t.same(await captured(t, { base: groupsOfFour(t) }), stepOf(LAYER))
     for (const quantization of ['int4', 'int8'] as const)
       for (const rows of [1, 20]) {
         const step = await captured(t, { base: demoModel('base'), settings: { quantization }, rows })

@@ -73,7 +73,7 @@ t.test('steps that ask for everything allocate nothing more', needsHollow, async
     const scored = await ask(engine, ids(MAX_TOKENS - 40), { promptLogprobs: 0, maxTokens: 1 })
     t.match(scored, { error: undefined, promptLogprobs: { length: MAX_TOKENS - 40 } })
     const logits = 2 * MAX_TOKENS * engine.info.vocabSize
-    t.ok(allocated(takeLog()).reduce((sum, bytes) => sum + bytes, 0) < 20 * logits)
+    t.ok(allocated(takeLog()).reduce((sum, bytes) => sum + bytes, 0) <= 2 * logits, 'and are few')
     await engine.close()
   }
 })

@@ -72,6 +72,16 @@ const few = all.filter((_, i) => [0, 4, 11, 15].includes(i))
 /** Whose weights are large enough for kernels that multiply them as they are quantized. */
 const direct = all.filter(({ cacheDtype }) => cacheDtype !== 'int8')
 
+t.test('kernels that start while those before them end', needsHollow, async (t) => {
+  takeLog()
+  const { engine, images } = await startHollow(t, demoModel('base'), demoModel('adapters'), { overlapLaunches: true })
+  const uses = [...images.values()].map(({ name, digest }) => ({ name, digest, weight: 1 }))
+  t.same(await workload(engine, uses), [])
+  const log = takeLog()
+  t.same(broken(log), [])
+  t.ok(capturesOf(log).length > 0)
+})
+
 t.test('every family', needsHollow, async (t) => {
   const found = models(t)
   t.ok(found.size > 10, `${found.size} models`)
