@@ -5,9 +5,10 @@ import { decodeBatch, residentsOf } from '../../bench/decode-batch.ts'
 import { cudaLibrary, loadNative } from '../../native/index.ts'
 import type { NativeEngine, ResidentAdapter } from '../../native/types.ts'
 import { buildModel } from '../../runtime/model/index.ts'
-import { broken, capturesOf, fault, needsHollow, takeErrors, takeLog } from '../support/hollow.ts'
+import { ask } from '../support/ask.ts'
+import { broken, capturesOf, fault, needsHollow, startHollow, takeErrors, takeLog } from '../support/hollow.ts'
 import { OracleFamily } from '../support/oracle.ts'
-import { fixture } from '../support/repo.ts'
+import { demoModel, fixture } from '../support/repo.ts'
 
 const ROWS = 4
 const CAPTURE_MS = 150
@@ -91,6 +92,24 @@ t.test('adapters come and go while a graph is captured', needsHollow, async (t) 
   t.same([...(await decode(engine, [own])).segmentStatus], Array(ROWS).fill(0))
   t.equal(counted(takeLog(), /^replay/), 1)
   t.same(takeErrors(), [])
+})
+
+t.test('graphs are forgotten when a buffer moves that they were captured on', needsHollow, async (t) => {
+  const { engine } = await startHollow(t, demoModel('base'), undefined)
+  const one = async () => {
+    takeLog()
+    t.equal((await ask(engine, [3, 4, 5], { temperature: 0.8, maxTokens: 12 })).error, undefined)
+    const log = takeLog()
+    t.same(broken(log), [])
+    return { captures: capturesOf(log).length, replays: counted(log, /^replay/) }
+  }
+  t.same(await one(), { captures: 1, replays: 9 })
+  t.same(await one(), { captures: 0, replays: 11 })
+  takeLog()
+  const everything = { temperature: 1, presencePenalty: 1, logprobs: 20, maxTokens: 4 }
+  await Promise.all(Array.from({ length: 50 }, (_, i) => ask(engine, [3, 4, 5 + i], everything)))
+  t.ok(counted(takeLog(), /^cudaFree /) > 0, 'sampling took more room')
+  t.same(await one(), { captures: 1, replays: 9 })
 })
 
 t.test('what is not exempt spoils the capture, and steps run on without', needsHollow, async (t) => {
