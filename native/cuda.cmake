@@ -15,12 +15,20 @@ if(LORIKEET_CUDA AND LORIKEET_NVCC AND NOT LORIKEET_SANITIZE)  # nvcc does not k
   find_package(CUDAToolkit REQUIRED)
   add_library(cuda_kernels STATIC EXCLUDE_FROM_ALL ${CUDA_KERNELS} ${CUDA_HOST})
   set_target_properties(cuda_kernels PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON POSITION_INDEPENDENT_CODE ON)
+  # In place of the directory's warnings, which nvcc does not know.
+  set_property(TARGET cuda_kernels PROPERTY COMPILE_OPTIONS $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall>)
+endif()
+
+# The checks. An image is built without tests.
+if(NOT EXISTS ${CUDA_HERE}/../test/cuda)
+  return()
+endif()
+if(TARGET cuda_kernels)
   add_executable(cuda-check EXCLUDE_FROM_ALL ${CUDA_HERE}/../test/cuda/check.cu)
-  set_target_properties(cuda-check PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON)
+  set_target_properties(cuda-check PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON
+                        COMPILE_OPTIONS $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall>)
   target_include_directories(cuda-check PRIVATE ${CUDA_HERE})
   target_link_libraries(cuda-check PRIVATE cuda_kernels)
-  # In place of the directory's warnings, which nvcc does not know.
-  set_property(TARGET cuda_kernels cuda-check PROPERTY COMPILE_OPTIONS $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall>)
 endif()
 
 enable_testing()
