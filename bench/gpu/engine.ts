@@ -8,6 +8,7 @@ import {
   type StepTimes,
   startEngine,
 } from '../../runtime/index.ts'
+import { greedy } from '../../test/support/greedy.ts'
 
 export interface BenchEngineOptions {
   modelDir: string
@@ -73,24 +74,7 @@ function requestOf(ask: Generate): SequenceRequest {
   return {
     id: `bench-${made++}`,
     promptIds: ask.promptIds,
-    sampling: {
-      maxTokens: ask.newTokens,
-      minTokens: 0,
-      temperature: 0,
-      topP: 1,
-      topK: 0,
-      minP: 0,
-      presencePenalty: 0,
-      frequencyPenalty: 0,
-      repetitionPenalty: 1,
-      logitBias: [],
-      stopTokenIds: [],
-      eosTokenIds: [],
-      ignoreEos: true,
-      logprobs: -1,
-      promptLogprobs: -1,
-      returnLogits: ask.returnLogits,
-    },
+    sampling: { ...greedy(ask.newTokens), returnLogits: ask.returnLogits },
     adapters: ask.adapter ? [{ ...ask.adapter, weight: 1 }] : [],
     arrival: Date.now(),
   }

@@ -3,7 +3,8 @@ import t, { type Test } from 'tap'
 import { startEngine } from '../../runtime/index.ts'
 import type { Engine, EngineSettings } from '../../runtime/types.ts'
 import { type Answer, ask, emulatedFamily, needsEmulated } from '../support/emulated.ts'
-import { FLOAT16, greedy, idleComplaints } from '../support/oracle.ts'
+import { greedy } from '../support/greedy.ts'
+import { FLOAT16, idleComplaints } from '../support/oracle.ts'
 import { demoModel, fixture } from '../support/repo.ts'
 
 const family = emulatedFamily()

@@ -2,7 +2,7 @@
 import path from 'node:path'
 import t from 'tap'
 import { type EngineSettings, type SequenceOutput, startEngine } from '../../runtime/index.ts'
-import { greedy } from '../support/oracle.ts'
+import { greedy } from '../support/greedy.ts'
 import { repoRoot } from '../support/repo.ts'
 
 const settings: EngineSettings = {
@@ -21,7 +21,7 @@ const settings: EngineSettings = {
 const request = (id: string, promptIds: number[], maxTokens = 4) => ({
   id,
   promptIds,
-  sampling: greedy(maxTokens),
+  sampling: { ...greedy(maxTokens), returnLogits: true },
   adapters: [],
   arrival: Date.now(),
 })

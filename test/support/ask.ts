@@ -1,6 +1,6 @@
 /** One sequence, run on an engine to its end. */
 import type { Engine, SequenceOutput, SequenceRequest, TokenLogprob } from '../../runtime/types.ts'
-import { greedy } from './oracle.ts'
+import { greedy } from './greedy.ts'
 
 export interface Answer {
   tokens: number[]
@@ -20,7 +20,7 @@ export function ask(
   changes: Partial<SequenceRequest['sampling']> = {},
   adapters: SequenceRequest['adapters'] = [],
 ): Promise<Answer> {
-  const sampling = { ...greedy(8), returnLogits: false, ...changes }
+  const sampling = { ...greedy(8), ...changes }
   const answer: Answer = { tokens: [], logprobs: [], promptLogprobs: [], cachedTokens: 0, finish: undefined }
   return new Promise((resolve) => {
     engine.submit({ id: `ask-${asked++}`, promptIds, sampling, adapters, arrival: Date.now() }, (output) => {

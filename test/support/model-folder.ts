@@ -3,7 +3,7 @@ import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { startEngine } from '../../runtime/index.ts'
 import { floats, readTensors, safetensorsBytes, type Tensors } from '../adapters-store/write-adapter.ts'
-import { greedy } from './oracle.ts'
+import { greedy } from './greedy.ts'
 import { fixture, temporaryFolder } from './repo.ts'
 
 export type Json = Record<string, unknown>
@@ -73,10 +73,13 @@ export async function logitsOf(folder: string, promptIds: number[], maxBatchToke
   })
   try {
     return await new Promise((resolve, reject) => {
-      engine.submit({ id: 'a', promptIds, sampling: greedy(1), adapters: [], arrival: 0 }, (output) => {
-        if (output.logits) resolve(output.logits[0])
-        else if (output.error) reject(new Error(output.error.message))
-      })
+      engine.submit(
+        { id: 'a', promptIds, sampling: { ...greedy(1), returnLogits: true }, adapters: [], arrival: 0 },
+        (output) => {
+          if (output.logits) resolve(output.logits[0])
+          else if (output.error) reject(new Error(output.error.message))
+        },
+      )
     })
   } finally {
     await engine.close()

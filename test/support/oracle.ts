@@ -7,6 +7,7 @@ import type { Device } from '../../native/types.ts'
 import { startEngine } from '../../runtime/index.ts'
 import { type BuiltModel, buildModel } from '../../runtime/model/index.ts'
 import type { Engine, EngineSettings, EngineSnapshot, SamplingParams, SequenceOutput } from '../../runtime/types.ts'
+import { greedy } from './greedy.ts'
 import { fixture, readJson } from './repo.ts'
 
 /** Greedy tokens must agree up to the first position where the oracle's two best logits are closer than this. */
@@ -54,25 +55,6 @@ export function oracleFamilies(root = oracleRoot()): string[] {
     .filter((name) => existsSync(path.join(root, name, 'golden.json')))
     .sort()
 }
-
-export const greedy = (maxTokens: number): SamplingParams => ({
-  maxTokens,
-  minTokens: 0,
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  repetitionPenalty: 1,
-  logitBias: [],
-  stopTokenIds: [],
-  eosTokenIds: [],
-  ignoreEos: true,
-  logprobs: -1,
-  promptLogprobs: -1,
-  returnLogits: true,
-})
 
 /** One family's folder: its model described, its adapters loaded, its golden rows read. */
 export class OracleFamily {
@@ -143,7 +125,7 @@ export class OracleFamily {
   /** Runs a case, with its logits judged unless `changes` says not to return them, up to its maxTokens; as many at once as the caller does not await. */
   run(engine: Engine, { name, weights, row }: OracleCase, id: string, changes: Partial<SamplingParams> = {}): Promise<Verdict> {
     const adapters = Object.entries(weights).map(([name, weight]) => ({ name, digest: this.images.get(name)!.digest, weight }))
-    const sampling = { ...greedy(row.greedy.length), ...changes }
+    const sampling = { ...greedy(row.greedy.length), returnLogits: true, ...changes }
     const request = { id, promptIds: row.prompt, sampling, adapters, arrival: Date.now() }
     const nearTie = this.device === 'cpu' ? NEAR_TIE : FLOAT16.nearTie
     const tokens: number[] = []

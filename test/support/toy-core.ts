@@ -2,6 +2,7 @@
 import type { AdapterImage } from '../../adapters-store/types.ts'
 import { EngineCore } from '../../runtime/engine/core.ts'
 import type { AdapterUse, SamplingParams, SequenceOutput, SequenceRequest } from '../../runtime/index.ts'
+import { greedy } from './greedy.ts'
 import { TOY_VOCABULARY, ToyEngine } from './toy-engine.ts'
 
 export interface ToySettings {
@@ -82,24 +83,7 @@ export class ToyCore {
       adapters,
       arrival: this.arrival++,
       ...rest,
-      sampling: {
-        maxTokens: 8,
-        minTokens: 0,
-        temperature: 0,
-        topP: 1,
-        topK: 0,
-        minP: 0,
-        presencePenalty: 0,
-        frequencyPenalty: 0,
-        repetitionPenalty: 1,
-        logitBias: [],
-        stopTokenIds: [],
-        eosTokenIds: [],
-        ignoreEos: true,
-        logprobs: -1,
-        promptLogprobs: -1,
-        ...sampling,
-      },
+      sampling: { ...greedy(8), ...sampling },
     })
   }
 

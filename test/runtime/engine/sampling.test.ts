@@ -4,24 +4,9 @@ import { logitsRows } from '../../../runtime/engine/rows.ts'
 import { packSampling } from '../../../runtime/engine/sampling.ts'
 import { Sequence } from '../../../runtime/scheduler/sequence.ts'
 import type { SamplingParams } from '../../../runtime/types.ts'
+import { greedy } from '../../support/greedy.ts'
 
-const plain: SamplingParams = {
-  maxTokens: 9,
-  minTokens: 0,
-  temperature: 0,
-  topP: 1,
-  topK: 0,
-  minP: 0,
-  presencePenalty: 0,
-  frequencyPenalty: 0,
-  repetitionPenalty: 1,
-  logitBias: [],
-  stopTokenIds: [],
-  eosTokenIds: [],
-  ignoreEos: false,
-  logprobs: -1,
-  promptLogprobs: -1,
-}
+const plain: SamplingParams = { ...greedy(9), ignoreEos: false }
 
 function sequence(sampling: Partial<SamplingParams> = {}, output: number[] = [], seed = 5n): Sequence {
   const one = new Sequence(
