@@ -106,7 +106,6 @@ void copy_to_host(void* to, const void* from, size_t bytes, Stream stream) {
 void copy_on_device(void* to, const void* from, size_t bytes, Stream stream) {
   must(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream), "a copy on the device");
 }
-void clear(void* data, size_t bytes, Stream stream) { must(cudaMemsetAsync(data, 0, bytes, stream), "clearing memory"); }
 void synchronize(Stream stream) { must(cudaStreamSynchronize(stream), "the device"); }
 bool abandon_capture(Stream stream) {
   cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;

@@ -81,7 +81,6 @@ class Event {
 void copy_to_device(void* to, const void* from, size_t bytes, Stream stream);
 void copy_on_device(void* to, const void* from, size_t bytes, Stream stream);
 void copy_to_host(void* to, const void* from, size_t bytes, Stream stream);
-void clear(void* data, size_t bytes, Stream stream);
 void synchronize(Stream stream);
 // After a failure: ends a capture that the stream may be left in. Whether the device is lost: every later call will fail.
 bool abandon_capture(Stream stream);

@@ -164,15 +164,6 @@ void copy_to_host(void* to, const void* from, size_t bytes, Stream stream) {
   if (pinned) std::memset(to, 0xff, bytes);
   copy(to, from, bytes, stream, pinned || emulated::beside());
 }
-void clear(void* data, size_t bytes, Stream stream) {
-  const Call call;
-  must(emulated::inside(Place::device, data, bytes), "what is cleared is not the device's memory");
-  CUstream_st::Work work;
-  work.to = static_cast<uint8_t*>(data);
-  work.bytes = bytes;
-  work.run = [data, bytes] { std::memset(data, 0, bytes); };
-  stream->add(std::move(work), emulated::beside());
-}
 void synchronize(Stream stream) {
   const Call call;
   stream->run_to(stream->enqueued);
