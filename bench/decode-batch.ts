@@ -1,9 +1,9 @@
 /** Decode steps put together by hand, so that the native step can be measured without the scheduler. */
 import type { AdapterImage } from '../adapters-store/types.ts'
-import type { ResidentAdapter, SamplingBatch, StepBatch } from '../native/types.ts'
+import type { PackedAdapter, SamplingBatch, StepBatch } from '../native/types.ts'
 
 /** The images as residents, in pool blocks from `firstBlock` on. */
-export function residentsOf(images: AdapterImage[], firstBlock: number): ResidentAdapter[] {
+export function residentsOf(images: AdapterImage[], firstBlock: number): PackedAdapter[] {
   let next = firstBlock
   return images.map((image, index) => ({
     index,
@@ -49,7 +49,7 @@ export function decodeBatch(options: {
   context: number
   blockSize: number
   vocabSize: number
-  adapters: ResidentAdapter[]
+  adapters: PackedAdapter[]
 }): StepBatch {
   const { rows, context, blockSize, vocabSize, adapters } = options
   const perSequence = Math.ceil((context + 1) / blockSize)

@@ -80,7 +80,7 @@ export interface EngineOptions {
  * An adapter in kernel layout, to be copied into pool blocks. `image` is `blocks.length * blockBytes` bytes or less (the last block may be
  * cut short); image block i goes to pool block `blocks[i]`. See adapters-store/pack.ts for the layout of `rows` and `entries`.
  */
-export interface ResidentAdapter {
+export interface PackedAdapter {
   /** Place in the adapter table, 0-based, reused after dropAdapter. */
   index: number
   /** Rises with every residency in this process; a batch must name the same one. */
@@ -179,7 +179,7 @@ export interface NativeEngine {
    * Copies an image into its blocks and enters it in the adapter table. The blocks must be free of any step in flight. Throws on misuse.
    * On CUDA the copy runs beside the steps; a step that uses the adapter before `adapterReady` waits for it on the device.
    */
-  putAdapter(adapter: ResidentAdapter): void
+  putAdapter(adapter: PackedAdapter): void
   /** Whether the adapter's bytes have arrived: a step with it waits for nothing. */
   adapterReady(index: number): boolean
   /** Removes it from the table; the blocks are the caller's again. Idempotent. */

@@ -42,7 +42,7 @@ CpuEngine::CpuEngine(const EngineOptions& options, const std::function<void(floa
   // Workers spin between a step's operators, but not after it: the server's JavaScript threads need the cores then.
   check(ort().AddSessionConfigEntry(raw, "session.force_spinning_stop", "1"));
   check(ort().AddCustomOpDomain(raw, domain_.get()));
-  weights_.add_to(raw, options);
+  weights_.add_to(raw, options.initializers, options.threads);
   OrtSession* session = nullptr;
   check(ort().CreateSessionFromArray(ort_env(), options.model.data(), options.model.size(), raw, &session));
   session_.reset(session);
@@ -50,7 +50,7 @@ CpuEngine::CpuEngine(const EngineOptions& options, const std::function<void(floa
   weights_.release_pages();
 }
 
-void CpuEngine::put_adapter(const AdapterIdentity& id, const AdapterImage& image) {
+void CpuEngine::put_adapter(const AdapterIdentity& id, const PackedAdapter& image) {
   check_image(id, image, pool_.block_count(), pool_.block_bytes(), site_count_);
   table_.put(id.index, bring_in(pool_, id, image, site_count_));
 }

@@ -4,9 +4,8 @@
 #include <vector>
 #include "../ops/ops.h"
 #include "../pool/pool.h"
+#include "../ort/weights.h"
 #include "engine.h"
-#include "ort.h"
-#include "weights.h"
 
 namespace lorikeet {
 
@@ -16,7 +15,7 @@ class CpuEngine : public Engine {
 
   int64_t block_bytes() const override { return pool_.block_bytes(); }
   int64_t block_count() const override { return pool_.block_count(); }
-  void put_adapter(const AdapterIdentity& id, const AdapterImage& image) override;
+  void put_adapter(const AdapterIdentity& id, const PackedAdapter& image) override;
   void drop_adapter(int32_t index) override { table_.drop(index); }
   void resolve(StepInput& input) const override { resolve_adapters(table_, input); }
   StepResult run(StepInput& input) override;

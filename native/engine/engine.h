@@ -6,9 +6,9 @@
 #include <stdexcept>
 #include <string>
 #include "../device/device.h"
+#include "../kernels/kernels.h"
 #include "../pool/residents.h"
 #include "options.h"
-#include "step.h"
 
 namespace lorikeet {
 
@@ -23,7 +23,7 @@ class Engine {
   virtual int64_t block_bytes() const = 0;
   virtual int64_t block_count() const = 0;
   // See native/types.ts. Throw std::invalid_argument on anything out of range, before a byte is written.
-  virtual void put_adapter(const AdapterIdentity& id, const AdapterImage& image) = 0;
+  virtual void put_adapter(const AdapterIdentity& id, const PackedAdapter& image) = 0;
   virtual void drop_adapter(int32_t index) = 0;
   virtual bool adapter_ready(int32_t) const { return true; }
   virtual void pin_image(uint8_t*, size_t) {}

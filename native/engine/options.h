@@ -3,25 +3,12 @@
 #include <cstdint>
 #include <string>
 #include <vector>
-#include "../kernels/kernels.h"
+#include "../ort/weights.h"
 
 namespace lorikeet {
 
 enum class CacheType { f32, f16, bf16, i8, f8 };
 inline size_t element_size(CacheType t) { return t == CacheType::f32 ? 4 : t == CacheType::f16 || t == CacheType::bf16 ? 2 : 1; }
-
-// A tensor of a mapped file that an initializer of the graph names: used as it lies there, or converted to `as`, or quantized. Of one name in a row: the
-// parts of one initializer along its first dimension.
-struct InitializerRef {
-  std::string name;
-  DType dtype = DType::f32;
-  std::vector<int64_t> shape;
-  size_t file = 0, offset = 0, length = 0;
-  DType as = DType::f32;
-  int bits = 0;  // 4 or 8: quantized for MatMulNBits in blocks of `block`; the scales become initializer `scales`, of type `as`
-  int64_t block = 0;
-  std::string scales;
-};
 
 struct EngineOptions {
   bool cuda = false;

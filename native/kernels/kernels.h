@@ -3,12 +3,9 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include "../numeric/dtype.h"
 
 namespace lorikeet {
-
-enum class DType : int32_t { f32 = 0, f16 = 1, bf16 = 2 };
-
-inline size_t element_size(DType t) { return t == DType::f32 ? 4 : 2; }
 
 // Runs task(data, i) for i in [0, count), possibly at the same time on `threads` threads, and returns when all are done.
 struct Parallel {

@@ -33,7 +33,7 @@ bool Segments::read(const OrtKernelContext* kernel, size_t first, const StepCont
     const size_t at = entries_.size();
     for (int32_t e = csr[s]; e < csr[s + 1] && starts[s] < starts[s + 1]; e++) {
       require(adapter[e] >= 0 && static_cast<size_t>(adapter[e]) < context.adapters.size(), "segments", "name an adapter that the step lacks");
-      const auto* resident = static_cast<const ResidentAdapter*>(context.adapters[adapter[e]].get());
+      const auto* resident = static_cast<const CpuResident*>(context.adapters[adapter[e]].get());
       if (!resident) continue;
       LoraEntry entry;
       entry.weight = weight[e];

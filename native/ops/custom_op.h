@@ -7,7 +7,7 @@
 #include <initializer_list>
 #include <string>
 #include <vector>
-#include "../engine/ort.h"
+#include "../ort/api.h"
 #include "step_context.h"
 
 namespace lorikeet {

@@ -1,7 +1,7 @@
 // The custom ops of domain "lorikeet". Each checks shapes and launches a kernel; docs/graph.md says what each computes.
 #pragma once
 #include <memory>
-#include "../engine/ort.h"
+#include "../ort/api.h"
 #include "step_context.h"
 
 namespace lorikeet {

@@ -3,6 +3,9 @@
 
 namespace lorikeet {
 
+// Samples each row of `logits` [rows, vocab] as `input` says.
+void sample_rows(float* logits, int64_t vocab, const SamplingInput& input, const Parallel& parallel, StepResult& result);
+
 // The end of the graph: samples the logits' rows as the step says (StepContext::sampling). Only token ids leave the graph.
 class Sample {
  public:

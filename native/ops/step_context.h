@@ -2,7 +2,7 @@
 #pragma once
 #include <memory>
 #include <vector>
-#include "../engine/step.h"
+#include "../step/step.h"
 #include "../pool/pool.h"
 
 namespace lorikeet {

@@ -19,8 +19,8 @@ Pool::Pool(int64_t block_count, int64_t block_bytes) : block_count_(block_count)
 
 Pool::~Pool() { munmap(base_, mapped_); }
 
-std::shared_ptr<ResidentAdapter> bring_in(const Pool& pool, const AdapterIdentity& id, const AdapterImage& image, int32_t site_count) {
-  auto adapter = std::make_shared<ResidentAdapter>();
+std::shared_ptr<CpuResident> bring_in(const Pool& pool, const AdapterIdentity& id, const PackedAdapter& image, int32_t site_count) {
+  auto adapter = std::make_shared<CpuResident>();
   adapter->generation = id.generation;
   adapter->digest = id.digest;
   adapter->rows.resize(image.row_count);

@@ -27,13 +27,13 @@ class Pool {
 };
 
 // An adapter that lies in the pool: per site, pointers to its rows.
-struct ResidentAdapter : Resident {
+struct CpuResident : Resident {
   std::vector<const void*> rows;
   std::vector<SiteDelta> deltas;
   std::vector<const SiteDelta*> by_site;  // [site_count], null where it changes nothing
 };
 
 // Copies the image into its blocks; `image` has been checked.
-std::shared_ptr<ResidentAdapter> bring_in(const Pool& pool, const AdapterIdentity& id, const AdapterImage& image, int32_t site_count);
+std::shared_ptr<CpuResident> bring_in(const Pool& pool, const AdapterIdentity& id, const PackedAdapter& image, int32_t site_count);
 
 }  // namespace lorikeet

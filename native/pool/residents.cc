@@ -4,7 +4,7 @@
 
 namespace lorikeet {
 
-void check_image(const AdapterIdentity& id, const AdapterImage& image, int64_t block_count, int64_t block_bytes, int32_t site_count) {
+void check_image(const AdapterIdentity& id, const PackedAdapter& image, int64_t block_count, int64_t block_bytes, int32_t site_count) {
   auto require = [](bool ok, const char* what) {
     if (!ok) throw std::invalid_argument(std::string("putAdapter: ") + what);
   };

@@ -4,21 +4,17 @@
 #include <cstdint>
 #include <memory>
 #include <vector>
+#include "../step/step.h"
 
 namespace lorikeet {
-
-struct AdapterIdentity {
-  int32_t index, generation;
-  uint64_t digest;
-};
 
 // Field order of one entry, as ENTRY in adapters-store/types.ts.
 struct AdapterEntry {
   int32_t site, rank, a, b, index, out_scale, bias, in_scale;
 };
 
-// native/types.ts's ResidentAdapter without its identity; the caller keeps the arrays.
-struct AdapterImage {
+// native/types.ts's PackedAdapter without its identity; the caller keeps the arrays.
+struct PackedAdapter {
   const uint8_t* image = nullptr;
   size_t bytes = 0;
   const int32_t* blocks = nullptr;
@@ -30,14 +26,7 @@ struct AdapterImage {
 };
 
 // Throws std::invalid_argument when anything is out of range for a pool of `block_count` blocks of `block_bytes`, or for `site_count` sites.
-void check_image(const AdapterIdentity& id, const AdapterImage& image, int64_t block_count, int64_t block_bytes, int32_t site_count);
-
-// What every device keeps of a resident adapter; immutable once made.
-struct Resident {
-  int32_t generation = 0;
-  uint64_t digest = 0;
-  virtual ~Resident() = default;
-};
+void check_image(const AdapterIdentity& id, const PackedAdapter& image, int64_t block_count, int64_t block_bytes, int32_t site_count);
 
 // Used from the engine's JavaScript thread only; a step keeps what it resolved alive by shared ownership.
 class ResidentTable {
@@ -51,5 +40,8 @@ class ResidentTable {
  private:
   std::vector<std::shared_ptr<Resident>> table_;
 };
+
+// Looks the batch's adapters up: fills input.resolved and input.segment_status.
+void resolve_adapters(const ResidentTable& table, StepInput& input);
 
 }  // namespace lorikeet

@@ -1,4 +1,4 @@
-/** Projections with int4 or int8 weights: com.microsoft.MatMulNBits over weights that the engine quantizes while it loads (native/engine/convert.h). */
+/** Projections with int4 or int8 weights: com.microsoft.MatMulNBits over weights that the engine quantizes while it loads (native/numeric/quantize.h). */
 import type { Device } from './devices/device.ts'
 import { shapeOf, type Weight } from './weights.ts'
 

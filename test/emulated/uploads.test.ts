@@ -5,7 +5,7 @@
 import t from 'tap'
 import { decodeBatch, residentsOf } from '../../bench/decode-batch.ts'
 import { loadNative, onnxRuntimeLibrary } from '../../native/index.ts'
-import type { NativeEngine, ResidentAdapter, StepOutput } from '../../native/types.ts'
+import type { NativeEngine, PackedAdapter, StepOutput } from '../../native/types.ts'
 import { buildModel } from '../../runtime/model/index.ts'
 import { emulatedFamily, needsEmulated } from '../support/emulated.ts'
 import { fixture } from '../support/repo.ts'
@@ -36,7 +36,7 @@ function start(): Promise<NativeEngine> {
 }
 
 /** One token of each of four sequences, behind `context` earlier ones; row r on adapter r mod adapters.length, or on the base. KV lies in the first blocks. */
-const decode = (engine: NativeEngine, context: number, adapters: ResidentAdapter[]): Promise<StepOutput> =>
+const decode = (engine: NativeEngine, context: number, adapters: PackedAdapter[]): Promise<StepOutput> =>
   engine.step({
     ...decodeBatch({ rows: ROWS, context, blockSize: family.blockSize, vocabSize: model.vocabSize, adapters }),
     returnLogits: true,

@@ -3,7 +3,7 @@ import '../support/hollow.ts'
 import t, { type Test } from 'tap'
 import { decodeBatch, residentsOf } from '../../bench/decode-batch.ts'
 import { cudaLibrary, loadNative } from '../../native/index.ts'
-import type { NativeEngine, ResidentAdapter } from '../../native/types.ts'
+import type { NativeEngine, PackedAdapter } from '../../native/types.ts'
 import { buildModel } from '../../runtime/model/index.ts'
 import { ask } from '../support/ask.ts'
 import { broken, capturesOf, fault, needsHollow, startHollow, takeErrors, takeLog } from '../support/hollow.ts'
@@ -26,11 +26,11 @@ function start(): Promise<NativeEngine> {
   return loadNative().createEngine({ ...shape, ...types, ...limits, ...sites, ...session }, () => {})
 }
 
-const decode = (engine: NativeEngine, adapters: ResidentAdapter[]) =>
+const decode = (engine: NativeEngine, adapters: PackedAdapter[]) =>
   engine.step(decodeBatch({ rows: ROWS, context: 0, blockSize: 16, vocabSize: model.vocabSize, adapters }))
 
 /** Two steps as they are, the third captured, with `meanwhile` called again and again while it is. The log of that step. */
-async function captureDuring(engine: NativeEngine, adapters: ResidentAdapter[], meanwhile: () => void): Promise<string[]> {
+async function captureDuring(engine: NativeEngine, adapters: PackedAdapter[], meanwhile: () => void): Promise<string[]> {
   for (let i = 0; i < 2; i++) await decode(engine, adapters)
   takeLog()
   fault(`slow-capture ${CAPTURE_MS}`)

@@ -2,7 +2,7 @@
  * A native engine whose "model" remembers: a KV slot holds (token, position, adapter) of who wrote it, and the next token is a hash of all that a sequence sees
  * through its block table. So a wrong table, a stale block, a mixed-up adapter or a lost token gives other tokens than `toyTokens` computes without any cache.
  */
-import type { NativeEngine, ResidentAdapter, StepBatch, StepOutput } from '../../native/types.ts'
+import type { NativeEngine, PackedAdapter, StepBatch, StepOutput } from '../../native/types.ts'
 
 export const TOY_VOCABULARY = 97
 
@@ -46,7 +46,7 @@ export class ToyEngine implements NativeEngine {
   /** Set to refuse to pin an image: throws. */
   beforePin: (() => void) | undefined
   /** Set to refuse an adapter: gets it, throws. */
-  beforePut: ((adapter: ResidentAdapter) => void) | undefined
+  beforePut: ((adapter: PackedAdapter) => void) | undefined
   private readonly slots: Uint32Array
   private readonly table = new Map<number, { generation: number; digest: bigint; blocks: Int32Array }>()
   private readonly blockSize: number
@@ -58,7 +58,7 @@ export class ToyEngine implements NativeEngine {
     this.slots = new Uint32Array(blockCount * blockSize)
   }
 
-  putAdapter(adapter: ResidentAdapter): void {
+  putAdapter(adapter: PackedAdapter): void {
     this.beforePut?.(adapter)
     this.copying?.push(adapter.index)
     this.table.set(adapter.index, { generation: adapter.generation, digest: adapter.digest, blocks: adapter.blocks })

@@ -28,7 +28,7 @@ class CudaEngine : public Engine {
 
   int64_t block_bytes() const override { return options_.block_bytes(); }
   int64_t block_count() const override { return block_count_; }
-  void put_adapter(const AdapterIdentity& id, const AdapterImage& image) override { residents_->put(id, image); }
+  void put_adapter(const AdapterIdentity& id, const PackedAdapter& image) override { residents_->put(id, image); }
   void drop_adapter(int32_t index) override { residents_->drop(index); }
   bool adapter_ready(int32_t index) const override { return residents_->ready(index); }
   void pin_image(uint8_t* image, size_t bytes) override { residents_->pin(image, bytes); }

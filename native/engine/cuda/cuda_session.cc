@@ -55,7 +55,7 @@ CudaSession::CudaSession(const EngineOptions& options, const CudaStepContext& co
     if (multiplies_quantized(options.initializers)) check(ort().AddSessionConfigEntry(raw, "ep.cuda.fpa_intb_gemm", "1"));
   }
   for (OrtCustomOpDomain* domain : domain_.all()) check(ort().AddCustomOpDomain(raw, domain));
-  weights.add_to(raw, options);
+  weights.add_to(raw, options.initializers, options.threads);
   OrtSession* session = nullptr;
   check(ort().CreateSessionFromArray(ort_env(), options.model.data(), options.model.size(), raw, &session));
   session_.reset(session);

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 #include "../../ops/cuda/cuda_ops.h"
-#include "../ort.h"
-#include "../weights.h"
+#include "../../ort/weights.h"
+#include "../options.h"
 
 namespace lorikeet::cuda {
 

@@ -8,7 +8,7 @@
 #include "../../kernels/cuda/plan.h"
 #include "../../kernels/cuda/sampling.h"
 #include "../../pool/cuda/site_bits.h"
-#include "../step.h"
+#include "../../step/step.h"
 
 namespace lorikeet::cuda {
 

@@ -3,7 +3,7 @@
 // in turn. So a row's bits depend neither on the rows beside it nor on how the work was cut.
 #pragma once
 #include "../kernels.h"
-#include "elements.h"
+#include "../../numeric/half.h"
 #include "unroll.h"
 
 namespace lorikeet::LORIKEET_ISA {
@@ -17,12 +17,12 @@ struct RowsF32 {
 struct RowsF16 {
   static constexpr int bytes = 2;
   static Vec load(const void* row, int64_t i) { return Vec::load_f16(static_cast<const uint16_t*>(row) + i); }
-  static float at(const void* row, int64_t i) { return f16_at(static_cast<const uint16_t*>(row)[i]); }
+  static float at(const void* row, int64_t i) { return from_half(static_cast<const uint16_t*>(row)[i]); }
 };
 struct RowsBF16 {
   static constexpr int bytes = 2;
   static Vec load(const void* row, int64_t i) { return Vec::load_bf16(static_cast<const uint16_t*>(row) + i); }
-  static float at(const void* row, int64_t i) { return bf16_at(static_cast<const uint16_t*>(row)[i]); }
+  static float at(const void* row, int64_t i) { return from_bfloat(static_cast<const uint16_t*>(row)[i]); }
 };
 
 // The most rows of x that share one read (and widening) of the rank rows; fewer are done in halves of it. Eight were slower: their x leaves the L1 cache.

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include "../kernels.h"
-#include "../uniform.h"
+#include "../../numeric/uniform.h"
 #include "sampling_scan.h"
 #include "scratch_memory.h"
 

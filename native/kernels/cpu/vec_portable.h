@@ -24,7 +24,7 @@ struct Vec {
     std::memcpy(&r.v, p, sizeof r.v);
     return r;
   }
-  // As f16_at in elements.h, four at a time.
+  // As from_half in numeric/half.h, four at a time.
   static Vec load_f16(const uint16_t* p) {
     const Bits h = wide(p), magnitude = (h & 0x7fffu) << 13, sign = (h & 0x8000u) << 16;
     const Bits scaled = bits_of(from(magnitude).v * 0x1p112f), special = magnitude >= 0x0f800000u;  // all ones where true: infinity, NaN

@@ -6,7 +6,7 @@
 #include <limits>
 #include <numeric>
 #include <vector>
-#include "../uniform.h"
+#include "../../numeric/uniform.h"
 #include "sampling.h"
 
 namespace lorikeet::cuda {

@@ -2,7 +2,7 @@
 #pragma once
 #include <memory>
 #include <vector>
-#include "../../engine/ort.h"
+#include "../../ort/api.h"
 #include "step_context.h"
 
 namespace lorikeet::cuda {

@@ -26,7 +26,7 @@ DeviceResidents::~DeviceResidents() {
   }
 }
 
-void DeviceResidents::put(const AdapterIdentity& id, const AdapterImage& image) {
+void DeviceResidents::put(const AdapterIdentity& id, const PackedAdapter& image) {
   device::allow_captures_elsewhere();
   check_image(id, image, block_count_, block_bytes_, site_count_);
   std::erase_if(arriving_, [&](const auto& resident) {

@@ -27,7 +27,7 @@ class DeviceResidents {
   // `pool` outlives this.
   DeviceResidents(uint8_t* pool, int64_t block_count, int64_t block_bytes, int32_t site_count);
   ~DeviceResidents();
-  void put(const AdapterIdentity& id, const AdapterImage& image);
+  void put(const AdapterIdentity& id, const PackedAdapter& image);
   void drop(int32_t index);
   bool ready(int32_t index);
   // Bytes that will be put; see NativeEngine.pinImage.

@@ -1,16 +1,16 @@
 /** Adapters in the pool: what the addon is told, generations, and who may be put out. */
 import t from 'tap'
-import type { ResidentAdapter } from '../../../native/types.ts'
+import type { PackedAdapter } from '../../../native/types.ts'
 import { BlockPool, KV } from '../../../runtime/pool/blocks.ts'
 import { COPY_RATE, Pool } from '../../../runtime/pool/pool.ts'
 import { AdapterResidency } from '../../../runtime/pool/residency.ts'
 import { toyImage } from '../../support/toy-core.ts'
 
 class NotedTable {
-  readonly put: ResidentAdapter[] = []
+  readonly put: PackedAdapter[] = []
   readonly dropped: number[] = []
   refuse = false
-  putAdapter(adapter: ResidentAdapter): void {
+  putAdapter(adapter: PackedAdapter): void {
     if (this.refuse) throw new RangeError('refused')
     this.put.push(adapter)
   }

@@ -1,4 +1,4 @@
-#include "step.h"
+#include "residents.h"
 
 namespace lorikeet {
 

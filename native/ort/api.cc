@@ -1,4 +1,4 @@
-#include "ort.h"
+#include "api.h"
 #include <dlfcn.h>
 #include <mutex>
 

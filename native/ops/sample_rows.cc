@@ -1,5 +1,5 @@
 #include <algorithm>
-#include "step.h"
+#include "sample.h"
 
 namespace lorikeet {
 

@@ -3,8 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <vector>
-#include "../kernels/kernels.h"
-#include "../pool/residents.h"
+#include "resident.h"
 
 namespace lorikeet {
 
@@ -33,11 +32,5 @@ struct StepResult {
   std::vector<uint8_t> segment_status, row_status;
   double run_ms = 0, sample_ms = 0;
 };
-
-// Looks the batch's adapters up: fills input.resolved and input.segment_status.
-void resolve_adapters(const ResidentTable& table, StepInput& input);
-
-// Samples each row of `logits` [rows, vocab] as `input` says.
-void sample_rows(float* logits, int64_t vocab, const SamplingInput& input, const Parallel& parallel, StepResult& result);
 
 }  // namespace lorikeet

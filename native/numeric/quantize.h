@@ -2,7 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include "../kernels/kernels.h"
+#include "dtype.h"
 
 namespace lorikeet {
 

@@ -17,12 +17,14 @@ class MappedFile {
 
   const uint8_t* data() const { return data_; }
   size_t size() const { return size_; }
+  const std::string& path() const { return path_; }
   // Reads every page once, so that later work does not wait for the disk; `done` gets the bytes of each part read.
   void prefetch(const std::function<void(size_t)>& done) const;
   // Gives the resident pages back to the page cache; the next access reads them again.
   void release_pages() const;
 
  private:
+  std::string path_;
   const uint8_t* data_ = nullptr;
   size_t size_ = 0;
 };

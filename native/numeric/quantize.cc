@@ -1,4 +1,4 @@
-#include "convert.h"
+#include "quantize.h"
 #include <algorithm>
 #include <cassert>
 #include <cmath>
@@ -6,40 +6,10 @@
 #include <limits>
 #include <thread>
 #include <vector>
+#include "half.h"
 
 namespace lorikeet {
 namespace {
-
-template <typename To, typename From>
-To as(From from) {
-  static_assert(sizeof(To) == sizeof(From));
-  To to;
-  std::memcpy(&to, &from, sizeof(to));
-  return to;
-}
-
-// The exponent's bias differs by 112: a product with 2^112 corrects it, for subnormals too.
-float from_half(uint16_t h) {
-  const uint32_t magnitude = (h & 0x7fffu) << 13, sign = (h & 0x8000u) << 16;
-  const uint32_t finite = as<uint32_t>(as<float>(magnitude) * 0x1p112f);
-  return as<float>(sign | (magnitude >= 0x0f800000u ? magnitude | 0x7f800000u : finite));
-}
-
-uint16_t to_half(float value) {
-  const uint32_t bits = as<uint32_t>(value), sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
-  // Below 2^-14 halves are multiples of 2^-24, which is the last place of a float next to 0.5: the addition rounds there.
-  const uint32_t subnormal = as<uint32_t>(as<float>(magnitude) + 0.5f) - 0x3f000000u;
-  const uint32_t normal = (magnitude - 0x38000000u + 0xfffu + (magnitude >> 13 & 1u)) >> 13;
-  const uint32_t special = magnitude > 0x7f800000u ? 0x7e00u : 0x7c00u;
-  return static_cast<uint16_t>(sign | (magnitude >= 0x477ff000u ? special : magnitude < 0x38800000u ? subnormal : normal));
-}
-
-float from_bfloat(uint16_t b) { return as<float>(uint32_t{b} << 16); }
-
-uint16_t to_bfloat(float value) {
-  const uint32_t bits = as<uint32_t>(value);
-  return static_cast<uint16_t>(value != value ? bits >> 16 | 64u : (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
-}
 
 template <DType type>
 float read(const uint8_t* data, size_t i) {

@@ -1,5 +1,5 @@
 // Conversions and quantization against straightforward double-precision code. They have no instruction sets: each test runs once.
-#include "engine/convert.h"
+#include "numeric/quantize.h"
 #include <limits>
 #include "harness.h"
 

@@ -6,10 +6,23 @@
 #include <string>
 #include <vector>
 #include "mapped_file.h"
-#include "options.h"
-#include "ort.h"
+#include "../numeric/dtype.h"
+#include "api.h"
 
 namespace lorikeet {
+
+// A tensor of a mapped file that an initializer of the graph names: used as it lies there, or converted to `as`, or quantized. Of one name in a row: the
+// parts of one initializer along its first dimension.
+struct InitializerRef {
+  std::string name;
+  DType dtype = DType::f32;
+  std::vector<int64_t> shape;
+  size_t file = 0, offset = 0, length = 0;
+  DType as = DType::f32;
+  int bits = 0;  // 4 or 8: quantized for MatMulNBits in blocks of `block`; the scales become initializer `scales`, of type `as`
+  int64_t block = 0;
+  std::string scales;
+};
 
 class Weights {
  public:
@@ -17,12 +30,12 @@ class Weights {
   Weights(const std::vector<std::string>& files, const std::function<void(float)>& progress);
   // Gives every initializer to the session to be made: in place where the file's type is the graph's, else converted, quantized or put together from
   // its parts, in memory of its own that lasts as long as this does.
-  void add_to(OrtSessionOptions* session, const EngineOptions& options);
+  void add_to(OrtSessionOptions* session, std::span<const InitializerRef> initializers, int threads);
   // What ONNX Runtime repacked or cast it has copied; what it uses in place is read again from the page cache.
   void release_pages() const;
 
  private:
-  void add_one(std::span<const InitializerRef> parts, const EngineOptions& options);
+  void add_one(std::span<const InitializerRef> parts, int threads);
   uint8_t* make(size_t bytes);
   void add(const std::string& name, const void* data, size_t bytes, std::vector<int64_t> shape, ONNXTensorElementDataType type);
 

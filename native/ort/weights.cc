@@ -1,5 +1,5 @@
 #include "weights.h"
-#include "convert.h"
+#include "../numeric/quantize.h"
 
 namespace lorikeet {
 
@@ -32,13 +32,13 @@ void Weights::add(const std::string& name, const void* data, size_t bytes, std::
 // Not set to zeros first: every byte is written once, by the threads that convert.
 uint8_t* Weights::make(size_t bytes) { return made_.emplace_back(std::make_unique_for_overwrite<uint8_t[]>(bytes)).get(); }
 
-void Weights::add_one(std::span<const InitializerRef> parts, const EngineOptions& options) {
+void Weights::add_one(std::span<const InitializerRef> parts, int threads) {
   const InitializerRef& first = parts.front();
   std::vector<int64_t> shape = first.shape;
   size_t count = 0;
   for (const auto& part : parts) {
     if (part.offset + part.length > files_.at(part.file).size())
-      throw std::runtime_error("tensor " + part.name + " lies beyond the end of " + options.files[part.file]);
+      throw std::runtime_error("tensor " + part.name + " lies beyond the end of " + files_[part.file].path());
     count += part.length / element_size(part.dtype);
     if (&part != &first) shape.at(0) += part.shape.at(0);
   }
@@ -52,7 +52,7 @@ void Weights::add_one(std::span<const InitializerRef> parts, const EngineOptions
     add(first.scales, scales, scales_bytes, {shape[0] * blocks}, element_type(first.as));
     for (const auto& part : parts) {
       const int64_t rows = part.shape.at(0);
-      quantize_rows(data(part), part.dtype, rows, columns, part.bits, part.block, packed, scales, part.as, options.threads);
+      quantize_rows(data(part), part.dtype, rows, columns, part.bits, part.block, packed, scales, part.as, threads);
       packed += rows * blocks * bytes;
       scales += rows * blocks * size;
     }
@@ -66,16 +66,15 @@ void Weights::add_one(std::span<const InitializerRef> parts, const EngineOptions
   add(first.name, whole, count * size, shape, element_type(first.as));
   for (const auto& part : parts) {
     const size_t elements = part.length / element_size(part.dtype);
-    convert_elements(data(part), part.dtype, whole, part.as, elements, options.threads);
+    convert_elements(data(part), part.dtype, whole, part.as, elements, threads);
     whole += elements * size;
   }
 }
 
-void Weights::add_to(OrtSessionOptions* session, const EngineOptions& options) {
-  const std::span<const InitializerRef> all = options.initializers;
+void Weights::add_to(OrtSessionOptions* session, std::span<const InitializerRef> all, int threads) {
   for (size_t begin = 0, end = 0; begin < all.size(); begin = end) {
     while (end < all.size() && all[end].name == all[begin].name) end++;
-    add_one(all.subspan(begin, end - begin), options);
+    add_one(all.subspan(begin, end - begin), threads);
   }
   std::vector<const char*> names;
   std::vector<const OrtValue*> values;

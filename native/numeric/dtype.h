@@ -1,0 +1,12 @@
+// Element types of weights, activations and rank rows.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace lorikeet {
+
+enum class DType : int32_t { f32 = 0, f16 = 1, bf16 = 2 };
+
+inline size_t element_size(DType t) { return t == DType::f32 ? 4 : 2; }
+
+}  // namespace lorikeet
