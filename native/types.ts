@@ -2,7 +2,7 @@
  * The whole contract between TypeScript and the native addon, in one place. TypeScript validates, C++ trusts and asserts.
  * Everything that crosses per step is a packed typed array; no objects, no pointers.
  *
- * Shapes use: T packed tokens of B sequences, M blocks a block-table row, S segments, E adapter entries, R logits rows, V vocabulary.
+ * Shapes use: T packed tokens of B sequences, K changes of block tables, R logits rows, V vocabulary.
  */
 
 /** Element types of checkpoint tensors that the graph may reference. */
@@ -95,72 +95,79 @@ export interface PackedAdapter {
   entries: Int32Array
 }
 
-/** One step: any mix of prefill chunks, decode rows and prompts being scored. */
+/**
+ * What a sequence brings, once: it stays in its slot of the addon's batch until the sequence is released. A slot (of the batch; not of the KV cache) is one of
+ * 0 .. maxSequences-1. Token ids lie in the vocabulary.
+ */
+export interface SlotInput {
+  slot: number
+  /** The prompt, then what had been sampled before a preemption. */
+  tokens: Int32Array
+  promptLength: number
+  /** Adapters of the sequence, resident until it is released: none = base only, several = a weighted mix. */
+  entryAdapter: Int32Array
+  entryGeneration: Int32Array
+  entryDigest: BigUint64Array
+  entryWeight: Float32Array
+  /** Scalar sampling options in the order of runtime/sampling-options.ts. */
+  options: Float64Array
+  /** Random stream: a draw depends on (seed, number of tokens sampled before) alone, so it is the same alone and in any batch. */
+  seed: bigint
+  /** Added to the logits before everything else; -Infinity bans a token. */
+  biasTokens: Int32Array
+  biasValues: Float32Array
+  /** A bit per token id, the lowest first: only these may be sampled. Empty: all may. */
+  allowed: Uint32Array
+  /** End the sequence when sampled; reported in `stopped`. Not sampled before minTokens. */
+  stopTokens: Int32Array
+  /** Not sampled before minTokens either (the model's end tokens, which do not stop a sequence that ignores them). */
+  endTokens: Int32Array
+}
+
+/** Fields of one item of `StepBatch.sequences`. */
+export const STEP_SEQUENCE = {
+  slot: 0,
+  /** Tokens whose K and V lie in the cache; the step computes the next `count` (1 or more). */
+  past: 1,
+  count: 2,
+  /** Prompt scoring: the tokens that follow positions [scoreFrom, scoreFrom + scored), all of them computed in this step, get their logprobs. */
+  scoreFrom: 3,
+  scored: 4,
+  /** 1: the token after the last one is sampled; the step computes all that are known, or are being sampled by the step in flight. */
+  samples: 5,
+} as const
+export const STEP_SEQUENCE_FIELDS = 6
+
+/** Fields of one item of `StepBatch.blocks`: place `place` of the slot's block table is now pool block `block`. Items of one slot follow each other. */
+export const STEP_BLOCK = { slot: 0, place: 1, block: 2 } as const
+export const STEP_BLOCK_FIELDS = 3
+
+/** One step: any mix of prefill chunks, decode rows and prompts being scored. It names slots and says what changed in them. */
 export interface StepBatch {
-  inputIds: Int32Array // [T]
-  cumulativeSequenceLength: Int32Array // [B+1]
-  /** Tokens of each sequence already in the KV cache before this step. */
-  pastSeqlens: Int32Array // [B]
-  blockTable: Int32Array // [B*M], pool block ids, padded with 0
-  slotMapping: Int32Array // [T], block * blockSize + offset; where each token's K and V go
-  /** Segment s is rows [segmentStarts[s], segmentStarts[s+1]); segments cover all T rows. */
-  segmentStarts: Int32Array // [S+1]
-  /** Segment s uses entries [segmentEntries[s], segmentEntries[s+1]): none = base only, several = a weighted mix. */
-  segmentEntries: Int32Array // [S+1]
-  entryAdapter: Int32Array // [E], adapter index
-  entryGeneration: Int32Array // [E]
-  entryDigest: BigUint64Array // [E]
-  entryWeight: Float32Array // [E]
-  /** Rows whose logits are wanted, ascending. R may be 0 (a step of prefill chunks only). */
-  logitsIndices: Int32Array // [R]
-  sampling: SamplingBatch
+  /** [B * STEP_SEQUENCE_FIELDS]. Neighbours with the same adapters share a segment: sort by them. */
+  sequences: Int32Array
+  /** [K * STEP_BLOCK_FIELDS]: blocks that the slots' tables have gained since they were last told. */
+  blocks: Int32Array
   /** Return the raw logits too (tests and tools). */
   returnLogits?: boolean
 }
 
-/** Struct of arrays, one item per logits row unless said otherwise. */
-export interface SamplingBatch {
-  /** 0 = greedy. */
-  temperature: Float32Array // [R]
-  topP: Float32Array // [R], 1 = off
-  topK: Int32Array // [R], <= 0 = off
-  minP: Float32Array // [R], 0 = off
-  /** Random stream: the draw depends on (seed, position) alone, so it is the same alone and in any batch. */
-  seed: BigUint64Array // [R]
-  position: Int32Array // [R]
-  presencePenalty: Float32Array // [R], over output tokens
-  frequencyPenalty: Float32Array // [R], over output tokens
-  repetitionPenalty: Float32Array // [R], over prompt and output tokens; 1 = off
-  /** CSR: tokens of the sequence so far for rows with a penalty (empty otherwise); the first historyPrompt[r] are the prompt's. */
-  historyStarts: Int32Array // [R+1]
-  history: Int32Array
-  historyPrompt: Int32Array // [R]
-  /** CSR: added to the logits before everything else; -Infinity bans a token. */
-  biasStarts: Int32Array // [R+1]
-  biasTokens: Int32Array
-  biasValues: Float32Array
-  /** CSR: if not empty for a row, only these tokens may be sampled. */
-  allowedStarts: Int32Array // [R+1]
-  allowedTokens: Int32Array
-  /** Top logprobs wanted: -1 none at all, 0 only the chosen token's, n the n largest too. */
-  logprobs: Int32Array // [R]
-  /** -1 = sample; otherwise do not sample, report this token's logprob (prompt scoring). */
-  target: Int32Array // [R]
-}
-
+/** R logits rows: of each sequence in turn its scored rows, then the one that samples. */
 export interface StepOutput {
-  tokens: Int32Array // [R], the sampled token (or the target)
-  /** log-softmax of the raw logits (before penalties, bias and temperature) at `tokens`; 0 where logprobs = -1. */
+  tokens: Int32Array // [R], the sampled token (or the scored one)
+  /** log-softmax of the raw logits (before penalties, bias and temperature) at `tokens`; 0 where no logprobs were asked for. */
   logprob: Float32Array // [R]
-  /** 1-based rank of `tokens` among the raw logits; 0 where logprobs = -1. */
+  /** 1-based rank of `tokens` among the raw logits; 0 where no logprobs were asked for. */
   rank: Int32Array // [R]
   topStarts: Int32Array // [R+1]
   topTokens: Int32Array // best first
   topLogprobs: Float32Array
-  /** 0 = fine; 1 = an entry's (index, generation, digest) is not what is resident: the segment's rows are void. */
-  segmentStatus: Uint8Array // [S]
+  /** 0 = fine; 1 = an adapter's (index, generation, digest) is not what is resident: the sequence's rows are void. */
+  sequenceStatus: Uint8Array // [B]
   /** 1 where the row's logits are not finite numbers (NaN): the row's token is void. */
   rowStatus: Uint8Array // [R]
+  /** 1 where a stop token was sampled, at minTokens or later. */
+  stopped: Uint8Array // [R]
   /** [R*V] when returnLogits. */
   logits?: Float32Array
   /** Milliseconds in the graph and in sampling. */
@@ -184,9 +191,14 @@ export interface NativeEngine {
   adapterReady(index: number): boolean
   /** Removes it from the table; the blocks are the caller's again. Idempotent. */
   dropAdapter(index: number): void
+  /** Enters a sequence in its slot, which must be free. Throws RangeError naming what is out of range, and then nothing has changed. */
+  admit(sequence: SlotInput): void
+  /** Frees the slot; its blocks are the caller's again. No step in flight may name it. Idempotent. */
+  release(slot: number): void
   /**
-   * One step off the JavaScript threads. One at a time. Rejects if the graph fails; the pool's KV outside the batch's slots is untouched then.
-   * An error with code DEVICE_LOST: no later step can succeed.
+   * One step on a thread of its own. A second one may be queued while it runs, and go on with the tokens that it samples; both settle in order. Throws RangeError
+   * naming what is out of range in the batch, and then nothing runs. Rejects if the graph fails; the pool's KV outside the batch's blocks is untouched then.
+   * An error with code DEVICE_LOST: no later step can succeed. With STEP_DROPPED: the step before it failed, and this one has not run.
    */
   step(batch: StepBatch): Promise<StepOutput>
   /** Releases session, pool and mapped files. No step may be in flight. */

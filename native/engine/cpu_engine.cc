@@ -48,11 +48,13 @@ CpuEngine::CpuEngine(const EngineOptions& options, const std::function<void(floa
   session_.reset(session);
   bind_cache();
   weights_.release_pages();
+  open_slots(options);
+  context_.slots = &slots();
 }
 
-void CpuEngine::put_adapter(const AdapterIdentity& id, const PackedAdapter& image) {
-  check_image(id, image, pool_.block_count(), pool_.block_bytes(), site_count_);
-  table_.put(id.index, bring_in(pool_, id, image, site_count_));
+void CpuEngine::bring_in(const AdapterIdentity& id, const PackedAdapter& adapter) {
+  check_image(id, adapter, pool_.block_count(), pool_.block_bytes(), site_count_);
+  table_.put(id.index, lorikeet::bring_in(pool_, id, adapter, site_count_));
 }
 
 void CpuEngine::bind_cache() {
@@ -70,20 +72,20 @@ void CpuEngine::bind_cache() {
   }
 }
 
-StepResult CpuEngine::run(StepInput& input) {
+void CpuEngine::launch(Step& step) {
   const auto started = std::chrono::steady_clock::now();
-  const int64_t batch = static_cast<int64_t>(input.past.size()), segments = static_cast<int64_t>(input.segment_status.size());
-  StepResult result;
+  StepInput& input = step.input;
+  StepResult& result = step.result;
+  slots().fill_tokens(input);
+  const auto batch = static_cast<int64_t>(input.sequences.size()), segments = static_cast<int64_t>(input.segment_status.size());
   context_.adapters = std::move(input.resolved);
-  context_.sampling = &input.sampling;
-  context_.return_logits = input.return_logits;
-  context_.result = &result;
+  context_.step = &step;
 
   const int32_t views = 2 * layers_;
-  std::vector<int32_t> block_table(input.block_table.size()), slots(input.slots.size()), logits_starts(segments + 1), entry(context_.adapters.size());
+  std::vector<int32_t> block_table(input.block_table.size()), slot_mapping(input.slot_mapping.size()), logits_starts(segments + 1), entry(context_.adapters.size());
   for (size_t i = 0; i < block_table.size(); i++) block_table[i] = input.block_table[i] * views;
-  for (size_t i = 0; i < slots.size(); i++)
-    slots[i] = input.slots[i] < 0 ? -1 : input.slots[i] / block_size_ * views * block_size_ + input.slots[i] % block_size_;
+  for (size_t i = 0; i < slot_mapping.size(); i++)
+    slot_mapping[i] = input.slot_mapping[i] / block_size_ * views * block_size_ + input.slot_mapping[i] % block_size_;
   for (int64_t s = 0; s <= segments; s++)
     logits_starts[s] = static_cast<int32_t>(
         std::lower_bound(input.logits_indices.begin(), input.logits_indices.end(), input.segment_starts[s]) - input.logits_indices.begin());
@@ -109,8 +111,8 @@ StepResult CpuEngine::run(StepInput& input) {
   ints("input_ids", input.input_ids, row(input.input_ids));
   ints("cumulative_sequence_length", input.cumulative, row(input.cumulative));
   ints("past_seqlens", input.past, row(input.past));
-  ints("block_table", block_table, {batch, batch ? static_cast<int64_t>(block_table.size()) / batch : 0});
-  ints("slot_mapping", slots, row(slots));
+  ints("block_table", block_table, {batch, input.columns()});
+  ints("slot_mapping", slot_mapping, row(slot_mapping));
   ints("segment_starts", input.segment_starts, row(input.segment_starts));
   ints("logits_segment_starts", logits_starts, row(logits_starts));
   ints("segment_entries", input.segment_entries, row(input.segment_entries));
@@ -127,9 +129,7 @@ StepResult CpuEngine::run(StepInput& input) {
   context_.adapters.clear();
   check(status);
   ort().ReleaseValue(tokens);
-  result.segment_status = std::move(input.segment_status);
   result.run_ms = ms_since(started) - result.sample_ms;
-  return result;
 }
 
 }  // namespace lorikeet

@@ -15,10 +15,14 @@ class CpuEngine : public Engine {
 
   int64_t block_bytes() const override { return pool_.block_bytes(); }
   int64_t block_count() const override { return pool_.block_count(); }
-  void put_adapter(const AdapterIdentity& id, const PackedAdapter& image) override;
-  void drop_adapter(int32_t index) override { table_.drop(index); }
+  // There is no device: the step is computed when it is begun.
+  void launch(Step& step) override;
+  void finish(Step&) override {}
+
+ protected:
+  void bring_in(const AdapterIdentity& id, const PackedAdapter& adapter) override;
+  void put_out(int32_t index) override { table_.drop(index); }
   void resolve(StepInput& input) const override { resolve_adapters(table_, input); }
-  StepResult run(StepInput& input) override;
 
  private:
   void bind_cache();

@@ -1,13 +1,16 @@
-// A model ready to run: session, pool, adapter table. No N-API; one step at a time. One implementation per device.
+// A model ready to run: session, pool, adapter table, slots. No N-API. One implementation per device.
 #pragma once
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 #include "../device/device.h"
 #include "../kernels/kernels.h"
 #include "../pool/residents.h"
+#include "../step/slots.h"
 #include "options.h"
 
 namespace lorikeet {
@@ -22,16 +25,35 @@ class Engine {
   virtual ~Engine() = default;
   virtual int64_t block_bytes() const = 0;
   virtual int64_t block_count() const = 0;
-  // See native/types.ts. Throw std::invalid_argument on anything out of range, before a byte is written.
-  virtual void put_adapter(const AdapterIdentity& id, const PackedAdapter& image) = 0;
-  virtual void drop_adapter(int32_t index) = 0;
+
+  // The JavaScript thread's; see native/types.ts. They throw std::invalid_argument on anything out of range, before a byte is written.
+  void put_adapter(const AdapterIdentity& id, const PackedAdapter& adapter);
+  void drop_adapter(int32_t index);
   virtual bool adapter_ready(int32_t) const { return true; }
   virtual void pin_image(uint8_t*, size_t) {}
   virtual void unpin_image(uint8_t*) {}
-  // Looks the batch's adapters up in the table; call where the table may not change meanwhile. Fills input.resolved and input.segment_status.
+  virtual void admit(SlotInput input) { slots().admit(std::move(input)); }
+  virtual void release(int32_t slot) { slots().release(slot); }
+  // Checks the batch and writes it out as a step, with its adapters looked up: the table may change before it runs.
+  StepInput prepare(const StepBatch& batch);
+
+  // The step threads' (Stepper). `launch` begins a step, in order; the one before it may be unfinished. `finish` waits for it and fills its result.
+  // Both throw std::exception; KV outside the batch's blocks is untouched then.
+  virtual void launch(Step& step) = 0;
+  virtual void finish(Step& step) = 0;
+
+  Slots& slots() { return *slots_; }
+
+ protected:
+  // For the end of a constructor, when the pool's size is known.
+  void open_slots(const EngineOptions& options);
+  virtual void bring_in(const AdapterIdentity& id, const PackedAdapter& adapter) = 0;
+  virtual void put_out(int32_t index) = 0;
   virtual void resolve(StepInput& input) const = 0;
-  // Runs the graph and samples. Throws std::exception; KV outside the batch's slots is untouched then.
-  virtual StepResult run(StepInput& input) = 0;
+
+ private:
+  std::optional<Slots> slots_;
+  std::map<int32_t, std::vector<int32_t>> adapter_blocks_;  // by place in the adapter table
 };
 
 // Maps the files, creates the session and the pool. `progress` gets the fraction of the bytes read. Throws std::exception.

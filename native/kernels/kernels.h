@@ -106,20 +106,26 @@ struct GatedArgs {
   Activation activation = Activation::silu;
 };
 
-// One row of logits to sample from; see SamplingBatch in native/types.ts for the meaning of each field.
+// How often a token has come so far: at all, and in the output alone.
+struct TokenCount {
+  int32_t token = 0, occurrences = 0, output = 0;
+};
+
+// One row of logits to sample from; see SamplingParams in runtime/types.ts for the meaning of each option.
 struct SamplingRow {
   float temperature = 0, top_p = 1, min_p = 0;
   int32_t top_k = 0;
   uint64_t seed = 0;
   int32_t position = 0;
   float presence = 0, frequency = 0, repetition = 1;
-  const int32_t* history = nullptr;
-  int32_t history_count = 0, history_prompt = 0;
+  const TokenCount* counts = nullptr;  // each token once, for penalties
+  int32_t count_count = 0;
   const int32_t* bias_tokens = nullptr;
   const float* bias_values = nullptr;
   int32_t bias_count = 0;
-  const int32_t* allowed = nullptr;
-  int32_t allowed_count = 0;
+  const int32_t* banned = nullptr;  // never sampled
+  int32_t banned_count = 0;
+  const uint32_t* allowed = nullptr;  // bit i % 32 of word i / 32: token i may be sampled; null: all may
   int32_t logprobs = -1, target = -1;
 };
 

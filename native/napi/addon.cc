@@ -3,47 +3,11 @@
 #include <functional>
 #include <memory>
 #include <utility>
+#include "../engine/stepper.h"
 #include "convert.h"
 
 namespace lorikeet {
 namespace {
-
-// Runs `work` off the JavaScript thread and settles a promise with what `done` makes of its result.
-template <typename Result>
-class PromiseWorker : public Napi::AsyncWorker {
- public:
-  using Work = std::function<Result()>;
-  using Done = std::function<Napi::Value(Napi::Env, Result&)>;
-  using Settled = std::function<void()>;
-  PromiseWorker(Napi::Env env, Work work, Done done, Settled settled)
-      : AsyncWorker(env), deferred_(Napi::Promise::Deferred::New(env)), work_(std::move(work)), done_(std::move(done)), settled_(std::move(settled)) {}
-  Napi::Promise promise() const { return deferred_.Promise(); }
-  void Execute() override {
-    try {
-      result_ = std::make_unique<Result>(work_());
-    } catch (const DeviceLost&) {
-      lost_ = true;
-      throw;
-    }
-  }
-  void OnOK() override {
-    settled_();
-    deferred_.Resolve(done_(Env(), *result_));
-  }
-  void OnError(const Napi::Error& error) override {
-    settled_();
-    if (lost_) error.Value().Set("code", "DEVICE_LOST");
-    deferred_.Reject(error.Value());
-  }
-
- private:
-  Napi::Promise::Deferred deferred_;
-  bool lost_ = false;
-  Work work_;
-  Done done_;
-  Settled settled_;
-  std::unique_ptr<Result> result_;
-};
 
 // What C++ throws, as JavaScript may catch it: misuse as a RangeError. An exception that left a binding would end the process.
 template <typename Work>
@@ -66,18 +30,29 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
                        {InstanceAccessor<&EngineObject::block_bytes>("blockBytes"), InstanceAccessor<&EngineObject::block_count>("blockCount"),
                         InstanceMethod<&EngineObject::pin_image>("pinImage"), InstanceMethod<&EngineObject::unpin_image>("unpinImage"),
                         InstanceMethod<&EngineObject::put_adapter>("putAdapter"), InstanceMethod<&EngineObject::drop_adapter>("dropAdapter"),
-                        InstanceMethod<&EngineObject::adapter_ready>("adapterReady"), InstanceMethod<&EngineObject::step>("step"),
+                        InstanceMethod<&EngineObject::adapter_ready>("adapterReady"), InstanceMethod<&EngineObject::admit>("admit"),
+                        InstanceMethod<&EngineObject::release>("release"), InstanceMethod<&EngineObject::step>("step"),
                         InstanceMethod<&EngineObject::close>("close")});
   }
   explicit EngineObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     if (!info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "use createEngine");
-    engine_ = std::move(*info[0].As<Napi::External<std::shared_ptr<Engine>>>().Data());
+    stepper_ = std::move(*info[0].As<Napi::External<std::unique_ptr<Stepper>>>().Data());
+    const auto nothing = Napi::Function::New(info.Env(), [](const Napi::CallbackInfo&) {});
+    finished_ = Napi::ThreadSafeFunction::New(info.Env(), nothing, "lorikeet step", 0, 1);
+    finished_.Unref(info.Env());  // only a step in flight keeps the thread alive
+  }
+  ~EngineObject() override {
+    stepper_.reset();
+    finished_.Release();
   }
 
  private:
+  // One that computes, and the next one behind it.
+  static constexpr int kStepsInFlight = 2;
+
   Engine& engine(Napi::Env env) const {
-    if (!engine_) throw Napi::Error::New(env, "the engine is closed");
-    return *engine_;
+    if (!stepper_) throw Napi::Error::New(env, "the engine is closed");
+    return stepper_->engine();
   }
   Napi::Value block_bytes(const Napi::CallbackInfo& info) {
     return Napi::Number::New(info.Env(), static_cast<double>(engine(info.Env()).block_bytes()));
@@ -114,31 +89,51 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   void drop_adapter(const Napi::CallbackInfo& info) {
     caught(info.Env(), [&] { engine(info.Env()).drop_adapter(info[0].ToNumber().Int32Value()); });
   }
+  void admit(const Napi::CallbackInfo& info) {
+    caught(info.Env(), [&] { engine(info.Env()).admit(slot_input(info[0].As<Napi::Object>())); });
+  }
+  void release(const Napi::CallbackInfo& info) {
+    caught(info.Env(), [&] { engine(info.Env()).release(info[0].ToNumber().Int32Value()); });
+  }
   Napi::Value step(const Napi::CallbackInfo& info) {
-    Engine& ready = engine(info.Env());
-    if (stepping_) throw Napi::Error::New(info.Env(), "a step is in flight");
-    auto input = std::make_shared<StepInput>(step_input(info[0].As<Napi::Object>()));
-    ready.resolve(*input);  // here, where the table cannot change
-    stepping_ = true;
-    Ref();  // the engine outlives its step
-    auto* worker = new PromiseWorker<StepResult>(
-        info.Env(), [engine = engine_, input] { return engine->run(*input); },
-        [input](Napi::Env env, StepResult& result) -> Napi::Value { return step_output(env, result, input->return_logits); },
-        [this] {
-          stepping_ = false;
-          Unref();
-        });
-    auto promise = worker->promise();
-    worker->Queue();
-    return promise;
+    const Napi::Env env = info.Env();
+    Engine& engine = this->engine(env);
+    if (in_flight_ == kStepsInFlight) throw Napi::Error::New(env, "two steps are in flight");
+    auto step = std::make_shared<Step>();
+    step->input = caught(env, [&] { return engine.prepare(step_batch(info[0].As<Napi::Object>())); });
+    if (in_flight_++ == 0) {
+      Ref();  // the engine outlives its steps
+      finished_.Ref(env);
+    }
+    auto deferred = Napi::Promise::Deferred::New(env);
+    stepper_->push(step, failures_, [this, step, deferred](const Outcome& outcome) {
+      // Nobody is told when the thread is being stopped (process.exit).
+      finished_.NonBlockingCall([this, step, deferred, outcome](Napi::Env env, Napi::Function) { settle(env, *step, deferred, outcome); });
+    });
+    return deferred.Promise();
+  }
+  void settle(Napi::Env env, const Step& step, const Napi::Promise::Deferred& deferred, const Outcome& outcome) {
+    engine(env).slots().settle(step.input, outcome.kind != Outcome::fine);
+    failures_ += outcome.failed();
+    if (--in_flight_ == 0) {
+      finished_.Unref(env);
+      Unref();
+    }
+    if (outcome.kind == Outcome::fine) return deferred.Resolve(step_output(env, step));
+    auto error = Napi::Error::New(env, outcome.error);
+    if (outcome.kind == Outcome::device_lost) error.Value().Set("code", "DEVICE_LOST");
+    if (outcome.kind == Outcome::dropped) error.Value().Set("code", "STEP_DROPPED");
+    deferred.Reject(error.Value());
   }
   void close(const Napi::CallbackInfo& info) {
-    if (stepping_) throw Napi::Error::New(info.Env(), "a step is in flight");
-    engine_.reset();
+    if (in_flight_) throw Napi::Error::New(info.Env(), "a step is in flight");
+    stepper_.reset();
   }
 
-  std::shared_ptr<Engine> engine_;
-  bool stepping_ = false;
+  std::unique_ptr<Stepper> stepper_;
+  Napi::ThreadSafeFunction finished_;
+  int in_flight_ = 0;
+  int64_t failures_ = 0;  // failed steps that have been settled
 };
 
 class CreateWorker : public Napi::AsyncProgressWorker<float> {
@@ -148,14 +143,14 @@ class CreateWorker : public Napi::AsyncProgressWorker<float> {
         on_progress_(Napi::Persistent(on_progress)) {}
   Napi::Promise promise() const { return deferred_.Promise(); }
   void Execute(const ExecutionProgress& progress) override {
-    engine_ = create_engine(std::move(options_), [&](float fraction) { progress.Send(&fraction, 1); });
+    stepper_ = std::make_unique<Stepper>([&] { return create_engine(std::move(options_), [&](float fraction) { progress.Send(&fraction, 1); }); });
   }
   void OnProgress(const float* fraction, size_t count) override {
     if (count) on_progress_.Call({Napi::Number::New(Env(), *fraction)});
   }
   void OnOK() override {
     auto constructor = Env().GetInstanceData<Napi::FunctionReference>();
-    deferred_.Resolve(constructor->New({Napi::External<std::shared_ptr<Engine>>::New(Env(), &engine_)}));
+    deferred_.Resolve(constructor->New({Napi::External<std::unique_ptr<Stepper>>::New(Env(), &stepper_)}));
   }
   void OnError(const Napi::Error& error) override { deferred_.Reject(error.Value()); }
 
@@ -163,7 +158,7 @@ class CreateWorker : public Napi::AsyncProgressWorker<float> {
   Napi::Promise::Deferred deferred_;
   EngineOptions options_;
   Napi::FunctionReference on_progress_;
-  std::shared_ptr<Engine> engine_;
+  std::unique_ptr<Stepper> stepper_;
 };
 
 Napi::Value create_engine(const Napi::CallbackInfo& info) {

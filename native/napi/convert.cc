@@ -80,60 +80,49 @@ EngineOptions engine_options(const Napi::Object& from) {
   return options;
 }
 
-StepInput step_input(const Napi::Object& from) {
-  StepInput input;
-  input.input_ids = vector_of<int32_t>(from, "inputIds");
-  input.cumulative = vector_of<int32_t>(from, "cumulativeSequenceLength");
-  input.past = vector_of<int32_t>(from, "pastSeqlens");
-  input.block_table = vector_of<int32_t>(from, "blockTable");
-  input.slots = vector_of<int32_t>(from, "slotMapping");
-  input.segment_starts = vector_of<int32_t>(from, "segmentStarts");
-  input.segment_entries = vector_of<int32_t>(from, "segmentEntries");
-  input.entry_adapter = vector_of<int32_t>(from, "entryAdapter");
-  input.entry_generation = vector_of<int32_t>(from, "entryGeneration");
-  input.entry_digest = vector_of<uint64_t>(from, "entryDigest");
-  input.entry_weight = vector_of<float>(from, "entryWeight");
-  input.logits_indices = vector_of<int32_t>(from, "logitsIndices");
-  input.return_logits = from.Get("returnLogits").ToBoolean();
-  auto rows = from.Get("sampling").As<Napi::Object>();
-  SamplingInput& sampling = input.sampling;
-  sampling.temperature = vector_of<float>(rows, "temperature");
-  sampling.top_p = vector_of<float>(rows, "topP");
-  sampling.top_k = vector_of<int32_t>(rows, "topK");
-  sampling.min_p = vector_of<float>(rows, "minP");
-  sampling.seed = vector_of<uint64_t>(rows, "seed");
-  sampling.position = vector_of<int32_t>(rows, "position");
-  sampling.presence = vector_of<float>(rows, "presencePenalty");
-  sampling.frequency = vector_of<float>(rows, "frequencyPenalty");
-  sampling.repetition = vector_of<float>(rows, "repetitionPenalty");
-  sampling.history_starts = vector_of<int32_t>(rows, "historyStarts");
-  sampling.history = vector_of<int32_t>(rows, "history");
-  sampling.history_prompt = vector_of<int32_t>(rows, "historyPrompt");
-  sampling.bias_starts = vector_of<int32_t>(rows, "biasStarts");
-  sampling.bias_tokens = vector_of<int32_t>(rows, "biasTokens");
-  sampling.bias_values = vector_of<float>(rows, "biasValues");
-  sampling.allowed_starts = vector_of<int32_t>(rows, "allowedStarts");
-  sampling.allowed_tokens = vector_of<int32_t>(rows, "allowedTokens");
-  sampling.logprobs = vector_of<int32_t>(rows, "logprobs");
-  sampling.target = vector_of<int32_t>(rows, "target");
-  if (sampling.temperature.size() != input.logits_indices.size())
-    throw Napi::TypeError::New(from.Env(), "sampling must have one row per logits row");
+SlotInput slot_input(const Napi::Object& from) {
+  SlotInput input;
+  input.slot = integer(from, "slot");
+  input.prompt_length = integer(from, "promptLength");
+  input.tokens = vector_of<int32_t>(from, "tokens");
+  input.options = vector_of<double>(from, "options");
+  bool lossless = false;
+  input.seed = from.Get("seed").As<Napi::BigInt>().Uint64Value(&lossless);
+  input.bias_tokens = vector_of<int32_t>(from, "biasTokens");
+  input.bias_values = vector_of<float>(from, "biasValues");
+  input.stop_tokens = vector_of<int32_t>(from, "stopTokens");
+  input.end_tokens = vector_of<int32_t>(from, "endTokens");
+  input.allowed = vector_of<uint32_t>(from, "allowed");
+  const auto adapter = vector_of<int32_t>(from, "entryAdapter"), generation = vector_of<int32_t>(from, "entryGeneration");
+  const auto digest = vector_of<uint64_t>(from, "entryDigest");
+  if (generation.size() != adapter.size() || digest.size() != adapter.size())
+    throw Napi::RangeError::New(from.Env(), "entryAdapter, entryGeneration and entryDigest must have one length");
+  for (size_t e = 0; e < adapter.size(); e++) input.adapters.push_back({adapter[e], generation[e], digest[e]});
+  input.weights = vector_of<float>(from, "entryWeight");
   return input;
 }
 
-Napi::Object step_output(Napi::Env env, const StepResult& from, bool with_logits) {
+StepBatch step_batch(const Napi::Object& from) {
+  return {records_of<StepSequence>(from, "sequences"), records_of<StepBlock>(from, "blocks"), from.Get("returnLogits").ToBoolean()};
+}
+
+Napi::Object step_output(Napi::Env env, const Step& step) {
+  const StepResult& result = step.result;
+  std::vector<uint8_t> sequence_status;
+  for (const int32_t segment : step.input.segment_of) sequence_status.push_back(step.input.segment_status[segment]);
   auto to = Napi::Object::New(env);
-  to.Set("tokens", typed_array(env, from.tokens));
-  to.Set("logprob", typed_array(env, from.logprob));
-  to.Set("rank", typed_array(env, from.rank));
-  to.Set("topStarts", typed_array(env, from.top_starts));
-  to.Set("topTokens", typed_array(env, from.top_tokens));
-  to.Set("topLogprobs", typed_array(env, from.top_logprobs));
-  to.Set("segmentStatus", typed_array(env, from.segment_status));
-  to.Set("rowStatus", typed_array(env, from.row_status));
-  if (with_logits) to.Set("logits", typed_array(env, from.logits));
-  to.Set("runMs", from.run_ms);
-  to.Set("sampleMs", from.sample_ms);
+  to.Set("tokens", typed_array(env, result.tokens));
+  to.Set("logprob", typed_array(env, result.logprob));
+  to.Set("rank", typed_array(env, result.rank));
+  to.Set("topStarts", typed_array(env, result.top_starts));
+  to.Set("topTokens", typed_array(env, result.top_tokens));
+  to.Set("topLogprobs", typed_array(env, result.top_logprobs));
+  to.Set("sequenceStatus", typed_array(env, sequence_status));
+  to.Set("rowStatus", typed_array(env, result.row_status));
+  to.Set("stopped", typed_array(env, result.stopped));
+  if (step.input.return_logits) to.Set("logits", typed_array(env, result.logits));
+  to.Set("runMs", result.run_ms);
+  to.Set("sampleMs", result.sample_ms);
   return to;
 }
 

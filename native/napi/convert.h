@@ -1,6 +1,7 @@
 // JavaScript values to plain C++ and back. TypeScript has validated; a wrong type here is a bug and throws a JavaScript TypeError.
 #pragma once
 #include <napi.h>
+#include <cstring>
 #include <string>
 #include <vector>
 #include "../engine/engine.h"
@@ -9,19 +10,39 @@ namespace lorikeet {
 
 template <typename T>
 struct TypedArrayOf;
-template <> struct TypedArrayOf<int32_t> { using type = Napi::Int32Array; };
-template <> struct TypedArrayOf<float> { using type = Napi::Float32Array; };
-template <> struct TypedArrayOf<uint8_t> { using type = Napi::Uint8Array; };
-template <> struct TypedArrayOf<uint64_t> { using type = Napi::BigUint64Array; };
+template <> struct TypedArrayOf<int32_t> { using type = Napi::Int32Array; static constexpr auto kind = napi_int32_array; };
+template <> struct TypedArrayOf<uint32_t> { using type = Napi::Uint32Array; static constexpr auto kind = napi_uint32_array; };
+template <> struct TypedArrayOf<float> { using type = Napi::Float32Array; static constexpr auto kind = napi_float32_array; };
+template <> struct TypedArrayOf<double> { using type = Napi::Float64Array; static constexpr auto kind = napi_float64_array; };
+template <> struct TypedArrayOf<uint8_t> { using type = Napi::Uint8Array; static constexpr auto kind = napi_uint8_array; };
+template <> struct TypedArrayOf<uint64_t> { using type = Napi::BigUint64Array; static constexpr auto kind = napi_biguint64_array; };
 
-// Copies: a step's arrays are a few kilobytes, and the caller may reuse its buffers at once.
+template <typename T>
+typename TypedArrayOf<T>::type array_of(const Napi::Object& from, const char* name) {
+  using Array = typename TypedArrayOf<T>::type;
+  Napi::Value value = from.Get(name);
+  if (!value.IsTypedArray() || value.As<Napi::TypedArray>().TypedArrayType() != TypedArrayOf<T>::kind)
+    throw Napi::TypeError::New(from.Env(), std::string(name) + " must be a typed array of the type that native/types.ts names");
+  return value.As<Array>();
+}
+
+// Copies: the caller may reuse its buffers at once.
 template <typename T>
 std::vector<T> vector_of(const Napi::Object& from, const char* name) {
-  Napi::Value value = from.Get(name);
-  if (!value.IsTypedArray()) throw Napi::TypeError::New(from.Env(), std::string(name) + " must be a typed array");
-  auto array = value.As<typename TypedArrayOf<T>::type>();
-  if (array.ElementSize() != sizeof(T)) throw Napi::TypeError::New(from.Env(), std::string(name) + " has the wrong element type");
+  auto array = array_of<T>(from, name);
   return std::vector<T>(array.Data(), array.Data() + array.ElementLength());
+}
+
+// An array of plain structs of int32 fields.
+template <typename T>
+std::vector<T> records_of(const Napi::Object& from, const char* name) {
+  constexpr size_t fields = sizeof(T) / sizeof(int32_t);
+  auto array = array_of<int32_t>(from, name);
+  if (array.ElementLength() % fields)
+    throw Napi::RangeError::New(from.Env(), std::string(name) + ".length must be a multiple of " + std::to_string(fields));
+  std::vector<T> records(array.ElementLength() / fields);
+  std::memcpy(records.data(), array.Data(), sizeof(T) * records.size());
+  return records;
 }
 
 template <typename T>
@@ -32,7 +53,8 @@ Napi::Value typed_array(Napi::Env env, const std::vector<T>& from) {
 }
 
 EngineOptions engine_options(const Napi::Object& from);
-StepInput step_input(const Napi::Object& from);
-Napi::Object step_output(Napi::Env env, const StepResult& from, bool with_logits);
+SlotInput slot_input(const Napi::Object& from);
+StepBatch step_batch(const Napi::Object& from);
+Napi::Object step_output(Napi::Env env, const Step& step);
 
 }  // namespace lorikeet

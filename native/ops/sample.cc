@@ -7,12 +7,12 @@ namespace lorikeet {
 void Sample::compute(OrtKernelContext* kernel) {
   const auto started = std::chrono::steady_clock::now();
   const Dims shape = input_dims(kernel, 0);
-  const SamplingInput& sampling = *context_.sampling;
-  StepResult& result = *context_.result;
-  if (shape[0] != static_cast<int64_t>(sampling.temperature.size())) throw std::invalid_argument("Sample: the logits' rows are not the step's");
+  Step& step = *context_.step;
+  StepResult& result = step.result;
+  if (shape[0] != static_cast<int64_t>(step.input.rows.size())) throw std::invalid_argument("Sample: the logits' rows are not the step's");
   auto* logits = const_cast<float*>(input<float>(kernel, 0));
-  if (context_.return_logits) result.logits.assign(logits, logits + shape[0] * shape[1]);
-  sample_rows(logits, shape[1], sampling, parallel_of(kernel, context_.threads), result);
+  if (step.input.return_logits) result.logits.assign(logits, logits + shape[0] * shape[1]);
+  sample_rows(logits, shape[1], *context_.slots, parallel_of(kernel, context_.threads), step);
   OrtValue* value = nullptr;
   check(ort().KernelContext_GetOutput(kernel, 0, shape.d, 1, &value));
   void* tokens = nullptr;

@@ -3,8 +3,8 @@
 
 namespace lorikeet {
 
-// Samples each row of `logits` [rows, vocab] as `input` says.
-void sample_rows(float* logits, int64_t vocab, const SamplingInput& input, const Parallel& parallel, StepResult& result);
+// Samples each row of `logits` [rows, vocab] as its slot says; the tokens become the slots' and the step's.
+void sample_rows(float* logits, int64_t vocab, Slots& slots, const Parallel& parallel, Step& step);
 
 // The end of the graph: samples the logits' rows as the step says (StepContext::sampling). Only token ids leave the graph.
 class Sample {

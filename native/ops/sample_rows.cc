@@ -3,35 +3,16 @@
 
 namespace lorikeet {
 
-void sample_rows(float* logits, int64_t vocab, const SamplingInput& in, const Parallel& parallel, StepResult& result) {
-  const size_t count = in.temperature.size();
-  std::vector<SamplingRow> rows(count);
+void sample_rows(float* logits, int64_t vocab, Slots& slots, const Parallel& parallel, Step& step) {
+  std::vector<SamplingRow> rows = slots.sampling_rows(step.input);
+  const size_t count = rows.size();
   std::vector<SamplingResult> results(count);
   std::vector<int32_t> top_offset(count);
   int32_t top_total = 0;
   for (size_t r = 0; r < count; r++) {
-    SamplingRow& row = rows[r];
-    row.temperature = in.temperature[r];
-    row.top_p = in.top_p[r];
-    row.min_p = in.min_p[r];
-    row.top_k = in.top_k[r];
-    row.seed = in.seed[r];
-    row.position = in.position[r];
-    row.presence = in.presence[r];
-    row.frequency = in.frequency[r];
-    row.repetition = in.repetition[r];
-    row.history = in.history.data() + in.history_starts[r];
-    row.history_count = in.history_starts[r + 1] - in.history_starts[r];
-    row.history_prompt = in.history_prompt[r];
-    row.bias_tokens = in.bias_tokens.data() + in.bias_starts[r];
-    row.bias_values = in.bias_values.data() + in.bias_starts[r];
-    row.bias_count = in.bias_starts[r + 1] - in.bias_starts[r];
-    row.allowed = in.allowed_tokens.data() + in.allowed_starts[r];
-    row.allowed_count = in.allowed_starts[r + 1] - in.allowed_starts[r];
-    row.logprobs = static_cast<int32_t>(std::min<int64_t>(in.logprobs[r], vocab));
-    row.target = in.target[r];
+    rows[r].logprobs = static_cast<int32_t>(std::min<int64_t>(rows[r].logprobs, vocab));
     top_offset[r] = top_total;
-    top_total += std::max(0, row.logprobs);
+    top_total += std::max(0, rows[r].logprobs);
   }
   std::vector<int32_t> top_tokens(top_total);
   std::vector<float> top_logprobs(top_total);
@@ -45,6 +26,7 @@ void sample_rows(float* logits, int64_t vocab, const SamplingInput& in, const Pa
   args.top_tokens = top_tokens.data();
   args.top_logprobs = top_logprobs.data();
   kernels().sample(args, parallel);
+  StepResult& result = step.result;
   result.tokens.resize(count);
   result.rank.resize(count);
   result.logprob.resize(count);
@@ -60,6 +42,7 @@ void sample_rows(float* logits, int64_t vocab, const SamplingInput& in, const Pa
     result.top_logprobs.insert(result.top_logprobs.end(), top_logprobs.begin() + from, top_logprobs.begin() + to);
     result.top_starts.push_back(static_cast<int32_t>(result.top_tokens.size()));
   }
+  slots.sampled(step.input, result);
 }
 
 }  // namespace lorikeet

@@ -2,8 +2,8 @@
 #pragma once
 #include <memory>
 #include <vector>
-#include "../step/step.h"
 #include "../pool/pool.h"
+#include "../step/slots.h"
 
 namespace lorikeet {
 
@@ -13,10 +13,9 @@ struct StepContext {
   int64_t vocab_size = 0;
   // Indexed by the graph input entry_adapter; null where the identity did not match (its segment is void).
   std::vector<std::shared_ptr<const Resident>> adapters;
-  // How the running step samples, and where Sample puts what it finds.
-  const SamplingInput* sampling = nullptr;
-  bool return_logits = false;
-  StepResult* result = nullptr;
+  // The running step, and the slots by which it samples.
+  Step* step = nullptr;
+  Slots* slots = nullptr;
 };
 
 }  // namespace lorikeet

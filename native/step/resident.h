@@ -7,6 +7,7 @@ namespace lorikeet {
 struct AdapterIdentity {
   int32_t index, generation;
   uint64_t digest;
+  bool operator==(const AdapterIdentity&) const = default;
 };
 
 // What every device keeps of a resident adapter; immutable once made.

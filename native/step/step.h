@@ -1,36 +1,69 @@
-// One step's inputs and outputs as plain vectors: native/types.ts's StepBatch and StepOutput.
+// One step as plain data: what TypeScript asks for (native/types.ts's StepBatch), that written out for the graph, and what comes of it (StepOutput).
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 #include "resident.h"
 
 namespace lorikeet {
 
-struct SamplingInput {
-  std::vector<float> temperature, top_p, min_p, presence, frequency, repetition, bias_values;
-  std::vector<int32_t> top_k, position, history_starts, history, history_prompt, bias_starts, bias_tokens, allowed_starts,
-      allowed_tokens, logprobs, target;
-  std::vector<uint64_t> seed;
+// Of one sequence: the tokens at positions [past, past + count) are computed, the prompt tokens that follow positions [score_from, score_from + scored) are
+// scored, and if `samples` is 1 the token after the last one is sampled. Field order as STEP_SEQUENCE in native/types.ts.
+struct StepSequence {
+  int32_t slot = 0, past = 0, count = 0, score_from = 0, scored = 0, samples = 0;
 };
 
+// Place `place` of a slot's block table is pool block `block`. Field order as STEP_BLOCK in native/types.ts.
+struct StepBlock {
+  int32_t slot = 0, place = 0, block = 0;
+};
+
+struct StepBatch {
+  std::vector<StepSequence> sequences;
+  std::vector<StepBlock> blocks;
+  bool return_logits = false;
+};
+
+// A row of logits: of sequence `sequence` of the step, after the token at `position`.
+struct LogitsRow {
+  int32_t sequence = 0, position = 0;
+  bool scores = false;  // the prompt token that follows; else a token is sampled
+};
+
+// A step of T tokens of B sequences in S segments, as docs/graph.md has its inputs, in pool blocks. The token ids are filled in when the step runs: the step
+// before it may still be sampling some of them.
 struct StepInput {
-  std::vector<int32_t> input_ids, cumulative, past, block_table, slots, segment_starts, segment_entries, entry_adapter,
-      entry_generation, logits_indices;
-  std::vector<uint64_t> entry_digest;
+  std::vector<StepSequence> sequences;
+  std::vector<int32_t> input_ids;                     // [T]
+  std::vector<int32_t> cumulative, past;              // [B + 1], [B]
+  std::vector<int32_t> block_table;                   // [B, columns], padded with 0
+  std::vector<int32_t> slot_mapping;                  // [T]
+  std::vector<int32_t> segment_starts, segment_entries;  // [S + 1]
+  std::vector<AdapterIdentity> entries;               // of all segments
   std::vector<float> entry_weight;
-  SamplingInput sampling;
+  std::vector<int32_t> logits_indices;                // [R]
+  std::vector<LogitsRow> rows;                        // [R]
+  std::vector<int32_t> segment_of;                    // [B]
   bool return_logits = false;
   // Filled by resolve_adapters.
   std::vector<std::shared_ptr<const Resident>> resolved;  // per entry
-  std::vector<uint8_t> segment_status;
+  std::vector<uint8_t> segment_status;                    // [S]
+
+  int32_t tokens() const { return cumulative.empty() ? 0 : cumulative.back(); }
+  int32_t columns() const { return past.empty() ? 0 : static_cast<int32_t>(block_table.size() / past.size()); }
 };
 
 struct StepResult {
   std::vector<int32_t> tokens, rank, top_starts, top_tokens;
   std::vector<float> logprob, top_logprobs, logits;
-  std::vector<uint8_t> segment_status, row_status;
+  std::vector<uint8_t> row_status, stopped;   // [R]
   double run_ms = 0, sample_ms = 0;
+};
+
+struct Step {
+  StepInput input;
+  StepResult result;
 };
 
 }  // namespace lorikeet

@@ -6,38 +6,33 @@
 
 namespace lorikeet::LORIKEET_ISA {
 
+inline bool penalises(const SamplingRow& row) { return row.presence != 0 || row.frequency != 0 || row.repetition != 1; }
+
 inline bool changes_logits(const SamplingRow& row) {
-  const bool penalised = row.presence != 0 || row.frequency != 0 || row.repetition != 1;
-  return row.bias_count > 0 || row.allowed_count > 0 || (penalised && row.history_count > 0);
+  return row.bias_count > 0 || row.banned_count > 0 || row.allowed || (penalises(row) && row.count_count > 0);
 }
 
 inline void apply_effects(const SamplingRow& row, int64_t vocab, float* x) {
   const auto known = [&](int32_t token) { return token >= 0 && token < vocab; };
   for (int32_t i = 0; i < row.bias_count; i++)
     if (known(row.bias_tokens[i])) x[row.bias_tokens[i]] += row.bias_values[i];
-  if (row.allowed_count > 0) {
-    float* kept = scratch<float>(Scratch::lora, size_t(row.allowed_count));
-    for (int32_t i = 0; i < row.allowed_count; i++) kept[i] = known(row.allowed[i]) ? x[row.allowed[i]] : kNever;
-    std::fill(x, x + vocab, kNever);
-    for (int32_t i = 0; i < row.allowed_count; i++)
-      if (known(row.allowed[i])) x[row.allowed[i]] = kept[i];
-  }
-  if (row.history_count == 0 || (row.presence == 0 && row.frequency == 0 && row.repetition == 1)) return;
-  // How often each token stands in the output (−1: in the prompt alone). Only the history's places are touched.
-  int32_t* seen = scratch<int32_t>(Scratch::counts, size_t(vocab));
-  for (int32_t i = 0; i < row.history_count; i++)
-    if (known(row.history[i])) seen[row.history[i]] = 0;
-  for (int32_t i = row.history_prompt; i < row.history_count; i++)
-    if (known(row.history[i])) seen[row.history[i]]++;
-  constexpr int32_t kDone = -1;
-  for (int32_t i = 0; i < row.history_count; i++) {
-    const int32_t token = row.history[i];
-    if (!known(token) || seen[token] == kDone) continue;
-    float& logit = x[token];
+  for (int32_t i = 0; i < row.banned_count; i++)
+    if (known(row.banned[i])) x[row.banned[i]] = kNever;
+  if (row.allowed)
+    for (int64_t word = 0; word * 32 < vocab; word++) {
+      const uint32_t bits = row.allowed[word];
+      if (bits == ~uint32_t{0}) continue;
+      for (int64_t i = word * 32; i < std::min(vocab, word * 32 + 32); i++)
+        if (!(bits >> (i % 32) & 1)) x[i] = kNever;
+    }
+  if (!penalises(row)) return;
+  for (int32_t i = 0; i < row.count_count; i++) {
+    const TokenCount& seen = row.counts[i];
+    if (seen.occurrences == 0 || !known(seen.token)) continue;
+    float& logit = x[seen.token];
     if (row.repetition != 1) logit = logit > 0 ? logit / row.repetition : logit * row.repetition;
-    logit -= row.frequency * float(seen[token]);
-    if (seen[token] > 0) logit -= row.presence;
-    seen[token] = kDone;
+    logit -= row.frequency * float(seen.output);
+    if (seen.output > 0) logit -= row.presence;
   }
 }
 

@@ -1,0 +1,251 @@
+#include "slots.h"
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace lorikeet {
+namespace {
+
+constexpr int32_t kAdapter = -1;  // in `uses_`: an adapter lies in the block
+
+// Throws `what` with `name`'s value when it does not hold.
+void require(bool ok, const char* name, int64_t value, const std::string& wanted) {
+  if (!ok) throw std::invalid_argument(std::string(name) + " is " + std::to_string(value) + "; " + wanted);
+}
+
+std::string up_to(int64_t last) { return "it must be 0 to " + std::to_string(last); }
+
+void check_tokens(const std::vector<int32_t>& tokens, const char* name, int64_t vocab) {
+  for (const int32_t token : tokens) require(token >= 0 && token < vocab, name, token, up_to(vocab - 1));
+}
+
+bool same_adapters(const Slot& a, const Slot& b) {
+  return a.input.weights == b.input.weights && a.input.adapters == b.input.adapters;
+}
+
+}  // namespace
+
+Slots::Slots(const SlotLimits& limits) : limits_(limits), slots_(limits.slots), named_in_(limits.slots), table_(limits.slots), uses_(limits.block_count) {}
+
+void Slots::admit(SlotInput input) {
+  const int64_t vocab = limits_.vocab_size, length = static_cast<int64_t>(input.tokens.size());
+  require(input.slot >= 0 && input.slot < limits_.slots, "slot", input.slot, up_to(limits_.slots - 1));
+  Slot& slot = slots_[input.slot];
+  require(!slot.admitted, "slot", input.slot, "that slot is taken");
+  require(length > 0 && length <= limits_.max_model_len, "tokens.length", length, "it must be 1 to " + std::to_string(limits_.max_model_len));
+  require(input.prompt_length > 0 && input.prompt_length <= length, "promptLength", input.prompt_length, "it must be 1 to tokens.length");
+  check_tokens(input.tokens, "tokens[]", vocab);
+  check_tokens(input.bias_tokens, "biasTokens[]", vocab);
+  check_tokens(input.stop_tokens, "stopTokens[]", vocab);
+  check_tokens(input.end_tokens, "endTokens[]", vocab);
+  const auto pair = [](size_t a, size_t b, const char* name) { require(a == b, name, static_cast<int64_t>(b), "it must be " + std::to_string(a)); };
+  pair(static_cast<size_t>(SamplingOption::count), input.options.size(), "options.length");
+  pair(input.bias_tokens.size(), input.bias_values.size(), "biasValues.length");
+  pair(input.adapters.size(), input.weights.size(), "entryWeight.length");
+  if (!input.allowed.empty()) pair(static_cast<size_t>((vocab + 31) / 32), input.allowed.size(), "allowed.length");
+
+  slot.banned = input.stop_tokens;
+  slot.banned.insert(slot.banned.end(), input.end_tokens.begin(), input.end_tokens.end());
+  std::sort(slot.banned.begin(), slot.banned.end());
+  slot.banned.erase(std::unique(slot.banned.begin(), slot.banned.end()), slot.banned.end());
+  std::sort(input.stop_tokens.begin(), input.stop_tokens.end());
+  slot.history = std::move(input.tokens);
+  slot.length = static_cast<int32_t>(length);
+  slot.input = std::move(input);
+  slot.penalised = slot.option(SamplingOption::presence_penalty) != 0 || slot.option(SamplingOption::frequency_penalty) != 0 ||
+                   slot.option(SamplingOption::repetition_penalty) != 1;
+  slot.admitted = true;
+}
+
+void Slots::release(int32_t index) {
+  require(index >= 0 && index < limits_.slots, "slot", index, up_to(limits_.slots - 1));
+  Slot& slot = slots_[index];
+  require(slot.in_flight == 0, "slot", index, "a step in flight names that slot");
+  for (const int32_t block : slot.blocks) uses_[block]--;
+  slot = {};
+}
+
+void Slots::hold(const int32_t* blocks, size_t count) {
+  for (size_t i = 0; i < count; i++) {
+    require(blocks[i] >= 0 && blocks[i] < limits_.block_count, "a block", blocks[i], up_to(limits_.block_count - 1));
+    require(uses_[blocks[i]] == 0, "a block", blocks[i], "that block is in use");
+  }
+  for (size_t i = 0; i < count; i++) uses_[blocks[i]] = kAdapter;
+}
+
+void Slots::let_go(const std::vector<int32_t>& blocks) {
+  for (const int32_t block : blocks) uses_[block] = 0;
+}
+
+StepInput Slots::prepare(const StepBatch& batch) {
+  check(batch);
+  for (const auto& [s, place, block] : batch.blocks) {
+    std::vector<int32_t>& blocks = slots_[s].blocks;
+    if (static_cast<size_t>(place) < blocks.size()) uses_[std::exchange(blocks[place], block)]--;
+    else blocks.push_back(block);
+    uses_[block]++;
+  }
+  // What is written must be the slot's alone. Checked after its blocks are noted, which is harmless: they are the slot's from now on, whatever the step does.
+  for (const StepSequence& s : batch.sequences)
+    for (int32_t place = s.past / limits_.block_size; place <= (s.past + s.count - 1) / limits_.block_size; place++)
+      require(uses_[slots_[s.slot].blocks[place]] == 1, "a block", slots_[s.slot].blocks[place], "the step would write into it, and others use it");
+
+  StepInput input;
+  input.sequences = batch.sequences;
+  input.return_logits = batch.return_logits;
+  int32_t columns = 0;
+  for (const StepSequence& s : batch.sequences) columns = std::max(columns, (s.past + s.count - 1) / limits_.block_size + 1);
+  input.block_table.assign(batch.sequences.size() * columns, 0);
+  input.cumulative.push_back(0);
+  input.segment_entries.push_back(0);
+  for (size_t b = 0; b < batch.sequences.size(); b++) {
+    Slot& slot = slots_[batch.sequences[b].slot];
+    write_out(batch.sequences[b], b ? &slots_[batch.sequences[b - 1].slot] : nullptr, columns, input);
+    slot.in_flight++;
+    if (batch.sequences[b].samples) slot.length = std::max(slot.length, batch.sequences[b].past + batch.sequences[b].count + 1);
+  }
+  input.segment_starts.push_back(input.tokens());
+  return input;
+}
+
+void Slots::check(const StepBatch& batch) {
+  step_++;
+  int64_t tokens = 0;
+  const auto named = [&](int32_t slot) {
+    require(slot >= 0 && slot < limits_.slots, "slot", slot, up_to(limits_.slots - 1));
+    require(slots_[slot].admitted, "slot", slot, "no sequence is admitted there");
+  };
+  // Block tables as they will be: a place is one that is there, or the next one.
+  std::vector<std::pair<int32_t, int32_t>> longer;  // slot, blocks
+  for (const auto& [s, place, block] : batch.blocks) {
+    named(s);
+    if (longer.empty() || longer.back().first != s) longer.emplace_back(s, static_cast<int32_t>(slots_[s].blocks.size()));
+    require(place >= 0 && place <= longer.back().second, "place", place, up_to(longer.back().second));
+    require(block >= 0 && block < limits_.block_count, "block", block, up_to(limits_.block_count - 1));
+    require(uses_[block] != kAdapter, "block", block, "an adapter lies in that block");
+    longer.back().second = std::max(longer.back().second, place + 1);
+  }
+  for (const auto& [s, blocks] : longer) {
+    require(named_in_[s] != step_, "slot", s, "its blocks must follow each other");
+    named_in_[s] = step_;
+    table_[s] = blocks;
+  }
+  const int64_t blocks_step = step_++;
+  for (const StepSequence& s : batch.sequences) {
+    named(s.slot);
+    const Slot& slot = slots_[s.slot];
+    const int64_t end = int64_t{s.past} + s.count;
+    const auto places = named_in_[s.slot] == blocks_step ? table_[s.slot] : static_cast<int32_t>(slot.blocks.size());
+    require(named_in_[s.slot] != step_, "slot", s.slot, "the step names it twice");
+    named_in_[s.slot] = step_;
+    require(s.past >= 0, "past", s.past, "it must not be negative");
+    require(s.count > 0, "count", s.count, "it must be positive");
+    require(end <= slot.length, "past + count", end, "the sequence has " + std::to_string(slot.length) + " tokens");
+    require((end - 1) / limits_.block_size < places, "past + count", end, "the sequence has " + std::to_string(places) + " blocks of " + std::to_string(limits_.block_size));
+    require(s.scored >= 0 && (s.scored == 0 || (s.score_from >= s.past && int64_t{s.score_from} + s.scored <= end)), "scored", s.scored,
+            "what is scored must be computed in the step");
+    require(s.scored == 0 || s.score_from + s.scored < slot.input.prompt_length, "scored", s.scored, "only prompt tokens are scored");
+    require(s.samples == 0 || (s.samples == 1 && end == slot.length), "samples", s.samples, "the token after the last one can be sampled, no other");
+    tokens += s.count;
+  }
+  require(tokens <= limits_.max_batch_tokens, "the step's tokens", tokens, up_to(limits_.max_batch_tokens));
+}
+
+void Slots::write_out(const StepSequence& s, const Slot* previous, int32_t columns, StepInput& input) const {
+  const Slot& slot = slots_[s.slot];
+  const size_t b = input.past.size();
+  const int32_t block_size = limits_.block_size, start = input.cumulative.back(), end = s.past + s.count;
+  std::copy_n(slot.blocks.begin(), (end - 1) / block_size + 1, input.block_table.begin() + b * columns);
+  for (int32_t p = s.past; p < end; p++) input.slot_mapping.push_back(slot.blocks[p / block_size] * block_size + p % block_size);
+  for (int32_t p = s.score_from; p < s.score_from + s.scored; p++) {
+    input.rows.push_back({static_cast<int32_t>(b), p, true});
+    input.logits_indices.push_back(start + p - s.past);
+  }
+  if (s.samples) {
+    input.rows.push_back({static_cast<int32_t>(b), end - 1, false});
+    input.logits_indices.push_back(start + s.count - 1);
+  }
+  // Neighbours with the same adapters share a segment.
+  if (!previous || !same_adapters(*previous, slot)) {
+    input.segment_starts.push_back(start);
+    input.entries.insert(input.entries.end(), slot.input.adapters.begin(), slot.input.adapters.end());
+    input.entry_weight.insert(input.entry_weight.end(), slot.input.weights.begin(), slot.input.weights.end());
+    input.segment_entries.push_back(static_cast<int32_t>(input.entries.size()));
+  }
+  input.segment_of.push_back(static_cast<int32_t>(input.segment_starts.size()) - 1);
+  input.past.push_back(s.past);
+  input.cumulative.push_back(start + s.count);
+}
+
+void Slots::settle(const StepInput& input, bool failed) {
+  for (const StepSequence& s : input.sequences) {
+    Slot& slot = slots_[s.slot];
+    slot.in_flight--;
+    if (failed && s.samples) slot.length = std::min(slot.length, s.past + s.count);
+  }
+}
+
+void Slots::fill_tokens(StepInput& input) const {
+  input.input_ids.clear();
+  for (const StepSequence& s : input.sequences) {
+    const std::vector<int32_t>& history = slots_[s.slot].history;
+    input.input_ids.insert(input.input_ids.end(), history.begin() + s.past, history.begin() + s.past + s.count);
+  }
+}
+
+std::vector<SamplingRow> Slots::sampling_rows(const StepInput& input) {
+  std::vector<SamplingRow> rows;
+  rows.reserve(input.rows.size());
+  for (const LogitsRow& at : input.rows) {
+    Slot& slot = slots_[input.sequences[at.sequence].slot];
+    const auto number = [&](SamplingOption o) { return static_cast<float>(slot.option(o)); };
+    const auto integer = [&](SamplingOption o) { return static_cast<int32_t>(slot.option(o)); };
+    SamplingRow& row = rows.emplace_back();
+    if (at.scores) {
+      row.target = slot.history[at.position + 1];
+      row.logprobs = integer(SamplingOption::prompt_logprobs);
+      continue;
+    }
+    row.temperature = number(SamplingOption::temperature);
+    row.top_p = number(SamplingOption::top_p);
+    row.top_k = integer(SamplingOption::top_k);
+    row.min_p = number(SamplingOption::min_p);
+    row.seed = slot.input.seed;
+    row.position = at.position + 1 - slot.input.prompt_length;
+    row.logprobs = integer(SamplingOption::logprobs);
+    if (slot.penalised) {
+      row.presence = number(SamplingOption::presence_penalty);
+      row.frequency = number(SamplingOption::frequency_penalty);
+      row.repetition = number(SamplingOption::repetition_penalty);
+      slot.counts.count(slot.history, slot.input.prompt_length, at.position + 1);
+      row.counts = slot.counts.items().data();
+      row.count_count = static_cast<int32_t>(slot.counts.items().size());
+    }
+    row.bias_tokens = slot.input.bias_tokens.data();
+    row.bias_values = slot.input.bias_values.data();
+    row.bias_count = static_cast<int32_t>(slot.input.bias_tokens.size());
+    if (row.position < slot.min_tokens()) {
+      row.banned = slot.banned.data();
+      row.banned_count = static_cast<int32_t>(slot.banned.size());
+    }
+    if (!slot.input.allowed.empty()) row.allowed = slot.input.allowed.data();
+  }
+  return rows;
+}
+
+void Slots::sampled(const StepInput& input, StepResult& result) {
+  result.stopped.assign(input.rows.size(), 0);
+  for (size_t r = 0; r < input.rows.size(); r++) {
+    const LogitsRow& row = input.rows[r];
+    if (row.scores) continue;
+    Slot& slot = slots_[input.sequences[row.sequence].slot];
+    const auto place = static_cast<size_t>(row.position) + 1;
+    if (slot.history.size() <= place) slot.history.resize(place + 1);
+    slot.history[place] = result.row_status[r] ? 0 : result.tokens[r];  // a step in flight may go on with it, for nobody
+    const int32_t output = row.position + 2 - slot.input.prompt_length;  // with this token
+    result.stopped[r] = output >= slot.min_tokens() && std::binary_search(slot.input.stop_tokens.begin(), slot.input.stop_tokens.end(), result.tokens[r]);
+  }
+}
+
+}  // namespace lorikeet

@@ -1,0 +1,90 @@
+// The persistent batch: a slot per admitted sequence keeps what the sequence brings (sampling options, stop ids, masks, adapters) and what its steps leave
+// behind (token history, counts for penalties, block table). A step names slots and says what changed; it costs that, not what requests brought.
+//
+// Two threads, no lock: the engine's JavaScript thread admits, prepares steps and lets go; the step thread writes `history` and `counts` while a step runs.
+// A slot is admitted or let go only while no step in flight names it, and what prepares a step reads only what its own thread writes.
+#pragma once
+#include <cstdint>
+#include <vector>
+#include "sampling_options.h"
+#include "step.h"
+#include "token_counts.h"
+
+namespace lorikeet {
+
+// native/types.ts's SlotInput.
+struct SlotInput {
+  int32_t slot = 0, prompt_length = 0;
+  std::vector<int32_t> tokens;
+  std::vector<double> options;  // by SamplingOption
+  uint64_t seed = 0;
+  std::vector<int32_t> bias_tokens, stop_tokens, end_tokens;
+  std::vector<float> bias_values;
+  std::vector<uint32_t> allowed;  // a bit per token id; empty: all are
+  std::vector<AdapterIdentity> adapters;
+  std::vector<float> weights;
+};
+
+struct Slot {
+  SlotInput input;
+  std::vector<int32_t> banned;  // stop and end tokens, ascending: not to be sampled before min_tokens
+  bool penalised = false;
+  // The JavaScript thread's.
+  bool admitted = false;
+  int32_t in_flight = 0;        // steps that name it
+  int32_t length = 0;           // tokens known, or being sampled by a step in flight
+  std::vector<int32_t> blocks;  // its block table
+  // The step thread's, and the JavaScript thread's while none is in flight.
+  std::vector<int32_t> history;  // [≥ length]
+  TokenCounts counts;
+
+  double option(SamplingOption o) const { return input.options[static_cast<size_t>(o)]; }
+  int32_t min_tokens() const { return static_cast<int32_t>(option(SamplingOption::min_tokens)); }
+};
+
+struct SlotLimits {
+  int32_t slots = 0, block_size = 0, max_batch_tokens = 0, max_model_len = 0;
+  int64_t block_count = 0, vocab_size = 0;
+};
+
+class Slots {
+ public:
+  explicit Slots(const SlotLimits& limits);
+
+  // These throw std::invalid_argument that names what is out of range, and then nothing has changed.
+  void admit(SlotInput input);
+  void release(int32_t slot);
+  // Checks the batch whole, then takes its blocks and notes what it will sample; a wrong plan writes nowhere.
+  StepInput prepare(const StepBatch& batch);
+
+  // Blocks that an adapter takes, and gives back: no sequence may name them meanwhile.
+  void hold(const int32_t* blocks, size_t count);
+  void let_go(const std::vector<int32_t>& blocks);
+
+  // The step is over. After one that failed, what it would have sampled is not known.
+  void settle(const StepInput& input, bool failed);
+
+  // What follows is the step thread's. Token ids of the step.
+  void fill_tokens(StepInput& input) const;
+  // Rows for the kernels, pointing into the slots; their counts are brought up to each row's position.
+  std::vector<SamplingRow> sampling_rows(const StepInput& input);
+  // Notes what was sampled: history, and whether the token ends its sequence (result.stopped).
+  void sampled(const StepInput& input, StepResult& result);
+
+  const Slot& at(int32_t slot) const { return slots_[slot]; }
+  const SlotLimits& limits() const { return limits_; }
+
+ private:
+  void check(const StepBatch& batch);
+  // Appends one sequence to the step; `previous` is the one before it.
+  void write_out(const StepSequence& sequence, const Slot* previous, int32_t columns, StepInput& input) const;
+
+  SlotLimits limits_;
+  std::vector<Slot> slots_;
+  std::vector<int64_t> named_in_;  // by slot: the check that named it last
+  std::vector<int32_t> table_;     // by slot: how long its block table becomes
+  std::vector<int32_t> uses_;      // by block: block tables that name it, or that an adapter lies there
+  int64_t step_ = 0;
+};
+
+}  // namespace lorikeet
