@@ -1,6 +1,7 @@
 /** Decode steps put together by hand, so that the native step can be measured without the scheduler. */
 import type { AdapterImage } from '../adapters-store/types.ts'
-import type { PackedAdapter, SamplingBatch, StepBatch } from '../native/types.ts'
+import type { NativeEngine, PackedAdapter, StepBatch, StepOutput } from '../native/types.ts'
+import { packOptions } from '../runtime/sampling-options.ts'
 
 /** The images as residents, in pool blocks from `firstBlock` on. */
 export function residentsOf(images: AdapterImage[], firstBlock: number): PackedAdapter[] {
@@ -16,59 +17,68 @@ export function residentsOf(images: AdapterImage[], firstBlock: number): PackedA
   }))
 }
 
-/** Greedy, nothing else asked for. */
-function greedy(rows: number): SamplingBatch {
-  const ints = (value: number) => new Int32Array(rows).fill(value)
-  const floats = (value: number) => new Float32Array(rows).fill(value)
-  return {
-    temperature: floats(0),
-    topP: floats(1),
-    topK: ints(0),
-    minP: floats(0),
-    seed: new BigUint64Array(rows),
-    position: ints(0),
-    presencePenalty: floats(0),
-    frequencyPenalty: floats(0),
-    repetitionPenalty: floats(1),
-    historyStarts: new Int32Array(rows + 1),
-    history: new Int32Array(0),
-    historyPrompt: ints(0),
-    biasStarts: new Int32Array(rows + 1),
-    biasTokens: new Int32Array(0),
-    biasValues: new Float32Array(0),
-    allowedStarts: new Int32Array(rows + 1),
-    allowedTokens: new Int32Array(0),
-    logprobs: ints(-1),
-    target: ints(-1),
-  }
-}
-
-/** One new token for each of `rows` sequences of `context` cached tokens; row r uses adapter r mod adapters.length, or the base. */
-export function decodeBatch(options: {
+export interface DecodeRows {
   rows: number
+  /** Tokens of each sequence that are cached before the step. */
   context: number
   blockSize: number
   vocabSize: number
+  /** Row r uses adapter r mod adapters.length; none: the base. */
   adapters: PackedAdapter[]
-}): StepBatch {
-  const { rows, context, blockSize, vocabSize, adapters } = options
+  /** The step's token in row r; its default differs from row to row. */
+  token?: (row: number) => number
+  returnLogits?: boolean
+}
+
+/** Greedy, nothing else asked for. */
+export const GREEDY = packOptions({
+  ...{ maxTokens: 1, minTokens: 0, temperature: 0, topP: 1, topK: 0, minP: 0, ignoreEos: true },
+  ...{ presencePenalty: 0, frequencyPenalty: 0, repetitionPenalty: 1, logprobs: -1, promptLogprobs: -1 },
+})
+
+/** Enters the rows' sequences in slots 0, 1, …; row r's KV lies in blocks r·n, r·n + 1, … Returns the step that computes their last token. */
+export function admitRows(engine: NativeEngine, options: DecodeRows): StepBatch {
+  const { rows, context, blockSize, vocabSize, adapters, returnLogits } = options
+  const token = options.token ?? ((row) => (row * 7919 + 11) % vocabSize)
   const perSequence = Math.ceil((context + 1) / blockSize)
-  const range = (length: number, of: (i: number) => number) => Int32Array.from({ length }, (_, i) => of(i))
-  const segments = adapters.length === 0 ? 1 : rows
-  const used = adapters.length === 0 ? [] : Array.from({ length: rows }, (_, r) => adapters[r % adapters.length])
-  return {
-    inputIds: range(rows, (r) => (r * 7919 + 11) % vocabSize),
-    cumulativeSequenceLength: range(rows + 1, (r) => r),
-    pastSeqlens: range(rows, () => context),
-    blockTable: range(rows * perSequence, (i) => i),
-    slotMapping: range(rows, (r) => r * perSequence * blockSize + context),
-    segmentStarts: segments === 1 ? Int32Array.of(0, rows) : range(rows + 1, (r) => r),
-    segmentEntries: segments === 1 ? Int32Array.of(0, 0) : range(rows + 1, (r) => r),
-    entryAdapter: Int32Array.from(used, (adapter) => adapter.index),
-    entryGeneration: Int32Array.from(used, (adapter) => adapter.generation),
-    entryDigest: BigUint64Array.from(used, (adapter) => adapter.digest),
-    entryWeight: new Float32Array(used.length).fill(1),
-    logitsIndices: range(rows, (r) => r),
-    sampling: greedy(rows),
+  const blocks: number[] = []
+  const sequences: number[] = []
+  for (let slot = 0; slot < rows; slot++) {
+    const used = adapters.length === 0 ? [] : [adapters[slot % adapters.length]]
+    engine.admit({
+      slot,
+      tokens: new Int32Array(context + 1).fill(token(slot)),
+      promptLength: context + 1,
+      entryAdapter: Int32Array.from(used, (adapter) => adapter.index),
+      entryGeneration: Int32Array.from(used, (adapter) => adapter.generation),
+      entryDigest: BigUint64Array.from(used, (adapter) => adapter.digest),
+      entryWeight: new Float32Array(used.length).fill(1),
+      options: GREEDY,
+      seed: 0n,
+      biasTokens: new Int32Array(0),
+      biasValues: new Float32Array(0),
+      allowed: new Uint32Array(0),
+      stopTokens: new Int32Array(0),
+      endTokens: new Int32Array(0),
+    })
+    for (let place = 0; place < perSequence; place++) blocks.push(slot, place, slot * perSequence + place)
+    sequences.push(slot, context, 1, 0, 0, 1)
+  }
+  return { sequences: Int32Array.from(sequences), blocks: Int32Array.from(blocks), returnLogits }
+}
+
+export function releaseRows(engine: NativeEngine, rows: number): void {
+  for (let slot = 0; slot < rows; slot++) engine.release(slot)
+}
+
+/** One such step; `stepMs` is the native step's time alone. */
+export async function decodeStep(engine: NativeEngine, options: DecodeRows): Promise<StepOutput & { stepMs: number }> {
+  const batch = admitRows(engine, options)
+  try {
+    const started = performance.now()
+    const output = await engine.step(batch)
+    return { ...output, stepMs: performance.now() - started }
+  } finally {
+    releaseRows(engine, options.rows)
   }
 }

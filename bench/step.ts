@@ -11,7 +11,7 @@ import { loadAdapter } from '../adapters-store/index.ts'
 import { loadNative, onnxRuntimeLibrary } from '../native/index.ts'
 import type { AdapterDtype, NativeEngine } from '../native/types.ts'
 import { buildModel } from '../runtime/model/index.ts'
-import { decodeBatch, residentsOf } from './decode-batch.ts'
+import { decodeStep, residentsOf } from './decode-batch.ts'
 import { openFloor } from './floor.ts'
 import { model135m } from './model135m.ts'
 import { against, heading, median, sleep, table } from './report.ts'
@@ -74,18 +74,17 @@ const engine: NativeEngine = await loadNative().createEngine(
 )
 const residents = residentsOf(images, ROWS * blocksPerSequence)
 for (const resident of residents) engine.putAdapter(resident)
-const base = decodeBatch({ rows: ROWS, context, blockSize: BLOCK_SIZE, vocabSize: built.vocabSize, adapters: [] })
-const mixed = decodeBatch({ rows: ROWS, context, blockSize: BLOCK_SIZE, vocabSize: built.vocabSize, adapters: residents })
+const rows = { rows: ROWS, context, blockSize: BLOCK_SIZE, vocabSize: built.vocabSize }
+const base = { ...rows, adapters: [] }
+const mixed = { ...rows, adapters: residents }
 const floor = await openFloor(model, THREADS)
 
 const sampling: number[] = []
-async function stepTime(batch: typeof base): Promise<number> {
-  const started = performance.now()
-  const output = await engine.step(batch)
-  const took = performance.now() - started
-  if (output.segmentStatus.some((status) => status !== 0)) throw new Error('an adapter was not the resident one')
+async function stepTime(batch: typeof mixed): Promise<number> {
+  const output = await decodeStep(engine, batch)
+  if (output.sequenceStatus.some((status) => status !== 0)) throw new Error('an adapter was not the resident one')
   sampling.push(output.sampleMs)
-  return took
+  return output.stepMs
 }
 const measured: Record<string, { run: () => Promise<number>; times: number[] }> = {
   '1 row, products alone': { run: () => floor.run(1), times: [] },

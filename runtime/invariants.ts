@@ -17,7 +17,9 @@ export function checkInvariants(scheduler: Scheduler, pool: Pool): void {
       sequence.computed <= sequence.blocks.length * pool.blockSize,
       `${sequence.request.id} has more tokens computed than blocks for them`,
     )
-    must(sequence.computed < sequence.tokens.length, `${sequence.request.id} runs with nothing to compute`)
+    must(sequence.computed < sequence.length || sequence.inFlight > 0, `${sequence.request.id} runs with nothing to compute`)
+    must(sequence.pending <= sequence.inFlight, `${sequence.request.id} awaits tokens of no step`)
+    must(!sequence.ended || sequence.inFlight > 0, `${sequence.request.id} has ended and is held by no step`)
     if (sequence.heldFor !== undefined) {
       must(sequence.heldFor >= 1 && sequence.heldFor <= HOLD_LIMIT, `${sequence.request.id} is held back for too long`)
       must(

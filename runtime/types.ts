@@ -31,6 +31,9 @@ export interface SamplingParams {
   returnLogits?: boolean
 }
 
+/** What of the sampling parameters is no list. */
+export type ScalarSampling = Omit<SamplingParams, 'allowedTokenIds' | 'logitBias' | 'stopTokenIds' | 'eosTokenIds'>
+
 /** An adapter by name, content and weight. The image must have been given to the engine (`Engine.addAdapter`) before. */
 export interface AdapterUse {
   name: string
@@ -83,7 +86,6 @@ export interface SequenceOutput {
   cachedTokens?: number
   /** Milliseconds since epoch: first scheduled (set on the first output), for queue/prefill/decode times. */
   scheduledAt?: number
-  preemptions?: number
 }
 
 /** Already validated by the caller; what is left out depends on device and model (runtime/model/options.ts, runtime/engine/load.ts). */
@@ -112,6 +114,8 @@ export interface EngineSettings {
   captureGraphs?: boolean
   /** See native/types.ts; off by default. */
   overlapLaunches?: boolean
+  /** Plan and queue the next step while one runs. Absent: on CUDA. */
+  asyncScheduling?: boolean
   /** Run the invariant validator after every step (tests). */
   validate?: boolean
 }
@@ -142,17 +146,28 @@ export interface StepTimes {
   sampleMs: number
 }
 
+/** An adapter whose weights lie in the pool. */
+export interface ResidentInfo {
+  name: string
+  digest: string
+  blocks: number
+}
+
+/** Adapters that have come into the pool and gone from it, in order, since this was told last. */
+export interface ResidentChanges {
+  came: ResidentInfo[]
+  /** Digests. One that went and came again is in both, and is there. */
+  went: string[]
+}
+
 /** Pool and queues at one moment: metrics, dashboard and the invariant validator read this and nothing else. */
 export interface EngineSnapshot {
   step: number
   running: number
   waiting: number
   blocks: { total: number; free: number; sequences: number; adapters: number; idleAdapters: number; cachedPrefixes: number }
-  /** Resident adapters: references = sequences that use it now. */
-  resident: { name: string; digest: string; generation: number; blocks: number; references: number }[]
-  /** Names of adapters that waiting sequences need and that are not resident, or not wholly yet. */
-  waitingAdapters: string[]
-  runningAdapters: string[]
+  /** How many adapters lie in the pool; which ones, `Engine.residents` tells. */
+  residentAdapters: number
   counters: {
     promptTokens: number
     generationTokens: number
@@ -174,6 +189,10 @@ export interface Engine {
   readonly info: EngineInfo
   /** Latest snapshot that came up with a step. */
   readonly snapshot: EngineSnapshot
+  /** Adapters whose weights lie in the pool, wholly, by digest. */
+  readonly residents: ReadonlyMap<string, ResidentInfo>
+  /** Names of adapters that open sequences need and that do not lie in the pool, or not wholly yet. */
+  waitingAdapters(): string[]
   /** Makes an image known to the engine thread (host tier); pool residency comes when a request needs it. Idempotent by digest. */
   addAdapter(image: AdapterImage): void
   /** The engine forgets the image once no sequence uses it. */
@@ -188,6 +207,8 @@ export interface Engine {
   onFailure?: (error: Error) => void
   /** Called with what an operator should know of although the engine goes on. */
   onWarning?: (message: string) => void
+  /** Milliseconds for which the engine's thread has told nothing although sequences are open: a step takes that long, or hangs. */
+  readonly silentMs: number
   /** Resolves when nothing is in flight. */
   idle(): Promise<void>
   close(): Promise<void>

@@ -2,6 +2,7 @@
 #include <napi.h>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <utility>
 #include "../engine/stepper.h"
 #include "convert.h"
@@ -23,6 +24,35 @@ auto caught(Napi::Env env, Work work) {
   }
 }
 
+// Calls from another thread into the JavaScript one. Once that is being stopped (process.exit) nobody is called: its end of the line is freed without asking.
+class Mailbox {
+ public:
+  explicit Mailbox(Napi::Env env) {
+    const auto nothing = Napi::Function::New(env, [](const Napi::CallbackInfo&) {});
+    calls_ = Napi::ThreadSafeFunction::New(env, nothing, "lorikeet step", 0, 1, [this](Napi::Env) {
+      std::lock_guard lock(mutex_);
+      gone_ = true;
+    });
+    unref(env);  // only a step in flight keeps the thread alive
+  }
+  void ref(Napi::Env env) { calls_.Ref(env); }
+  void unref(Napi::Env env) { calls_.Unref(env); }
+  template <typename Call>
+  void post(Call call) {
+    std::lock_guard lock(mutex_);
+    if (!gone_) calls_.NonBlockingCall(std::move(call));
+  }
+  void close() {
+    std::lock_guard lock(mutex_);
+    if (!std::exchange(gone_, true)) calls_.Release();
+  }
+
+ private:
+  Napi::ThreadSafeFunction calls_;
+  std::mutex mutex_;
+  bool gone_ = false;
+};
+
 class EngineObject : public Napi::ObjectWrap<EngineObject> {
  public:
   static Napi::Function define(Napi::Env env) {
@@ -37,13 +67,11 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   explicit EngineObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     if (!info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "use createEngine");
     stepper_ = std::move(*info[0].As<Napi::External<std::unique_ptr<Stepper>>>().Data());
-    const auto nothing = Napi::Function::New(info.Env(), [](const Napi::CallbackInfo&) {});
-    finished_ = Napi::ThreadSafeFunction::New(info.Env(), nothing, "lorikeet step", 0, 1);
-    finished_.Unref(info.Env());  // only a step in flight keeps the thread alive
+    mailbox_ = std::make_shared<Mailbox>(info.Env());
   }
   ~EngineObject() override {
     stepper_.reset();
-    finished_.Release();
+    mailbox_->close();
   }
 
  private:
@@ -103,12 +131,11 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     step->input = caught(env, [&] { return engine.prepare(step_batch(info[0].As<Napi::Object>())); });
     if (in_flight_++ == 0) {
       Ref();  // the engine outlives its steps
-      finished_.Ref(env);
+      mailbox_->ref(env);
     }
     auto deferred = Napi::Promise::Deferred::New(env);
-    stepper_->push(step, failures_, [this, step, deferred](const Outcome& outcome) {
-      // Nobody is told when the thread is being stopped (process.exit).
-      finished_.NonBlockingCall([this, step, deferred, outcome](Napi::Env env, Napi::Function) { settle(env, *step, deferred, outcome); });
+    stepper_->push(step, failures_, [this, mailbox = mailbox_, step, deferred](const Outcome& outcome) {
+      mailbox->post([this, step, deferred, outcome](Napi::Env env, Napi::Function) { settle(env, *step, deferred, outcome); });
     });
     return deferred.Promise();
   }
@@ -116,7 +143,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     engine(env).slots().settle(step.input, outcome.kind != Outcome::fine);
     failures_ += outcome.failed();
     if (--in_flight_ == 0) {
-      finished_.Unref(env);
+      mailbox_->unref(env);
       Unref();
     }
     if (outcome.kind == Outcome::fine) return deferred.Resolve(step_output(env, step));
@@ -131,7 +158,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   }
 
   std::unique_ptr<Stepper> stepper_;
-  Napi::ThreadSafeFunction finished_;
+  std::shared_ptr<Mailbox> mailbox_;
   int in_flight_ = 0;
   int64_t failures_ = 0;  // failed steps that have been settled
 };

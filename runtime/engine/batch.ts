@@ -1,80 +1,102 @@
-/** Packs what the scheduler planned into one native step's integer arrays. */
-import type { StepBatch } from '../../native/types.ts'
+/** The batch, which lives in the addon: which slot each admitted sequence has, what of it the addon has been told, and the steps' packed arrays. */
+import {
+  type NativeEngine,
+  STEP_SEQUENCE,
+  STEP_SEQUENCE_FIELDS,
+  type StepBatch,
+} from '../../native/types.ts'
 import type { AdapterResidency, Resident } from '../pool/residency.ts'
+import { packOptions } from '../sampling-options.ts'
 import type { Scheduled } from '../scheduler/scheduler.ts'
-import { type LogitsRow, logitsRows } from './rows.ts'
-import { packSampling } from './sampling.ts'
+import type { Sequence } from '../scheduler/sequence.ts'
+
+/** What the batch needs of the addon. */
+type Slots = Pick<NativeEngine, 'admit' | 'release'>
 
 export interface PackedStep {
   batch: StepBatch
-  /** The scheduled sequences in packed order. */
+  /** In packed order. */
   scheduled: Scheduled[]
-  /** Segment of each of them. */
-  segmentOf: number[]
-  rows: LogitsRow[]
+  tokens: number
 }
 
-/** Sequences with the same adapters lie side by side and share a segment, whatever their order in the queue. */
-export function packStep(planned: Scheduled[], blockSize: number, adapters: AdapterResidency): PackedStep {
+export class Batch {
+  private readonly native: Slots
+  private readonly adapters: AdapterResidency
+  private readonly free: number[]
+
+  constructor(native: Slots, slots: number, adapters: AdapterResidency) {
+    this.native = native
+    this.adapters = adapters
+    this.free = Array.from({ length: slots }, (_, i) => slots - 1 - i)
+  }
+
+  /** Packs one step; sequences that are new to the batch get a slot. Sequences with the same adapters lie side by side, whatever their order in the queue. */
+  pack(planned: readonly Scheduled[]): PackedStep {
+    const scheduled = grouped(planned)
+    const sequences = new Int32Array(scheduled.length * STEP_SEQUENCE_FIELDS)
+    const blocks: number[] = []
+    let tokens = 0
+    let returnLogits = false
+    for (let i = 0, at = 0; i < scheduled.length; i++, at += STEP_SEQUENCE_FIELDS) {
+      const { sequence, from, count, scoreFrom, scored, samples } = scheduled[i]
+      const slot = sequence.slot ?? this.admit(sequence)
+      for (; sequence.toldBlocks < sequence.blocks.length; sequence.toldBlocks++)
+        blocks.push(slot, sequence.toldBlocks, sequence.blocks[sequence.toldBlocks])
+      sequences[at + STEP_SEQUENCE.slot] = slot
+      sequences[at + STEP_SEQUENCE.past] = from
+      sequences[at + STEP_SEQUENCE.count] = count
+      sequences[at + STEP_SEQUENCE.scoreFrom] = scoreFrom
+      sequences[at + STEP_SEQUENCE.scored] = scored
+      sequences[at + STEP_SEQUENCE.samples] = samples ? 1 : 0
+      tokens += count
+      returnLogits ||= sequence.request.sampling.returnLogits === true
+    }
+    return { batch: { sequences, blocks: blocks.length > 0 ? Int32Array.from(blocks) : NONE, returnLogits }, scheduled, tokens }
+  }
+
+  /** The sequence has left the batch: its slot, and what it had told of its blocks, are no more. */
+  leave(sequence: Sequence): void {
+    if (sequence.slot === undefined) return
+    this.native.release(sequence.slot)
+    this.free.push(sequence.slot)
+    sequence.slot = undefined
+    sequence.toldBlocks = 0
+  }
+
+  private admit(sequence: Sequence): number {
+    const slot = this.free.at(-1)
+    if (slot === undefined) throw new Error('more sequences are admitted than the batch has slots')
+    const { request, tokens, promptLength, uses } = sequence
+    const entries = uses.map((use) => this.adapters.get(use.digest) as Resident)
+    this.native.admit({
+      slot,
+      tokens: tokens.length === promptLength ? request.promptIds : Int32Array.from(tokens),
+      promptLength,
+      entryAdapter: Int32Array.from(entries, (resident) => resident.index),
+      entryGeneration: Int32Array.from(entries, (resident) => resident.generation),
+      entryDigest: BigUint64Array.from(entries, (resident) => resident.digest64),
+      entryWeight: Float32Array.from(uses, (use) => use.weight),
+      options: packOptions(request.sampling),
+      seed: sequence.seed,
+      ...request.lists,
+    })
+    this.free.pop()
+    sequence.slot = slot
+    sequence.toldBlocks = 0
+    return slot
+  }
+}
+
+const NONE = new Int32Array(0)
+
+/** By adapters, groups in the order of their first. */
+function grouped(planned: readonly Scheduled[]): Scheduled[] {
   const groups = new Map<string, Scheduled[]>()
   for (const item of planned) {
     const group = groups.get(item.sequence.adapterKey)
     if (group) group.push(item)
     else groups.set(item.sequence.adapterKey, [item])
   }
-  const scheduled = [...groups.values()].flat()
-  const tokens = scheduled.reduce((sum, item) => sum + item.count, 0)
-  const width = scheduled.reduce((most, item) => Math.max(most, item.sequence.blocks.length), 0)
-  const count = scheduled.length
-  const inputIds = new Int32Array(tokens)
-  const slotMapping = new Int32Array(tokens)
-  const cumulativeSequenceLength = new Int32Array(count + 1)
-  const pastSeqlens = new Int32Array(count)
-  const blockTable = new Int32Array(count * width)
-  const rows: LogitsRow[] = []
-  const segmentStarts = [0]
-  const segmentEntries = [0]
-  const entries: { resident: Resident; weight: number }[] = []
-  const segmentOf: number[] = []
-  let at = 0
-  let b = 0
-  for (const group of groups.values()) {
-    for (const item of group) {
-      const { sequence } = item
-      rows.push(...logitsRows(item, at))
-      blockTable.set(sequence.blocks, b * width)
-      pastSeqlens[b] = sequence.computed
-      segmentOf.push(segmentStarts.length - 1)
-      for (let i = 0; i < item.count; i++, at++) {
-        const position = sequence.computed + i
-        inputIds[at] = sequence.tokens[position]
-        slotMapping[at] = sequence.blocks[Math.floor(position / blockSize)] * blockSize + (position % blockSize)
-      }
-      cumulativeSequenceLength[++b] = at
-    }
-    for (const { digest, weight } of group[0].sequence.uses) entries.push({ resident: adapters.get(digest) as Resident, weight })
-    segmentStarts.push(at)
-    segmentEntries.push(entries.length)
-  }
-  return {
-    scheduled,
-    segmentOf,
-    rows,
-    batch: {
-      inputIds,
-      cumulativeSequenceLength,
-      pastSeqlens,
-      blockTable,
-      slotMapping,
-      segmentStarts: Int32Array.from(segmentStarts),
-      segmentEntries: Int32Array.from(segmentEntries),
-      entryAdapter: Int32Array.from(entries, (e) => e.resident.index),
-      entryGeneration: Int32Array.from(entries, (e) => e.resident.generation),
-      entryDigest: BigUint64Array.from(entries, (e) => e.resident.digest64),
-      entryWeight: Float32Array.from(entries, (e) => e.weight),
-      logitsIndices: Int32Array.from(rows, (row) => row.at),
-      sampling: packSampling(rows),
-      returnLogits: scheduled.some((item) => item.sequence.request.sampling.returnLogits),
-    },
-  }
+  return groups.size === 1 ? [...planned] : [...groups.values()].flat()
 }

@@ -1,20 +1,40 @@
 /** The engine as the main thread holds it: checks requests, passes messages, hands each output to its owner. */
 import type { Worker } from 'node:worker_threads'
 import { EngineError } from '../errors.ts'
-import type { AdapterImage, Engine, EngineInfo, EngineSnapshot, SequenceOutput, SequenceRequest, StepTimes } from '../types.ts'
+import type {
+  AdapterImage,
+  AdapterUse,
+  Engine,
+  EngineInfo,
+  EngineSnapshot,
+  ResidentInfo,
+  SequenceOutput,
+  SequenceRequest,
+  StepTimes,
+} from '../types.ts'
 import type { FromEngine, ToEngine } from './messages.ts'
+import { type PackedRequest, requestPacker } from './packed-request.ts'
+
+interface Listener {
+  onOutput: (output: SequenceOutput) => void
+  adapters: readonly AdapterUse[]
+}
 
 export class EngineClient implements Engine {
   readonly info: EngineInfo
   snapshot: EngineSnapshot
+  readonly residents = new Map<string, ResidentInfo>()
   onStep?: (step: StepTimes) => void
   onFailure?: (error: Error) => void
   onWarning?: (message: string) => void
   private readonly worker: Worker
-  private readonly listeners = new Map<string, (output: SequenceOutput) => void>()
+  private readonly listeners = new Map<string, Listener>()
+  private readonly pack: (request: SequenceRequest) => PackedRequest
   /** Blocks that each known adapter takes, by digest. */
   private readonly adapters = new Map<string, number>()
   private readonly idleWaiters = new Map<number, () => void>()
+  /** When the engine's thread spoke last, or was given work after it had none. */
+  private heardAt = performance.now()
   private nextTicket = 0
   private failure: EngineError | undefined
   private closing: Promise<void> | undefined
@@ -24,6 +44,7 @@ export class EngineClient implements Engine {
     this.worker = worker
     this.info = info
     this.snapshot = snapshot
+    this.pack = requestPacker(info.vocabSize)
     worker.on('message', (message: FromEngine) => this.receive(message))
     worker.on('error', (error) =>
       this.fail(new EngineError('engine_failed', `the engine's thread died: ${error.message}`, { cause: error })),
@@ -57,12 +78,24 @@ export class EngineClient implements Engine {
     if (this.failure) throw this.failure
     if (this.closing) throw new EngineError('engine_closed', 'the engine is shutting down')
     this.check(request)
-    this.listeners.set(request.id, onOutput)
-    this.post({ type: 'submit', request })
+    if (this.listeners.size === 0) this.heardAt = performance.now()
+    this.listeners.set(request.id, { onOutput, adapters: request.adapters })
+    this.post({ type: 'submit', request: this.pack(request) })
   }
 
   abort(id: string): void {
     if (this.listeners.has(id)) this.post({ type: 'abort', id })
+  }
+
+  waitingAdapters(): string[] {
+    const names = new Set<string>()
+    for (const { adapters } of this.listeners.values())
+      for (const { name, digest } of adapters) if (!this.residents.has(digest)) names.add(name)
+    return [...names]
+  }
+
+  get silentMs(): number {
+    return this.listeners.size === 0 ? 0 : performance.now() - this.heardAt
   }
 
   async idle(): Promise<void> {
@@ -112,9 +145,12 @@ export class EngineClient implements Engine {
   }
 
   private receive(message: FromEngine): void {
+    this.heardAt = performance.now()
     switch (message.type) {
       case 'step':
         if (message.snapshot) this.snapshot = message.snapshot
+        for (const digest of message.residents?.went ?? []) this.residents.delete(digest)
+        for (const resident of message.residents?.came ?? []) this.residents.set(resident.digest, resident)
         for (const output of message.outputs) this.deliver(output)
         for (const step of message.steps ?? []) this.onStep?.(step)
         break
@@ -135,7 +171,7 @@ export class EngineClient implements Engine {
   private deliver(output: SequenceOutput): void {
     const listener = this.listeners.get(output.id)
     if (output.finish) this.listeners.delete(output.id)
-    listener?.(output)
+    listener?.onOutput(output)
   }
 
   /** The engine can go on no longer: every open sequence is told. */

@@ -6,9 +6,11 @@ import { checkInvariants } from '../invariants.ts'
 import { COPY_RATE, Pool } from '../pool/pool.ts'
 import { type Scheduled, Scheduler } from '../scheduler/scheduler.ts'
 import { Sequence } from '../scheduler/sequence.ts'
-import type { EngineSnapshot, SequenceOutput, SequenceRequest, StepTimes } from '../types.ts'
-import { type PackedStep, packStep } from './batch.ts'
+import type { EngineSnapshot, SequenceOutput, StepTimes } from '../types.ts'
+import { Adapters } from './adapters.ts'
+import { Batch, type PackedStep } from './batch.ts'
 import { finishReason, rowLogprob, withStart } from './outputs.ts'
+import type { PackedRequest } from './packed-request.ts'
 import { takeSnapshot } from './snapshot.ts'
 
 export interface CoreSettings {
@@ -21,7 +23,15 @@ export interface CoreSettings {
   prefixCache: boolean
   /** Adapters' bytes travel by the device's own means, beside a step (CUDA). */
   copiesAside: boolean
+  /** The next step is planned and queued while one runs. */
+  overlap: boolean
   validate: boolean
+}
+
+/** A step on its way. */
+interface Flight extends PackedStep {
+  scheduleMs: number
+  output: Promise<StepOutput | Error>
 }
 
 /** Weight of a new measurement in the smoothed time per token. */
@@ -32,81 +42,65 @@ const COMPUTE_BOUND_TOKENS = 64
 export class EngineCore {
   readonly pool: Pool
   readonly scheduler: Scheduler
-  /** Called for what an operator should know of although all goes on. */
-  onWarning?: (message: string) => void
+  readonly adapters: Adapters
   readonly counters = { promptTokens: 0, generationTokens: 0, cachedTokens: 0, steps: 0, failedSteps: 0 }
   lastStep: StepTimes = { tokens: 0, sequences: 0, scheduleMs: 0, runMs: 0, sampleMs: 0 }
   /** Steps since they were last taken. */
   private steps: StepTimes[] = []
   private readonly native: NativeEngine
   private readonly settings: CoreSettings
+  private readonly batch: Batch
   private readonly sequences = new Map<string, Sequence>()
-  /** Host tier: every adapter that sequences may name, by digest. */
-  private readonly images = new Map<string, AdapterImage>()
-  /** Digests whose image goes once no sequence uses it. */
-  private readonly leaving = new Set<string>()
-  private pinsRefused = false
+  private readonly aborted: Sequence[] = []
+  private flight: Flight | undefined
   private outputs: SequenceOutput[] = []
   private readonly random: () => bigint
   private submitted = 0
 
-  constructor(native: NativeEngine, settings: CoreSettings, random: () => bigint) {
+  /** `warn` is called for what an operator should know of although all goes on. */
+  constructor(native: NativeEngine, settings: CoreSettings, random: () => bigint, warn: (message: string) => void) {
     this.native = native
     this.settings = settings
     this.random = random
     const copyRate = settings.copiesAside ? COPY_RATE.device : COPY_RATE.host
     this.pool = new Pool(native, settings.blockCount, settings.blockSize, native.blockBytes, copyRate)
-    this.scheduler = new Scheduler(this.pool, settings, this.images)
+    this.adapters = new Adapters(native, this.pool, warn)
+    this.scheduler = new Scheduler(this.pool, settings, this.adapters.images)
+    this.batch = new Batch(native, settings.maxSequences, this.pool.adapters)
   }
 
   get idle(): boolean {
-    return this.scheduler.empty
+    return this.scheduler.empty && !this.flight
   }
 
   addAdapter(image: AdapterImage): void {
-    this.leaving.delete(image.digest)
-    if (this.images.has(image.digest)) return
-    this.images.set(image.digest, image)
-    this.pin(image)
-  }
-
-  /** An image that cannot be pinned (the system's limit on locked memory) is served all the same: its copies pass through a buffer and take the host's time. */
-  private pin({ name, image }: AdapterImage): void {
-    try {
-      this.native.pinImage(new Uint8Array(image))
-    } catch (error) {
-      if (!this.pinsRefused)
-        this.onWarning?.(
-          `the memory of adapter ${name} cannot be pinned, so its copies to the device are slower: ${(error as Error).message}; ` +
-            'this is told once (if it is the limit on locked memory: ulimit -l)',
-        )
-      this.pinsRefused = true
-    }
+    this.adapters.add(image)
   }
 
   removeAdapter(digest: string): void {
-    if (this.images.has(digest)) this.leaving.add(digest)
-    this.dropLeaving()
+    this.adapters.remove(digest)
   }
 
-  submit(request: SequenceRequest): void {
+  submit(request: PackedRequest): void {
     const seed = request.sampling.seed === undefined ? this.random() : BigInt.asUintN(64, BigInt(request.sampling.seed))
     const sequence = new Sequence(request, seed, this.submitted++)
-    const unknown = request.adapters.find((use) => !this.images.has(use.digest))
+    const unknown = request.adapters.find((use) => !this.adapters.images.has(use.digest))
     if (unknown) {
-      this.tellError(sequence, 'unknown_adapter', `adapter ${unknown.name} was removed before the request could run`)
+      const error = { code: 'unknown_adapter', message: `adapter ${unknown.name} was removed before the request could run` }
+      this.outputs.push({ id: request.id, tokens: [], finish: 'error', error })
       return
     }
     this.sequences.set(request.id, sequence)
+    this.adapters.acquire(sequence.uses)
     this.scheduler.add(sequence)
     // A request that comes during a step has its adapter copied beside that step.
     this.scheduler.prefetch()
   }
 
-  /** Ends a sequence at the next boundary between steps; nothing that a running step reads is freed under it. */
+  /** Ends a sequence at the next boundary between steps. */
   abort(id: string): void {
     const sequence = this.sequences.get(id)
-    if (sequence) sequence.aborted = true
+    if (sequence) this.aborted.push(sequence)
   }
 
   /** The steps run since the last call. */
@@ -123,44 +117,47 @@ export class EngineCore {
     return taken
   }
 
-  /** One step, if there is anything to do. `whileRunning` is called once the native step is under way. */
+  /**
+   * Plans and queues a step, then commits the one before it (with `overlap`; without, the same one). `whileRunning` is called once the step is under way.
+   * What a step in flight names stays where it is until the step is over: blocks, adapters and slots of a sequence that ends meanwhile go back then.
+   */
   async step(whileRunning: () => void): Promise<void> {
     const started = performance.now()
     this.endAborted()
-    const { scheduled, outgrown, refused } = this.scheduler.plan()
-    for (const sequence of outgrown) this.end(sequence, { id: sequence.request.id, tokens: [], finish: 'length' })
-    for (const { sequence, code, reason } of refused) this.fail(sequence, code, reason)
-    if (scheduled.length > 0) await this.execute(scheduled, started, whileRunning)
+    const before = this.flight
+    const plan = this.scheduler.plan(before !== undefined)
+    for (const sequence of plan.preempted) this.batch.leave(sequence)
+    for (const sequence of plan.outgrown) this.end(sequence, { id: sequence.request.id, tokens: [], finish: 'length' })
+    for (const { sequence, code, reason } of plan.refused) this.fail(sequence, code, reason)
+    this.flight = plan.scheduled.length > 0 ? this.launch(plan.scheduled, started) : undefined
+    whileRunning()
+    this.scheduler.prefetch()
+    if (before) await this.land(before)
+    if (this.flight && (plan.blocked || !this.settings.overlap)) await this.land(this.flight)
     this.endAborted()
-    this.dropLeaving()
     if (this.settings.validate) checkInvariants(this.scheduler, this.pool)
   }
 
-  /** Runs and commits. When the graph fails, halves are run by themselves until the guilty sequence is alone: it fails, the others go on. */
-  private async execute(scheduled: Scheduled[], started: number, whileRunning: () => void): Promise<void> {
-    const packed = packStep(scheduled, this.settings.blockSize, this.pool.adapters)
-    const scheduleMs = performance.now() - started
-    const running = this.launch(packed)
-    whileRunning()
-    this.scheduler.prefetch()
-    const output = await running
-    if (output instanceof Error) {
-      this.counters.failedSteps++
-      // No half of the batch could succeed either.
-      if ((output as NodeJS.ErrnoException).code === 'DEVICE_LOST')
-        throw new EngineError('engine_failed', `the device is lost: ${output.message}`, { cause: output })
-      if (scheduled.length === 1) {
-        this.fail(scheduled[0].sequence, 'step_failed', `the step failed: ${output.message}`)
-        return
-      }
-      const half = scheduled.length >> 1
-      await this.execute(scheduled.slice(0, half), performance.now(), () => {})
-      await this.execute(scheduled.slice(half), performance.now(), () => {})
-      return
+  /** Only the native step's own failure is its outcome; what else throws meanwhile is not the batch's fault. */
+  private launch(scheduled: Scheduled[], started: number): Flight {
+    try {
+      const packed = this.batch.pack(scheduled)
+      const output = this.native.step(packed.batch).catch((error: Error) => error)
+      return { ...packed, scheduleMs: performance.now() - started, output }
+    } catch (error) {
+      const tokens = scheduled.reduce((sum, { count }) => sum + count, 0)
+      return { batch: NO_BATCH, scheduled, tokens, scheduleMs: performance.now() - started, output: Promise.resolve(error as Error) }
     }
-    this.commit(packed, output)
+  }
+
+  /** Waits for a step and commits it; a later one may be in flight. */
+  private async land(flight: Flight): Promise<void> {
+    const output = await flight.output
+    if (this.flight === flight) this.flight = undefined
+    if (output instanceof Error) return await this.recover(flight, output)
+    this.commit(flight, output)
     this.counters.steps++
-    const tokens = packed.batch.inputIds.length
+    const { tokens, scheduled, scheduleMs } = flight
     // Smaller steps are bound by reading the weights: their time per token says nothing of computing a prefix again.
     if (tokens >= Math.min(COMPUTE_BOUND_TOKENS, this.settings.maxBatchTokens))
       this.pool.tokenMs += SMOOTHING * (output.runMs / tokens - this.pool.tokenMs)
@@ -168,21 +165,47 @@ export class EngineCore {
     this.steps.push(this.lastStep)
   }
 
-  /** Only the native step's own failure is its outcome; what else throws meanwhile is not the batch's fault. */
-  private launch(packed: PackedStep): Promise<StepOutput | Error> {
-    try {
-      return this.native.step(packed.batch).catch((error: Error) => error)
-    } catch (error) {
-      return Promise.resolve(error as Error)
+  /** A step failed: halves of it are run by themselves until the guilty sequence is alone. It fails, the others go on. */
+  private async recover(failed: Flight, error: Error): Promise<void> {
+    this.counters.failedSteps++
+    const next = this.flight
+    if (next) {
+      // It goes on from tokens that were never sampled, whether it ran or was dropped.
+      this.flight = undefined
+      await next.output
+      this.undo(next)
+    }
+    this.undo(failed)
+    // No half of the batch could succeed either.
+    if ((error as NodeJS.ErrnoException).code === 'DEVICE_LOST')
+      throw new EngineError('engine_failed', `the device is lost: ${error.message}`, { cause: error })
+    const open = failed.scheduled.filter(({ sequence }) => !sequence.ended)
+    if (open.length === 1) return this.fail(open[0].sequence, 'step_failed', `the step failed: ${error.message}`)
+    const half = open.length >> 1
+    for (const part of [open.slice(0, half), open.slice(half)]) {
+      if (part.length === 0) continue
+      const again = part.map(({ sequence, count }) => this.scheduler.begin(sequence, count))
+      await this.land(this.launch(again, performance.now()))
     }
   }
 
-  private commit(packed: PackedStep, step: StepOutput): void {
+  private undo(flight: Flight): void {
+    for (const item of flight.scheduled) {
+      this.scheduler.undo(item)
+      item.sequence.toldBlocks = 0 // perhaps the addon took them, perhaps not
+      this.releaseEnded(item.sequence)
+    }
+  }
+
+  private commit({ scheduled }: Flight, step: StepOutput): void {
     let r = 0
-    for (const [b, { sequence, count }] of packed.scheduled.entries()) {
+    for (const [b, item] of scheduled.entries()) {
+      const { sequence, from, count } = item
       const first = r
-      while (r < packed.rows.length && packed.rows[r].sequence === sequence) r++
-      if (step.segmentStatus[packed.segmentOf[b]]) {
+      r += item.scored + (item.samples ? 1 : 0)
+      this.scheduler.landed(item)
+      if (this.releaseEnded(sequence) || sequence.ended) continue
+      if (step.sequenceStatus[b]) {
         this.fail(sequence, 'adapter_identity_mismatch', 'what lies in the pool is not the adapter that this request named')
         continue
       }
@@ -190,91 +213,76 @@ export class EngineCore {
         this.fail(sequence, 'non_finite_logits', 'the model computed no finite logits, or every token is banned')
         continue
       }
-      this.scheduler.advance(sequence, count)
-      this.counters.promptTokens += Math.max(0, Math.min(sequence.computed, sequence.promptLength) - (sequence.computed - count))
-      for (let i = first; i < r; i++) {
-        if (packed.rows[i].target >= 0) sequence.promptLogprobs?.push(rowLogprob(step, i))
-        else this.sampled(sequence, step, i)
-      }
+      this.scheduler.register(sequence, from + count)
+      this.counters.promptTokens += Math.max(0, Math.min(from + count, sequence.promptLength) - from)
+      for (let i = first; i < first + item.scored; i++) sequence.promptLogprobs?.push(rowLogprob(step, i))
+      if (item.samples) this.sampled(sequence, step, r - 1)
     }
   }
 
   private sampled(sequence: Sequence, step: StepOutput, r: number): void {
     const token = step.tokens[r]
-    const { sampling } = sequence.request
+    const { sampling, id } = sequence.request
     if (sampling.maxTokens === 0) {
       // Only the prompt was to be scored.
-      this.end(sequence, { id: sequence.request.id, tokens: [], finish: 'length', promptLogprobs: sequence.promptLogprobs })
+      this.end(sequence, { id, tokens: [], finish: 'length', promptLogprobs: sequence.promptLogprobs })
       return
     }
     sequence.tokens.push(token)
     this.counters.generationTokens++
-    const output: SequenceOutput = { id: sequence.request.id, tokens: [token] }
+    const output: SequenceOutput = { id, tokens: [token] }
     if (sampling.logprobs >= 0) output.logprobs = [rowLogprob(step, r)]
     if (sampling.returnLogits && step.logits) {
       const { vocabSize } = this.settings
       output.logits = [step.logits.slice(r * vocabSize, (r + 1) * vocabSize)]
     }
     if (sequence.promptLogprobs && sequence.outputLength === 1) output.promptLogprobs = sequence.promptLogprobs
-    const end = finishReason(sequence, token, this.settings.maxModelLen)
+    const end = finishReason(sequence, token, step.stopped[r] === 1, this.settings.maxModelLen)
     if (end.finish) this.end(sequence, { ...output, ...end })
     else this.outputs.push(withStart(sequence, output))
   }
 
-  /** Takes the sequence out of everything and tells its last output. */
+  /** Tells a sequence its last output. What it holds goes back at once, or with the last step in flight that names it. */
   private end(sequence: Sequence, output: SequenceOutput): void {
+    if (sequence.ended) return
     this.counters.cachedTokens += sequence.cachedTokens ?? 0
-    withStart(sequence, output).preemptions = sequence.preemptions
-    this.outputs.push(output)
-    this.scheduler.finish(sequence)
+    this.outputs.push(withStart(sequence, output))
+    sequence.ended = true
     this.sequences.delete(sequence.request.id)
+    this.releaseEnded(sequence)
+  }
+
+  /** Whether it has ended and nothing is left of it. */
+  private releaseEnded(sequence: Sequence): boolean {
+    if (!sequence.ended || sequence.inFlight > 0) return false
+    this.batch.leave(sequence)
+    this.scheduler.finish(sequence)
+    this.adapters.release(sequence.uses)
+    return true
   }
 
   private fail(sequence: Sequence, code: EngineErrorCode, message: string): void {
     this.end(sequence, { id: sequence.request.id, tokens: [], finish: 'error', error: { code, message } })
   }
 
-  private tellError(sequence: Sequence, code: EngineErrorCode, message: string): void {
-    this.outputs.push({ id: sequence.request.id, tokens: [], finish: 'error', error: { code, message } })
-  }
-
   private endAborted(): void {
-    for (const sequence of this.sequences.values())
-      if (sequence.aborted) this.end(sequence, { id: sequence.request.id, tokens: [], finish: 'abort' })
-  }
-
-  private dropLeaving(): void {
-    if (this.leaving.size === 0) return
-    const used = new Set<string>()
-    for (const sequence of this.sequences.values()) for (const use of sequence.request.adapters) used.add(use.digest)
-    for (const digest of this.leaving) {
-      if (used.has(digest)) continue
-      const resident = this.pool.adapters.get(digest)
-      if (resident) this.pool.adapters.evict(resident)
-      this.pool.prefixes.dropWhere((key) => key.includes(digest))
-      this.forget(digest)
-      this.leaving.delete(digest)
-    }
-  }
-
-  /** The addon lets the image's bytes go before they can be collected. */
-  private forget(digest: string): void {
-    const image = this.images.get(digest)
-    if (image) this.native.unpinImage(new Uint8Array(image.image))
-    this.images.delete(digest)
+    for (const sequence of this.aborted.splice(0)) this.end(sequence, { id: sequence.request.id, tokens: [], finish: 'abort' })
   }
 
   /** Gives the images' memory back; nothing may be submitted after this. */
   close(): void {
-    for (const digest of [...this.images.keys()]) this.forget(digest)
+    this.adapters.close()
   }
 
   /** Ends everything with an error: the engine can go on no longer. */
-  failAll(error: EngineError): void {
+  async failAll(error: EngineError): Promise<void> {
+    if (this.flight) await this.flight.output
     for (const sequence of [...this.sequences.values()]) this.fail(sequence, error.code, error.message)
   }
 
   snapshot(): EngineSnapshot {
-    return takeSnapshot(this)
+    return takeSnapshot(this.scheduler, this.pool, this.counters, this.lastStep)
   }
 }
+
+const NO_BATCH = { sequences: new Int32Array(0), blocks: new Int32Array(0) }

@@ -4,13 +4,14 @@ import type {
   EngineInfo,
   EngineSettings,
   EngineSnapshot,
+  ResidentChanges,
   SequenceOutput,
-  SequenceRequest,
   StepTimes,
 } from '../types.ts'
+import type { PackedRequest } from './packed-request.ts'
 
 export type ToEngine =
-  | { type: 'submit'; request: SequenceRequest }
+  | { type: 'submit'; request: PackedRequest }
   | { type: 'abort'; id: string }
   | { type: 'adapter'; image: AdapterImage }
   | { type: 'removeAdapter'; digest: string }
@@ -23,7 +24,7 @@ export type FromEngine =
   | { type: 'ready'; info: EngineInfo; snapshot: EngineSnapshot }
   | { type: 'unready'; code: string; message: string }
   /** One a step. The snapshot comes along when the last one is old enough, and when the engine falls idle. */
-  | { type: 'step'; outputs: SequenceOutput[]; steps?: StepTimes[]; snapshot?: EngineSnapshot }
+  | { type: 'step'; outputs: SequenceOutput[]; steps?: StepTimes[]; residents?: ResidentChanges; snapshot?: EngineSnapshot }
   | { type: 'idle'; ticket: number; snapshot: EngineSnapshot }
   | { type: 'warning'; message: string }
   | { type: 'failed'; message: string }

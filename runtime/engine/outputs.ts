@@ -11,15 +11,15 @@ export function rowLogprob(step: StepOutput, r: number): TokenLogprob {
   return { token: step.tokens[r], logprob: step.logprob[r], rank: step.rank[r], top }
 }
 
-/** Why a sequence ends with the token it has just got, if it does. */
+/** Why a sequence ends with the token it has just got, if it does. `stopped`: it is one of its stop tokens. */
 export function finishReason(
   sequence: Sequence,
   token: number,
+  stopped: boolean,
   maxModelLen: number,
 ): { finish?: FinishReason; stopToken?: number } {
-  const { stopTokenIds, minTokens, maxTokens } = sequence.request.sampling
-  if (sequence.outputLength >= minTokens && stopTokenIds.includes(token)) return { finish: 'stop', stopToken: token }
-  if (sequence.outputLength >= maxTokens || sequence.tokens.length >= maxModelLen) return { finish: 'length' }
+  if (stopped) return { finish: 'stop', stopToken: token }
+  if (sequence.outputLength >= sequence.request.sampling.maxTokens || sequence.tokens.length >= maxModelLen) return { finish: 'length' }
   return {}
 }
 

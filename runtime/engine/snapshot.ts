@@ -1,43 +1,28 @@
-/** Pool and queues at one moment, as plain data. */
-import { ADAPTER, FREE } from '../pool/blocks.ts'
-import type { Sequence } from '../scheduler/sequence.ts'
-import type { EngineSnapshot } from '../types.ts'
-import type { EngineCore } from './core.ts'
+/** Pool and queues at one moment, as plain data. It costs the same however many adapters and sequences there are. */
+import type { Pool } from '../pool/pool.ts'
+import type { Scheduler } from '../scheduler/scheduler.ts'
+import type { EngineSnapshot, StepTimes } from '../types.ts'
 
-function adapterNames(sequences: Iterable<Sequence>, wanted: (digest: string) => boolean): string[] {
-  const names = new Set<string>()
-  for (const sequence of sequences) for (const use of sequence.request.adapters) if (wanted(use.digest)) names.add(use.name)
-  return [...names]
-}
+type CoreCounters = Pick<
+  EngineSnapshot['counters'],
+  'promptTokens' | 'generationTokens' | 'cachedTokens' | 'steps' | 'failedSteps'
+>
 
-export function takeSnapshot({ pool, scheduler, counters, lastStep }: EngineCore): EngineSnapshot {
-  const resident = []
-  let idleAdapters = 0
-  for (const r of pool.adapters.all()) {
-    if (r.references === 0) idleAdapters += r.blocks.length
-    resident.push({
-      name: r.image.name,
-      digest: r.image.digest,
-      generation: r.generation,
-      blocks: r.blocks.length,
-      references: r.references,
-    })
+export function takeSnapshot(scheduler: Scheduler, pool: Pool, counters: CoreCounters, lastStep: StepTimes): EngineSnapshot {
+  // Who is held back waits like those in the queue, for bytes that are on their way; who has ended only waits for its last step.
+  let held = 0
+  let ended = 0
+  for (const sequence of scheduler.running) {
+    if (sequence.ended) ended++
+    else if (sequence.heldFor !== undefined) held++
   }
-  let adapterBlocks = 0
-  let free = 0
-  for (const owner of pool.blocks.owner) {
-    if (owner === ADAPTER) adapterBlocks++
-    else if (owner === FREE) free++
-  }
-  // Who is held back waits like those in the queue, for bytes that are on their way.
-  const batch = scheduler.running.filter((sequence) => sequence.heldFor === undefined)
-  const waiting = [...scheduler.waiting.all(), ...scheduler.running.filter((sequence) => sequence.heldFor !== undefined)]
+  const { count: total, free } = pool.blocks
+  const { blocks: adapterBlocks, idleBlocks: idleAdapters } = pool.adapters
   const cachedPrefixes = pool.prefixes.idleBlocks
-  const total = pool.blocks.count
   return {
     step: pool.now,
-    running: batch.length,
-    waiting: waiting.length,
+    running: scheduler.running.length - held - ended,
+    waiting: scheduler.waiting.length + held,
     blocks: {
       total,
       free,
@@ -46,9 +31,7 @@ export function takeSnapshot({ pool, scheduler, counters, lastStep }: EngineCore
       idleAdapters,
       cachedPrefixes,
     },
-    resident,
-    waitingAdapters: adapterNames(waiting, (digest) => !pool.adapters.ready(digest)),
-    runningAdapters: adapterNames(batch, () => true),
+    residentAdapters: pool.adapters.count,
     counters: {
       ...counters,
       prefixQueries: scheduler.admission.prefixQueries,

@@ -35,11 +35,13 @@ class EngineLoop {
         maxSequences: settings.maxSequences,
         prefixCache: settings.prefixCache,
         copiesAside: info.device === 'cuda',
+        // The CPU computes a step and plans the next one with the same cores: planning early gains nothing there, and who comes meanwhile waits a step longer.
+        overlap: settings.asyncScheduling ?? info.device === 'cuda',
         validate: settings.validate ?? false,
       },
       () => randomBytes(8).readBigUInt64LE(),
+      (message) => post({ type: 'warning', message }),
     )
-    this.core.onWarning = (message) => post({ type: 'warning', message })
     post({ type: 'ready', info, snapshot: this.core.snapshot() })
   }
 
@@ -75,7 +77,7 @@ class EngineLoop {
       this.tell(true)
       await this.nextMessage()
     }
-    this.core.failAll(new EngineError('engine_closed', 'the engine is shutting down'))
+    await this.core.failAll(new EngineError('engine_closed', 'the engine is shutting down'))
     this.tell(true)
     this.core.close()
     this.native.close()
@@ -94,7 +96,14 @@ class EngineLoop {
     const due = idle || performance.now() - this.snapshotAt > SNAPSHOT_INTERVAL
     if (outputs.length > 0 || due) {
       if (due) this.snapshotAt = performance.now()
-      post({ type: 'step', outputs, steps: this.core.takeSteps(), ...(due && { snapshot: this.core.snapshot() }) })
+      const residents = this.core.pool.adapters.takeChanges()
+      post({
+        type: 'step',
+        outputs,
+        steps: this.core.takeSteps(),
+        ...(residents && { residents }),
+        ...(due && { snapshot: this.core.snapshot() }),
+      })
     }
     if (idle) for (const ticket of this.idleTickets.splice(0)) post({ type: 'idle', ticket, snapshot: this.core.snapshot() })
   }

@@ -1,7 +1,10 @@
 /** Adapters in the pool: brought in when a sequence needs them, kept while one uses them, put out when idle and blocks are short. */
 import type { AdapterImage } from '../../adapters-store/types.ts'
 import type { NativeEngine } from '../../native/types.ts'
+import type { ResidentChanges } from '../types.ts'
 import { ADAPTER, type BlockPool, type Evict } from './blocks.ts'
+
+const NO_CHANGES: ResidentChanges = { came: [], went: [] }
 
 /** What residency needs of the addon. */
 export type AdapterTable = Pick<NativeEngine, 'putAdapter' | 'adapterReady' | 'dropAdapter'>
@@ -29,6 +32,10 @@ export class AdapterResidency {
   private generation = 0
   loads = 0
   evictions = 0
+  /** Blocks of all residents, and of those that nobody uses. */
+  blocks = 0
+  idleBlocks = 0
+  private changes: ResidentChanges = NO_CHANGES
   private readonly native: AdapterTable
   private readonly pool: BlockPool
 
@@ -39,6 +46,17 @@ export class AdapterResidency {
 
   get(digest: string): Resident | undefined {
     return this.residents.get(digest)
+  }
+
+  get count(): number {
+    return this.residents.size
+  }
+
+  /** Who has arrived and who has gone since the last call; undefined: nobody. */
+  takeChanges(): ResidentChanges | undefined {
+    const taken = this.changes
+    this.changes = NO_CHANGES
+    return taken === NO_CHANGES ? undefined : taken
   }
 
   all(): IterableIterator<Resident> {
@@ -77,6 +95,8 @@ export class AdapterResidency {
       throw error
     }
     this.residents.set(image.digest, resident)
+    this.blocks += blocks.length
+    this.idleBlocks += blocks.length
     this.loads++
     return true
   }
@@ -85,19 +105,22 @@ export class AdapterResidency {
   ready(digest: string): boolean {
     const resident = this.residents.get(digest)
     if (!resident) return false
-    resident.arrived ||= this.native.adapterReady(resident.index)
+    if (!resident.arrived && this.native.adapterReady(resident.index)) {
+      resident.arrived = true
+      this.change().came.push({ name: resident.image.name, digest, blocks: resident.blocks.length })
+    }
     return resident.arrived
   }
 
   acquire(digest: string, now: number): void {
     const resident = this.residents.get(digest) as Resident
-    resident.references++
+    if (resident.references++ === 0) this.idleBlocks -= resident.blocks.length
     this.touch(digest, resident, now)
   }
 
   release(digest: string, now: number): void {
     const resident = this.residents.get(digest) as Resident
-    resident.references--
+    if (--resident.references === 0) this.idleBlocks += resident.blocks.length
     this.touch(digest, resident, now)
   }
 
@@ -114,6 +137,18 @@ export class AdapterResidency {
     this.freeIndices.push(resident.index)
     for (const block of resident.blocks) this.pool.release(block)
     this.residents.delete(resident.image.digest)
+    this.blocks -= resident.blocks.length
+    this.idleBlocks -= resident.blocks.length
+    if (!resident.arrived) return
+    const { came, went } = this.change()
+    const at = came.findIndex(({ digest }) => digest === resident.image.digest)
+    if (at >= 0) came.splice(at, 1)
+    went.push(resident.image.digest)
+  }
+
+  private change(): ResidentChanges {
+    if (this.changes === NO_CHANGES) this.changes = { came: [], went: [] }
+    return this.changes
   }
 
   private touch(digest: string, resident: Resident, now: number): void {

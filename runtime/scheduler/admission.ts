@@ -6,6 +6,7 @@ import type { Sequence } from './sequence.ts'
 export interface Limits {
   maxBatchTokens: number
   maxSequences: number
+  maxModelLen: number
   prefixCache: boolean
   /** Adapters' bytes travel by the device's own means, beside a step (CUDA). Else the engine's thread copies them. */
   copiesAside: boolean

@@ -15,16 +15,27 @@ export const HOLD_LIMIT = 16
 /** Sequences held back at once. More copies would only queue, and each takes the engine's thread to begin. */
 export const HELD_AT_ONCE = 8
 
-/** `count` tokens of `sequence` from `sequence.computed` on. */
+/** What a step does for one sequence. */
 export interface Scheduled {
   sequence: Sequence
+  /** The tokens at positions [from, from + count) are computed. */
+  from: number
   count: number
+  /** The prompt tokens after positions [scoreFrom, scoreFrom + scored) get their logprobs. */
+  scoreFrom: number
+  scored: number
+  /** The token after the last one is sampled. */
+  samples: boolean
 }
 
 export interface Plan {
   scheduled: Scheduled[]
   /** Sequences that cannot grow although they are alone. */
   outgrown: Sequence[]
+  /** Sequences that went back to the queue. */
+  preempted: Sequence[]
+  /** Blocks are short, and nobody may be preempted while a step is in flight: the next plan wants none in flight. */
+  blocked: boolean
   /** Sequences that cannot be admitted at all; they hold nothing. */
   refused: { sequence: Sequence; code: EngineErrorCode; reason: string }[]
 }
@@ -33,7 +44,8 @@ export interface Plan {
 interface Draft extends Plan {
   /** Tokens that the step may still take. */
   budget: number
-  preempted: boolean
+  /** A step is in flight. What it names must stay where it is: nobody is preempted, and nothing waits for the device. */
+  inFlight: boolean
   /** Sequences that are held back. */
   held: number
 }
@@ -61,25 +73,39 @@ export class Scheduler {
     this.waiting.push(sequence)
   }
 
-  /** What the next step computes; blocks for it are taken and adapters are in the pool. */
-  plan(): Plan {
+  /** What the next step computes; blocks for it are taken and adapters are in the pool. `inFlight`: the step before it is not over. */
+  plan(inFlight = false): Plan {
     this.pool.now++
     const draft: Draft = {
       scheduled: [],
       outgrown: [],
       refused: [],
       budget: this.limits.maxBatchTokens,
-      preempted: false,
+      preempted: [],
+      blocked: false,
+      inFlight,
       held: 0,
     }
     for (let i = 0; i < this.running.length && draft.budget > 0; i++) {
       const sequence = this.running[i]
+      if (this.resting(sequence)) continue
       if (sequence.heldFor === undefined || this.released(sequence)) this.serve(i, draft)
       else draft.held++
+      if (draft.blocked) return draft
     }
-    if (!draft.preempted) this.admit(draft)
-    if (draft.scheduled.length === 0) this.serveHeld(draft)
+    if (draft.preempted.length === 0) this.admit(draft)
+    if (draft.scheduled.length === 0 && !inFlight) this.serveHeld(draft)
     return draft
+  }
+
+  /** It has ended, or surely will with the token that is being sampled. */
+  private resting(sequence: Sequence): boolean {
+    if (sequence.ended) return true
+    const { maxTokens } = sequence.request.sampling
+    return (
+      sequence.pending > 0 &&
+      (sequence.length - sequence.promptLength >= maxTokens || sequence.length >= this.limits.maxModelLen)
+    )
   }
 
   /** Schedules running[i]; where blocks are short the latest goes back to the queue. */
@@ -87,15 +113,19 @@ export class Scheduler {
     const sequence = this.running[i]
     // A prompt in chunks leaves a token of the budget to each of those after it: nobody who decodes waits for it.
     const share = Math.max(1, draft.budget - (this.running.length - 1 - i))
-    const count = Math.min(sequence.tokens.length - sequence.computed, share)
+    const count = Math.min(sequence.length - sequence.computed, share)
     while (!this.admission.reserve(sequence, sequence.computed + count)) {
+      if (draft.inFlight) {
+        draft.blocked = true
+        return
+      }
       const victim = this.running[this.running.length - 1]
       if (victim === sequence && i === 0) {
         draft.outgrown.push(sequence)
         return
       }
       this.preempt(victim)
-      draft.preempted = true
+      draft.preempted.push(victim)
       if (victim === sequence) return
     }
     this.schedule(sequence, count, draft)
@@ -103,8 +133,37 @@ export class Scheduler {
 
   private schedule(sequence: Sequence, count: number, draft: Draft): void {
     sequence.scheduledAt ??= Date.now()
-    draft.scheduled.push({ sequence, count })
+    draft.scheduled.push(this.begin(sequence, count))
     draft.budget -= count
+  }
+
+  /** From here on the next `count` tokens are a step's. */
+  begin(sequence: Sequence, count: number): Scheduled {
+    const from = sequence.computed
+    const end = from + count
+    const samples = end === sequence.length
+    // Row p scores token p + 1. After a preemption positions already scored are computed again, but not scored again.
+    const scoreFrom = Math.max(from, sequence.scoredTo)
+    const scored = sequence.promptLogprobs ? Math.max(0, Math.min(end, sequence.promptLength - 1) - scoreFrom) : 0
+    sequence.scoredTo = scoreFrom + scored
+    sequence.computed = end
+    sequence.inFlight++
+    if (samples) sequence.pending++
+    return { sequence, from, count, scoreFrom, scored, samples }
+  }
+
+  /** The step is over. */
+  landed({ sequence, samples }: Scheduled): void {
+    sequence.inFlight--
+    if (samples) sequence.pending--
+  }
+
+  /** The step is over and all it did is void. Of two steps the later one first. */
+  undo({ sequence, from, scoreFrom, scored, samples }: Scheduled): void {
+    sequence.inFlight--
+    if (samples) sequence.pending--
+    sequence.computed = from
+    if (scored > 0) sequence.scoredTo = scoreFrom
   }
 
   private admit(draft: Draft): void {
@@ -174,12 +233,11 @@ export class Scheduler {
     this.admission.prefetch(this.waiting.all(), this.running.length)
   }
 
-  /** The step computed `count` tokens of the sequence: full blocks become findable. */
-  advance(sequence: Sequence, count: number): void {
-    sequence.computed += count
+  /** The first `computed` tokens lie in the cache: full blocks become findable. */
+  register(sequence: Sequence, computed: number): void {
     if (!this.limits.prefixCache) return
     const { blockSize } = this.pool
-    for (; (sequence.registered + 1) * blockSize <= sequence.computed; sequence.registered++)
+    for (; (sequence.registered + 1) * blockSize <= computed; sequence.registered++)
       this.pool.prefixes.register(
         sequence.blocks[sequence.registered],
         sequence.hash(sequence.registered, blockSize),

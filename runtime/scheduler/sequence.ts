@@ -1,7 +1,8 @@
 /** One sequence under way: its tokens, its blocks, and how far its KV cache reaches. */
 
 import { blockHash, rootHash } from '../pool/prefix-cache.ts'
-import type { AdapterUse, SequenceRequest, TokenLogprob } from '../types.ts'
+import type { PackedRequest } from '../engine/packed-request.ts'
+import type { AdapterUse, TokenLogprob } from '../types.ts'
 
 const useKey = (use: AdapterUse) => `${use.digest}:${use.weight}`
 
@@ -11,18 +12,26 @@ export function canonicalUses(adapters: readonly AdapterUse[]): AdapterUse[] {
 }
 
 export class Sequence {
-  readonly request: SequenceRequest
+  readonly request: PackedRequest
   /** Its adapters in canonical order, and their identity with weights; '' is the base. */
   readonly uses: readonly AdapterUse[]
   readonly adapterKey: string
   readonly seed: bigint
   /** Rises with every sequence of the engine: who came first among those of the same millisecond. */
   readonly order: number
-  /** Prompt, then output. */
+  /** Prompt, then output as far as it is known. */
   readonly tokens: number[]
   readonly promptLength: number
-  /** Tokens whose K and V are in the cache. `tokens.length - computed` remain to be computed; the last of them gives the next token. */
+  /** Tokens whose K and V are in the cache, or will be once the steps in flight are over. `length - computed` remain; the last of them gives the next token. */
   computed = 0
+  /** Steps in flight that name it, and tokens that they will sample. */
+  inFlight = 0
+  pending = 0
+  /** It has been told its end; what it holds goes back when no step in flight names it. */
+  ended = false
+  /** Its slot of the batch, and how many of its blocks the batch knows (runtime/engine/batch.ts). */
+  slot: number | undefined
+  toldBlocks = 0
   blocks: number[] = []
   /** Hashes of the full blocks at the chain's front, as far as they were needed. */
   private readonly hashes: string[] = []
@@ -36,23 +45,29 @@ export class Sequence {
   cachedTokens?: number
   scheduledAt?: number
   reportedStart = false
-  /** Prompt positions whose logprobs have been computed; survives preemption. */
+  /** Prompt positions whose logprobs have been computed, and the first after those asked of a step; both survive preemption. */
   promptLogprobs: (TokenLogprob | null)[] | undefined
+  scoredTo = 0
   aborted = false
 
-  constructor(request: SequenceRequest, seed: bigint, order: number) {
+  constructor(request: PackedRequest, seed: bigint, order: number) {
     this.request = request
     this.seed = seed
     this.order = order
     this.uses = canonicalUses(request.adapters)
     this.adapterKey = this.uses.map(useKey).join(',')
-    this.tokens = [...request.promptIds]
+    this.tokens = Array.from(request.promptIds)
     this.promptLength = request.promptIds.length
     if (request.sampling.promptLogprobs >= 0) this.promptLogprobs = [null]
   }
 
   get outputLength(): number {
     return this.tokens.length - this.promptLength
+  }
+
+  /** Tokens known, or being sampled. */
+  get length(): number {
+    return this.tokens.length + this.pending
   }
 
   get priority(): number {

@@ -161,20 +161,19 @@ export class ServerMetrics implements Metrics {
       labelNames: ['max_lora', 'running_lora_adapters', 'waiting_lora_adapters'],
       registers: [this.registry],
       collect() {
-        const { resident, waitingAdapters, blocks } = engine.snapshot
         this.reset()
         this.set(
           {
             // As many as the pool could hold of the smallest kind: one block each.
-            max_lora: String(blocks.total),
-            running_lora_adapters: resident.map((adapter) => adapter.name).join(','),
-            waiting_lora_adapters: waitingAdapters.join(','),
+            max_lora: String(engine.snapshot.blocks.total),
+            running_lora_adapters: [...engine.residents.values()].map(({ name }) => name).join(','),
+            waiting_lora_adapters: engine.waitingAdapters().join(','),
           },
           Date.now() / 1000,
         )
       },
     })
-    this.read(Gauge, 'lorikeet_resident_adapters', 'Adapters in the pool.', (s) => s.resident.length)
+    this.read(Gauge, 'lorikeet_resident_adapters', 'Adapters in the pool.', (s) => s.residentAdapters)
   }
 
   private pool(): void {

@@ -3,7 +3,7 @@
  * so a step that does not wait reads NaN. And a device that is lost.
  */
 import t from 'tap'
-import { decodeBatch, residentsOf } from '../../bench/decode-batch.ts'
+import { decodeStep, residentsOf } from '../../bench/decode-batch.ts'
 import { loadNative, onnxRuntimeLibrary } from '../../native/index.ts'
 import type { NativeEngine, PackedAdapter, StepOutput } from '../../native/types.ts'
 import { buildModel } from '../../runtime/model/index.ts'
@@ -37,10 +37,7 @@ function start(): Promise<NativeEngine> {
 
 /** One token of each of four sequences, behind `context` earlier ones; row r on adapter r mod adapters.length, or on the base. KV lies in the first blocks. */
 const decode = (engine: NativeEngine, context: number, adapters: PackedAdapter[]): Promise<StepOutput> =>
-  engine.step({
-    ...decodeBatch({ rows: ROWS, context, blockSize: family.blockSize, vocabSize: model.vocabSize, adapters }),
-    returnLogits: true,
-  })
+  decodeStep(engine, { rows: ROWS, context, blockSize: family.blockSize, vocabSize: model.vocabSize, adapters, returnLogits: true })
 
 function arrival(engine: NativeEngine, index: number): void {
   for (let asked = 0; !engine.adapterReady(index); asked++) if (asked > 1000) throw new Error('the adapter never arrives')
@@ -71,7 +68,7 @@ t.test('uploads', needsEmulated, async (t) => {
     t.same((await decode(engine, 0, [again])).logits, right.logits)
     t.ok(engine.adapterReady(again.index))
     const stale = await decode(engine, 0, [one])
-    t.same([...stale.segmentStatus], Array(ROWS).fill(1), 'the residency before is not there')
+    t.same([...stale.sequenceStatus], Array(ROWS).fill(1), 'the residency before is not there')
   })
 
   t.test('blocks of an adapter that is dropped on its way hold KV unharmed', async (t) => {

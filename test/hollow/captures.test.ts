@@ -1,7 +1,7 @@
 /** While the step's thread captures a graph, the JavaScript thread brings adapters in and out: CUDA allows it, and the capture is whole. */
 import '../support/hollow.ts'
 import t, { type Test } from 'tap'
-import { decodeBatch, residentsOf } from '../../bench/decode-batch.ts'
+import { decodeStep, residentsOf } from '../../bench/decode-batch.ts'
 import { cudaLibrary, loadNative } from '../../native/index.ts'
 import type { NativeEngine, PackedAdapter } from '../../native/types.ts'
 import { buildModel } from '../../runtime/model/index.ts'
@@ -27,7 +27,7 @@ function start(): Promise<NativeEngine> {
 }
 
 const decode = (engine: NativeEngine, adapters: PackedAdapter[]) =>
-  engine.step(decodeBatch({ rows: ROWS, context: 0, blockSize: 16, vocabSize: model.vocabSize, adapters }))
+  decodeStep(engine, { rows: ROWS, context: 0, blockSize: 16, vocabSize: model.vocabSize, adapters })
 
 /** Two steps as they are, the third captured, with `meanwhile` called again and again while it is. The log of that step. */
 async function captureDuring(engine: NativeEngine, adapters: PackedAdapter[], meanwhile: () => void): Promise<string[]> {
@@ -89,7 +89,7 @@ t.test('adapters come and go while a graph is captured', needsHollow, async (t) 
   engine.putAdapter({ ...used, generation: ++generation })
   const own = { ...used, generation }
   await wholeCapture(t, await captureDuring(engine, [own], comeAndGo))
-  t.same([...(await decode(engine, [own])).segmentStatus], Array(ROWS).fill(0))
+  t.same([...(await decode(engine, [own])).sequenceStatus], Array(ROWS).fill(0))
   t.equal(counted(takeLog(), /^replay/), 1)
   t.same(takeErrors(), [])
 })

@@ -1,21 +1,16 @@
-/** Pure policies: who is admitted next, what is evicted first, and the packing of a step. */
+/** Pure policies: who is admitted next, and what is evicted first. */
 import t from 'tap'
-import { packStep } from '../../runtime/engine/batch.ts'
+import { requestPacker } from '../../runtime/engine/packed-request.ts'
 import { leavesBefore } from '../../runtime/pool/eviction.ts'
-import { Pool } from '../../runtime/pool/pool.ts'
 import { OVERTAKE_LIMIT, WaitingQueue } from '../../runtime/scheduler/queue.ts'
 import { Sequence } from '../../runtime/scheduler/sequence.ts'
 import type { SequenceRequest } from '../../runtime/types.ts'
-import { toyImage, use } from '../support/toy-core.ts'
+import { greedy } from '../support/greedy.ts'
 
 let submitted = 0
 function sequence(id: string, arrival: number, rest: Partial<SequenceRequest> = {}): Sequence {
-  const sampling = { logitBias: [], stopTokenIds: [], eosTokenIds: [], logprobs: -1, promptLogprobs: -1, repetitionPenalty: 1 }
-  return new Sequence(
-    { id, arrival, promptIds: [1, 2, 3], adapters: [], sampling: sampling as never, ...rest } as SequenceRequest,
-    0n,
-    submitted++,
-  )
+  const request = { id, arrival, promptIds: [1, 2, 3], adapters: [], sampling: greedy(8), ...rest }
+  return new Sequence(requestPacker(97)(request), 0n, submitted++)
 }
 
 t.test('the queue is first come, first served within a priority', async (t) => {
@@ -57,42 +52,4 @@ t.test('what is long unused and cheap to bring back leaves first', async (t) => 
   t.ok(leavesBefore(item(1, 1, 5), item(9, 1, 5), 10), 'older first')
   t.ok(leavesBefore(item(5, 1, 1), item(5, 1, 8), 10), 'cheaper first')
   t.ok(leavesBefore(item(5, 4, 5), item(5, 1, 5), 10), 'more room first')
-})
-
-t.test('sequences of one adapter share a segment whatever their order', async (t) => {
-  const pool = new Pool({ putAdapter() {}, adapterReady: () => true, dropAdapter() {} }, 32, 4, 64)
-  const [x, y] = [toyImage('x', 1), toyImage('y', 2)]
-  for (const image of [x, y]) pool.adapters.load(image, 0, () => false)
-  const mixes = [
-    [use(x)],
-    [],
-    [use(x)],
-    // The same mix named in two orders: one segment, and its entries in one order whoever is first.
-    [use(y), use(x, 0.5)],
-    [use(x, 0.5), use(y)],
-  ]
-  const planned = mixes.map((adapters, i) => {
-    const one = sequence(`${i}`, i, { adapters })
-    one.blocks = pool.allocateKv(1) ?? []
-    return { sequence: one, count: 3 }
-  })
-  const { batch, segmentOf } = packStep(planned, 4, pool.adapters)
-  t.same([...batch.segmentStarts], [0, 6, 9, 15])
-  t.same([...batch.segmentEntries], [0, 1, 1, 3])
-  const mixed = [use(y), use(x, 0.5)].sort((a, b) => (a.digest < b.digest ? -1 : 1))
-  t.same([...batch.entryWeight], [1, ...mixed.map((one) => one.weight)])
-  t.same(
-    [...batch.entryDigest],
-    [use(x), ...mixed].map((one) => BigInt(`0x${one.digest.slice(0, 16)}`)),
-  )
-  t.same(packStep([...planned].reverse(), 4, pool.adapters).batch.entryWeight.slice(0, 2), batch.entryWeight.slice(1))
-  t.same(segmentOf, [0, 0, 1, 2, 2])
-  t.same([...batch.logitsIndices], [2, 5, 8, 11, 14])
-  t.same([...batch.cumulativeSequenceLength], [0, 3, 6, 9, 12, 15])
-  const blocks = [planned[0], planned[2], planned[1], planned[3], planned[4]].map((item) => item.sequence.blocks[0])
-  t.same([...batch.blockTable], blocks)
-  t.same(
-    [...batch.slotMapping],
-    blocks.flatMap((block) => [0, 1, 2].map((i) => block * 4 + i)),
-  )
 })

@@ -1,6 +1,6 @@
 /** A built model's graph run by the native engine alone: on the CPU in float32, else on the CUDA device, which may be emulated (emulated.ts). */
 import type { AdapterImage } from '../../adapters-store/types.ts'
-import { decodeBatch, residentsOf } from '../../bench/decode-batch.ts'
+import { decodeStep, residentsOf } from '../../bench/decode-batch.ts'
 import { loadNative, onnxRuntimeLibrary } from '../../native/index.ts'
 import type { BuiltModel } from '../../runtime/model/index.ts'
 
@@ -56,9 +56,9 @@ export async function logitsOfRows(
     for (const resident of residents) engine.putAdapter(resident)
     let logits = new Float32Array(0)
     for (let context = 0; context < tokens; context++) {
-      const batch = decodeBatch({ rows, context, blockSize: BLOCK_SIZE, vocabSize, adapters: residents })
-      const inputIds = batch.inputIds.map((id) => (id + context) % vocabSize)
-      logits = (await engine.step({ ...batch, inputIds, returnLogits: true })).logits as typeof logits
+      const token = (row: number) => (row * 7919 + 11 + context) % vocabSize
+      const step = { rows, context, blockSize: BLOCK_SIZE, vocabSize, adapters: residents, token, returnLogits: true }
+      logits = (await decodeStep(engine, step)).logits as typeof logits
     }
     return logits
   } finally {

@@ -184,7 +184,7 @@ export function failures(verdicts: Verdict[], tolerance = LOGITS_TOLERANCE): str
 }
 
 /** With nothing in flight every block is free, an idle adapter's or a cached prefix's; the complaints otherwise. */
-export function idleComplaints({ blocks, running, waiting, resident }: EngineSnapshot): string[] {
+export function idleComplaints({ blocks, running, waiting }: EngineSnapshot): string[] {
   const complaints: string[] = []
   if (running + waiting > 0) complaints.push(`${running} running and ${waiting} waiting`)
   if (blocks.sequences !== 0) complaints.push(`${blocks.sequences} blocks are still sequences'`)
@@ -192,10 +192,7 @@ export function idleComplaints({ blocks, running, waiting, resident }: EngineSna
     complaints.push(
       `free ${blocks.free} + idle adapters ${blocks.idleAdapters} + cached prefixes ${blocks.cachedPrefixes} ≠ ${blocks.total}`,
     )
-  for (const adapter of resident)
-    if (adapter.references !== 0) complaints.push(`${adapter.name} has ${adapter.references} references`)
-  const residentBlocks = resident.reduce((sum, adapter) => sum + adapter.blocks, 0)
-  if (residentBlocks !== blocks.idleAdapters)
-    complaints.push(`resident adapters hold ${residentBlocks} blocks, idle ones ${blocks.idleAdapters}`)
+  if (blocks.adapters !== blocks.idleAdapters)
+    complaints.push(`resident adapters hold ${blocks.adapters} blocks, idle ones ${blocks.idleAdapters}`)
   return complaints
 }

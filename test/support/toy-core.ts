@@ -1,6 +1,8 @@
 /** EngineCore over a ToyEngine: requests in, outputs out, step by step. */
 import type { AdapterImage } from '../../adapters-store/types.ts'
 import { EngineCore } from '../../runtime/engine/core.ts'
+import { requestPacker } from '../../runtime/engine/packed-request.ts'
+import type { Resident } from '../../runtime/pool/residency.ts'
 import type { AdapterUse, SamplingParams, SequenceOutput, SequenceRequest } from '../../runtime/index.ts'
 import { greedy } from './greedy.ts'
 import { TOY_VOCABULARY, ToyEngine } from './toy-engine.ts'
@@ -14,6 +16,8 @@ export interface ToySettings {
   prefixCache?: boolean
   /** As on a device with copies of its own: `native.copying` is in use. */
   copiesAside?: boolean
+  /** Steps are planned while one runs. */
+  overlap?: boolean
 }
 
 export function toyImage(name: string, blocks: number): AdapterImage {
@@ -44,6 +48,8 @@ export class ToyCore {
   readonly maxModelLen: number
   /** Everything told, by sequence. */
   readonly outputs = new Map<string, SequenceOutput[]>()
+  readonly warnings: string[] = []
+  private readonly pack = requestPacker(TOY_VOCABULARY)
   private arrival = 0
 
   constructor(settings: ToySettings) {
@@ -64,9 +70,11 @@ export class ToyCore {
         maxSequences: settings.maxSequences ?? 64,
         prefixCache: settings.prefixCache ?? true,
         copiesAside: settings.copiesAside ?? false,
+        overlap: settings.overlap ?? false,
         validate: true,
       },
       () => 1n,
+      (message) => this.warnings.push(message),
     )
   }
 
@@ -77,14 +85,8 @@ export class ToyCore {
     sampling: Partial<SamplingParams> = {},
     rest: Partial<SequenceRequest> = {},
   ): void {
-    this.core.submit({
-      id,
-      promptIds,
-      adapters,
-      arrival: this.arrival++,
-      ...rest,
-      sampling: { ...greedy(8), ...sampling },
-    })
+    const request = { id, promptIds, adapters, arrival: this.arrival++, ...rest, sampling: { ...greedy(8), ...sampling } }
+    this.core.submit(this.pack(request))
   }
 
   /** One step, its outputs collected. */
@@ -99,6 +101,11 @@ export class ToyCore {
       if (i === limit) throw new Error(`not drained after ${limit} steps`)
       await this.step()
     }
+  }
+
+  /** What lies in the pool of adapters. */
+  get residents(): Resident[] {
+    return [...this.core.pool.adapters.all()]
   }
 
   tokens(id: string): number[] {

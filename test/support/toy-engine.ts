@@ -2,7 +2,15 @@
  * A native engine whose "model" remembers: a KV slot holds (token, position, adapter) of who wrote it, and the next token is a hash of all that a sequence sees
  * through its block table. So a wrong table, a stale block, a mixed-up adapter or a lost token gives other tokens than `toyTokens` computes without any cache.
  */
-import type { NativeEngine, PackedAdapter, StepBatch, StepOutput } from '../../native/types.ts'
+import {
+  type NativeEngine,
+  type PackedAdapter,
+  type SlotInput,
+  STEP_BLOCK_FIELDS,
+  STEP_SEQUENCE_FIELDS,
+  type StepBatch,
+  type StepOutput,
+} from '../../native/types.ts'
 
 export const TOY_VOCABULARY = 97
 
@@ -31,6 +39,23 @@ export function toyTokens(prompt: number[], adapters: { digest: string; weight: 
   return tokens.slice(prompt.length)
 }
 
+/** A step as the toy model sees it. */
+export interface ToyStep {
+  sequences: { slot: number; past: number; tokens: number[]; rows: { position: number; scores: boolean }[] }[]
+}
+
+/** A slot of the batch: what the sequence brought, its tokens so far and its block table. */
+interface ToySlot {
+  input: SlotInput
+  tokens: number[]
+  blocks: number[]
+  /** Tokens known, or being sampled. */
+  length: number
+  inFlight: number
+}
+
+const MIN_TOKENS = 7 // its place among the options, runtime/sampling-options.ts
+
 export class ToyEngine implements NativeEngine {
   readonly blockBytes = 4096
   readonly blockCount: number
@@ -41,29 +66,39 @@ export class ToyEngine implements NativeEngine {
   /** Steps that had to wait for a copy. */
   stalls = 0
   steps = 0
-  /** Set to fail a step: gets the batch, throws. */
-  beforeStep: ((batch: StepBatch) => void) | undefined
+  /** The most steps that have been in flight at once. */
+  mostInFlight = 0
+  /** Slots that are taken. */
+  readonly slots = new Map<number, ToySlot>()
+  /** Set to fail a step: gets it, throws. */
+  beforeStep: ((step: ToyStep) => void) | undefined
   /** Set to refuse to pin an image: throws. */
   beforePin: (() => void) | undefined
   /** Set to refuse an adapter: gets it, throws. */
   beforePut: ((adapter: PackedAdapter) => void) | undefined
-  private readonly slots: Uint32Array
+  private readonly cache: Uint32Array
   private readonly table = new Map<number, { generation: number; digest: bigint; blocks: Int32Array }>()
   private readonly blockSize: number
-  private busy = false
+  private inFlight = 0
+  /** Failed steps so far, and the end of the step queued last. */
+  private failures = 0
+  private last: Promise<unknown> = Promise.resolve()
 
   constructor(blockCount: number, blockSize: number) {
     this.blockSize = blockSize
     this.blockCount = blockCount
-    this.slots = new Uint32Array(blockCount * blockSize)
+    this.cache = new Uint32Array(blockCount * blockSize)
   }
 
   putAdapter(adapter: PackedAdapter): void {
     this.beforePut?.(adapter)
+    for (const [slot, { blocks }] of this.slots)
+      for (const block of adapter.blocks)
+        if (blocks.includes(block)) throw new RangeError(`block ${block} of the adapter is in slot ${slot}'s table`)
     this.copying?.push(adapter.index)
     this.table.set(adapter.index, { generation: adapter.generation, digest: adapter.digest, blocks: adapter.blocks })
-    // Its rows overwrite whatever KV lay there.
-    for (const block of adapter.blocks) this.slots.fill(0xdeadbeef, block * this.blockSize, (block + 1) * this.blockSize)
+    // Its rows overwrite whatever KV lay there, also under a step in flight.
+    for (const block of adapter.blocks) this.cache.fill(0xdeadbeef, block * this.blockSize, (block + 1) * this.blockSize)
   }
 
   pinImage(image: Uint8Array): void {
@@ -89,69 +124,125 @@ export class ToyEngine implements NativeEngine {
     this.copying = this.copying?.filter((one) => one !== index)
   }
 
+  admit(input: SlotInput): void {
+    if (this.slots.has(input.slot)) throw new RangeError(`slot ${input.slot} is taken`)
+    const tokens = [...input.tokens]
+    this.slots.set(input.slot, { input, tokens, blocks: [], length: tokens.length, inFlight: 0 })
+  }
+
+  release(slot: number): void {
+    if (this.slots.get(slot)?.inFlight) throw new RangeError(`slot ${slot} is named by a step in flight`)
+    this.slots.delete(slot)
+  }
+
   async step(batch: StepBatch): Promise<StepOutput> {
-    if (this.busy) throw new Error('a step is in flight')
-    this.busy = true
-    this.steps++
-    try {
+    if (this.inFlight === 2) throw new Error('two steps are in flight')
+    const { step, used } = this.prepare(batch)
+    this.mostInFlight = Math.max(this.mostInFlight, ++this.inFlight)
+    const known = this.failures
+    const before = this.last
+    const run = async () => {
+      await before
       await new Promise((resolve) => setImmediate(resolve))
-      this.beforeStep?.(batch)
-      return this.compute(batch)
+      if (this.failures > known) throw Object.assign(new Error('a step before it failed'), { code: 'STEP_DROPPED' })
+      this.steps++
+      try {
+        for (const { slot, past, tokens } of step.sequences) {
+          const from = (this.slots.get(slot) as ToySlot).tokens
+          for (let i = 0; i < tokens.length; i++) tokens[i] = from[past + i]
+        }
+        this.beforeStep?.(step)
+        return this.compute(step)
+      } catch (error) {
+        this.failures++
+        throw error
+      }
+    }
+    const running = run()
+    this.last = running.catch(() => {})
+    try {
+      return await running
+    } catch (error) {
+      for (const { slot, past, tokens, rows } of step.sequences)
+        if (rows.some((row) => !row.scores)) used(slot).length = Math.min(used(slot).length, past + tokens.length)
+      throw error
     } finally {
-      this.busy = false
+      this.inFlight--
+      for (const { slot } of step.sequences) used(slot).inFlight--
     }
   }
 
   close(): void {}
 
-  private compute(batch: StepBatch): StepOutput {
-    const awaited = this.copying?.findLastIndex((index) => batch.entryAdapter.includes(index)) ?? -1
+  private prepare(batch: StepBatch): { step: ToyStep; used: (slot: number) => ToySlot } {
+    for (let i = 0; i < batch.blocks.length; i += STEP_BLOCK_FIELDS) {
+      const [slot, place, block] = batch.blocks.subarray(i, i + STEP_BLOCK_FIELDS)
+      const { blocks } = this.slots.get(slot) as ToySlot
+      if (place > blocks.length) throw new RangeError(`place ${place} of slot ${slot} follows none`)
+      blocks[place] = block
+    }
+    const step: ToyStep = { sequences: [] }
+    const named = new Map<number, ToySlot>()
+    for (let i = 0; i < batch.sequences.length; i += STEP_SEQUENCE_FIELDS) {
+      const [slot, past, count, scoreFrom, scored, samples] = batch.sequences.subarray(i, i + STEP_SEQUENCE_FIELDS)
+      const taken = this.slots.get(slot)
+      if (!taken || named.has(slot)) throw new RangeError(`slot ${slot} is free or named twice`)
+      if (past < 0 || count < 1 || past + count > taken.length) throw new RangeError(`slot ${slot} has no tokens [${past}, +${count})`)
+      if (samples && past + count !== taken.length) throw new RangeError(`slot ${slot} would sample in the middle`)
+      if (Math.ceil((past + count) / this.blockSize) > taken.blocks.length) throw new RangeError(`slot ${slot} lacks blocks`)
+      named.set(slot, taken)
+      const rows = Array.from({ length: scored }, (_, k) => ({ position: scoreFrom + k, scores: true }))
+      if (samples) rows.push({ position: past + count - 1, scores: false })
+      step.sequences.push({ slot, past, tokens: new Array(count).fill(0), rows })
+    }
+    for (const { slot, past, tokens, rows } of step.sequences) {
+      const taken = named.get(slot) as ToySlot
+      taken.inFlight++
+      if (rows.some((row) => !row.scores)) taken.length = past + tokens.length + 1
+    }
+    return { step, used: (slot) => named.get(slot) as ToySlot }
+  }
+
+  private compute(step: ToyStep): StepOutput {
+    const slots = step.sequences.map(({ slot }) => this.slots.get(slot) as ToySlot)
+    const awaited = this.copying?.findLastIndex((index) => slots.some(({ input }) => input.entryAdapter.includes(index))) ?? -1
     if (awaited >= 0) this.stalls++
     this.arrive(awaited + 1)
-    const rows = batch.logitsIndices.length
-    const segments = batch.segmentStarts.length - 1
-    const segmentStatus = new Uint8Array(segments)
-    const adapters: number[] = []
-    for (let s = 0; s < segments; s++) {
-      const entries = []
-      for (let e = batch.segmentEntries[s]; e < batch.segmentEntries[s + 1]; e++) {
-        const resident = this.table.get(batch.entryAdapter[e])
-        if (resident?.generation !== batch.entryGeneration[e] || resident.digest !== batch.entryDigest[e]) segmentStatus[s] = 1
-        entries.push({ digest: batch.entryDigest[e], weight: batch.entryWeight[e] })
+    const tokens: number[] = []
+    const stopped: number[] = []
+    const sequenceStatus = new Uint8Array(slots.length)
+    for (const [b, { past, tokens: computed, rows }] of step.sequences.entries()) {
+      const slot = slots[b]
+      const { entryAdapter, entryGeneration, entryDigest, entryWeight, promptLength, options, stopTokens } = slot.input
+      const entries: { digest: bigint; weight: number }[] = []
+      for (let e = 0; e < entryAdapter.length; e++) {
+        const resident = this.table.get(entryAdapter[e])
+        if (resident?.generation !== entryGeneration[e] || resident.digest !== entryDigest[e]) sequenceStatus[b] = 1
+        entries.push({ digest: entryDigest[e], weight: entryWeight[e] })
       }
-      adapters.push(adapterHash(entries))
-    }
-    const tokens = new Int32Array(rows)
-    const width = batch.blockTable.length / batch.pastSeqlens.length
-    let row = 0
-    let segment = 0
-    for (let b = 0; b < batch.pastSeqlens.length; b++) {
-      const start = batch.cumulativeSequenceLength[b]
-      const end = batch.cumulativeSequenceLength[b + 1]
-      while (batch.segmentStarts[segment + 1] <= start) segment++
-      for (let t = start; t < end; t++) {
-        const position = batch.pastSeqlens[b] + t - start
-        this.slots[batch.slotMapping[t]] = slotValue(batch.inputIds[t], position, adapters[segment])
-        if (row < rows && batch.logitsIndices[row] === t) {
-          let seen = 0x811c9dc5
-          for (let p = 0; p <= position; p++) {
-            const block = batch.blockTable[b * width + Math.floor(p / this.blockSize)]
-            seen = mix(seen, this.slots[block * this.blockSize + (p % this.blockSize)])
-          }
-          const target = batch.sampling.target[row]
-          tokens[row++] = target >= 0 ? target : nextToken(seen, adapters[segment])
-        }
+      const adapter = adapterHash(entries)
+      const place = (p: number) => slot.blocks[Math.floor(p / this.blockSize)] * this.blockSize + (p % this.blockSize)
+      for (let i = 0; i < computed.length; i++) this.cache[place(past + i)] = slotValue(computed[i], past + i, adapter)
+      for (const { position, scores } of rows) {
+        let seen = 0x811c9dc5
+        for (let p = 0; p <= position; p++) seen = mix(seen, this.cache[place(p)])
+        const token = scores ? slot.tokens[position + 1] : nextToken(seen, adapter)
+        tokens.push(token)
+        stopped.push(!scores && position + 2 - promptLength >= options[MIN_TOKENS] && stopTokens.includes(token) ? 1 : 0)
+        if (!scores) slot.tokens[position + 1] = token
       }
     }
+    const count = tokens.length
     return {
-      tokens,
-      logprob: new Float32Array(rows),
-      rank: new Int32Array(rows).fill(1),
-      topStarts: new Int32Array(rows + 1),
+      tokens: Int32Array.from(tokens),
+      logprob: new Float32Array(count),
+      rank: new Int32Array(count).fill(1),
+      topStarts: new Int32Array(count + 1),
       topTokens: new Int32Array(0),
       topLogprobs: new Float32Array(0),
-      segmentStatus,
-      rowStatus: new Uint8Array(rows),
+      sequenceStatus,
+      rowStatus: new Uint8Array(count),
+      stopped: Uint8Array.from(stopped),
       runMs: 1,
       sampleMs: 0,
     }

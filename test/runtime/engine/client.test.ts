@@ -34,7 +34,7 @@ function start() {
 }
 
 const request = (id: string, rest: Partial<SequenceRequest> = {}) =>
-  ({ id, promptIds: [1, 2], adapters: [], arrival: 0, sampling: { maxTokens: 4 }, ...rest }) as unknown as SequenceRequest
+  ({ id, promptIds: [1, 2], adapters: [], arrival: 0, sampling: greedy(4), ...rest }) as unknown as SequenceRequest
 
 t.test('prompt and adapters together must fit the pool', async (t) => {
   const { client, worker } = start()

@@ -38,14 +38,14 @@ t.test('a step that fails keeps failing until the guilty one is alone, and leaks
   const image = toyImage('x', 2)
   toy.core.addAdapter(image)
   for (let i = 0; i < 9; i++) toy.submit(`${i}`, [i, 50], i % 2 ? [use(image)] : [], { maxTokens: 4 })
-  toy.native.beforeStep = (batch) => {
-    if (batch.inputIds.includes(7)) throw new Error('poisoned')
+  toy.native.beforeStep = ({ sequences }) => {
+    if (sequences.some(({ tokens }) => tokens.includes(7))) throw new Error('poisoned')
   }
   await toy.drain()
   t.match(toy.last('7'), { finish: 'error', error: { code: 'step_failed' } })
-  const { blocks, resident } = toy.core.snapshot()
+  const { blocks } = toy.core.snapshot()
   t.equal(blocks.free + blocks.idleAdapters, blocks.total)
-  t.equal(resident[0].references, 0)
+  t.equal(toy.residents[0].references, 0)
 })
 
 t.test('an image that is removed while used is forgotten with its last sequence, however that ends', async (t) => {
@@ -56,11 +56,11 @@ t.test('an image that is removed while used is forgotten with its last sequence,
   await toy.step()
   toy.core.removeAdapter(image.digest)
   await toy.step()
-  t.equal(toy.core.snapshot().resident.length, 1, 'it stays while it is used')
+  t.equal(toy.residents.length, 1, 'it stays while it is used')
   toy.core.abort('a')
   await toy.step()
   t.equal(toy.last('a')?.finish, 'abort')
-  t.equal(toy.core.snapshot().resident.length, 0)
+  t.equal(toy.residents.length, 0)
   t.equal(toy.core.snapshot().blocks.free, 32)
 })
 

@@ -45,8 +45,7 @@ t.test('closing lets every image go', (t) => {
 
 t.test('memory that cannot be pinned is told once, and its adapters are served', async (t) => {
   const toy = new ToyCore({ blockCount: 32 })
-  const warnings: string[] = []
-  toy.core.onWarning = (message) => warnings.push(message)
+  const { warnings } = toy
   toy.native.beforePin = () => {
     throw new Error('CUDA, pinning memory: out of memory')
   }

@@ -23,7 +23,7 @@ interface Wanted {
   count: number
 }
 
-async function storm(t: Test, seed: number, copiesAside: boolean) {
+async function storm(t: Test, seed: number, { copiesAside = false, overlap = false }) {
   const r = random(seed)
   const toy = new ToyCore({
     blockCount: 16 + r(20),
@@ -33,6 +33,7 @@ async function storm(t: Test, seed: number, copiesAside: boolean) {
     prefixCache: r(4) > 0,
     maxModelLen: 20 + r(30),
     copiesAside,
+    overlap,
   })
   const images = Array.from({ length: 8 }, (_, i) => toyImage(`a${i}`, 1 + r(4)))
   const known = new Set(images)
@@ -71,9 +72,9 @@ async function storm(t: Test, seed: number, copiesAside: boolean) {
   }
 
   let left = 90
-  toy.native.beforeStep = (batch) => {
+  toy.native.beforeStep = ({ sequences }) => {
     for (let i = r(4); i > 0 && left > 0; i--, left--) act()
-    if (r(25) === 0 || batch.inputIds[0] === 13) throw new Error('a step that fails')
+    if (r(25) === 0 || sequences[0].tokens[0] === 13) throw new Error('a step that fails')
   }
   toy.native.beforePut = () => {
     if (r(40) === 0) throw new RangeError('an adapter that is refused')
@@ -98,22 +99,28 @@ async function storm(t: Test, seed: number, copiesAside: boolean) {
     const context = Math.min(toy.maxModelLen, room * toy.blockSize)
     t.ok(got.length === count || prompt.length + got.length >= context, `${seed}/${id} is complete: ${got.length} of ${count}`)
   }
-  const { blocks, running, waiting, resident } = toy.core.snapshot()
+  const { blocks, running, waiting } = toy.core.snapshot()
+  t.equal(toy.native.slots.size, 0, `seed ${seed}: every slot is free`)
   t.equal(running + waiting, 0, `seed ${seed}: nothing in flight`)
   t.equal(blocks.free + blocks.idleAdapters + blocks.cachedPrefixes, blocks.total, `seed ${seed}: every block is accounted for`)
   const names = new Set([...known].map((image) => image.name))
   t.ok(
-    resident.every((one) => names.has(one.name)),
+    toy.residents.every((one) => names.has(one.image.name)),
     `seed ${seed}: removed adapters are gone`,
   )
 }
 
 t.test('a storm during steps', async (t) => {
   const from = Number(process.env.LORIKEET_STORM ?? 1)
-  for (let seed = from; seed < from + 30; seed++) await storm(t, seed, false)
+  for (let seed = from; seed < from + 30; seed++) await storm(t, seed, {})
 })
 
 t.test('a storm while adapters are on their way', async (t) => {
   const from = Number(process.env.LORIKEET_STORM ?? 1)
-  for (let seed = from; seed < from + 30; seed++) await storm(t, seed, true)
+  for (let seed = from; seed < from + 30; seed++) await storm(t, seed, { copiesAside: true })
+})
+
+t.test('a storm while the next step is planned during each, and adapters are on their way', async (t) => {
+  const from = Number(process.env.LORIKEET_STORM ?? 1)
+  for (let seed = from; seed < from + 30; seed++) await storm(t, seed, { copiesAside: seed % 2 === 0, overlap: true })
 })

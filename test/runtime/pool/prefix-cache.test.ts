@@ -13,7 +13,8 @@ function filled(count: number) {
 }
 
 function sequence(promptIds: number[], adapters: AdapterUse[] = [], cacheSalt?: string): Sequence {
-  return new Sequence({ id: 'a', promptIds, adapters, cacheSalt, arrival: 0, sampling: { promptLogprobs: -1 } as never }, 0n, 0)
+  const request = { id: 'a', promptIds: Int32Array.from(promptIds), adapters, cacheSalt, arrival: 0 }
+  return new Sequence({ ...request, sampling: { promptLogprobs: -1 }, lists: {} } as never, 0n, 0)
 }
 
 t.test('a hash says everything that the block depends on', (t) => {

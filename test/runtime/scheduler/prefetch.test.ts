@@ -15,7 +15,7 @@ async function full(copiesAside: boolean, spare = 2) {
   toy.native.stalls = 0
   toy.submit('runs', [1, 2, 3], [], { maxTokens: 5 })
   await toy.step()
-  const names = () => toy.core.snapshot().resident.map((one) => one.name)
+  const names = () => toy.residents.map((one) => one.image.name)
   return { toy, images, names }
 }
 

@@ -42,7 +42,7 @@ t.test('who cannot be admitted puts nothing out', async (t) => {
   t.equal(toy.core.scheduler.waiting.length, 1)
   t.equal(toy.core.snapshot().counters.adapterEvictions, 0)
   t.same(
-    toy.core.snapshot().resident.map((r) => r.name),
+    toy.residents.map((r) => r.image.name),
     ['idle'],
   )
   await toy.drain()

@@ -7,18 +7,13 @@ import { VERSION } from '../../../server/version.ts'
 import { repoRoot } from '../../support/repo.ts'
 
 /** An engine as the metrics see it: sizes, and a snapshot that the test changes. */
-function engine(): { engine: Engine; snapshot: EngineSnapshot } {
+function engine() {
   const snapshot: EngineSnapshot = {
     step: 9,
     running: 3,
     waiting: 4,
     blocks: { total: 100, free: 50, sequences: 20, adapters: 20, idleAdapters: 5, cachedPrefixes: 10 },
-    resident: [
-      { name: 'pirate', digest: 'aa', generation: 1, blocks: 12, references: 2 },
-      { name: 'json', digest: 'bb', generation: 2, blocks: 8, references: 0 },
-    ],
-    waitingAdapters: ['quiz', 'robot'],
-    runningAdapters: ['pirate'],
+    residentAdapters: 2,
     counters: {
       promptTokens: 11,
       generationTokens: 12,
@@ -36,7 +31,10 @@ function engine(): { engine: Engine; snapshot: EngineSnapshot } {
   }
   const sizes = { blockSize: 16, blockCount: 100, blockBytes: 4096 }
   const device = { device: 'cuda', deviceName: 'NVIDIA "A"', dtype: 'bfloat16', cacheDtype: 'float8', adapterDtype: 'bfloat16' }
-  return { engine: { info: { ...sizes, ...device }, snapshot } as Engine, snapshot }
+  const residents = new Map(['pirate', 'json'].map((name) => [`digest of ${name}`, { name, digest: `digest of ${name}`, blocks: 8 }]))
+  const waiting = ['quiz', 'robot']
+  const running = { info: { ...sizes, ...device }, snapshot, residents, waitingAdapters: () => waiting } as unknown as Engine
+  return { engine: running, residents, waiting }
 }
 
 interface Sample {
@@ -81,7 +79,7 @@ t.test("vLLM's gauges and counters are read off the snapshot", async (t) => {
 })
 
 t.test('gateways see exactly one series of adapters, with the resident ones as running', async (t) => {
-  const { engine: running, snapshot } = engine()
+  const { engine: running, residents, waiting } = engine()
   const metrics = new ServerMetrics(running, 'demo')
   const series = async () => samples(await metrics.render()).filter(({ name }) => name === 'vllm:lora_requests_info')
   const before = Date.now() / 1000
@@ -89,8 +87,8 @@ t.test('gateways see exactly one series of adapters, with the resident ones as r
   t.equal(others.length, 0)
   t.match(first.labels, { max_lora: '100', running_lora_adapters: 'pirate,json', waiting_lora_adapters: 'quiz,robot' })
   t.ok(first.value >= before && first.value <= Date.now() / 1000)
-  snapshot.resident = []
-  snapshot.waitingAdapters = []
+  residents.clear()
+  waiting.length = 0
   const later = await series()
   t.equal(later.length, 1, 'the old series is gone')
   t.match(later[0].labels, { running_lora_adapters: '', waiting_lora_adapters: '' })
@@ -146,10 +144,10 @@ t.test('requests fill the histograms', async (t) => {
 })
 
 t.test('every step is counted', async (t) => {
-  const { engine: running, snapshot } = engine()
+  const { engine: running } = engine()
   const metrics = new ServerMetrics(running, 'demo')
-  metrics.stepped(snapshot.lastStep)
-  metrics.stepped(snapshot.lastStep)
+  metrics.stepped(running.snapshot.lastStep)
+  metrics.stepped(running.snapshot.lastStep)
   const all = samples(await metrics.render())
   t.equal(one(all, 'vllm:iteration_tokens_total_count'), 2)
   t.equal(one(all, 'vllm:iteration_tokens_total_sum'), 80)

@@ -12,13 +12,14 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     running: 2,
     waiting: 3,
     blocks: { total: 10, free: 10, sequences: 0, adapters: 0, idleAdapters: 0, cachedPrefixes: 0 },
-    resident: [],
-    waitingAdapters: [],
+    residentAdapters: 0,
     counters: {},
   }
   const engine = {
     info: { vocabSize: 1540, maxModelLen: 1024, blockSize: 16, blockCount: 10, blockBytes: 4096 },
     snapshot,
+    residents: new Map(),
+    waitingAdapters: () => [],
   } as unknown as Engine
   const image = { digest: 'ab12', method: 'LORA' } as AdapterRecord['image']
   const records: AdapterRecord[] = [

@@ -1,0 +1,76 @@
+/**
+ * A request as it crosses to the engine's thread: its lists as typed arrays over shared memory, made once however many sequences bring the same list (the choices
+ * of one request, the prompts of one body).
+ */
+import type { ScalarSampling, SequenceRequest } from '../types.ts'
+
+/** What of the sampling parameters is a list. */
+export interface PackedLists {
+  /** A bit per token id, the lowest first; empty: all tokens may be sampled. */
+  allowed: Uint32Array
+  biasTokens: Int32Array
+  biasValues: Float32Array
+  stopTokens: Int32Array
+  endTokens: Int32Array
+}
+
+export type PackedRequest = Omit<SequenceRequest, 'promptIds' | 'sampling'> & {
+  promptIds: Int32Array
+  sampling: ScalarSampling
+  lists: PackedLists
+}
+
+const shared = <T>(length: number, of: { new (buffer: SharedArrayBuffer): T; BYTES_PER_ELEMENT: number }) =>
+  new of(new SharedArrayBuffer(length * of.BYTES_PER_ELEMENT))
+
+function sharedIds(ids: readonly number[]): Int32Array {
+  const packed = shared(ids.length, Int32Array)
+  packed.set(ids)
+  return packed
+}
+
+function bitmask(ids: readonly number[], vocabSize: number): Uint32Array {
+  const mask = shared(Math.ceil(vocabSize / 32), Uint32Array)
+  for (const id of ids) mask[id >>> 5] |= 1 << (id & 31)
+  return mask
+}
+
+function sharedValues(bias: readonly [number, number][]): Float32Array {
+  const packed = shared(bias.length, Float32Array)
+  for (let i = 0; i < bias.length; i++) packed[i] = bias[i][1]
+  return packed
+}
+
+/** `pack`, done once for each list object. */
+function once<From extends object, To>(pack: (from: From) => To): (from: From) => To {
+  const made = new WeakMap<From, To>()
+  return (from) => {
+    let packed = made.get(from)
+    if (packed === undefined) made.set(from, (packed = pack(from)))
+    return packed
+  }
+}
+
+/** A packer for one vocabulary. Lists must not be changed once they have been packed. */
+export function requestPacker(vocabSize: number): (request: SequenceRequest) => PackedRequest {
+  const ids = once(sharedIds)
+  const mask = once((list: number[]) => bitmask(list, vocabSize))
+  const values = once(sharedValues)
+  const tokens = once((bias: [number, number][]) => sharedIds(bias.map(([token]) => token)))
+  const everything = new Uint32Array(0)
+  return ({ promptIds, sampling, ...request }) => {
+    const { allowedTokenIds, logitBias, stopTokenIds, eosTokenIds, ...scalars } = sampling
+    return {
+      ...request,
+      promptIds: ids(promptIds),
+      sampling: scalars,
+      lists: {
+        allowed: allowedTokenIds ? mask(allowedTokenIds) : everything,
+        biasTokens: tokens(logitBias),
+        biasValues: values(logitBias),
+        stopTokens: ids(stopTokenIds),
+        endTokens: ids(eosTokenIds),
+      },
+    }
+  }
+}
