@@ -166,6 +166,8 @@ export interface StepOutput {
   /** Milliseconds in the graph and in sampling. */
   runMs: number
   sampleMs: number
+  /** For whoever runs the server, where there is something to say. */
+  warning?: string
 }
 
 export interface NativeEngine {

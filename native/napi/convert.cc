@@ -134,6 +134,7 @@ Napi::Object step_output(Napi::Env env, const StepResult& from, bool with_logits
   if (with_logits) to.Set("logits", typed_array(env, from.logits));
   to.Set("runMs", from.run_ms);
   to.Set("sampleMs", from.sample_ms);
+  if (!from.warning.empty()) to.Set("warning", from.warning);
   return to;
 }
 

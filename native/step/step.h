@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 #include "resident.h"
 
@@ -31,6 +32,7 @@ struct StepResult {
   std::vector<float> logprob, top_logprobs, logits;
   std::vector<uint8_t> segment_status, row_status;
   double run_ms = 0, sample_ms = 0;
+  std::string warning;  // for whoever runs the server; mostly empty
 };
 
 }  // namespace lorikeet

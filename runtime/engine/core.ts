@@ -158,6 +158,7 @@ export class EngineCore {
       await this.execute(scheduled.slice(half), performance.now(), () => {})
       return
     }
+    if (output.warning !== undefined) this.onWarning?.(output.warning)
     this.commit(packed, output)
     this.counters.steps++
     const tokens = packed.batch.inputIds.length

@@ -107,6 +107,18 @@ export function capturesOf(log: string[]): string[][] {
   return captures
 }
 
+/** When the device was busy, in µs, one entry a step: logged while `fault('slow-step …')` holds (test/cuda/hollow/clock.cc). */
+export function stepsOf(log: string[]): { begin: number; end: number }[] {
+  const found = log.map((line) => /^step (\d+) (\d+)$/.exec(line)).filter((match) => match !== null)
+  return found.map(([, begin, end]) => ({ begin: Number(begin), end: Number(end) }))
+}
+
+/** How many graphs were instantiated and not destroyed after the last line that says so; undefined where none does. */
+export function graphsAfter(log: string[]): number | undefined {
+  const last = log.findLast((line) => /^graph (made|gone)/.test(line))
+  return last === undefined ? undefined : Number(/\d+/.exec(last))
+}
+
 /** Makes calls of the runtime fail from now on (test/cuda/hollow/faults.cc says what can be said); without an argument none does. */
 export function fault(what = ''): void {
   const file = openSync(process.env.HOLLOW_FAULTS as string, 'r+')
