@@ -9,7 +9,7 @@ namespace {
 // Larger decode steps are bound by arithmetic and bytes, not by launches.
 constexpr int32_t kCapturedRows = 256;
 // Capturing takes as long as some tens of steps: a shape that came by chance is not worth it. A counted shape is some hundred bytes of the host.
-constexpr GraphLimits kGraphs{.graphs = 512, .counted = 4096, .runs = 2};
+constexpr GraphLimits kGraphs{.graphs = 512, .counted = 4096, .runs = 2, .total = 4096};
 constexpr int32_t kLeastBlocks = 4;
 // Adapters up to this rank find their scratch ready when the pool is sized.
 constexpr int32_t kCommonRank = 64;
@@ -164,7 +164,7 @@ void CudaEngine::make_pool() {
   within("a pool of " + std::to_string(block_count_) + " blocks",
          [&] { pool_ = device::Buffer(device::Memory::device, block_count_ * options_.block_bytes()); });
   bind_cache(pool_.data(), block_count_);
-  residents_ = std::make_unique<DeviceResidents>(pool_.data(), block_count_, options_.block_bytes(), options_.site_count);
+  residents_ = std::make_unique<DeviceResidents>(pool_.data(), options_.image_limits(block_count_));
 }
 
 StepResult CudaEngine::run(StepInput& input) {
@@ -194,6 +194,7 @@ StepResult CudaEngine::step(StepInput& input) {
   } catch (const std::exception& e) {
     if (!graph) throw;
     // Nothing of the step has been lost: it writes the same slots again. If it runs kernel by kernel, the graph was at fault, and there will be no other.
+    graphs_.forget(shape);
     ShapeLimits plain = limits_;
     plain.captured_rows = 0;
     attempt(shape_of(input, plain));

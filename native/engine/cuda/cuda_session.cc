@@ -78,6 +78,7 @@ class CudaSession : public Session {
     check(ort().Run(session_.get(), raw, names.data(), inputs.data(), inputs.size(), &output, 1, &tokens));
   }
 
+  // 1.29's provider takes this and keeps the graph until the session ends (GraphLimits::total).
   void release_graph(int32_t graph) override { check(ort().SessionReleaseCapturedGraph(session_.get(), graph)); }
 
  private:

@@ -39,10 +39,15 @@ int32_t GraphTable::graph_of(const StepShape& shape) {
     if (counted_.size() == limits_.counted) counted_.remove_oldest();
     runs = &counted_.add(shape, 0);
   }
-  if (++*runs <= limits_.runs) return 0;
+  if (++*runs <= limits_.runs || last_ == limits_.total) return 0;
   counted_.remove(shape);
   if (captured_.size() == limits_.graphs) release_(captured_.remove_oldest());
   return captured_.add(shape, ++last_);
+}
+
+void GraphTable::forget(const StepShape& shape) {
+  counted_.remove(shape);
+  if (const int32_t graph = captured_.remove(shape)) release_(graph);
 }
 
 void GraphTable::clear() {

@@ -34,14 +34,18 @@ struct GraphLimits {
   size_t graphs;   // captured at the same time: each keeps some memory on the device
   size_t counted;  // shapes whose runs are counted beside those
   int32_t runs;    // of a shape before it is captured
+  int32_t total;   // captured ever, those given back among them: ONNX Runtime 1.29's CUDA provider keeps their memory until its session ends
 };
 
 class GraphTable {
  public:
   // `release` gives a graph back that was handed out and will not be again.
   GraphTable(const GraphLimits& limits, std::function<void(int32_t graph)> release) : limits_(limits), release_(std::move(release)) {}
-  // The graph under which this run of the shape is captured or replayed, a number from 1 on; 0: it runs kernel by kernel.
+  // The graph under which this run of the shape is captured or replayed, a number from 1 on; 0: it runs kernel by kernel, as every shape without a graph does
+  // once `total` were captured.
   int32_t graph_of(const StepShape& shape);
+  // After a run that failed: the shape starts anew.
+  void forget(const StepShape& shape);
   // Everything: what the graphs were captured on is gone.
   void clear();
   size_t size() const { return captured_.size(); }
