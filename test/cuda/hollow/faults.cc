@@ -2,7 +2,7 @@
 //   cudaMalloc         every call fails
 //   cudaMalloc 3       the first three succeed     cudaMalloc 3 1   and those after the next one
 //   kernel 100         every launch but the first hundred fails, products too
-//   lost 100           with the launch after that the device is lost: whatever is asked of it fails from then on
+//   lost 100           with the launch after that the device is lost: whatever is asked of it fails from then on; lost -1: at once
 //   slow-capture 50    every capture takes 50 ms longer
 //   slow-step 2000     a step takes the device 2000 µs (streams.cc); otherwise whatever is put into a stream is done at once
 // Calls are counted from the line's last change.
