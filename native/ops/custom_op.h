@@ -24,7 +24,18 @@ struct InPlace {
   int input, output;
 };
 
-inline OrtStatus* as_status(const std::exception& e) { return ort().CreateStatus(ORT_RUNTIME_EXCEPTION, e.what()); }
+// What `work` throws, as ONNX Runtime's C frames can carry it.
+template <typename Work>
+OrtStatus* status_of(const Work& work) {
+  try {
+    work();
+    return nullptr;
+  } catch (const std::exception& e) {
+    return ort().CreateStatus(ORT_RUNTIME_EXCEPTION, e.what());
+  } catch (...) {
+    return ort().CreateStatus(ORT_RUNTIME_EXCEPTION, "an exception of no known type");
+  }
+}
 
 template <typename K, typename Context = StepContext>
 class CustomOp : public OrtCustomOp {
@@ -45,20 +56,10 @@ class CustomOp : public OrtCustomOp {
     GetVariadicInputHomogeneity = GetVariadicOutputHomogeneity = [](const OrtCustomOp*) { return 1; };
     GetStartVersion = GetEndVersion = [](const OrtCustomOp*) { return 1; };
     CreateKernelV2 = [](const OrtCustomOp* op, const OrtApi*, const OrtKernelInfo* info, void** kernel) -> OrtStatus* {
-      try {
-        *kernel = new K(static_cast<const CustomOp*>(op)->context_, info);
-        return nullptr;
-      } catch (const std::exception& e) {
-        return as_status(e);
-      }
+      return status_of([&] { *kernel = new K(static_cast<const CustomOp*>(op)->context_, info); });
     };
     KernelComputeV2 = [](void* kernel, OrtKernelContext* context) -> OrtStatus* {
-      try {
-        static_cast<K*>(kernel)->compute(context);
-        return nullptr;
-      } catch (const std::exception& e) {
-        return as_status(e);
-      }
+      return status_of([&] { static_cast<K*>(kernel)->compute(context); });
     };
     KernelDestroy = [](void* kernel) { delete static_cast<K*>(kernel); };
     GetMayInplace = [](int** inputs, int** outputs) -> size_t {
