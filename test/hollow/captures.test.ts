@@ -2,11 +2,21 @@
 import '../support/hollow.ts'
 import t, { type Test } from 'tap'
 import { decodeBatch, residentsOf } from '../../bench/decode-batch.ts'
-import { cudaLibrary, loadNative } from '../../native/index.ts'
+import { loadNative } from '../../native/index.ts'
 import type { NativeEngine, PackedAdapter } from '../../native/types.ts'
 import { buildModel } from '../../runtime/model/index.ts'
 import { ask } from '../support/ask.ts'
-import { broken, capturesOf, fault, graphsAfter, needsHollow, startHollow, takeErrors, takeLog } from '../support/hollow.ts'
+import {
+  broken,
+  capturesOf,
+  fault,
+  graphsAfter,
+  needsHollow,
+  startHollow,
+  startNative,
+  takeErrors,
+  takeLog,
+} from '../support/hollow.ts'
 import { OracleFamily } from '../support/oracle.ts'
 import { demoModel, fixture } from '../support/repo.ts'
 
@@ -14,17 +24,8 @@ const ROWS = 4
 const CAPTURE_MS = 150
 const family = new OracleFamily('llama-heads16', 'float16', fixture('oracle'), 'cuda')
 const model = buildModel(fixture('oracle', family.name, 'base'), { device: 'cuda', dtype: 'float16' })
-const BLOCKS = 512
 
-function start(): Promise<NativeEngine> {
-  const { graph, files, initializers, layers, kvHeads, headDim, vocabSize, siteCount } = model
-  const shape = { files, initializers, layers, kvHeads, headDim, vocabSize, siteCount, blockSize: 16, blockCount: BLOCKS }
-  const types = { device: 'cuda', dtype: 'float16', cacheDtype: 'float16', adapterDtype: 'float16' } as const
-  const limits = { memoryFraction: 0, maxBlockCount: 0, maxBatchTokens: ROWS, maxSequences: ROWS, maxModelLen: 64 }
-  const sites = { maxSiteInputs: Math.max(...model.base.sites.map((site) => site.inFeatures)), headSite: -1 }
-  const session = { library: cudaLibrary() as string, model: graph, threads: 1, captureGraphs: true, overlapLaunches: false }
-  return loadNative().createEngine({ ...shape, ...types, ...limits, ...sites, ...session }, () => {})
-}
+const start = () => startNative(model, { rows: ROWS, blocks: 512, maxModelLen: 64 })
 
 const decode = (engine: NativeEngine, adapters: PackedAdapter[]) =>
   engine.step(decodeBatch({ rows: ROWS, context: 0, blockSize: 16, vocabSize: model.vocabSize, adapters }))

@@ -21,9 +21,10 @@ import path from 'node:path'
 import type { Test } from 'tap'
 import { loadAdapter } from '../../adapters-store/index.ts'
 import type { AdapterImage } from '../../adapters-store/types.ts'
-import { cudaLibrary } from '../../native/index.ts'
+import { cudaLibrary, loadNative } from '../../native/index.ts'
+import type { NativeEngine } from '../../native/types.ts'
 import { startEngine } from '../../runtime/index.ts'
-import { readBaseModel } from '../../runtime/model/index.ts'
+import { type BuiltModel, readBaseModel } from '../../runtime/model/index.ts'
 import type { Engine, EngineSettings } from '../../runtime/types.ts'
 import { repoRoot } from './repo.ts'
 
@@ -151,4 +152,18 @@ export async function startHollow(
   )
   for (const image of images.values()) engine.addAdapter(image)
   return { engine, images }
+}
+
+/** The native engine alone on a model built for CUDA in float16: steps of up to `rows` tokens, a pool of `blocks` blocks of 16. */
+export function startNative(
+  model: BuiltModel,
+  { rows, blocks, maxModelLen }: { rows: number; blocks: number; maxModelLen: number },
+): Promise<NativeEngine> {
+  const { graph, files, initializers, layers, kvHeads, headDim, vocabSize, siteCount } = model
+  const shape = { files, initializers, layers, kvHeads, headDim, vocabSize, siteCount, blockSize: 16, blockCount: blocks }
+  const types = { device: 'cuda', dtype: 'float16', cacheDtype: 'float16', adapterDtype: 'float16' } as const
+  const limits = { memoryFraction: 0, maxBlockCount: 0, maxBatchTokens: rows, maxSequences: rows, maxModelLen }
+  const sites = { maxSiteInputs: Math.max(...model.base.sites.map((site) => site.inFeatures)), headSite: -1 }
+  const session = { library: cudaLibrary() as string, model: graph, threads: 1, captureGraphs: true, overlapLaunches: false }
+  return loadNative().createEngine({ ...shape, ...types, ...limits, ...sites, ...session }, () => {})
 }
