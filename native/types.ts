@@ -73,6 +73,8 @@ export interface EngineOptions {
   overlapLaunches: boolean
   /** Number of adapter sites (see adapters-store/types.ts); site ids are 0 .. siteCount-1. */
   siteCount: number
+  /** Per site inFeatures, outFeatures, and 1 for the embedding; without it, putAdapter cannot check how long an adapter's rows are. */
+  siteShapes?: Int32Array
   adapterDtype: AdapterDtype
 }
 
@@ -173,6 +175,8 @@ export interface StepOutput {
   /** Milliseconds in the graph and in sampling. */
   runMs: number
   sampleMs: number
+  /** For whoever runs the server, where there is something to say. */
+  warning?: string
 }
 
 export interface NativeEngine {

@@ -87,6 +87,28 @@ void run(const char* what, int rank, int adapter_count, int layers, int rows, co
   report(what, ms, std::max(bytes_ms, flops_ms), bytes_ms > flops_ms ? "bytes" : "multiply-adds");
 }
 
+// An adapter of output scales alone (IA3): no rank, and a product's rows read and written once.
+void run_scales(const char* what, int64_t rows, int64_t out, const Machine& machine, const Parallel& parallel) {
+  Random random(2);
+  const auto scale = random.floats(out);
+  auto y = random.floats(rows * out);
+  SiteDelta delta;
+  delta.out_scale = scale.data();
+  LoraEntry entry;
+  entry.weight = 0;  // the same arithmetic, and y stays finite over the runs
+  entry.delta[0] = &delta;
+  const LoraSegment segment{0, rows, &entry, 1};
+  LoraArgs args;
+  args.in = kHidden;
+  args.products = 1;
+  args.y[0] = y.data();
+  args.out[0] = out;
+  args.segments = &segment;
+  args.segment_count = 1;
+  const double ms = least_ms(7, [&] { kernels().batched_lora(args, parallel); });
+  report(what, ms, double(rows) * out * 2 * sizeof(float) / machine.bytes_per_ms, "bytes");
+}
+
 }  // namespace
 
 void bench_lora(const Machine& machine, const Parallel& parallel) {
@@ -96,6 +118,7 @@ void bench_lora(const Machine& machine, const Parallel& parallel) {
   run("LoRA, 512 rows, one adapter of rank 16, one layer", 16, 1, 1, 512, machine, parallel);
   run("LoRA, 512 rows, 4 adapters of rank 64, one layer", 64, 4, 1, 512, machine, parallel);
   run("LoRA, 256 rows, one adapter of rank 1024, one layer", 1024, 1, 1, 256, machine, parallel);
+  run_scales("IA3, 256 rows, 14336 outputs", 256, 14336, machine, parallel);
 }
 
 }  // namespace lorikeet::bench

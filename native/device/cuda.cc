@@ -35,8 +35,6 @@ Info info() {
   return info;
 }
 
-bool is_emulated() { return false; }
-
 void allow_captures_elsewhere() {
   thread_local bool allowed = false;
   if (allowed) return;

@@ -1,5 +1,5 @@
-// What the engine needs of the CUDA runtime, behind names of ours: memory, streams, events, copies. Two implementations: cuda.cc (the CUDA runtime), and
-// test/cuda/emulated/device.cc, where device memory is the host's and what a stream may do later is done as late as can be (the emulated build, no CUDA at all).
+// What the engine needs of the CUDA runtime, behind names of ours: memory, streams, events, copies. cuda.cc implements it on that runtime; who links other
+// definitions needs no CUDA (docs/cuda.md, Checking).
 // Functions throw std::runtime_error with CUDA's own words when a call fails.
 #pragma once
 #include <cstddef>
@@ -24,8 +24,6 @@ struct Info {
 // The current device. `missing` gets the reason when there is none (no driver, no device, a driver too old).
 bool available(std::string& missing);
 Info info();
-// Emulated: the graph runs on ONNX Runtime's CPU provider, and device memory is the host's.
-bool is_emulated();
 
 // Lets the calling thread allocate, pin and ask for events while another thread captures a graph (CUDA forbids it by default). Cheap.
 void allow_captures_elsewhere();

@@ -23,6 +23,7 @@ CpuEngine::CpuEngine(const EngineOptions& options, const std::function<void(floa
     : context_(context_of(options)),
       weights_(options.files, progress),
       pool_(options.block_count, options.block_bytes()),
+      limits_(options.image_limits(options.block_count)),
       domain_(context_),
       layers_(options.layers),
       kv_heads_(options.kv_heads),
@@ -53,7 +54,7 @@ CpuEngine::CpuEngine(const EngineOptions& options, const std::function<void(floa
 }
 
 void CpuEngine::bring_in(const AdapterIdentity& id, const PackedAdapter& adapter) {
-  check_image(id, adapter, pool_.block_count(), pool_.block_bytes(), site_count_);
+  check_image(id, adapter, limits_);
   table_.put(id.index, lorikeet::bring_in(pool_, id, adapter, site_count_));
 }
 

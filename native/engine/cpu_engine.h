@@ -30,6 +30,7 @@ class CpuEngine : public Engine {
   StepContext context_;
   Weights weights_;
   Pool pool_;
+  ImageLimits limits_;
   ResidentTable table_;
   OpDomain domain_;
   MemoryInfoPtr memory_;

@@ -27,30 +27,35 @@ auto caught(Napi::Env env, Work work) {
 // Calls from another thread into the JavaScript one. Once that is being stopped (process.exit) nobody is called: its end of the line is freed without asking.
 class Mailbox {
  public:
-  explicit Mailbox(Napi::Env env) {
+  explicit Mailbox(Napi::Env env) : line_(std::make_shared<Line>()) {
     const auto nothing = Napi::Function::New(env, [](const Napi::CallbackInfo&) {});
-    calls_ = Napi::ThreadSafeFunction::New(env, nothing, "lorikeet step", 0, 1, [this](Napi::Env) {
-      std::lock_guard lock(mutex_);
-      gone_ = true;
-    });
+    // It may be freed after this.
+    line_->calls = Napi::ThreadSafeFunction::New(env, nothing, "lorikeet step", 0, 1, [line = line_](Napi::Env) { line->hang_up(); });
     unref(env);  // only a step in flight keeps the thread alive
   }
-  void ref(Napi::Env env) { calls_.Ref(env); }
-  void unref(Napi::Env env) { calls_.Unref(env); }
+  ~Mailbox() {
+    if (line_->hang_up()) line_->calls.Release();
+  }
+  void ref(Napi::Env env) { line_->calls.Ref(env); }
+  void unref(Napi::Env env) { line_->calls.Unref(env); }
   template <typename Call>
   void post(Call call) {
-    std::lock_guard lock(mutex_);
-    if (!gone_) calls_.NonBlockingCall(std::move(call));
-  }
-  void close() {
-    std::lock_guard lock(mutex_);
-    if (!std::exchange(gone_, true)) calls_.Release();
+    std::lock_guard lock(line_->mutex);
+    if (line_->open) line_->calls.NonBlockingCall(std::move(call));
   }
 
  private:
-  Napi::ThreadSafeFunction calls_;
-  std::mutex mutex_;
-  bool gone_ = false;
+  struct Line {
+    Napi::ThreadSafeFunction calls;
+    std::mutex mutex;
+    bool open = true;
+    // Whether it was open.
+    bool hang_up() {
+      std::lock_guard lock(mutex);
+      return std::exchange(open, false);
+    }
+  };
+  std::shared_ptr<Line> line_;
 };
 
 class EngineObject : public Napi::ObjectWrap<EngineObject> {
@@ -67,11 +72,10 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   explicit EngineObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     if (!info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "use createEngine");
     stepper_ = std::move(*info[0].As<Napi::External<std::unique_ptr<Stepper>>>().Data());
-    mailbox_ = std::make_shared<Mailbox>(info.Env());
+    mailbox_ = std::make_unique<Mailbox>(info.Env());
   }
   ~EngineObject() override {
-    stepper_.reset();
-    mailbox_->close();
+    stepper_.reset();  // waits for the steps in flight, which use the mailbox
   }
 
  private:
@@ -134,8 +138,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
       mailbox_->ref(env);
     }
     auto deferred = Napi::Promise::Deferred::New(env);
-    stepper_->push(step, failures_, [this, mailbox = mailbox_, step, deferred](const Outcome& outcome) {
-      mailbox->post([this, step, deferred, outcome](Napi::Env env, Napi::Function) { settle(env, *step, deferred, outcome); });
+    stepper_->push(step, failures_, [this, step, deferred](const Outcome& outcome) {
+      mailbox_->post([this, step, deferred, outcome](Napi::Env env, Napi::Function) { settle(env, *step, deferred, outcome); });
     });
     return deferred.Promise();
   }
@@ -158,7 +162,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   }
 
   std::unique_ptr<Stepper> stepper_;
-  std::shared_ptr<Mailbox> mailbox_;
+  std::unique_ptr<Mailbox> mailbox_;
   int in_flight_ = 0;
   int64_t failures_ = 0;  // failed steps that have been settled
 };

@@ -66,6 +66,11 @@ EngineOptions engine_options(const Napi::Object& from) {
   options.block_count = integer(from, "blockCount");
   options.site_count = integer(from, "siteCount");
   options.adapter_dtype = dtype(from, "adapterDtype");
+  if (!from.Get("siteShapes").IsUndefined()) {
+    const auto shapes = vector_of<int32_t>(from, "siteShapes");
+    if (shapes.size() != size_t{3} * options.site_count) throw Napi::TypeError::New(from.Env(), "siteShapes must have three numbers per site");
+    for (size_t i = 0; i < shapes.size(); i += 3) options.sites.push_back({shapes[i], shapes[i + 1], shapes[i + 2]});
+  }
   const std::string cache = text(from, "cacheDtype");
   options.cache = cache == "int8" ? CacheType::i8 : cache == "float8" ? CacheType::f8 : static_cast<CacheType>(dtype(from, "cacheDtype"));
   options.memory_fraction = from.Get("memoryFraction").ToNumber().DoubleValue();
@@ -123,6 +128,7 @@ Napi::Object step_output(Napi::Env env, const Step& step) {
   if (step.input.return_logits) to.Set("logits", typed_array(env, result.logits));
   to.Set("runMs", result.run_ms);
   to.Set("sampleMs", result.sample_ms);
+  if (!result.warning.empty()) to.Set("warning", result.warning);
   return to;
 }
 

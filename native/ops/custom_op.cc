@@ -1,5 +1,6 @@
 #include "custom_op.h"
 #include <algorithm>
+#include "task_guard.h"
 
 namespace lorikeet {
 
@@ -65,8 +66,10 @@ Parallel parallel_of(OrtKernelContext* context, int threads) {
   p.threads = threads;
   p.context = context;
   p.run = [](void* ctx, void (*task)(void*, size_t), size_t count, void* data) {
+    TaskGuard guard(task, data);
     // One batch a task: tasks differ in size (ranks, context lengths), so threads take them as they come.
-    check(ort().KernelContext_ParallelFor(static_cast<OrtKernelContext*>(ctx), task, count, count, data));
+    check(ort().KernelContext_ParallelFor(static_cast<OrtKernelContext*>(ctx), TaskGuard::run, count, count, &guard));
+    guard.rethrow();
   };
   return p;
 }

@@ -1,7 +1,7 @@
 // OrtCustomOp's table of function pointers, filled from a small class. A kernel class K has:
 //   static constexpr const char* name; static std::vector<Arg> inputs(), outputs(); static constexpr InPlace in_place[] (may be empty);
 //   K(const Context&, const OrtKernelInfo*);  void compute(OrtKernelContext*);   // both may throw
-// and for a device of its own `static const char* provider()`. Context: StepContext, or the device's.
+// Context: StepContext, or the device's.
 #pragma once
 #include <exception>
 #include <initializer_list>
@@ -24,18 +24,27 @@ struct InPlace {
   int input, output;
 };
 
-inline OrtStatus* as_status(const std::exception& e) { return ort().CreateStatus(ORT_RUNTIME_EXCEPTION, e.what()); }
+// What `work` throws, as ONNX Runtime's C frames can carry it.
+template <typename Work>
+OrtStatus* status_of(const Work& work) {
+  try {
+    work();
+    return nullptr;
+  } catch (const std::exception& e) {
+    return ort().CreateStatus(ORT_RUNTIME_EXCEPTION, e.what());
+  } catch (...) {
+    return ort().CreateStatus(ORT_RUNTIME_EXCEPTION, "an exception of no known type");
+  }
+}
 
 template <typename K, typename Context = StepContext>
 class CustomOp : public OrtCustomOp {
  public:
-  explicit CustomOp(const Context& context) : OrtCustomOp{}, context_(context) {
+  // `provider`: the execution provider that runs the op, by ONNX Runtime's name; null is the CPU's.
+  explicit CustomOp(const Context& context, const char* provider = nullptr) : OrtCustomOp{}, context_(context), provider_(provider) {
     version = ORT_API_VERSION;
     GetName = [](const OrtCustomOp*) { return K::name; };
-    GetExecutionProviderType = [](const OrtCustomOp*) -> const char* {
-      if constexpr (requires { K::provider(); }) return K::provider();
-      return nullptr;
-    };
+    GetExecutionProviderType = [](const OrtCustomOp* op) { return static_cast<const CustomOp*>(op)->provider_; };
     GetInputTypeCount = [](const OrtCustomOp*) { return args(true).size(); };
     GetOutputTypeCount = [](const OrtCustomOp*) { return args(false).size(); };
     GetInputType = [](const OrtCustomOp*, size_t i) { return args(true)[i].type; };
@@ -47,20 +56,10 @@ class CustomOp : public OrtCustomOp {
     GetVariadicInputHomogeneity = GetVariadicOutputHomogeneity = [](const OrtCustomOp*) { return 1; };
     GetStartVersion = GetEndVersion = [](const OrtCustomOp*) { return 1; };
     CreateKernelV2 = [](const OrtCustomOp* op, const OrtApi*, const OrtKernelInfo* info, void** kernel) -> OrtStatus* {
-      try {
-        *kernel = new K(static_cast<const CustomOp*>(op)->context_, info);
-        return nullptr;
-      } catch (const std::exception& e) {
-        return as_status(e);
-      }
+      return status_of([&] { *kernel = new K(static_cast<const CustomOp*>(op)->context_, info); });
     };
     KernelComputeV2 = [](void* kernel, OrtKernelContext* context) -> OrtStatus* {
-      try {
-        static_cast<K*>(kernel)->compute(context);
-        return nullptr;
-      } catch (const std::exception& e) {
-        return as_status(e);
-      }
+      return status_of([&] { static_cast<K*>(kernel)->compute(context); });
     };
     KernelDestroy = [](void* kernel) { delete static_cast<K*>(kernel); };
     GetMayInplace = [](int** inputs, int** outputs) -> size_t {
@@ -85,6 +84,7 @@ class CustomOp : public OrtCustomOp {
     return input ? inputs : outputs;
   }
   const Context& context_;
+  const char* provider_;
 };
 
 // Inputs, outputs and attributes, typed.

@@ -1,30 +1,91 @@
 #include "residents.h"
+#include <cstring>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace lorikeet {
+namespace {
 
-void check_image(const AdapterIdentity& id, const PackedAdapter& image, int64_t block_count, int64_t block_bytes, int32_t site_count) {
-  auto require = [](bool ok, const char* what) {
-    if (!ok) throw std::invalid_argument(std::string("putAdapter: ") + what);
-  };
-  require(id.index >= 0 && id.index < (1 << 24), "index out of range");
-  require(image.bytes <= image.block_count * static_cast<size_t>(block_bytes), "the image is larger than its blocks");
-  for (size_t i = 0; i < image.block_count; i++) require(image.blocks[i] >= 0 && image.blocks[i] < block_count, "a block is out of range");
-  for (size_t i = 0; i < image.row_count; i++) {
-    const int32_t block = image.rows[2 * i], offset = image.rows[2 * i + 1];
-    require(block >= 0 && static_cast<size_t>(block) < image.block_count && offset >= 0 && offset < block_bytes, "a row is out of range");
+constexpr int32_t kRowAlignment = 64;  // bytes: docs/cuda.md counts a row's place in them
+
+[[noreturn]] void refuse(const std::string& what) { throw std::invalid_argument("putAdapter: " + what); }
+void require(bool ok, const char* what) {
+  if (!ok) refuse(what);
+}
+
+// The rows of an image, checked one by one as entries name them.
+class Rows {
+ public:
+  Rows(const PackedAdapter& image, const ImageLimits& limits) : image_(image), limits_(limits) {
+    for (size_t i = 0; i < image.row_count; i++) {
+      const int32_t block = image.rows[2 * i], offset = image.rows[2 * i + 1];
+      if (block < 0 || static_cast<size_t>(block) >= image.block_count || offset < 0 || offset >= limits.block_bytes)
+        refuse("row " + std::to_string(i) + " is out of range");
+      if (offset % kRowAlignment) refuse("row " + std::to_string(i) + " does not begin at a multiple of 64 bytes");
+    }
   }
-  std::vector<bool> named(site_count);
-  auto rows = [&](int32_t first, int32_t count) {
-    require(first < 0 || (count >= 0 && static_cast<size_t>(first) + count <= image.row_count), "an entry names rows that do not exist");
-  };
+
+  // Rows [first, first + count) of `bytes` each; none where first is −1.
+  void require_rows(int32_t first, int32_t count, int64_t bytes, const std::string& what) const {
+    if (first < 0) return;
+    if (static_cast<size_t>(first) + count > image_.row_count) refuse(what + " names rows that do not exist");
+    for (int32_t r = first; r < first + count; r++) {
+      const int64_t end = image_.rows[2 * r + 1] + bytes;
+      if (end > limits_.block_bytes) refuse(what + ": row " + std::to_string(r) + " does not end in its block");
+      if (image_.rows[2 * r] * limits_.block_bytes + end > static_cast<int64_t>(image_.bytes)) refuse(what + ": row " + std::to_string(r) + " leaves the image");
+    }
+  }
+
+  // Row `row` holds `count` ascending numbers from 0 to below `most`. After require_rows.
+  void require_ascending(int32_t row, int32_t count, int32_t most, const std::string& what) const {
+    const uint8_t* const at = image_.image + image_.rows[2 * row] * limits_.block_bytes + image_.rows[2 * row + 1];
+    int32_t before = -1;
+    for (int32_t j = 0; j < count; j++) {
+      int32_t value = 0;
+      std::memcpy(&value, at + sizeof value * j, sizeof value);
+      if (value <= before || value >= most)
+        refuse(what + " holds " + std::to_string(value) + " after " + std::to_string(before) + ": it must ascend from 0 to below " + std::to_string(most));
+      before = value;
+    }
+  }
+
+ private:
+  const PackedAdapter& image_;
+  const ImageLimits& limits_;
+};
+
+// An entry's rows, as ENTRY in adapters-store/types.ts says how long each is.
+void check_entry(const AdapterEntry& e, const Rows& rows, const ImageLimits& limits) {
+  const SiteShape site = limits.sites.empty() ? SiteShape{} : limits.sites[e.site];
+  const int64_t element = limits.dtype == DType::f32 ? 4 : 2;
+  const bool whole_rows = site.embedding && e.b < 0;  // of the table, each in the place of one token's
+  const std::string at = "site " + std::to_string(e.site) + ", ";
+  rows.require_rows(e.a, e.rank, element * (whole_rows ? site.out : site.in), at + "a");
+  rows.require_rows(e.b, e.rank, element * site.out, at + "b");
+  rows.require_rows(e.index, 1, int64_t{4} * e.rank, at + "index");
+  for (const auto& [first, name] : {std::pair{e.out_scale, "outScale"}, {e.bias, "bias"}}) rows.require_rows(first, 1, int64_t{4} * site.out, at + name);
+  rows.require_rows(e.in_scale, 1, int64_t{4} * site.in, at + "inScale");
+  if (limits.sites.empty() || e.a < 0 || e.b >= 0) return;
+  const int32_t places = whole_rows ? site.in : site.out;
+  if (e.index >= 0) rows.require_ascending(e.index, e.rank, places, at + "index");
+  else if (e.rank > places) refuse(at + "rank is larger than the " + std::to_string(places) + " places that there are");
+}
+
+}  // namespace
+
+void check_image(const AdapterIdentity& id, const PackedAdapter& image, const ImageLimits& limits) {
+  require(id.index >= 0 && id.index < (1 << 24), "index out of range");
+  require(image.bytes <= image.block_count * static_cast<size_t>(limits.block_bytes), "the image is larger than its blocks");
+  for (size_t i = 0; i < image.block_count; i++) require(image.blocks[i] >= 0 && image.blocks[i] < limits.block_count, "a block is out of range");
+  const Rows rows(image, limits);
+  std::vector<bool> named(limits.site_count);
   for (size_t i = 0; i < image.entry_count; i++) {
     const AdapterEntry& e = image.entries[i];
-    require(e.site >= 0 && e.site < site_count && !named[e.site], "an entry's site is out of range or named twice");
+    require(e.site >= 0 && e.site < limits.site_count && !named[e.site], "an entry's site is out of range or named twice");
     named[e.site] = true;
-    for (int32_t first : {e.a, e.b}) rows(first, e.rank);
-    for (int32_t first : {e.index, e.out_scale, e.bias, e.in_scale}) rows(first, 1);
+    require(e.rank >= 0, "an entry's rank is negative");
+    check_entry(e, rows, limits);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <vector>
+#include "../numeric/dtype.h"
 #include "../step/step.h"
 
 namespace lorikeet {
@@ -25,8 +26,22 @@ struct PackedAdapter {
   size_t entry_count = 0;
 };
 
-// Throws std::invalid_argument when anything is out of range for a pool of `block_count` blocks of `block_bytes`, or for `site_count` sites.
-void check_image(const AdapterIdentity& id, const PackedAdapter& image, int64_t block_count, int64_t block_bytes, int32_t site_count);
+// How long the rows of a site's deltas are: native/types.ts's siteShapes.
+struct SiteShape {
+  int32_t in, out, embedding;
+};
+
+// What an image must fit into.
+struct ImageLimits {
+  int64_t block_count = 0, block_bytes = 0;
+  int32_t site_count = 0;
+  DType dtype = DType::f16;          // of rank rows
+  std::vector<SiteShape> sites;      // [site_count]; empty: nobody said, and rows are taken to be as long as they must be
+};
+
+// Throws std::invalid_argument, which names what it is, when anything of the image leaves its blocks, the pool, the sites or their outputs: a row that is
+// trusted wrongly is another tenant's memory.
+void check_image(const AdapterIdentity& id, const PackedAdapter& image, const ImageLimits& limits);
 
 // Used from the engine's JavaScript thread only; a step keeps what it resolved alive by shared ownership.
 class ResidentTable {

@@ -59,6 +59,7 @@ struct StepResult {
   std::vector<float> logprob, top_logprobs, logits;
   std::vector<uint8_t> row_status, stopped;   // [R]
   double run_ms = 0, sample_ms = 0;
+  std::string warning;  // for whoever runs the server; mostly empty
 };
 
 struct Step {

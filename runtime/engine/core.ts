@@ -55,6 +55,7 @@ export class EngineCore {
   private flight: Flight | undefined
   private outputs: SequenceOutput[] = []
   private readonly random: () => bigint
+  private readonly warn: (message: string) => void
   private submitted = 0
 
   /** `warn` is called for what an operator should know of although all goes on. */
@@ -62,6 +63,7 @@ export class EngineCore {
     this.native = native
     this.settings = settings
     this.random = random
+    this.warn = warn
     const copyRate = settings.copiesAside ? COPY_RATE.device : COPY_RATE.host
     this.pool = new Pool(native, settings.blockCount, settings.blockSize, native.blockBytes, copyRate)
     this.adapters = new Adapters(native, this.pool, warn)
@@ -155,6 +157,7 @@ export class EngineCore {
     const output = await flight.output
     if (this.flight === flight) this.flight = undefined
     if (output instanceof Error) return await this.recover(flight, output)
+    if (output.warning !== undefined) this.warn(output.warning)
     this.commit(flight, output)
     this.counters.steps++
     const { tokens, scheduled, scheduleMs } = flight

@@ -4,7 +4,7 @@ import { cudaLibrary, loadNative, onnxRuntimeLibrary } from '../../native/index.
 import type { AdapterDtype, NativeAddon, NativeEngine, TensorType } from '../../native/types.ts'
 import { EngineError } from '../errors.ts'
 import { type BuiltModel, buildModel, defaultBlockSize } from '../model/index.ts'
-import { HEAD } from '../model/sites.ts'
+import { HEAD, siteShapesOf } from '../model/sites.ts'
 import type { EngineInfo, EngineSettings } from '../types.ts'
 
 /** Blocks below which nothing sensible runs: a sequence and an adapter beside it. */
@@ -101,6 +101,7 @@ export async function loadEngine(
       blockCount: pool.count,
       maxBlockCount: pool.most,
       siteCount: model.siteCount,
+      siteShapes: siteShapesOf(model.base.sites),
       maxSiteInputs: Math.max(...model.base.sites.map((site) => site.inFeatures)),
       headSite: model.base.sites.find((site) => site.module === HEAD)?.index ?? -1,
       dtype,

@@ -7,6 +7,10 @@ export const HEAD = 'lm_head'
 
 export const layerPath = (layer: number) => `model.layers.${layer}`
 
+/** As native/types.ts's siteShapes. */
+export const siteShapesOf = (sites: Site[]): Int32Array =>
+  Int32Array.from(sites.flatMap((site) => [site.inFeatures, site.outFeatures, site.kind === 'embedding' ? 1 : 0]))
+
 export function sitesOf(a: Architecture): Site[] {
   const sites: Site[] = []
   const add = (site: Omit<Site, 'index' | 'weight'> & { weight?: string }) =>

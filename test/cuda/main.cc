@@ -9,6 +9,7 @@
 #include "emulated_check.h"
 #include "emulator.h"
 #include "emulator_check.h"
+#include "graph_table_check.h"
 #endif
 
 namespace lorikeet::test {
@@ -35,6 +36,7 @@ int main(int argc, char** argv) {
   lorikeet::test::check_sampling(!quick);
   lorikeet::test::check_gated(!quick);
 #else
+  lorikeet::test::check_graph_table();
   lorikeet::test::check_emulator();
   lorikeet::test::check_emulated_device();
   lorikeet::test::check_emulated_attention();

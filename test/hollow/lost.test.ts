@@ -37,6 +37,20 @@ t.test('a device that is lost ends the engine', needsHollow, async (t) => {
     })
 })
 
+t.test('one that is lost before the first launch of a step', needsHollow, async (t) => {
+  // The first thing that a step asks of the device is whether its adapters have arrived.
+  const { engine, images } = await startHollow(t, base, adapters)
+  const failures: string[] = []
+  engine.onFailure = ({ message }) => failures.push(message)
+  const dora = [{ name: 'dora', digest: images.get('dora')!.digest, weight: 1 }]
+  t.equal((await ask(engine, [3, 4, 5], {}, dora)).error, undefined)
+  fault('lost -1')
+  t.match(await ask(engine, [3, 4, 5], {}, dora), { finish: 'error', error: /the device is lost: CUDA, an event: / })
+  t.match(failures, [/the device is lost: .+/])
+  fault()
+  await engine.close()
+})
+
 /** What a process of its own says that starts the engine with ONNX Runtime from `library` and CUDA's libraries from `libraries`. */
 function startElsewhere(library: string, libraries: string): string {
   const url = (file: string) => JSON.stringify(path.join(repoRoot(), 'dist', file))

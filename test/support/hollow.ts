@@ -21,9 +21,10 @@ import path from 'node:path'
 import type { Test } from 'tap'
 import { loadAdapter } from '../../adapters-store/index.ts'
 import type { AdapterImage } from '../../adapters-store/types.ts'
-import { cudaLibrary } from '../../native/index.ts'
+import { cudaLibrary, loadNative } from '../../native/index.ts'
+import type { NativeEngine } from '../../native/types.ts'
 import { startEngine } from '../../runtime/index.ts'
-import { readBaseModel } from '../../runtime/model/index.ts'
+import { type BuiltModel, readBaseModel } from '../../runtime/model/index.ts'
 import type { Engine, EngineSettings } from '../../runtime/types.ts'
 import { repoRoot } from './repo.ts'
 
@@ -107,6 +108,18 @@ export function capturesOf(log: string[]): string[][] {
   return captures
 }
 
+/** When the device was busy, in µs, one entry a step: logged while `fault('slow-step …')` holds (test/cuda/hollow/clock.cc). */
+export function stepsOf(log: string[]): { begin: number; end: number }[] {
+  const found = log.map((line) => /^step (\d+) (\d+)$/.exec(line)).filter((match) => match !== null)
+  return found.map(([, begin, end]) => ({ begin: Number(begin), end: Number(end) }))
+}
+
+/** How many graphs were instantiated and not destroyed after the last line that says so; undefined where none does. */
+export function graphsAfter(log: string[]): number | undefined {
+  const last = log.findLast((line) => /^graph (made|gone)/.test(line))
+  return last === undefined ? undefined : Number(/\d+/.exec(last))
+}
+
 /** Makes calls of the runtime fail from now on (test/cuda/hollow/faults.cc says what can be said); without an argument none does. */
 export function fault(what = ''): void {
   const file = openSync(process.env.HOLLOW_FAULTS as string, 'r+')
@@ -139,4 +152,18 @@ export async function startHollow(
   )
   for (const image of images.values()) engine.addAdapter(image)
   return { engine, images }
+}
+
+/** The native engine alone on a model built for CUDA in float16: steps of up to `rows` tokens, a pool of `blocks` blocks of 16. */
+export function startNative(
+  model: BuiltModel,
+  { rows, blocks, maxModelLen }: { rows: number; blocks: number; maxModelLen: number },
+): Promise<NativeEngine> {
+  const { graph, files, initializers, layers, kvHeads, headDim, vocabSize, siteCount } = model
+  const shape = { files, initializers, layers, kvHeads, headDim, vocabSize, siteCount, blockSize: 16, blockCount: blocks }
+  const types = { device: 'cuda', dtype: 'float16', cacheDtype: 'float16', adapterDtype: 'float16' } as const
+  const limits = { memoryFraction: 0, maxBlockCount: 0, maxBatchTokens: rows, maxSequences: rows, maxModelLen }
+  const sites = { maxSiteInputs: Math.max(...model.base.sites.map((site) => site.inFeatures)), headSite: -1 }
+  const session = { library: cudaLibrary() as string, model: graph, threads: 1, captureGraphs: true, overlapLaunches: false }
+  return loadNative().createEngine({ ...shape, ...types, ...limits, ...sites, ...session }, () => {})
 }

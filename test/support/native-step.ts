@@ -3,6 +3,7 @@ import type { AdapterImage } from '../../adapters-store/types.ts'
 import { decodeStep, residentsOf } from '../../bench/decode-batch.ts'
 import { loadNative, onnxRuntimeLibrary } from '../../native/index.ts'
 import type { BuiltModel } from '../../runtime/model/index.ts'
+import { siteShapesOf } from '../../runtime/model/sites.ts'
 
 const BLOCK_SIZE = 16
 
@@ -47,6 +48,7 @@ export async function logitsOfRows(
       captureGraphs: false,
       overlapLaunches: false,
       siteCount: model.siteCount,
+      siteShapes: siteShapesOf(model.base.sites),
       adapterDtype: dtype,
     },
     () => {},

@@ -1,7 +1,6 @@
 #include "cuda_engine.h"
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <cstring>
 
 namespace lorikeet::cuda {
@@ -9,10 +8,8 @@ namespace {
 
 // Larger decode steps are bound by arithmetic and bytes, not by launches.
 constexpr int32_t kCapturedRows = 256;
-// Each keeps some memory on the device.
-constexpr size_t kMostGraphs = 512;
-// Capturing takes as long as some tens of steps: a shape that came by chance is not worth it.
-constexpr int32_t kRunsBeforeCapture = 2;
+// Capturing takes as long as some tens of steps: a shape that came by chance is not worth it. A counted shape is some hundred bytes of the host.
+constexpr GraphLimits kGraphs{.graphs = 512, .counted = 4096, .runs = 2, .total = 4096};
 constexpr int32_t kLeastBlocks = 4;
 // Adapters up to this rank find their scratch ready when the pool is sized.
 constexpr int32_t kCommonRank = 64;
@@ -77,7 +74,8 @@ UploadLayout::UploadLayout(const StepShape& shape) {
   lists = end;
 }
 
-CudaEngine::CudaEngine(EngineOptions options, const std::function<void(float)>& progress) : options_(std::move(options)) {
+CudaEngine::CudaEngine(EngineOptions options, const std::function<void(float)>& progress)
+    : options_(std::move(options)), graphs_(kGraphs, [this](int32_t graph) { session_->release_graph(graph); }) {
   std::string missing;
   if (!device::available(missing)) throw std::runtime_error("no CUDA device: " + missing);
   device_ = device::info();
@@ -89,7 +87,7 @@ CudaEngine::CudaEngine(EngineOptions options, const std::function<void(float)>& 
   context_.sample_end = &sample_end_;
   thread_.run([&] {
     within("the model does not load (" + std::to_string(device_.free) + " of " + std::to_string(device_.total) + " bytes on " + device_.name + " were free)",
-           [&] { session_ = std::make_unique<CudaSession>(options_, context_, compute_.get(), progress); });
+           [&] { session_ = make_session(options_, context_, compute_.get(), progress); });
     make_pool();
   });
   options_.model = {};
@@ -166,7 +164,7 @@ void CudaEngine::make_pool() {
   within("a pool of " + std::to_string(block_count_) + " blocks",
          [&] { pool_ = device::Buffer(device::Memory::device, block_count_ * options_.block_bytes()); });
   bind_cache(pool_.data(), block_count_);
-  residents_ = std::make_unique<DeviceResidents>(pool_.data(), block_count_, options_.block_bytes(), options_.site_count);
+  residents_ = std::make_unique<DeviceResidents>(pool_.data(), options_.image_limits(block_count_));
 }
 
 StepResult CudaEngine::run(StepInput& input) {
@@ -178,11 +176,11 @@ StepResult CudaEngine::run(StepInput& input) {
 StepResult CudaEngine::step(StepInput& input) {
   const auto started = std::chrono::steady_clock::now();
   StepResult result;
-  residents_->hold(compute_.get(), input.resolved);
   const StepShape shape = shape_of(input, limits_);
   int32_t graph = 0;
   const auto attempt = [&](const StepShape& shape) {
     try {
+      residents_->hold(compute_.get(), input.resolved);
       run_shape(input, shape, result, graph);
     } catch (const std::exception& e) {
       if (device::abandon_capture(compute_.get())) throw DeviceLost(e.what());
@@ -196,11 +194,11 @@ StepResult CudaEngine::step(StepInput& input) {
   } catch (const std::exception& e) {
     if (!graph) throw;
     // Nothing of the step has been lost: it writes the same slots again. If it runs kernel by kernel, the graph was at fault, and there will be no other.
-    graphs_.erase(shape);
+    graphs_.forget(shape);
     ShapeLimits plain = limits_;
     plain.captured_rows = 0;
     attempt(shape_of(input, plain));
-    std::fprintf(stderr, "lorikeet: decode steps cannot be captured as CUDA graphs and run without from now on: %s\n", e.what());
+    result.warning = std::string("decode steps cannot be captured as CUDA graphs and run without from now on: ") + e.what();
     limits_ = plain;
     graphs_.clear();
   }
@@ -227,7 +225,7 @@ void CudaEngine::run_shape(const StepInput& input, const StepShape& shape, StepR
   context_.sample.scratch = sample_scratch_.data();
   context_.sample.results = results_.data();
   context_.sample.logits_out = input.return_logits ? reinterpret_cast<float*>(raw_logits_.data()) : nullptr;
-  graph = shape.captured ? graph_of(shape) : 0;
+  graph = shape.captured ? graphs_.graph_of(shape) : 0;
   launch(shape, at, graph);
   device::copy_to_host(fetched_.data(), results_.data(), sample_results(context_.sample_shape).bytes, compute_.get());
   if (input.return_logits) {
@@ -243,8 +241,8 @@ void CudaEngine::run_shape(const StepInput& input, const StepShape& shape, StepR
 void CudaEngine::fit(const StepShape& shape, size_t upload_bytes, bool with_logits) {
   auto grow = [&](device::Buffer& buffer, device::Memory kind, size_t bytes) {
     if (buffer.bytes() >= bytes) return;
-    buffer = {};
     graphs_.clear();
+    buffer = {};
     buffer = device::Buffer(kind, std::max(bytes + bytes / 2, size_t{1} << 20));
   };
   const size_t result_bytes = sample_results(context_.sample_shape).bytes;
@@ -358,14 +356,6 @@ void CudaEngine::fetch(const StepInput& input, StepResult& result) const {
     result.top_logprobs.insert(result.top_logprobs.end(), logprobs, logprobs + count);
     result.top_starts.push_back(static_cast<int32_t>(result.top_tokens.size()));
   }
-}
-
-int32_t CudaEngine::graph_of(const StepShape& shape) {
-  if (graphs_.size() == kMostGraphs && !graphs_.contains(shape)) return 0;
-  Graph& graph = graphs_[shape];
-  if (++graph.runs <= kRunsBeforeCapture) return 0;
-  if (!graph.id) graph.id = ++last_graph_;
-  return graph.id;
 }
 
 }  // namespace lorikeet::cuda

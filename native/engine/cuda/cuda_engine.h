@@ -2,14 +2,13 @@
 // A step in order: hold for adapters on their way → decide the step's shape → write all its inputs into one pinned buffer → copy it → run the graph
 // (or replay it) → copy the results back → wait.
 #pragma once
-#include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 #include "../../pool/cuda/device_residents.h"
 #include "../engine.h"
-#include "cuda_session.h"
+#include "graph_table.h"
+#include "session.h"
 #include "step_shape.h"
 #include "step_thread.h"
 
@@ -48,7 +47,6 @@ class CudaEngine : public Engine {
   void plan(const StepInput& input, const StepShape& shape, const UploadLayout& at);
   void launch(const StepShape& shape, const UploadLayout& at, int32_t graph);
   void fetch(const StepInput& input, StepResult& result) const;
-  int32_t graph_of(const StepShape& shape);
 
   EngineOptions options_;
   ShapeLimits limits_;
@@ -56,7 +54,7 @@ class CudaEngine : public Engine {
   device::OwnedStream compute_;
   device::Event done_, sample_begin_{true}, sample_end_{true};
   CudaStepContext context_;
-  std::unique_ptr<CudaSession> session_;
+  std::unique_ptr<Session> session_;
   int64_t block_count_ = 0;
   device::Buffer pool_;
   std::unique_ptr<DeviceResidents> residents_;
@@ -66,12 +64,7 @@ class CudaEngine : public Engine {
   device::Buffer staging_, upload_;         // a step's inputs, here and there
   device::Buffer fetched_, results_;        // what comes back
   device::Buffer lora_scratch_, sample_scratch_, tokens_, raw_logits_;
-  struct Graph {
-    int32_t id = 0;    // ONNX Runtime's name for it
-    int32_t runs = 0;  // of its shape so far
-  };
-  std::map<StepShape, Graph> graphs_;  // of the addresses above: forgotten when one of them moves
-  int32_t last_graph_ = 0;
+  GraphTable graphs_;  // of the addresses above: forgotten when one of them moves
   StepThread thread_;  // last: it ends before what it uses
 };
 

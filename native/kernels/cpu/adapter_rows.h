@@ -112,7 +112,9 @@ inline void batched_embedding(const EmbeddingArgs& args, const Parallel& paralle
   int64_t work = 0;
   for (int32_t i = 0; i < args.lora.segment_count; i++) {
     const LoraSegment& s = args.lora.segments[i];
-    work += (s.end - s.begin) * segment_rank(args.lora, s) * args.lora.out[0];
+    for (int32_t e = 0; e < s.entry_count; e++)
+      if (const SiteDelta* d = s.entries[e].delta[0]; d && d->rank)
+        work += (s.end - s.begin) * (d->b ? d->rank : 1) * args.lora.out[0];  // without B: a row's one replacement at most
   }
   RowsJob job{&args.lora, args.ids, tasks};
   switch (args.lora.dtype) {

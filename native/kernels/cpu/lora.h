@@ -53,6 +53,15 @@ inline int64_t segment_rank(const LoraArgs& args, const LoraSegment& s) {
   return total;
 }
 
+// Elements of y that one row's scales and biases touch: IA3 and bias-only adapters have no rank, and are work all the same.
+inline int64_t segment_elements(const LoraArgs& args, const LoraSegment& s) {
+  int64_t total = 0;
+  for (int32_t e = 0; e < s.entry_count; e++)
+    for (int32_t p = 0; p < args.products; p++)
+      if (const SiteDelta* d = s.entries[e].delta[p]; d && (d->out_scale || d->bias)) total += args.out[p];
+  return total;
+}
+
 // y_p[row … row + rows)[o … o + width) from the rows' h.
 template <typename Rows>
 void expand(const LoraArgs& args, const LoraSegment& s, int32_t p, int64_t row, int64_t rows, int64_t o, int64_t width, const float* h,
@@ -173,7 +182,7 @@ void batched_lora_of(const LoraArgs& args, const Parallel& parallel) {
     const LoraSegment& s = args.segments[i];
     const int64_t rank = segment_rank(args, s);
     widest = std::max(widest, rank);
-    work += (s.end - s.begin) * rank * (args.in + outputs / args.products);
+    work += (s.end - s.begin) * (rank * (args.in + outputs / args.products) + segment_elements(args, s));
     for (int64_t row = s.begin; row < s.end; row += kTaskRows) tasks[at++] = {&s, row, std::min(kTaskRows, s.end - row), rank};
   }
   LoraJob<Rows> job{&args, tasks, nullptr, widest, 1, 0};
@@ -181,7 +190,7 @@ void batched_lora_of(const LoraArgs& args, const Parallel& parallel) {
   job.h = scratch<float>(Scratch::shared, count * size_t(kTaskRows * widest));
   job.slices = std::max<int64_t>(1, std::min<int64_t>(parallel.threads, widest / beside(1)));
   for (int32_t p = 0; p < args.products; p++) job.strips += (args.out[p] + kTaskOutputs - 1) / kTaskOutputs;
-  parallel_for(parallel, LoraJob<Rows>::slice, count * size_t(job.slices), &job, work);
+  if (widest) parallel_for(parallel, LoraJob<Rows>::slice, count * size_t(job.slices), &job, work);
   parallel_for(parallel, LoraJob<Rows>::strip, count * size_t(job.strips), &job, work);
 }
 

@@ -1,10 +1,10 @@
-// The few things that kernels need from the machine, behind names of ours, so that the same kernel source also runs on a CPU: without nvcc this
-// header takes test/cuda/emulator's versions, where every thread of a block is a fiber and the checks run under AddressSanitizer.
+// The few things that kernels need from the machine, behind names of ours, so that the same kernel source also runs on a CPU: without nvcc this header takes
+// them from whoever compiles it (test/cuda/without_cuda.h).
 #pragma once
 #include <cstdint>
 
 #ifndef __CUDACC__
-#include "emulator.h"
+#include "without_cuda.h"
 #else
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>

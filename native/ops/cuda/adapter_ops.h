@@ -11,7 +11,6 @@ namespace lorikeet::cuda {
 // Elements of activations: ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16 or BFLOAT16.
 using Element = ONNXTensorElementDataType;
 
-inline const char* cuda_provider() { return device::is_emulated() ? nullptr : "CUDAExecutionProvider"; }
 void must_launch(int error, const char* op);
 // The op's output [rows, width], holding input `in`: the same buffer when ONNX Runtime let the output take it over.
 void* carried(OrtKernelContext* kernel, size_t in, size_t out, device::Stream stream);
@@ -59,7 +58,6 @@ template <Element T>
 struct CudaBatchedLora : LoraCompute {
   using LoraCompute::LoraCompute;
   static constexpr const char* name = "BatchedLora";
-  static const char* provider() { return cuda_provider(); }
   static std::vector<Arg> inputs() { return {{T}, {T, INPUT_OUTPUT_VARIADIC}}; }
   static std::vector<Arg> outputs() { return {{T, INPUT_OUTPUT_VARIADIC}}; }
   static std::vector<InPlace> in_place() { return {{1, 0}, {2, 1}, {3, 2}}; }
@@ -69,7 +67,6 @@ template <Element T>
 struct CudaScaleInput : ScaleCompute {
   using ScaleCompute::ScaleCompute;
   static constexpr const char* name = "ScaleInput";
-  static const char* provider() { return cuda_provider(); }
   static std::vector<Arg> inputs() { return {{T}}; }
   static std::vector<Arg> outputs() { return {{T}}; }
   static std::vector<InPlace> in_place() { return {{0, 0}}; }
@@ -79,7 +76,6 @@ template <Element T>
 struct CudaBatchedEmbedding : EmbeddingCompute {
   using EmbeddingCompute::EmbeddingCompute;
   static constexpr const char* name = "BatchedEmbedding";
-  static const char* provider() { return cuda_provider(); }
   static std::vector<Arg> inputs() { return {{kInt32}, {T}}; }
   static std::vector<Arg> outputs() { return {{T}}; }
   static std::vector<InPlace> in_place() { return {{1, 0}}; }

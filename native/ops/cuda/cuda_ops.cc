@@ -8,7 +8,8 @@ namespace {
 
 template <Element T>
 struct OpsOf {
-  explicit OpsOf(const CudaStepContext& context) : lora(context), scale(context), embedding(context), gated(context), sample(context) {}
+  OpsOf(const CudaStepContext& context, const char* provider)
+      : lora(context, provider), scale(context, provider), embedding(context, provider), gated(context, provider), sample(context, provider) {}
   std::vector<const OrtCustomOp*> all() const { return {&lora, &scale, &embedding, &gated, &sample}; }
   CustomOp<CudaBatchedLora<T>, CudaStepContext> lora;
   CustomOp<CudaScaleInput<T>, CudaStepContext> scale;
@@ -20,13 +21,13 @@ struct OpsOf {
 }  // namespace
 
 struct CudaOpDomain::Ops {
-  explicit Ops(const CudaStepContext& context) : f16(context), bf16(context) {}
+  Ops(const CudaStepContext& context, const char* provider) : f16(context, provider), bf16(context, provider) {}
   OpsOf<ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16> f16;
   OpsOf<ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16> bf16;
   CustomOpDomainPtr domain;
 };
 
-CudaOpDomain::CudaOpDomain(const CudaStepContext& context) : ops_(std::make_unique<Ops>(context)) {
+CudaOpDomain::CudaOpDomain(const CudaStepContext& context, const char* provider) : ops_(std::make_unique<Ops>(context, provider)) {
   OrtCustomOpDomain* domain = nullptr;
   check(ort().CreateCustomOpDomain("lorikeet", &domain));
   ops_->domain.reset(domain);
@@ -35,10 +36,6 @@ CudaOpDomain::CudaOpDomain(const CudaStepContext& context) : ops_(std::make_uniq
 
 CudaOpDomain::~CudaOpDomain() = default;
 
-std::vector<OrtCustomOpDomain*> CudaOpDomain::all() const {
-  std::vector<OrtCustomOpDomain*> domains = emulated_domains();
-  domains.push_back(ops_->domain.get());
-  return domains;
-}
+OrtCustomOpDomain* CudaOpDomain::get() const { return ops_->domain.get(); }
 
 }  // namespace lorikeet::cuda

@@ -20,7 +20,6 @@ template <Element T>
 struct CudaGatedActivation : GatedCompute {
   using GatedCompute::GatedCompute;
   static constexpr const char* name = "GatedActivation";
-  static const char* provider() { return cuda_provider(); }
   static std::vector<Arg> inputs() { return {{T}, {T, INPUT_OUTPUT_OPTIONAL}}; }
   static std::vector<Arg> outputs() { return {{T}}; }
   static std::vector<InPlace> in_place() { return {{0, 0}, {1, 0}}; }

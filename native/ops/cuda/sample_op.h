@@ -17,7 +17,6 @@ template <Element T>
 struct CudaSample : SampleCompute {
   using SampleCompute::SampleCompute;
   static constexpr const char* name = "Sample";
-  static const char* provider() { return cuda_provider(); }
   static std::vector<Arg> inputs() { return {{T}}; }
   static std::vector<Arg> outputs() { return {{kInt32}}; }
   static std::vector<InPlace> in_place() { return {}; }

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <iterator>
 #include <stdexcept>
+#include <utility>
 
 namespace lorikeet {
 namespace {
@@ -11,11 +12,7 @@ constexpr uintptr_t kPage = 4096;
 
 }  // namespace
 
-DeviceResidents::DeviceResidents(uint8_t* pool, int64_t block_count, int64_t block_bytes, int32_t site_count)
-    : pool_(pool),
-      block_count_(block_count),
-      block_bytes_(block_bytes),
-      site_count_(site_count) {}
+DeviceResidents::DeviceResidents(uint8_t* pool, ImageLimits limits) : pool_(pool), limits_(std::move(limits)) {}
 
 DeviceResidents::~DeviceResidents() {
   try {
@@ -28,7 +25,7 @@ DeviceResidents::~DeviceResidents() {
 
 void DeviceResidents::put(const AdapterIdentity& id, const PackedAdapter& image) {
   device::allow_captures_elsewhere();
-  check_image(id, image, block_count_, block_bytes_, site_count_);
+  check_image(id, image, limits_);
   std::erase_if(arriving_, [&](const auto& resident) {
     if (!resident->arrived.done()) return false;
     settle(*resident);
@@ -40,10 +37,10 @@ void DeviceResidents::put(const AdapterIdentity& id, const PackedAdapter& image)
   resident->generation = id.generation;
   resident->digest = id.digest;
   resident->image = image.image;
-  resident->sites = SiteBits(site_count_);
+  resident->sites = SiteBits(limits_.site_count);
   for (size_t i = 0; i < image.entry_count; i++) resident->sites.add(image.entries[i]);
   const cuda::AdapterTables made = cuda::make_adapter_tables(image.rows, image.row_count, reinterpret_cast<const int32_t*>(image.entries),
-                                                             image.entry_count, image.blocks, block_bytes_, site_count_);
+                                                             image.entry_count, image.blocks, limits_.block_bytes, limits_.site_count);
   resident->shape = made.shape;
   resident->table_bytes = made.bytes.size();
   resident->tables = tables_.allocate(resident->table_bytes);
@@ -55,9 +52,9 @@ void DeviceResidents::put(const AdapterIdentity& id, const PackedAdapter& image)
   }
   std::memcpy(resident->staged, made.bytes.data(), made.bytes.size());
 
-  const auto block_bytes = static_cast<size_t>(block_bytes_);
+  const auto block_bytes = static_cast<size_t>(limits_.block_bytes);
   for (size_t i = 0; i < image.block_count && i * block_bytes < image.bytes; i++)
-    upload(pool_ + image.blocks[i] * block_bytes_, image.image + i * block_bytes, std::min(block_bytes, image.bytes - i * block_bytes));
+    upload(pool_ + image.blocks[i] * limits_.block_bytes, image.image + i * block_bytes, std::min(block_bytes, image.bytes - i * block_bytes));
   device::copy_to_device(resident->tables, resident->staged, made.bytes.size(), copies_.get());
   resident->arrived.record(copies_.get());
   arriving_.push_back(resident);

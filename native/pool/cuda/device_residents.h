@@ -25,7 +25,7 @@ struct DeviceResident : Resident {
 class DeviceResidents {
  public:
   // `pool` outlives this.
-  DeviceResidents(uint8_t* pool, int64_t block_count, int64_t block_bytes, int32_t site_count);
+  DeviceResidents(uint8_t* pool, ImageLimits limits);
   ~DeviceResidents();
   void put(const AdapterIdentity& id, const PackedAdapter& image);
   void drop(int32_t index);
@@ -44,8 +44,7 @@ class DeviceResidents {
   void upload(uint8_t* to, const uint8_t* from, size_t bytes);
 
   uint8_t* pool_;
-  int64_t block_count_, block_bytes_;
-  int32_t site_count_;
+  ImageLimits limits_;
   device::OwnedStream copies_;
   Arena tables_{device::Memory::device}, staging_{device::Memory::pinned};
   ResidentTable table_;

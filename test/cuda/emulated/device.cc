@@ -68,8 +68,6 @@ Info info() {
   return info;
 }
 
-bool is_emulated() { return true; }
-
 void allow_captures_elsewhere() { emulated::beside() = true; }
 
 Buffer::Buffer(Memory kind, size_t bytes) : kind_(kind), bytes_(bytes) {

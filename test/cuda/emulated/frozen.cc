@@ -46,6 +46,9 @@ bool same(const std::vector<uint8_t>& then, const uint8_t* now) {
   return std::memcmp(then.data() + i, now + i, then.size() - i) == 0;
 }
 
+std::map<std::pair<const void*, int32_t>, Record> records;  // by session and graph
+std::mutex mutex;
+
 [[noreturn]] void differs(const std::string& how) {
   current() = {};
   throw std::runtime_error("a captured graph would go wrong at its replay: " + how);
@@ -54,8 +57,6 @@ bool same(const std::vector<uint8_t>& then, const uint8_t* now) {
 }  // namespace
 
 void captured_run_begins(const void* session, int32_t graph) {
-  static std::map<std::pair<const void*, int32_t>, Record> records;
-  static std::mutex mutex;
   current() = {};
   if (graph <= 0) return;
   const std::lock_guard guard(mutex);
@@ -66,6 +67,11 @@ void captured_run_begins(const void* session, int32_t graph) {
 void captured_run_ends() {
   const Run run = std::exchange(current(), {});
   if (run.record && !run.first && run.at != run.record->size()) differs((*run.record)[run.at].what + " is missing");
+}
+
+void captured_graph_released(const void* session, int32_t graph) {
+  const std::lock_guard guard(mutex);
+  if (!records.erase({session, graph})) throw std::runtime_error("graph " + std::to_string(graph) + " is given back and was never captured");
 }
 
 void captured_run_abandoned() { current() = {}; }

@@ -11,6 +11,8 @@ namespace lorikeet::device::emulated {
 // Between the two, on this thread, values belong to that graph of that session. `ends` throws std::runtime_error when this run has handed over fewer.
 void captured_run_begins(const void* session, int32_t graph);
 void captured_run_ends();
+// Throws std::runtime_error where nothing was captured under that number, or it is gone already.
+void captured_graph_released(const void* session, int32_t graph);
 // Gone without a check: the run has failed.
 void captured_run_abandoned();
 

@@ -1,11 +1,11 @@
 // Kernels that ONNX Runtime's CPU provider lacks, registered under the operators' own names: ONNX Runtime looks among registered domains first, whatever they
 // are called, so that the CPU provider runs the very bytes of the graph that a GPU would get. PagedAttention has a kernel for CUDA alone; Gemm in float16 has
-// one that is a hundred times slower than this. In the place of native/ops/cuda/device_domains.cc.
+// one that is a hundred times slower than this.
 #include <cmath>
-#include "../../../native/ops/cuda/cuda_ops.h"
 #include "../../../native/ops/custom_op.h"
 #include "frozen.h"
 #include "gemm.h"
+#include "ort_ops.h"
 #include "paged_attention.h"
 
 namespace lorikeet::cuda {
@@ -166,8 +166,8 @@ struct Gemm {
 
 }  // namespace
 
-// Both live as long as the process, as the sessions that may use them.
-std::vector<OrtCustomOpDomain*> emulated_domains() {
+// They live as long as the process, as the sessions that may use them.
+std::vector<OrtCustomOpDomain*> stand_ins() {
   static AttentionOps<ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16> f16;
   static AttentionOps<ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16> bf16;
   static const NoContext context;
@@ -183,8 +183,5 @@ std::vector<OrtCustomOpDomain*> emulated_domains() {
   static OrtCustomOpDomain* const onnx = domain("", {&gemm});
   return {microsoft, onnx};
 }
-
-EmulatedRun::EmulatedRun(const OrtSession* session, int32_t graph) { device::emulated::captured_run_begins(session, graph); }
-void EmulatedRun::end() { device::emulated::captured_run_ends(); }
 
 }  // namespace lorikeet::cuda

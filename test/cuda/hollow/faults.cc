@@ -2,8 +2,9 @@
 //   cudaMalloc         every call fails
 //   cudaMalloc 3       the first three succeed     cudaMalloc 3 1   and those after the next one
 //   kernel 100         every launch but the first hundred fails, products too
-//   lost 100           with the launch after that the device is lost: whatever is asked of it fails from then on
+//   lost 100           with the launch after that the device is lost: whatever is asked of it fails from then on; lost -1: at once
 //   slow-capture 50    every capture takes 50 ms longer
+//   slow-step 2000     a step takes the device 2000 µs (streams.cc); otherwise whatever is put into a stream is done at once
 // Calls are counted from the line's last change.
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -70,9 +71,9 @@ cudaError_t fault(const char* call) {
   return fail(lost ? cudaErrorIllegalAddress : error_of(now.name));
 }
 
-int slow_capture_ms() {
+int slow(const char* what) {
   const std::lock_guard guard(lock);
-  return current().name == "slow-capture" ? current().number : 0;
+  return current().name == what ? current().number : 0;
 }
 
 }  // namespace hollow

@@ -6,17 +6,24 @@
 //   FORBIDDEN  a call that a capture forbids, which spoils the capture       REFUSED   a launch or copy that a device refuses
 //   ASIDE      work of the capturing thread that is not in its capture       PAGEABLE  a copy from or to memory that is not pinned
 //   STALE      a replay of a graph older than the last freed device memory
-// HOLLOW_LOG=FILE gets a line for every kernel, product, copy, allocation and capture. HOLLOW_FAULTS=FILE says what fails (faults.cc).
+// HOLLOW_LOG=FILE gets a line for every kernel, product, copy, allocation, capture and (clock.cc) step. HOLLOW_FAULTS=FILE says what fails (faults.cc).
 #pragma once
 #include <cuda_runtime_api.h>
+#include <chrono>
 #include <cstdint>
 #include <mutex>
 #include "log.h"
+
+namespace hollow {
+using Moment = std::chrono::steady_clock::time_point;
+}
 
 struct CUstream_st {
   bool capturing = false, spoilt = false;
   cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
   int nodes = 0;
+  hollow::Moment until;  // when what it holds is done: clock.cc
+  bool stepping = false;
 };
 
 namespace hollow {
@@ -28,7 +35,8 @@ extern std::recursive_mutex lock;
 cudaError_t fail(cudaError_t error);
 // What HOLLOW_FAULTS has for this call; cudaSuccess otherwise.
 cudaError_t fault(const char* call);
-int slow_capture_ms();
+// The number behind `what` in HOLLOW_FAULTS: slow-capture, slow-step; 0 without.
+int slow(const char* what);
 
 // Null, cudaStreamLegacy and cudaStreamPerThread are one stream here.
 CUstream_st* of(cudaStream_t stream);
@@ -36,6 +44,12 @@ CUstream_st* of(cudaStream_t stream);
 cudaError_t unsafe(const char* call);
 // Whether work that is put into the stream goes into a capture. `mark`: what the log adds to its line.
 bool captured(cudaStream_t stream, const char*& mark);
+
+// Simulated time (clock.cc). What a stream does from now on belongs to a new step; a step's work is put into it: all of a step's time passes with the first.
+void step_begins(CUstream_st* stream);
+void step_works(CUstream_st* stream);
+// Blocks the calling thread, which holds no lock.
+void wait_until(Moment moment);
 
 // Device memory that was freed so far, in frees.
 uint64_t device_frees();

@@ -76,6 +76,7 @@ cudaError_t copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, 
       there == Place::pageable || here == Place::pageable ? " PAGEABLE" : "", refused ? " REFUSED" : "", mark);
   if (refused) return fail(cudaErrorInvalidValue);
   if (!in_graph) std::memcpy(to, from, bytes);
+  if (!in_graph && to_device && !from_device) step_begins(of(stream));
   return cudaSuccess;
 }
 

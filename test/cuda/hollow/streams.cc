@@ -1,4 +1,5 @@
-// Streams, events and graphs. Whatever is put into a stream is done at once; only captures keep what they were given, and of that the number.
+// Streams, events and graphs. Whatever is put into a stream is done at once, or after its time (clock.cc); only captures keep what they were given, and of
+// that the number.
 #include <algorithm>
 #include <chrono>
 #include <thread>
@@ -8,6 +9,7 @@
 
 struct CUevent_st {
   enum { never, recorded, in_capture } state = never;
+  hollow::Moment at;  // when it is done
 };
 struct CUgraph_st {
   int nodes;
@@ -27,6 +29,7 @@ struct Capture {
 };
 std::vector<Capture> captures;
 CUstream_st default_stream;
+int graphs = 0;  // instantiated, and not destroyed
 thread_local cudaStreamCaptureMode interaction = cudaStreamCaptureModeGlobal;
 
 void forbid(CUstream_st* stream, const char* call) {
@@ -78,16 +81,27 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) { return c
 cudaError_t cudaStreamDestroy(cudaStream_t stream) { return delete stream, cudaSuccess; }
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   if (const cudaError_t error = fault("cudaStreamSynchronize")) return error;
-  const std::lock_guard guard(lock);
-  if (!of(stream)->capturing) return unsafe("cudaStreamSynchronize");
-  forbid(of(stream), "cudaStreamSynchronize of the captured stream");
-  return fail(cudaErrorStreamCaptureUnsupported);
+  Moment until;
+  {
+    const std::lock_guard guard(lock);
+    if (of(stream)->capturing) {
+      forbid(of(stream), "cudaStreamSynchronize of the captured stream");
+      return fail(cudaErrorStreamCaptureUnsupported);
+    }
+    if (const cudaError_t error = unsafe("cudaStreamSynchronize")) return error;
+    until = of(stream)->until;
+  }
+  wait_until(until);
+  return cudaSuccess;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
   if (const cudaError_t error = fault("cudaStreamWaitEvent")) return error;
   const std::lock_guard guard(lock);
   const bool capturing = of(stream)->capturing;
-  if (event->state == CUevent_st::never || capturing == (event->state == CUevent_st::in_capture)) return cudaSuccess;
+  if (event->state == CUevent_st::never || capturing == (event->state == CUevent_st::in_capture)) {
+    if (!capturing) of(stream)->until = std::max(of(stream)->until, event->at);
+    return cudaSuccess;
+  }
   // A captured stream may not wait for work outside its capture; another one that waits for work inside would become part of it.
   for (const Capture& capture : captures) forbid(capture.stream, "cudaStreamWaitEvent across the capture's border");
   return fail(cudaErrorStreamCaptureIsolation);
@@ -101,13 +115,16 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mo
   if (const cudaError_t error = fault("cudaStreamBeginCapture")) return error;
   const std::lock_guard guard(lock);
   if (of(stream) == &default_stream || stream->capturing) return fail(cudaErrorStreamCaptureUnsupported);
-  *stream = {true, false, mode, 0};
+  stream->capturing = true;
+  stream->spoilt = false;
+  stream->mode = mode;
+  stream->nodes = 0;
   captures.push_back({stream, std::this_thread::get_id()});
   log("capture begins, mode %d", mode);
   return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-  std::this_thread::sleep_for(std::chrono::milliseconds(slow_capture_ms()));
+  std::this_thread::sleep_for(std::chrono::milliseconds(slow("slow-capture")));
   *graph = nullptr;
   const std::lock_guard guard(lock);
   const auto found = std::find_if(captures.begin(), captures.end(), [&](const Capture& c) { return c.stream == stream; });
@@ -125,15 +142,24 @@ cudaError_t cudaThreadExchangeStreamCaptureMode(cudaStreamCaptureMode* mode) { r
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
   if (const cudaError_t error = fault("cudaGraphInstantiate")) return error;
-  return *exec = new CUgraphExec_st{*graph}, cudaSuccess;
+  const std::lock_guard guard(lock);
+  *exec = new CUgraphExec_st{*graph};
+  log("graph made, %d in all", ++graphs);
+  return cudaSuccess;
 }
-cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t) {
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   if (const cudaError_t error = fault("cudaGraphLaunch")) return error;
   log("replay, %d nodes%s", exec->nodes, exec->frees != device_frees() ? " STALE" : "");
+  step_begins(of(stream));
+  step_works(of(stream));
   return cudaSuccess;
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return delete graph, cudaSuccess; }
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) { return delete exec, cudaSuccess; }
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  const std::lock_guard guard(lock);
+  log("graph gone, %d in all", --graphs);
+  return delete exec, cudaSuccess;
+}
 
 cudaError_t cudaEventCreate(cudaEvent_t* event) { return *event = new CUevent_st, cudaSuccess; }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return cudaEventCreate(event); }
@@ -145,18 +171,28 @@ cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, uns
   if (external && !capturing) return fail(cudaErrorInvalidValue);
   if (capturing) of(stream)->nodes += external;
   event->state = capturing && !external ? CUevent_st::in_capture : CUevent_st::recorded;
+  if (!capturing) event->at = of(stream)->until;
   return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) { return cudaEventRecordWithFlags(event, stream, cudaEventRecordDefault); }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   if (const cudaError_t error = fault("cudaEventQuery")) return error;
   const std::lock_guard guard(lock);
-  return event->state == CUevent_st::in_capture ? fail(cudaErrorCapturedEvent) : unsafe("cudaEventQuery");
+  if (event->state == CUevent_st::in_capture) return fail(cudaErrorCapturedEvent);
+  if (const cudaError_t error = unsafe("cudaEventQuery")) return error;
+  return std::chrono::steady_clock::now() < event->at ? cudaErrorNotReady : cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (const cudaError_t error = fault("cudaEventSynchronize")) return error;
-  const std::lock_guard guard(lock);
-  return event->state == CUevent_st::in_capture ? fail(cudaErrorCapturedEvent) : unsafe("cudaEventSynchronize");
+  Moment at;
+  {
+    const std::lock_guard guard(lock);
+    if (event->state == CUevent_st::in_capture) return fail(cudaErrorCapturedEvent);
+    if (const cudaError_t error = unsafe("cudaEventSynchronize")) return error;
+    at = event->at;
+  }
+  wait_until(at);
+  return cudaSuccess;
 }
 cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t from, cudaEvent_t to) {
   *ms = 0.01f;

@@ -5,6 +5,7 @@ import t from 'tap'
 import { EngineClient } from '../../../runtime/engine/client.ts'
 import type { FromEngine, ToEngine } from '../../../runtime/engine/messages.ts'
 import type { EngineInfo, EngineSnapshot, SequenceOutput, SequenceRequest } from '../../../runtime/types.ts'
+import { greedy } from '../../support/greedy.ts'
 import { toyImage, use } from '../../support/toy-core.ts'
 
 class NotedWorker extends EventEmitter {

@@ -1,0 +1,7 @@
+#pragma once
+
+namespace lorikeet::test {
+
+void check_graph_table();
+
+}  // namespace lorikeet::test

@@ -1,0 +1,119 @@
+/** What putAdapter refuses: an image whose rows leave their blocks, or whose indices leave their outputs, would read and write other tenants' memory. */
+import t from 'tap'
+import { ENTRY, ENTRY_FIELDS } from '../../adapters-store/types.ts'
+import { residentsOf } from '../../bench/decode-batch.ts'
+import { loadNative, onnxRuntimeLibrary } from '../../native/index.ts'
+import type { NativeEngine, PackedAdapter } from '../../native/types.ts'
+import { buildModel } from '../../runtime/model/index.ts'
+import { siteShapesOf } from '../../runtime/model/sites.ts'
+import { OracleFamily } from '../support/oracle.ts'
+import { fixture } from '../support/repo.ts'
+
+const family = new OracleFamily('llama', 'float32', fixture('oracle'), 'cpu')
+const model = buildModel(fixture('oracle', family.name, 'base'), { device: 'cpu', dtype: 'float32' })
+const BLOCKS = 256
+const BLOCK_SIZE = family.blockSize
+
+function start(): Promise<NativeEngine> {
+  const { graph, files, initializers, layers, kvHeads, headDim, vocabSize, siteCount } = model
+  const shape = { files, initializers, layers, kvHeads, headDim, vocabSize, siteCount, blockSize: BLOCK_SIZE, blockCount: BLOCKS }
+  const [image] = family.images.values()
+  const types = { device: 'cpu', dtype: 'float32', cacheDtype: 'float32', adapterDtype: image.dtype } as const
+  const limits = { memoryFraction: 0, maxBlockCount: 0, maxBatchTokens: 4, maxSequences: 4, maxModelLen: 64 }
+  const sites = { maxSiteInputs: 0, headSite: -1, siteShapes: siteShapesOf(model.base.sites) }
+  const session = { library: onnxRuntimeLibrary(), model: graph, threads: 1, captureGraphs: false, overlapLaunches: false }
+  return loadNative().createEngine({ ...shape, ...types, ...limits, ...sites, ...session }, () => {})
+}
+
+/** A copy whose arrays may be changed. */
+function copyOf(name: string): PackedAdapter {
+  const [resident] = residentsOf([family.images.get(name)!], 0)
+  const { image, blocks, rows, entries } = resident
+  return { ...resident, image: image.slice(), blocks: blocks.slice(), rows: rows.slice(), entries: entries.slice() }
+}
+const field = (entry: number, name: keyof typeof ENTRY) => entry * ENTRY_FIELDS + ENTRY[name]
+/** The first entry whose row field is given. */
+const entryWith = ({ entries }: PackedAdapter, name: keyof typeof ENTRY) =>
+  Array.from({ length: entries.length / ENTRY_FIELDS }, (_, i) => i).find((i) => entries[field(i, name)] >= 0)!
+
+t.test('putAdapter', async (t) => {
+  const engine = await start()
+  t.teardown(() => engine.close())
+  const blockBytes = engine.blockBytes
+  const refused = (name: string, change: (adapter: PackedAdapter) => void, message: RegExp) => {
+    const adapter = copyOf(name)
+    change(adapter)
+    t.throws(() => engine.putAdapter(adapter), { message }, `${message}`)
+  }
+  for (const name of family.images.keys()) t.doesNotThrow(() => engine.putAdapter(copyOf(name)), `${name} as it was packed`)
+
+  for (const [adapter, row] of [
+    ['lora-r16-all', 'a'],
+    ['lora-r16-all', 'b'],
+    ['dora', 'outScale'],
+    ['lora-bias', 'bias'],
+  ] as const)
+    refused(
+      adapter,
+      (made) => {
+        made.rows[2 * made.entries[field(entryWith(made, row), row)] + 1] = blockBytes - 64
+      },
+      new RegExp(`putAdapter: site \\d+, ${row}: row \\d+ does not end in its block`),
+    )
+
+  refused(
+    'lora-r16-all',
+    (made) => {
+      made.rows[1] += 4
+    },
+    /row 0 does not begin at a multiple of 64 bytes/,
+  )
+  refused(
+    'lora-r16-all',
+    (made) => {
+      made.rows[0] = made.blocks.length
+    },
+    /row 0 is out of range/,
+  )
+  refused(
+    'lora-r16-all',
+    (made) => {
+      made.rows[1] = -64
+    },
+    /row 0 is out of range/,
+  )
+  refused(
+    'lora-r16-all',
+    (made) => {
+      made.image = made.image.subarray(0, 64)
+    },
+    /leaves the image/,
+  )
+  refused(
+    'lora-r16-all',
+    (made) => {
+      made.entries[field(0, 'rank')] = -1
+    },
+    /rank is negative/,
+  )
+  refused(
+    'lora-r16-all',
+    (made) => {
+      made.entries[field(0, 'a')] = made.rows.length / 2
+    },
+    /a names rows that do not exist/,
+  )
+
+  const indexOf = (made: PackedAdapter) => {
+    const first = made.entries[field(entryWith(made, 'index'), 'index')]
+    const at = made.rows[2 * first] * blockBytes + made.rows[2 * first + 1]
+    return new DataView(made.image.buffer, made.image.byteOffset + at)
+  }
+  refused(
+    'tokens',
+    (made) => indexOf(made).setInt32(0, -1, true),
+    /site 0, index holds -1 after -1: it must ascend from 0 to below \d+/,
+  )
+  refused('tokens', (made) => indexOf(made).setInt32(0, model.vocabSize, true), /site 0, index holds \d+ after -1/)
+  refused('tokens', (made) => indexOf(made).setInt32(4, 0, true), /site 0, index holds 0 after \d+/)
+})
