@@ -96,11 +96,10 @@ KERNEL_TEST(logprobs_are_of_the_untouched_logits) {
 
 KERNEL_TEST(penalties_follow_their_definitions) {
   // prompt: 0 1; output: 1 2 2
-  const std::vector<int32_t> history{0, 1, 1, 2, 2};
+  const std::vector<TokenCount> counts{{0, 1, 0}, {1, 2, 1}, {2, 2, 2}, {3, 0, 0}};
   SamplingRow row;
-  row.history = history.data();
-  row.history_count = 5;
-  row.history_prompt = 2;
+  row.counts = counts.data();
+  row.count_count = 4;
   const auto wins = [&](std::vector<float> x, int32_t token) { return sample(kernels, x, row).result.token == token; };
   row.presence = 1;  // once for 1 and 2, nothing for 0
   check(wins({1.5f, 2.4f, 2.4f, 1.45f}, 0) && wins({1.3f, 2.4f, 2.4f, 1.45f}, 3), "presence counts output tokens once");
@@ -114,10 +113,9 @@ KERNEL_TEST(penalties_follow_their_definitions) {
 
 KERNEL_TEST(allowed_tokens_are_the_only_ones) {
   std::vector<float> x{9, 1, 2, 8};
-  const std::vector<int32_t> allowed{1, 2};
+  const uint32_t allowed = 0b0110;
   SamplingRow row;
-  row.allowed = allowed.data();
-  row.allowed_count = 2;
+  row.allowed = &allowed;
   check(sample(kernels, x, row).result.token == 2, "the best allowed");
 }
 

@@ -59,7 +59,7 @@ t.test('the context is an exact border', async (t) => {
   client.submit(request('last', { promptIds: Array(39).fill(1) }), () => {})
   const full = { promptIds: Array(40).fill(1) }
   t.throws(() => client.submit(request('full', full), () => {}), { code: 'context_length_exceeded' })
-  client.submit(request('scored', { ...full, sampling: { maxTokens: 0 } as never }), () => {})
+  client.submit(request('scored', { ...full, sampling: greedy(0) }), () => {})
 })
 
 t.test('an image packed for other blocks or rows is refused: it would be read as other weights', async (t) => {

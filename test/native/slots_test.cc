@@ -1,0 +1,232 @@
+// The persistent batch: what a step is written out as, what is refused, and what sampling reads of a slot. No instruction sets: each test runs once.
+#include "step/slots.h"
+#include <stdexcept>
+#include "harness.h"
+
+namespace lorikeet::test {
+namespace {
+
+constexpr int32_t kOptions = static_cast<int32_t>(SamplingOption::count);
+
+bool once(const Kernels& kernels) {
+  static const char* first = kernels.name;
+  return kernels.name == first;
+}
+
+Slots slots_of(int32_t count = 4) { return Slots({count, /*block_size=*/4, /*max_batch_tokens=*/32, /*max_model_len=*/64, /*block_count=*/16, /*vocab=*/70}); }
+
+SlotInput input(int32_t slot, std::vector<int32_t> tokens) {
+  SlotInput in;
+  in.slot = slot;
+  in.prompt_length = static_cast<int32_t>(tokens.size());
+  in.tokens = std::move(tokens);
+  in.options.assign(kOptions, 0);
+  in.options[static_cast<size_t>(SamplingOption::repetition_penalty)] = 1;
+  return in;
+}
+
+std::string refusal(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const std::invalid_argument& e) {
+    return e.what();
+  }
+  return "";
+}
+
+// A step in which `tokens` are sampled, one for each of the batch's sequences.
+void run(Slots& slots, const StepBatch& batch, std::vector<int32_t> tokens, std::vector<uint8_t>* stopped = nullptr) {
+  StepInput in = slots.prepare(batch);
+  slots.fill_tokens(in);
+  slots.sampling_rows(in);
+  StepResult result;
+  result.tokens = std::move(tokens);
+  result.row_status.assign(result.tokens.size(), 0);
+  slots.sampled(in, result);
+  slots.settle(in, false);
+  if (stopped) *stopped = result.stopped;
+}
+
+KERNEL_TEST(a_step_is_written_out_from_slots) {
+  if (!once(kernels)) return;
+  Slots slots = slots_of();
+  SlotInput first = input(1, {5, 6, 7, 8, 9});
+  first.adapters = {{3, 1, 77}};
+  first.weights = {0.5f};
+  SlotInput second = first;
+  second.slot = 0;
+  second.tokens = {1, 2};
+  second.prompt_length = 2;
+  slots.admit(first);
+  slots.admit(second);
+  slots.admit(input(2, {4}));
+  StepInput in = slots.prepare({{{1, 0, 5, 1, 2, 1}, {0, 0, 2, 0, 0, 1}, {2, 0, 1, 0, 0, 0}}, {{1, 0, 9}, {1, 1, 3}, {0, 0, 5}, {2, 0, 6}}});
+  slots.fill_tokens(in);
+  check(in.input_ids == std::vector<int32_t>({5, 6, 7, 8, 9, 1, 2, 4}), "token ids");
+  check(in.cumulative == std::vector<int32_t>({0, 5, 7, 8}) && in.past == std::vector<int32_t>({0, 0, 0}), "lengths");
+  check(in.columns() == 2 && in.block_table == std::vector<int32_t>({9, 3, 5, 0, 6, 0}), "block table");
+  check(in.slot_mapping == std::vector<int32_t>({36, 37, 38, 39, 12, 20, 21, 24}), "slot mapping");
+  check(in.segment_starts == std::vector<int32_t>({0, 7, 8}) && in.segment_entries == std::vector<int32_t>({0, 1, 1}), "neighbours share a segment");
+  check(in.segment_of == std::vector<int32_t>({0, 0, 1}), "segment of each sequence");
+  check(in.logits_indices == std::vector<int32_t>({1, 2, 4, 6}), "scored rows, then the one that samples");
+  const auto rows = slots.sampling_rows(in);
+  check(rows[0].target == 7 && rows[1].target == 8 && rows[2].target == -1, "a scored row's target is the prompt's next token");
+}
+
+KERNEL_TEST(a_decode_row_takes_its_token_from_the_step_before) {
+  if (!once(kernels)) return;
+  Slots slots = slots_of();
+  slots.admit(input(0, {5, 6}));
+  StepInput first = slots.prepare({{{0, 0, 2, 0, 0, 1}}, {{0, 0, 2}}});
+  StepInput second = slots.prepare({{{0, 2, 1, 0, 0, 1}}, {}});  // queued before the first has sampled
+  check(refusal([&] { slots.release(0); }).find("in flight") != std::string::npos, "a slot in flight stays");
+  slots.fill_tokens(first);
+  StepResult result;
+  result.tokens = {42};
+  result.row_status = {0};
+  slots.sampled(first, result);
+  slots.settle(first, false);
+  slots.fill_tokens(second);
+  check(second.input_ids == std::vector<int32_t>({42}), "the sampled token");
+  // The second fails: its position is sampled anew.
+  slots.settle(second, true);
+  check(refusal([&] { slots.prepare({{{0, 3, 1, 0, 0, 1}}, {}}); }).find("past + count") != std::string::npos, "what failed was not sampled");
+  run(slots, {{{0, 2, 1, 0, 0, 1}}, {}}, {43});
+  slots.release(0);
+  slots.admit(input(0, {1}));
+}
+
+KERNEL_TEST(what_a_step_may_not_name) {
+  if (!once(kernels)) return;
+  Slots slots = slots_of();
+  slots.admit(input(0, {5, 6, 7}));
+  slots.admit(input(1, {5}));
+  const auto refused = [&](const StepBatch& batch, const char* what) {
+    const std::string why = refusal([&] { slots.prepare(batch); });
+    check(why.find(what) != std::string::npos, std::string("a step is refused for its ") + what + ": " + why);
+  };
+  refused({{{4, 0, 1, 0, 0, 0}}, {}}, "slot is 4");
+  refused({{{-1, 0, 1, 0, 0, 0}}, {}}, "slot is -1");
+  refused({{{2, 0, 1, 0, 0, 0}}, {}}, "no sequence is admitted");
+  refused({{{0, 0, 1, 0, 0, 0}}, {}}, "blocks of 4");
+  refused({{{0, 0, 1, 0, 0, 0}}, {{0, 1, 3}}}, "place is 1");
+  refused({{{0, 0, 1, 0, 0, 0}}, {{0, 0, 16}}}, "block is 16");
+  refused({{{0, 0, 1, 0, 0, 0}}, {{0, 0, -1}}}, "block is -1");
+  refused({{{0, 0, 1, 0, 0, 0}}, {{0, 0, 1}, {1, 0, 2}, {0, 0, 3}}}, "must follow each other");
+  const std::vector<StepBlock> blocks{{0, 0, 1}, {1, 0, 2}};
+  refused({{{0, 0, 1, 0, 0, 0}, {0, 1, 1, 0, 0, 0}}, blocks}, "names it twice");
+  refused({{{0, -1, 1, 0, 0, 0}}, blocks}, "past is -1");
+  refused({{{0, 0, 0, 0, 0, 0}}, blocks}, "count is 0");
+  refused({{{0, 0, 4, 0, 0, 0}}, blocks}, "past + count is 4");
+  refused({{{0, 2147483647, 1, 0, 0, 0}}, blocks}, "past + count");
+  refused({{{0, 0, 2, 0, 0, 1}}, blocks}, "samples is 1");
+  refused({{{0, 0, 3, 0, 0, 2}}, blocks}, "samples is 2");
+  refused({{{0, 0, 3, 0, 3, 1}}, blocks}, "scored is 3");
+  refused({{{0, 1, 2, 0, 1, 1}}, blocks}, "scored is 1");
+  refused({{{0, 0, 3, 0, -1, 1}}, blocks}, "scored is -1");
+  refused({{{0, 0, 3, 0, 0, 1}, {1, 0, 1, 0, 0, 1}}, {{0, 0, 1}, {1, 0, 1}}}, "others use it");
+  // After all that, a right one is right.
+  run(slots, {{{0, 0, 3, 0, 0, 1}, {1, 0, 1, 0, 0, 1}}, {{0, 0, 1}, {1, 0, 2}}}, {1, 2});
+}
+
+KERNEL_TEST(blocks_have_one_owner) {
+  if (!once(kernels)) return;
+  Slots slots = slots_of();
+  slots.admit(input(0, {5, 6, 7, 8, 9}));
+  const std::vector<int32_t> adapter{3, 4};
+  slots.hold(adapter.data(), adapter.size());
+  check(refusal([&] { slots.prepare({{{0, 0, 4, 0, 0, 0}}, {{0, 0, 3}}}); }).find("an adapter lies") != std::string::npos, "no KV into an adapter's block");
+  check(refusal([&] { slots.hold(adapter.data(), 1); }).find("in use") != std::string::npos, "no adapter into an adapter's block");
+  run(slots, {{{0, 0, 5, 0, 0, 1}}, {{0, 0, 5}, {0, 1, 6}}}, {1});
+  const int32_t block = 5;
+  check(refusal([&] { slots.hold(&block, 1); }).find("in use") != std::string::npos, "no adapter into a sequence's block");
+  // A full block may be read by others, which is how prefixes are shared.
+  slots.admit(input(1, {5, 6, 7, 8, 1}));
+  run(slots, {{{1, 4, 1, 0, 0, 1}}, {{1, 0, 5}, {1, 1, 7}}}, {1});
+  slots.release(0);
+  slots.release(1);
+  slots.hold(&block, 1);
+  slots.let_go({5});
+  slots.let_go(adapter);
+  slots.hold(adapter.data(), adapter.size());
+}
+
+KERNEL_TEST(what_admission_refuses) {
+  if (!once(kernels)) return;
+  Slots slots = slots_of();
+  const auto refused = [&](const std::function<void(SlotInput&)>& change, const char* what) {
+    SlotInput in = input(0, {5, 6});
+    change(in);
+    const std::string why = refusal([&] { slots.admit(in); });
+    check(why.find(what) != std::string::npos, std::string("admission is refused for ") + what + ": " + why);
+  };
+  refused([](SlotInput& in) { in.slot = 4; }, "slot is 4");
+  refused([](SlotInput& in) { in.tokens.clear(); }, "tokens.length is 0");
+  refused([](SlotInput& in) { in.tokens.resize(65); }, "tokens.length is 65");
+  refused([](SlotInput& in) { in.tokens[1] = 70; }, "tokens[] is 70");
+  refused([](SlotInput& in) { in.prompt_length = 3; }, "promptLength is 3");
+  refused([](SlotInput& in) { in.options.pop_back(); }, "options.length");
+  refused([](SlotInput& in) { in.bias_tokens = {1}; }, "biasValues.length");
+  refused([](SlotInput& in) { in.bias_tokens = {-1}, in.bias_values = {1}; }, "biasTokens[] is -1");
+  refused([](SlotInput& in) { in.stop_tokens = {99}; }, "stopTokens[] is 99");
+  refused([](SlotInput& in) { in.end_tokens = {99}; }, "endTokens[] is 99");
+  refused([](SlotInput& in) { in.allowed = {1, 2}; }, "allowed.length is 2");
+  refused([](SlotInput& in) { in.weights = {1}; }, "entryWeight.length is 1");
+  slots.admit(input(0, {5, 6}));
+  refused([](SlotInput&) {}, "taken");
+}
+
+KERNEL_TEST(sampling_reads_the_slot) {
+  if (!once(kernels)) return;
+  Slots slots = slots_of();
+  SlotInput in = input(0, {5, 6, 5});
+  in.options[static_cast<size_t>(SamplingOption::frequency_penalty)] = 0.5;
+  in.options[static_cast<size_t>(SamplingOption::min_tokens)] = 2;
+  in.stop_tokens = {9, 8};
+  in.end_tokens = {2, 9};
+  in.seed = 11;
+  slots.admit(in);
+  std::vector<uint8_t> stopped;
+  StepInput step = slots.prepare({{{0, 0, 3, 0, 0, 1}}, {{0, 0, 2}}});
+  std::vector<SamplingRow> rows = slots.sampling_rows(step);
+  check(rows[0].position == 0 && rows[0].seed == 11 && rows[0].frequency == 0.5f, "its options");
+  check(rows[0].banned_count == 3 && rows[0].banned[0] == 2 && rows[0].banned[2] == 9, "before min_tokens stop and end tokens are banned");
+  check(rows[0].count_count == 2 && rows[0].counts[0].occurrences == 2 && rows[0].counts[0].output == 0, "the prompt is counted");
+  slots.settle(step, true);
+  run(slots, {{{0, 0, 3, 0, 0, 1}}, {}}, {9}, &stopped);
+  check(stopped[0] == 0, "the first of two wanted tokens stops nothing");
+  run(slots, {{{0, 3, 1, 0, 0, 1}}, {}}, {9}, &stopped);
+  check(stopped[0] == 1, "the second does");
+  // The same position again, after a failure: the counts are those of its own past.
+  run(slots, {{{0, 4, 1, 0, 0, 1}}, {{0, 1, 3}}}, {7}, &stopped);
+  step = slots.prepare({{{0, 5, 1, 0, 0, 1}}, {}});
+  rows = slots.sampling_rows(step);
+  check(rows[0].banned_count == 0, "after min_tokens nothing is banned");
+  check(rows[0].count_count == 4 && rows[0].counts[2].token == 9 && rows[0].counts[2].output == 2, "output is counted as output");
+  slots.settle(step, false);
+}
+
+KERNEL_TEST(counts_go_back_and_forth) {
+  if (!once(kernels)) return;
+  Random random(5);
+  std::vector<int32_t> history;
+  for (int i = 0; i < 3000; i++) history.push_back(random.below(900));
+  TokenCounts counts;
+  for (int round = 0; round < 40; round++) {
+    const int32_t prompt = 700, length = random.below(3001);
+    counts.count(history, prompt, length);
+    std::vector<int> all(900), output(900);
+    for (int32_t i = 0; i < length; i++) all[history[i]]++, output[history[i]] += i >= prompt;
+    bool right = true;
+    std::vector<bool> seen(900);
+    for (const TokenCount& item : counts.items()) {
+      right &= !seen[item.token] && item.occurrences == all[item.token] && item.output == output[item.token];
+      seen[item.token] = true;
+    }
+    for (int token = 0; token < 900; token++) right &= seen[token] || all[token] == 0;
+    check(right, "counts at " + std::to_string(length));
+  }
+}
+
+}  // namespace
+}  // namespace lorikeet::test
