@@ -19,6 +19,8 @@ export interface CoreSettings {
   maxBatchTokens: number
   maxSequences: number
   prefixCache: boolean
+  /** See EngineSettings. */
+  longPrefillTokens?: number
   /** Adapters' bytes travel by the device's own means, beside a step (CUDA). */
   copiesAside: boolean
   validate: boolean
@@ -45,7 +47,10 @@ export class EngineCore {
   private readonly images = new Map<string, AdapterImage>()
   /** Digests whose image goes once no sequence uses it. */
   private readonly leaving = new Set<string>()
+  /** To be ended at the next boundary between steps. */
+  private aborted: Sequence[] = []
   private pinsRefused = false
+  private outgrownTold = false
   private outputs: SequenceOutput[] = []
   private readonly random: () => bigint
   private submitted = 0
@@ -106,7 +111,7 @@ export class EngineCore {
   /** Ends a sequence at the next boundary between steps; nothing that a running step reads is freed under it. */
   abort(id: string): void {
     const sequence = this.sequences.get(id)
-    if (sequence) sequence.aborted = true
+    if (sequence) this.aborted.push(sequence)
   }
 
   /** The steps run since the last call. */
@@ -128,7 +133,7 @@ export class EngineCore {
     const started = performance.now()
     this.endAborted()
     const { scheduled, outgrown, refused } = this.scheduler.plan()
-    for (const sequence of outgrown) this.end(sequence, { id: sequence.request.id, tokens: [], finish: 'length' })
+    for (const sequence of outgrown) this.endOutgrown(sequence)
     for (const { sequence, code, reason } of refused) this.fail(sequence, code, reason)
     if (scheduled.length > 0) await this.execute(scheduled, started, whileRunning)
     this.endAborted()
@@ -239,8 +244,21 @@ export class EngineCore {
   }
 
   private endAborted(): void {
-    for (const sequence of this.sequences.values())
-      if (sequence.aborted) this.end(sequence, { id: sequence.request.id, tokens: [], finish: 'abort' })
+    // One may have ended by itself since, or have been aborted twice.
+    for (const sequence of this.aborted)
+      if (sequence.state !== 'ended') this.end(sequence, { id: sequence.request.id, tokens: [], finish: 'abort' })
+    this.aborted = []
+  }
+
+  /** What it has told stays an answer, cut short: by length, and for a reason that is not the client's. */
+  private endOutgrown(sequence: Sequence): void {
+    if (!this.outgrownTold)
+      this.onWarning?.(
+        `a request of ${sequence.tokens.length} tokens has outgrown the whole pool of ${this.pool.blocks.count} blocks and ended with stop_reason ` +
+          'pool_exhausted: a larger pool (--pool) or a shorter context (--max-model-len) prevents that; this is told once',
+      )
+    this.outgrownTold = true
+    this.end(sequence, { id: sequence.request.id, tokens: [], finish: 'length', stopReason: 'pool_exhausted' })
   }
 
   private dropLeaving(): void {

@@ -33,6 +33,7 @@ class EngineLoop {
         maxModelLen: info.maxModelLen,
         maxBatchTokens: settings.maxBatchTokens,
         maxSequences: settings.maxSequences,
+        longPrefillTokens: settings.longPrefillTokens,
         prefixCache: settings.prefixCache,
         copiesAside: info.device === 'cuda',
         validate: settings.validate ?? false,

@@ -3,17 +3,22 @@
  * as the budget allows (the idea is vLLM v1's). Pool and queue change only here; `plan` reserves, `commit` or `fail` ends what was planned.
  */
 
-import type { EngineErrorCode } from '../errors.ts'
+import { EngineError, type EngineErrorCode } from '../errors.ts'
 import type { Pool } from '../pool/pool.ts'
 import type { AdapterImage } from '../types.ts'
 import { Admission, type Limits } from './admission.ts'
+import { shareOut } from './budget.ts'
+import { claimOf, claimsOf, fits } from './need.ts'
+import { Prefetch } from './prefetch.ts'
 import { WaitingQueue } from './queue.ts'
-import { comesBefore, type Sequence } from './sequence.ts'
+import { placeIn, type Sequence } from './sequence.ts'
 
 /** Steps that a sequence lets pass while its adapters are on their way; then the device waits for them. */
 export const HOLD_LIMIT = 16
 /** Sequences held back at once. More copies would only queue, and each takes the engine's thread to begin. */
 export const HELD_AT_ONCE = 8
+/** Of those that wait, how many have their tokens set against those of the running prompts. */
+const WEIGHED = 16
 
 /** `count` tokens of `sequence` from `sequence.computed` on. */
 export interface Scheduled {
@@ -44,13 +49,17 @@ export class Scheduler {
   readonly running: Sequence[] = []
   preemptions = 0
   readonly admission: Admission
+  private readonly prefetching: Prefetch
   private readonly pool: Pool
   private readonly limits: Limits
+  private readonly longest: number
 
   constructor(pool: Pool, limits: Limits, images: ReadonlyMap<string, AdapterImage>) {
     this.pool = pool
     this.limits = limits
     this.admission = new Admission(pool, limits, images)
+    this.prefetching = new Prefetch(pool, limits, images)
+    this.longest = limits.longPrefillTokens || Math.ceil(limits.maxBatchTokens / 2)
   }
 
   get empty(): boolean {
@@ -72,33 +81,53 @@ export class Scheduler {
       preempted: false,
       held: 0,
     }
-    for (let i = 0; i < this.running.length && draft.budget > 0; i++) {
-      const sequence = this.running[i]
-      if (sequence.heldFor === undefined || this.released(sequence)) this.serve(i, draft)
-      else draft.held++
-    }
-    if (!draft.preempted) this.admit(draft)
+    const ready = this.running.filter((sequence) => sequence.heldFor === undefined || this.released(sequence))
+    draft.held = this.running.length - ready.length
+    const weighed = this.running.length < this.limits.maxSequences ? this.waiting.first(WEIGHED) : []
+    const shares = shareOut(ready, weighed, draft.budget, this.longest)
+    this.serve(ready, shares, draft)
+    if (!draft.preempted) this.admit(draft, new Map(weighed.map((sequence, i) => [sequence, shares[ready.length + i]])))
+    if (draft.scheduled.length === 0) this.serveAll(ready, draft)
     if (draft.scheduled.length === 0) this.serveHeld(draft)
+    this.fill(ready, draft)
     return draft
   }
 
-  /** Schedules running[i]; where blocks are short the latest goes back to the queue. */
-  private serve(i: number, draft: Draft): void {
-    const sequence = this.running[i]
-    // A prompt in chunks leaves a token of the budget to each of those after it: nobody who decodes waits for it.
-    const share = Math.max(1, draft.budget - (this.running.length - 1 - i))
-    const count = Math.min(sequence.tokens.length - sequence.computed, share)
-    while (!this.admission.reserve(sequence, sequence.computed + count)) {
+  /** Schedules each of `ready` with its share, once there is room for all that is left of them. Nothing is scheduled yet. */
+  private serve(ready: readonly Sequence[], shares: Int32Array, draft: Draft): void {
+    this.makeRoom(ready, shares, draft)
+    for (const [i, sequence] of ready.entries()) {
+      if (shares[i] === 0 || !this.goesOn(sequence, draft)) continue
+      if (!this.admission.grow(sequence, shares[i])) throw new Error('the pool has less room than it said')
+      this.schedule(sequence, shares[i], draft)
+    }
+  }
+
+  /** Where blocks are short for `ready`, the latest go back to the queue until they suffice. Whether they are is known before anything is undone or taken. */
+  private makeRoom(ready: readonly Sequence[], shares: Int32Array, draft: Draft): void {
+    let lacking = 0
+    for (const [i, sequence] of ready.entries()) lacking += this.admission.lacks(sequence, shares[i])
+    let last = ready.length - 1
+    while (lacking > this.pool.available()) {
       const victim = this.running[this.running.length - 1]
-      if (victim === sequence && i === 0) {
-        draft.outgrown.push(sequence)
+      if (ready[last] === victim) lacking -= this.admission.lacks(victim, shares[last--])
+      if (this.running.length === 1) {
+        draft.outgrown.push(victim)
         return
       }
       this.preempt(victim)
       draft.preempted = true
-      if (victim === sequence) return
     }
-    this.schedule(sequence, count, draft)
+  }
+
+  private goesOn(sequence: Sequence, draft: Draft): boolean {
+    return sequence.state === 'running' && !draft.outgrown.includes(sequence)
+  }
+
+  /** Those of a better priority for whom the step was kept could not be admitted. */
+  private serveAll(ready: readonly Sequence[], draft: Draft): void {
+    const left = ready.filter((sequence) => this.goesOn(sequence, draft))
+    this.serve(left, shareOut(left, [], draft.budget, this.longest), draft)
   }
 
   private schedule(sequence: Sequence, count: number, draft: Draft): void {
@@ -107,35 +136,63 @@ export class Scheduler {
     draft.budget -= count
   }
 
-  private admit(draft: Draft): void {
+  /** What is left of the budget goes to those who can use it: a long prompt alone gets all of it. Nobody is put back for that. */
+  private fill(ready: readonly Sequence[], draft: Draft): void {
+    for (const item of draft.scheduled) {
+      const more = Math.min(item.sequence.remaining - item.count, draft.budget)
+      if (more === 0 || !this.admission.grow(item.sequence, item.count + more)) continue
+      item.count += more
+      draft.budget -= more
+    }
+    if (draft.budget === 0 || draft.scheduled.length >= ready.length) return
+    const scheduled = new Set(draft.scheduled.map((item) => item.sequence))
+    for (const sequence of ready) {
+      if (scheduled.has(sequence) || !this.goesOn(sequence, draft)) continue
+      const count = Math.min(sequence.remaining, draft.budget)
+      if (count > 0 && this.admission.grow(sequence, count)) this.schedule(sequence, count, draft)
+    }
+  }
+
+  private admit(draft: Draft, shares: ReadonlyMap<Sequence, number>): void {
+    let claimed = claimsOf(this.running, this.pool.blockSize)
     while (draft.budget > 0 && this.running.length < this.limits.maxSequences) {
       const full = draft.held >= HELD_AT_ONCE
       const sequence = this.waiting.next((s) => this.admission.costly(s) || (full && !this.arrived(s)))
       if (!sequence || (full && !this.arrived(sequence))) return
-      let count = 0
-      try {
-        count = this.admission.enter(sequence, draft.budget, this.running.length)
-      } catch (error) {
-        const reason = `its adapter could not be brought into the pool: ${(error as Error).message}`
-        draft.refused.push({ sequence, code: 'adapter_not_loadable', reason })
-        this.waiting.remove(sequence)
-        continue
-      }
-      if (count === 0) {
+      const need = this.admission.need(sequence)
+      if (!fits(need, { available: this.pool.available(), claimed })) {
         if (this.running.length > 0) return
         // Alone in the pool, and still no room: waiting would not help.
-        draft.refused.push({ sequence, code: 'pool_too_small', reason: 'the pool cannot hold it with its adapters (--pool)' })
         this.waiting.remove(sequence)
+        if (sequence.outputLength > 0) draft.outgrown.push(sequence)
+        else
+          draft.refused.push({ sequence, code: 'pool_too_small', reason: 'the pool cannot hold it with its adapters (--pool)' })
         continue
       }
-      this.waiting.admit(sequence)
-      this.insert(sequence)
-      // Its adapters' bytes travel while the others compute; those behind it are not kept waiting.
-      if (this.arrived(sequence)) this.schedule(sequence, count, draft)
-      else {
-        sequence.heldFor = 1
-        draft.held++
+      const share = Math.min(Math.max(1, shares.get(sequence) ?? this.longest), draft.budget)
+      let count: number
+      try {
+        count = this.admission.take(sequence, need, share)
+      } catch (error) {
+        if (!(error instanceof EngineError)) throw error
+        this.waiting.remove(sequence)
+        draft.refused.push({ sequence, code: error.code, reason: error.message })
+        continue
       }
+      this.enter(sequence, count, draft)
+      claimed += claimOf(sequence, this.pool.blockSize)
+    }
+  }
+
+  private enter(sequence: Sequence, count: number, draft: Draft): void {
+    this.waiting.admit(sequence)
+    this.running.splice(placeIn(this.running, sequence), 0, sequence)
+    sequence.state = 'running'
+    // Its adapters' bytes travel while the others compute; those behind it are not kept waiting.
+    if (this.arrived(sequence)) this.schedule(sequence, count, draft)
+    else {
+      sequence.heldFor = 1
+      draft.held++
     }
   }
 
@@ -157,21 +214,20 @@ export class Scheduler {
     if (!first) return
     // Copies arrive in the order in which they were begun.
     const latest = this.latestCopy(first)
-    for (let i = 0; i < this.running.length && draft.budget > 0; i++) {
-      const sequence = this.running[i]
-      if (sequence.heldFor === undefined || this.latestCopy(sequence) > latest) continue
-      sequence.heldFor = undefined
-      this.serve(i, draft)
-    }
+    const along = this.running.filter((sequence) => sequence.heldFor !== undefined && this.latestCopy(sequence) <= latest)
+    for (const sequence of along) sequence.heldFor = undefined
+    this.serve(along, shareOut(along, [], draft.budget, this.longest), draft)
   }
 
   private latestCopy(sequence: Sequence): number {
-    return Math.max(...sequence.uses.map((use) => this.pool.adapters.get(use.digest)?.generation ?? 0))
+    let latest = 0
+    for (const use of sequence.uses) latest = Math.max(latest, this.pool.adapters.get(use.digest)?.generation ?? 0)
+    return latest
   }
 
   /** Has adapters of the first that wait copied beside the step in flight. */
   prefetch(): void {
-    this.admission.prefetch(this.waiting.all(), this.running.length)
+    this.prefetching.run(this.waiting, this.running)
   }
 
   /** The step computed `count` tokens of the sequence: full blocks become findable. */
@@ -189,24 +245,20 @@ export class Scheduler {
 
   /** Ends a sequence, waiting or running: all that it held goes back. */
   finish(sequence: Sequence): void {
-    if (this.waiting.remove(sequence)) return
-    const at = this.running.indexOf(sequence)
-    if (at < 0) return
-    this.running.splice(at, 1)
-    this.admission.leave(sequence)
+    if (sequence.state === 'waiting') this.waiting.remove(sequence)
+    else if (sequence.state === 'running') {
+      this.running.splice(placeIn(this.running, sequence), 1)
+      this.admission.leave(sequence)
+    }
+    sequence.state = 'ended'
   }
 
   private preempt(victim: Sequence): void {
-    this.running.splice(this.running.indexOf(victim), 1)
+    this.running.pop()
     this.admission.leave(victim)
+    victim.state = 'waiting'
     victim.preemptions++
     this.preemptions++
     this.waiting.push(victim)
-  }
-
-  private insert(sequence: Sequence): void {
-    let at = this.running.length
-    while (at > 0 && comesBefore(sequence, this.running[at - 1])) at--
-    this.running.splice(at, 0, sequence)
   }
 }

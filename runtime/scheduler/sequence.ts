@@ -10,6 +10,9 @@ export function canonicalUses(adapters: readonly AdapterUse[]): AdapterUse[] {
   return [...adapters].sort((a, b) => (useKey(a) < useKey(b) ? -1 : 1))
 }
 
+/** Where it stands with the scheduler: in the queue, admitted, or out of both. */
+export type SequenceState = 'waiting' | 'running' | 'ended'
+
 export class Sequence {
   readonly request: SequenceRequest
   /** Its adapters in canonical order, and their identity with weights; '' is the base. */
@@ -21,6 +24,7 @@ export class Sequence {
   /** Prompt, then output. */
   readonly tokens: number[]
   readonly promptLength: number
+  state: SequenceState = 'waiting'
   /** Tokens whose K and V are in the cache. `tokens.length - computed` remain to be computed; the last of them gives the next token. */
   computed = 0
   blocks: number[] = []
@@ -38,7 +42,6 @@ export class Sequence {
   reportedStart = false
   /** Prompt positions whose logprobs have been computed; survives preemption. */
   promptLogprobs: (TokenLogprob | null)[] | undefined
-  aborted = false
 
   constructor(request: SequenceRequest, seed: bigint, order: number) {
     this.request = request
@@ -53,6 +56,16 @@ export class Sequence {
 
   get outputLength(): number {
     return this.tokens.length - this.promptLength
+  }
+
+  /** Tokens still to be computed. */
+  get remaining(): number {
+    return this.tokens.length - this.computed
+  }
+
+  /** Blocks that its first `length` tokens need beyond those it has. */
+  blocksFor(length: number, blockSize: number): number {
+    return Math.max(0, Math.ceil(length / blockSize) - this.blocks.length)
   }
 
   get priority(): number {
@@ -74,4 +87,16 @@ export function comesBefore(a: Sequence, b: Sequence): boolean {
   if (a.priority !== b.priority) return a.priority < b.priority
   if (a.request.arrival !== b.request.arrival) return a.request.arrival < b.request.arrival
   return a.order < b.order
+}
+
+/** Where `sequence` stands, or would stand, in `list`, which is in order of service. */
+export function placeIn(list: readonly Sequence[], sequence: Sequence): number {
+  let low = 0
+  let high = list.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (comesBefore(list[middle], sequence)) low = middle + 1
+    else high = middle
+  }
+  return low
 }

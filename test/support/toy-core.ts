@@ -12,6 +12,7 @@ export interface ToySettings {
   maxSequences?: number
   maxModelLen?: number
   prefixCache?: boolean
+  longPrefillTokens?: number
   /** As on a device with copies of its own: `native.copying` is in use. */
   copiesAside?: boolean
 }
@@ -63,6 +64,7 @@ export class ToyCore {
         maxBatchTokens: settings.maxBatchTokens ?? 64,
         maxSequences: settings.maxSequences ?? 64,
         prefixCache: settings.prefixCache ?? true,
+        longPrefillTokens: settings.longPrefillTokens,
         copiesAside: settings.copiesAside ?? false,
         validate: true,
       },
