@@ -1,7 +1,8 @@
 /** What must hold of pool and queues between any two steps. Tests run it after every step (EngineSettings.validate). */
 import { ADAPTER, FREE, KV } from './pool/blocks.ts'
 import type { Pool } from './pool/pool.ts'
-import { HOLD_LIMIT, type Scheduler } from './scheduler/scheduler.ts'
+import { HOLD_LIMIT } from './scheduler/arrivals.ts'
+import type { Scheduler } from './scheduler/scheduler.ts'
 import { comesBefore } from './scheduler/sequence.ts'
 
 /** Throws an Error that names the first invariant broken. */

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { checkInvariants } from '../../runtime/invariants.ts'
 import { FREE } from '../../runtime/pool/blocks.ts'
-import { HOLD_LIMIT } from '../../runtime/scheduler/scheduler.ts'
+import { HOLD_LIMIT } from '../../runtime/scheduler/arrivals.ts'
 import { ToyCore, toyImage, use } from '../support/toy-core.ts'
 
 /** Two sequences that share a prefix and an adapter, one that waits. */

@@ -1,6 +1,6 @@
 /** Adapters whose bytes are on their way to the device: who waits for them, who does not, and what is held meanwhile. */
 import t from 'tap'
-import { HELD_AT_ONCE, HOLD_LIMIT } from '../../../runtime/scheduler/scheduler.ts'
+import { HELD_AT_ONCE, HOLD_LIMIT } from '../../../runtime/scheduler/arrivals.ts'
 import { ToyCore, type ToySettings, toyImage, use } from '../../support/toy-core.ts'
 import { toyTokens } from '../../support/toy-engine.ts'
 
