@@ -116,7 +116,7 @@ export class Scheduler {
         claimed += claimOf(sequence, blockSize)
       } catch (error) {
         if (!(error instanceof EngineError)) throw error
-        this.waiting.remove(sequence)
+        this.finish(sequence)
         draft.refused.push({ sequence, code: error.code, reason: error.message })
       }
     }
@@ -124,7 +124,7 @@ export class Scheduler {
 
   /** Alone in the pool, and still no room: waiting would not help. */
   private refuse(sequence: Sequence, draft: Draft): void {
-    this.waiting.remove(sequence)
+    this.finish(sequence)
     if (sequence.outputLength > 0) draft.outgrown.push(sequence)
     else draft.refused.push({ sequence, code: 'pool_too_small', reason: 'the pool cannot hold it with its adapters (--pool)' })
   }
@@ -177,12 +177,12 @@ export class Scheduler {
 
   /** Ends a sequence, waiting or running: all that it held goes back. */
   finish(sequence: Sequence): void {
-    if (sequence.state === 'waiting') this.waiting.remove(sequence)
-    else if (sequence.state === 'running') {
-      this.running.splice(placeIn(this.running, sequence), 1)
-      this.admission.leave(sequence)
-    }
+    const { state } = sequence
     sequence.state = 'ended'
+    if (state === 'waiting') this.waiting.drop(sequence)
+    if (state !== 'running') return
+    this.running.splice(placeIn(this.running, sequence), 1)
+    this.admission.leave(sequence)
   }
 
   private preempt(victim: Sequence): void {
