@@ -36,8 +36,8 @@ t.test('40,000 that wait are aborted within one step', async (t) => {
     t.equal(core.takeOutputs().filter((output) => output.finish === 'abort').length, 40_000)
     t.ok(core.idle)
   }
-  // 24 ms in the middle with five other builds on two cores, 15 the best. A scan of the queue for each took 1,407.
-  t.ok(best(t, 'aborting 40,000', times) < 60)
+  // 24 to 53 ms in the middle beside five other builds on two cores, 15 the best. A scan of the queue for each took 1,407.
+  t.ok(best(t, 'aborting 40,000', times) < 200)
 })
 
 /** `count` sequences of `length` tokens that decode, over a pool of idle adapters: nothing is free. */
