@@ -80,6 +80,8 @@ export interface SequenceOutput {
   finish?: FinishReason
   /** The stop token that ended it, if one did. */
   stopToken?: number
+  /** With finish 'length' where neither maxTokens nor the context ended it: alone in the pool, it could not grow (EngineSettings.poolBytes). */
+  stopReason?: 'pool_exhausted'
   /** With finish 'error'. */
   error?: { code: string; message: string }
   /** Prompt tokens found in the prefix cache; set on the first output. */
@@ -107,6 +109,8 @@ export interface EngineSettings {
   blockSize?: number
   maxBatchTokens: number
   maxSequences: number
+  /** Tokens of a step that one prompt takes at most while others could use them. Absent or 0: half of maxBatchTokens. */
+  longPrefillTokens?: number
   maxModelLen?: number
   threads: number
   prefixCache: boolean

@@ -1,13 +1,8 @@
 /** The batch, which lives in the addon: which slot each admitted sequence has, what of it the addon has been told, and the steps' packed arrays. */
-import {
-  type NativeEngine,
-  STEP_SEQUENCE,
-  STEP_SEQUENCE_FIELDS,
-  type StepBatch,
-} from '../../native/types.ts'
+import { type NativeEngine, STEP_SEQUENCE, STEP_SEQUENCE_FIELDS, type StepBatch } from '../../native/types.ts'
 import type { AdapterResidency, Resident } from '../pool/residency.ts'
 import { packOptions } from '../sampling-options.ts'
-import type { Scheduled } from '../scheduler/scheduler.ts'
+import type { Scheduled } from '../scheduler/scheduled.ts'
 import type { Sequence } from '../scheduler/sequence.ts'
 
 /** What the batch needs of the addon. */

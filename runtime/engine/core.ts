@@ -4,7 +4,8 @@ import type { NativeEngine, StepOutput } from '../../native/types.ts'
 import { EngineError, type EngineErrorCode } from '../errors.ts'
 import { checkInvariants } from '../invariants.ts'
 import { COPY_RATE, Pool } from '../pool/pool.ts'
-import { type Scheduled, Scheduler } from '../scheduler/scheduler.ts'
+import { begin, landed, type Scheduled, undo } from '../scheduler/scheduled.ts'
+import { Scheduler } from '../scheduler/scheduler.ts'
 import { Sequence } from '../scheduler/sequence.ts'
 import type { EngineSnapshot, SequenceOutput, StepTimes } from '../types.ts'
 import { Adapters } from './adapters.ts'
@@ -21,6 +22,8 @@ export interface CoreSettings {
   maxBatchTokens: number
   maxSequences: number
   prefixCache: boolean
+  /** See EngineSettings. */
+  longPrefillTokens?: number
   /** Adapters' bytes travel by the device's own means, beside a step (CUDA). */
   copiesAside: boolean
   /** The next step is planned and queued while one runs. */
@@ -53,6 +56,7 @@ export class EngineCore {
   private readonly sequences = new Map<string, Sequence>()
   private readonly aborted: Sequence[] = []
   private flight: Flight | undefined
+  private outgrownTold = false
   private outputs: SequenceOutput[] = []
   private readonly random: () => bigint
   private readonly warn: (message: string) => void
@@ -129,13 +133,13 @@ export class EngineCore {
     const before = this.flight
     const plan = this.scheduler.plan(before !== undefined)
     for (const sequence of plan.preempted) this.batch.leave(sequence)
-    for (const sequence of plan.outgrown) this.end(sequence, { id: sequence.request.id, tokens: [], finish: 'length' })
+    for (const sequence of plan.outgrown) this.endOutgrown(sequence)
     for (const { sequence, code, reason } of plan.refused) this.fail(sequence, code, reason)
     this.flight = plan.scheduled.length > 0 ? this.launch(plan.scheduled, started) : undefined
     whileRunning()
     this.scheduler.prefetch()
     if (before) await this.land(before)
-    if (this.flight && (plan.blocked || !this.settings.overlap)) await this.land(this.flight)
+    if (this.flight && !this.settings.overlap) await this.land(this.flight)
     this.endAborted()
     if (this.settings.validate) checkInvariants(this.scheduler, this.pool)
   }
@@ -148,7 +152,13 @@ export class EngineCore {
       return { ...packed, scheduleMs: performance.now() - started, output }
     } catch (error) {
       const tokens = scheduled.reduce((sum, { count }) => sum + count, 0)
-      return { batch: NO_BATCH, scheduled, tokens, scheduleMs: performance.now() - started, output: Promise.resolve(error as Error) }
+      return {
+        batch: NO_BATCH,
+        scheduled,
+        tokens,
+        scheduleMs: performance.now() - started,
+        output: Promise.resolve(error as Error),
+      }
     }
   }
 
@@ -182,21 +192,21 @@ export class EngineCore {
     // No half of the batch could succeed either.
     if ((error as NodeJS.ErrnoException).code === 'DEVICE_LOST')
       throw new EngineError('engine_failed', `the device is lost: ${error.message}`, { cause: error })
-    const open = failed.scheduled.filter(({ sequence }) => !sequence.ended)
+    const open = failed.scheduled.filter(({ sequence }) => sequence.state === 'running')
     if (open.length === 1) return this.fail(open[0].sequence, 'step_failed', `the step failed: ${error.message}`)
     const half = open.length >> 1
     for (const part of [open.slice(0, half), open.slice(half)]) {
       if (part.length === 0) continue
-      const again = part.map(({ sequence, count }) => this.scheduler.begin(sequence, count))
+      const again = part.map(({ sequence, count }) => begin(sequence, count))
       await this.land(this.launch(again, performance.now()))
     }
   }
 
   private undo(flight: Flight): void {
     for (const item of flight.scheduled) {
-      this.scheduler.undo(item)
+      undo(item)
       item.sequence.toldBlocks = 0 // perhaps the addon took them, perhaps not
-      this.releaseEnded(item.sequence)
+      if (item.sequence.state === 'leaving') this.letGo(item.sequence)
     }
   }
 
@@ -206,8 +216,11 @@ export class EngineCore {
       const { sequence, from, count } = item
       const first = r
       r += item.scored + (item.samples ? 1 : 0)
-      this.scheduler.landed(item)
-      if (this.releaseEnded(sequence) || sequence.ended) continue
+      landed(item)
+      if (sequence.state === 'leaving') {
+        this.letGo(sequence)
+        continue
+      }
       if (step.sequenceStatus[b]) {
         this.fail(sequence, 'adapter_identity_mismatch', 'what lies in the pool is not the adapter that this request named')
         continue
@@ -247,21 +260,19 @@ export class EngineCore {
 
   /** Tells a sequence its last output. What it holds goes back at once, or with the last step in flight that names it. */
   private end(sequence: Sequence, output: SequenceOutput): void {
-    if (sequence.ended) return
+    // Once: one that is aborted may have ended by itself since.
+    if (this.sequences.get(sequence.request.id) !== sequence) return
+    this.sequences.delete(sequence.request.id)
     this.counters.cachedTokens += sequence.cachedTokens ?? 0
     this.outputs.push(withStart(sequence, output))
-    sequence.ended = true
-    this.sequences.delete(sequence.request.id)
-    this.releaseEnded(sequence)
+    this.letGo(sequence)
   }
 
-  /** Whether it has ended and nothing is left of it. */
-  private releaseEnded(sequence: Sequence): boolean {
-    if (!sequence.ended || sequence.inFlight > 0) return false
-    this.batch.leave(sequence)
+  /** What a sequence that has ended holds goes back, unless a step in flight names it: then this is called again when that is over. */
+  private letGo(sequence: Sequence): void {
+    if (sequence.inFlight === 0) this.batch.leave(sequence)
     this.scheduler.finish(sequence)
-    this.adapters.release(sequence.uses)
-    return true
+    if (sequence.inFlight === 0) this.adapters.release(sequence.uses)
   }
 
   private fail(sequence: Sequence, code: EngineErrorCode, message: string): void {
@@ -270,6 +281,17 @@ export class EngineCore {
 
   private endAborted(): void {
     for (const sequence of this.aborted.splice(0)) this.end(sequence, { id: sequence.request.id, tokens: [], finish: 'abort' })
+  }
+
+  /** What it has told stays an answer, cut short: by length, and for a reason that is not the client's. */
+  private endOutgrown(sequence: Sequence): void {
+    if (!this.outgrownTold)
+      this.warn(
+        `a request of ${sequence.tokens.length} tokens has outgrown the whole pool of ${this.pool.blocks.count} blocks and ended with stop_reason ` +
+          'pool_exhausted: a larger pool (--pool) or a shorter context (--max-model-len) prevents that; this is told once',
+      )
+    this.outgrownTold = true
+    this.end(sequence, { id: sequence.request.id, tokens: [], finish: 'length', stopReason: 'pool_exhausted' })
   }
 
   /** Gives the images' memory back; nothing may be submitted after this. */

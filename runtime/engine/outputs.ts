@@ -19,7 +19,8 @@ export function finishReason(
   maxModelLen: number,
 ): { finish?: FinishReason; stopToken?: number } {
   if (stopped) return { finish: 'stop', stopToken: token }
-  if (sequence.outputLength >= sequence.request.sampling.maxTokens || sequence.tokens.length >= maxModelLen) return { finish: 'length' }
+  if (sequence.outputLength >= sequence.request.sampling.maxTokens || sequence.tokens.length >= maxModelLen)
+    return { finish: 'length' }
   return {}
 }
 

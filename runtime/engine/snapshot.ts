@@ -13,7 +13,7 @@ export function takeSnapshot(scheduler: Scheduler, pool: Pool, counters: CoreCou
   let held = 0
   let ended = 0
   for (const sequence of scheduler.running) {
-    if (sequence.ended) ended++
+    if (sequence.state === 'leaving') ended++
     else if (sequence.heldFor !== undefined) held++
   }
   const { count: total, free } = pool.blocks

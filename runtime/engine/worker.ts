@@ -33,6 +33,7 @@ class EngineLoop {
         maxModelLen: info.maxModelLen,
         maxBatchTokens: settings.maxBatchTokens,
         maxSequences: settings.maxSequences,
+        longPrefillTokens: settings.longPrefillTokens,
         prefixCache: settings.prefixCache,
         copiesAside: info.device === 'cuda',
         // The CPU computes a step and plans the next one with the same cores: planning early gains nothing there, and who comes meanwhile waits a step longer.

@@ -7,6 +7,12 @@ import { AdapterResidency, type AdapterTable, type Resident } from './residency.
 /** Host memory to pool, in bytes a millisecond, careful guesses both: what one core copies, and what pinned memory gives over 16 lanes of PCIe 4. */
 export const COPY_RATE = { host: 4e6, device: 25e6 }
 
+/** What is idle and must stay all the same: adapters by digest, and blocks of cached prefixes. */
+export interface Kept {
+  adapters: Set<string>
+  prefixes: Set<number>
+}
+
 export class Pool {
   readonly blocks: BlockPool
   readonly prefixes: PrefixCache
@@ -31,9 +37,7 @@ export class Pool {
 
   /** Blocks that are free or could be. */
   available(): number {
-    let idle = 0
-    for (const resident of this.adapters.all()) if (resident.references === 0) idle += resident.blocks.length
-    return this.blocks.free + this.prefixes.idleBlocks + idle
+    return this.blocks.free + this.prefixes.idleBlocks + this.adapters.idleBlocks
   }
 
   allocateKv(n: number): number[] | undefined {
@@ -42,10 +46,12 @@ export class Pool {
     return this.blocks.allocate(n, KV, this.evictOne)
   }
 
-  /** Puts out the idle adapter or cached prefix that costs least to lose. */
-  readonly evictOne = (): boolean => {
-    const prefix = this.prefixes.oldest()
-    const adapter = this.adapters.oldestIdle()
+  readonly evictOne = (): boolean => this.evict()
+
+  /** Puts out the idle adapter or cached prefix that costs least to lose, and is not `kept`. False when there is none. */
+  evict(kept?: Kept): boolean {
+    const prefix = this.prefixes.oldest(kept?.prefixes)
+    const adapter = this.adapters.oldestIdle(kept?.adapters)
     if (!prefix && !adapter) return false
     if (adapter && (!prefix || leavesBefore(this.ofAdapter(adapter), this.ofPrefix(prefix.lastUsed), this.now))) {
       this.adapters.evict(adapter)

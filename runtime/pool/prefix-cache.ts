@@ -74,9 +74,9 @@ export class PrefixCache {
     else this.pool.release(block)
   }
 
-  /** The block that would leave first, and when it was last used. */
-  oldest(): { block: number; lastUsed: number } | undefined {
-    for (const [block, lastUsed] of this.idle) return { block, lastUsed }
+  /** The block that would leave first, of those that are not `kept`, and when it was last used. */
+  oldest(kept?: ReadonlySet<number>): { block: number; lastUsed: number } | undefined {
+    for (const [block, lastUsed] of this.idle) if (!kept?.has(block)) return { block, lastUsed }
     return undefined
   }
 

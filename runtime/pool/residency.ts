@@ -1,6 +1,7 @@
 /** Adapters in the pool: brought in when a sequence needs them, kept while one uses them, put out when idle and blocks are short. */
 import type { AdapterImage } from '../../adapters-store/types.ts'
 import type { NativeEngine } from '../../native/types.ts'
+import { EngineError } from '../errors.ts'
 import type { ResidentChanges } from '../types.ts'
 import { ADAPTER, type BlockPool, type Evict } from './blocks.ts'
 
@@ -25,16 +26,19 @@ export interface Resident {
 }
 
 export class AdapterResidency {
-  /** By digest: an adapter's content is its identity. Insertion order is order of last use. */
+  /** By digest: an adapter's content is its identity. */
   private readonly residents = new Map<string, Resident>()
+  /** Those that no sequence uses, in order of last use. */
+  private readonly idle = new Map<string, Resident>()
+  /** Blocks of the idle, counted as they change: a pool of 5,000 adapters is asked for this at every allocation. */
+  idleBlocks = 0
   private readonly freeIndices: number[] = []
   private nextIndex = 0
   private generation = 0
   loads = 0
   evictions = 0
-  /** Blocks of all residents, and of those that nobody uses. */
+  /** Blocks of all residents. */
   blocks = 0
-  idleBlocks = 0
   private changes: ResidentChanges = NO_CHANGES
   private readonly native: AdapterTable
   private readonly pool: BlockPool
@@ -63,7 +67,11 @@ export class AdapterResidency {
     return this.residents.values()
   }
 
-  /** Brings the image in without a reference. False when the pool has no room for it. */
+  isIdle(digest: string): boolean {
+    return this.idle.has(digest)
+  }
+
+  /** Brings the image in without a reference. False when the pool has no room for it. Throws an EngineError, and keeps nothing, when the addon refuses it. */
   load(image: AdapterImage, now: number, evict: Evict): boolean {
     if (this.residents.has(image.digest)) return true
     const blocks = this.pool.allocate(image.blocks, ADAPTER, evict)
@@ -92,11 +100,12 @@ export class AdapterResidency {
     } catch (error) {
       this.freeIndices.push(index)
       for (const block of blocks) this.pool.release(block)
-      throw error
+      const reason = `adapter ${image.name} could not be brought into the pool: ${(error as Error).message}`
+      throw new EngineError('adapter_not_loadable', reason, { cause: error })
     }
     this.residents.set(image.digest, resident)
     this.blocks += blocks.length
-    this.idleBlocks += blocks.length
+    this.rest(resident)
     this.loads++
     return true
   }
@@ -114,19 +123,19 @@ export class AdapterResidency {
 
   acquire(digest: string, now: number): void {
     const resident = this.residents.get(digest) as Resident
-    if (resident.references++ === 0) this.idleBlocks -= resident.blocks.length
-    this.touch(digest, resident, now)
+    if (resident.references++ === 0) this.rouse(resident)
+    resident.lastUsed = now
   }
 
   release(digest: string, now: number): void {
     const resident = this.residents.get(digest) as Resident
-    if (--resident.references === 0) this.idleBlocks += resident.blocks.length
-    this.touch(digest, resident, now)
+    resident.lastUsed = now
+    if (--resident.references === 0) this.rest(resident)
   }
 
-  /** The idle adapter that was used longest ago. */
-  oldestIdle(): Resident | undefined {
-    for (const resident of this.residents.values()) if (resident.references === 0) return resident
+  /** The idle adapter that was used longest ago, of those that are not `kept`. */
+  oldestIdle(kept?: ReadonlySet<string>): Resident | undefined {
+    for (const [digest, resident] of this.idle) if (!kept?.has(digest)) return resident
     return undefined
   }
 
@@ -136,9 +145,9 @@ export class AdapterResidency {
     this.native.dropAdapter(resident.index)
     this.freeIndices.push(resident.index)
     for (const block of resident.blocks) this.pool.release(block)
+    this.rouse(resident)
     this.residents.delete(resident.image.digest)
     this.blocks -= resident.blocks.length
-    this.idleBlocks -= resident.blocks.length
     if (!resident.arrived) return
     const { came, went } = this.change()
     const at = came.findIndex(({ digest }) => digest === resident.image.digest)
@@ -151,9 +160,12 @@ export class AdapterResidency {
     return this.changes
   }
 
-  private touch(digest: string, resident: Resident, now: number): void {
-    resident.lastUsed = now
-    this.residents.delete(digest)
-    this.residents.set(digest, resident)
+  private rest(resident: Resident): void {
+    this.idle.set(resident.image.digest, resident)
+    this.idleBlocks += resident.image.blocks
+  }
+
+  private rouse(resident: Resident): void {
+    if (this.idle.delete(resident.image.digest)) this.idleBlocks -= resident.image.blocks
   }
 }

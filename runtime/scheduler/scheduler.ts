@@ -1,54 +1,24 @@
 /**
  * Token-budgeted continuous batching. There is no prefill or decode phase: a sequence has tokens to compute, one or a thousand, and every step computes as many
- * as the budget allows (the idea is vLLM v1's). Pool and queue change only here; `plan` reserves, `commit` or `fail` ends what was planned.
+ * as the budget allows (the idea is vLLM v1's). Pool and queue change only here: `plan` reserves and begins what a step will do, `landed` or `undo` ends that, and `finish` a sequence.
  */
 
-import type { EngineErrorCode } from '../errors.ts'
+import { EngineError } from '../errors.ts'
 import type { Pool } from '../pool/pool.ts'
 import type { AdapterImage } from '../types.ts'
 import { Admission, type Limits } from './admission.ts'
+import { arrived, HELD_AT_ONCE, readyOf, releaseFirst } from './arrivals.ts'
+import { shareOut } from './budget.ts'
+import { Draft, type Plan } from './draft.ts'
+import { claimOf, claimsOf, fits } from './need.ts'
+import { Prefetch } from './prefetch.ts'
 import { WaitingQueue } from './queue.ts'
-import { comesBefore, type Sequence } from './sequence.ts'
+import { placeIn, type Sequence } from './sequence.ts'
 
-/** Steps that a sequence lets pass while its adapters are on their way; then the device waits for them. */
-export const HOLD_LIMIT = 16
-/** Sequences held back at once. More copies would only queue, and each takes the engine's thread to begin. */
-export const HELD_AT_ONCE = 8
+export type { Plan } from './draft.ts'
 
-/** What a step does for one sequence. */
-export interface Scheduled {
-  sequence: Sequence
-  /** The tokens at positions [from, from + count) are computed. */
-  from: number
-  count: number
-  /** The prompt tokens after positions [scoreFrom, scoreFrom + scored) get their logprobs. */
-  scoreFrom: number
-  scored: number
-  /** The token after the last one is sampled. */
-  samples: boolean
-}
-
-export interface Plan {
-  scheduled: Scheduled[]
-  /** Sequences that cannot grow although they are alone. */
-  outgrown: Sequence[]
-  /** Sequences that went back to the queue. */
-  preempted: Sequence[]
-  /** Blocks are short, and nobody may be preempted while a step is in flight: the next plan wants none in flight. */
-  blocked: boolean
-  /** Sequences that cannot be admitted at all; they hold nothing. */
-  refused: { sequence: Sequence; code: EngineErrorCode; reason: string }[]
-}
-
-/** A plan in the making. */
-interface Draft extends Plan {
-  /** Tokens that the step may still take. */
-  budget: number
-  /** A step is in flight. What it names must stay where it is: nobody is preempted, and nothing waits for the device. */
-  inFlight: boolean
-  /** Sequences that are held back. */
-  held: number
-}
+/** Of those that wait, how many have their tokens set against those of the running prompts. */
+const WEIGHED = 16
 
 export class Scheduler {
   readonly waiting = new WaitingQueue()
@@ -56,13 +26,17 @@ export class Scheduler {
   readonly running: Sequence[] = []
   preemptions = 0
   readonly admission: Admission
+  private readonly prefetching: Prefetch
   private readonly pool: Pool
   private readonly limits: Limits
+  private readonly longest: number
 
   constructor(pool: Pool, limits: Limits, images: ReadonlyMap<string, AdapterImage>) {
     this.pool = pool
     this.limits = limits
     this.admission = new Admission(pool, limits, images)
+    this.prefetching = new Prefetch(pool, limits, images)
+    this.longest = limits.longPrefillTokens || Math.ceil(limits.maxBatchTokens / 2)
   }
 
   get empty(): boolean {
@@ -73,198 +47,171 @@ export class Scheduler {
     this.waiting.push(sequence)
   }
 
-  /** What the next step computes; blocks for it are taken and adapters are in the pool. `inFlight`: the step before it is not over. */
+  /**
+   * What the next step computes; blocks for it are taken and adapters are in the pool. `inFlight`: the step before it is not over. What that one names stays where
+   * it is, so nobody is preempted, and nothing waits for the device: such a plan may be empty where another would not be.
+   */
   plan(inFlight = false): Plan {
     this.pool.now++
-    const draft: Draft = {
-      scheduled: [],
-      outgrown: [],
-      refused: [],
-      budget: this.limits.maxBatchTokens,
-      preempted: [],
-      blocked: false,
-      inFlight,
-      held: 0,
-    }
-    for (let i = 0; i < this.running.length && draft.budget > 0; i++) {
-      const sequence = this.running[i]
-      if (this.resting(sequence)) continue
-      if (sequence.heldFor === undefined || this.released(sequence)) this.serve(i, draft)
-      else draft.held++
-      if (draft.blocked) return draft
-    }
-    if (draft.preempted.length === 0) this.admit(draft)
-    if (draft.scheduled.length === 0 && !inFlight) this.serveHeld(draft)
-    return draft
+    const draft = new Draft(this.limits.maxBatchTokens, inFlight)
+    const going = this.running.filter((sequence) => this.goesOn(sequence))
+    const ready = readyOf(going, this.pool.adapters)
+    draft.held = going.length - ready.length
+    const weighed = this.running.length < this.limits.maxSequences ? this.waiting.first(WEIGHED) : []
+    const shares = shareOut(ready, weighed, draft.budget, this.longest)
+    this.serve(ready, shares, draft)
+    if (draft.blocked) return draft.plan()
+    if (draft.preempted.length === 0)
+      this.admit(draft, new Map(weighed.map((sequence, i) => [sequence, shares[ready.length + i]])))
+    // The step was kept for some of a better priority who could not be admitted.
+    if (draft.picked.length === 0) this.serveAlone(ready, draft)
+    if (draft.picked.length === 0 && !inFlight) this.serveAlone(releaseFirst(this.running, this.pool.adapters), draft)
+    this.fill(ready, draft)
+    return draft.plan()
   }
 
-  /** It has ended, or surely will with the token that is being sampled. */
-  private resting(sequence: Sequence): boolean {
-    if (sequence.ended) return true
+  /** Whether it has more to compute as far as can be known now: it has not ended, and surely will not with the token that is being sampled. */
+  private goesOn(sequence: Sequence): boolean {
+    if (sequence.state !== 'running') return false
     const { maxTokens } = sequence.request.sampling
     return (
-      sequence.pending > 0 &&
-      (sequence.length - sequence.promptLength >= maxTokens || sequence.length >= this.limits.maxModelLen)
+      sequence.pending === 0 || (sequence.length - sequence.promptLength < maxTokens && sequence.length < this.limits.maxModelLen)
     )
   }
 
-  /** Schedules running[i]; where blocks are short the latest goes back to the queue. */
-  private serve(i: number, draft: Draft): void {
-    const sequence = this.running[i]
-    // A prompt in chunks leaves a token of the budget to each of those after it: nobody who decodes waits for it.
-    const share = Math.max(1, draft.budget - (this.running.length - 1 - i))
-    const count = Math.min(sequence.length - sequence.computed, share)
-    while (!this.admission.reserve(sequence, sequence.computed + count)) {
-      if (draft.inFlight) {
-        draft.blocked = true
-        return
-      }
+  private serveAlone(sequences: readonly Sequence[], draft: Draft): void {
+    const left = sequences.filter((sequence) => draft.goesOn(sequence))
+    this.serve(left, shareOut(left, [], draft.budget, this.longest), draft)
+  }
+
+  /** Schedules each of `ready` with its share, once there is room for all that is left of them. Nothing is scheduled yet. */
+  private serve(ready: readonly Sequence[], shares: Int32Array, draft: Draft): void {
+    this.makeRoom(ready, shares, draft)
+    if (draft.blocked) return
+    for (let i = 0; i < ready.length; i++) {
+      if (shares[i] === 0 || !draft.goesOn(ready[i])) continue
+      if (!this.admission.grow(ready[i], shares[i])) throw new Error('the pool has less room than it said')
+      draft.pick(ready[i], shares[i])
+    }
+  }
+
+  /** Where blocks are short for `ready`, the latest go back to the queue until they suffice. That they are short is known before anything is taken or undone. */
+  private makeRoom(ready: readonly Sequence[], shares: Int32Array, draft: Draft): void {
+    let lacking = 0
+    for (let i = 0; i < ready.length; i++) lacking += this.admission.lacks(ready[i], shares[i])
+    let last = ready.length - 1
+    while (lacking > this.pool.available()) {
+      draft.blocked = draft.inFlight
+      if (draft.blocked) return
       const victim = this.running[this.running.length - 1]
-      if (victim === sequence && i === 0) {
-        draft.outgrown.push(sequence)
+      if (ready[last] === victim) lacking -= this.admission.lacks(victim, shares[last--])
+      if (this.running.length === 1) {
+        draft.outgrown.push(victim)
         return
       }
       this.preempt(victim)
       draft.preempted.push(victim)
-      if (victim === sequence) return
     }
-    this.schedule(sequence, count, draft)
   }
 
-  private schedule(sequence: Sequence, count: number, draft: Draft): void {
-    sequence.scheduledAt ??= Date.now()
-    draft.scheduled.push(this.begin(sequence, count))
-    draft.budget -= count
-  }
-
-  /** From here on the next `count` tokens are a step's. */
-  begin(sequence: Sequence, count: number): Scheduled {
-    const from = sequence.computed
-    const end = from + count
-    const samples = end === sequence.length
-    // Row p scores token p + 1. After a preemption positions already scored are computed again, but not scored again.
-    const scoreFrom = Math.max(from, sequence.scoredTo)
-    const scored = sequence.promptLogprobs ? Math.max(0, Math.min(end, sequence.promptLength - 1) - scoreFrom) : 0
-    sequence.scoredTo = scoreFrom + scored
-    sequence.computed = end
-    sequence.inFlight++
-    if (samples) sequence.pending++
-    return { sequence, from, count, scoreFrom, scored, samples }
-  }
-
-  /** The step is over. */
-  landed({ sequence, samples }: Scheduled): void {
-    sequence.inFlight--
-    if (samples) sequence.pending--
-  }
-
-  /** The step is over and all it did is void. Of two steps the later one first. */
-  undo({ sequence, from, scoreFrom, scored, samples }: Scheduled): void {
-    sequence.inFlight--
-    if (samples) sequence.pending--
-    sequence.computed = from
-    if (scored > 0) sequence.scoredTo = scoreFrom
-  }
-
-  private admit(draft: Draft): void {
+  /** Admits in order while there are tokens and room. `shares`: what the first were given beside those that run. */
+  private admit(draft: Draft, shares: ReadonlyMap<Sequence, number>): void {
+    const { adapters, blockSize } = this.pool
+    let claimed = claimsOf(this.running, blockSize)
     while (draft.budget > 0 && this.running.length < this.limits.maxSequences) {
       const full = draft.held >= HELD_AT_ONCE
-      const sequence = this.waiting.next((s) => this.admission.costly(s) || (full && !this.arrived(s)))
-      if (!sequence || (full && !this.arrived(sequence))) return
-      let count = 0
-      try {
-        count = this.admission.enter(sequence, draft.budget, this.running.length)
-      } catch (error) {
-        const reason = `its adapter could not be brought into the pool: ${(error as Error).message}`
-        draft.refused.push({ sequence, code: 'adapter_not_loadable', reason })
-        this.waiting.remove(sequence)
-        continue
-      }
-      if (count === 0) {
+      const sequence = this.waiting.next((s) => this.admission.costly(s) || (full && !arrived(s, adapters)))
+      if (!sequence || (full && !arrived(sequence, adapters))) return
+      const need = this.admission.need(sequence)
+      if (!fits(need, { available: this.pool.available(), claimed })) {
         if (this.running.length > 0) return
-        // Alone in the pool, and still no room: waiting would not help.
-        draft.refused.push({ sequence, code: 'pool_too_small', reason: 'the pool cannot hold it with its adapters (--pool)' })
-        this.waiting.remove(sequence)
+        this.refuse(sequence, draft)
         continue
       }
-      this.waiting.admit(sequence)
-      this.insert(sequence)
-      // Its adapters' bytes travel while the others compute; those behind it are not kept waiting.
-      if (this.arrived(sequence)) this.schedule(sequence, count, draft)
-      else {
-        sequence.heldFor = 1
-        draft.held++
+      const share = Math.min(Math.max(1, shares.get(sequence) ?? this.longest), draft.budget)
+      try {
+        this.enter(sequence, this.admission.take(sequence, need, share), draft)
+        claimed += claimOf(sequence, blockSize)
+      } catch (error) {
+        if (!(error instanceof EngineError)) throw error
+        this.finish(sequence)
+        draft.refused.push({ sequence, code: error.code, reason: error.message })
       }
     }
   }
 
-  private arrived(sequence: Sequence): boolean {
-    return sequence.uses.every((use) => this.pool.adapters.ready(use.digest))
+  /** Alone in the pool, and still no room: waiting would not help. */
+  private refuse(sequence: Sequence, draft: Draft): void {
+    this.finish(sequence)
+    if (sequence.outputLength > 0) draft.outgrown.push(sequence)
+    else draft.refused.push({ sequence, code: 'pool_too_small', reason: 'the pool cannot hold it with its adapters (--pool)' })
   }
 
-  /** Whether one that is held back goes on in this step. */
-  private released(sequence: Sequence): boolean {
-    const steps = sequence.heldFor as number
-    const released = steps >= HOLD_LIMIT || this.arrived(sequence)
-    sequence.heldFor = released ? undefined : steps + 1
-    return released
-  }
-
-  /** Nothing else can run: the device waits for the adapters of the first that is held back, and who waits for no later ones comes along. */
-  private serveHeld(draft: Draft): void {
-    const first = this.running.find((sequence) => sequence.heldFor !== undefined)
-    if (!first) return
-    // Copies arrive in the order in which they were begun.
-    const latest = this.latestCopy(first)
-    for (let i = 0; i < this.running.length && draft.budget > 0; i++) {
-      const sequence = this.running[i]
-      if (sequence.heldFor === undefined || this.latestCopy(sequence) > latest) continue
-      sequence.heldFor = undefined
-      this.serve(i, draft)
+  private enter(sequence: Sequence, count: number, draft: Draft): void {
+    this.waiting.admit(sequence)
+    this.running.splice(placeIn(this.running, sequence), 0, sequence)
+    sequence.state = 'running'
+    // Its adapters' bytes travel while the others compute; those behind it are not kept waiting.
+    if (arrived(sequence, this.pool.adapters)) draft.pick(sequence, count)
+    else {
+      sequence.heldFor = 1
+      draft.held++
     }
   }
 
-  private latestCopy(sequence: Sequence): number {
-    return Math.max(...sequence.uses.map((use) => this.pool.adapters.get(use.digest)?.generation ?? 0))
+  /** What is left of the budget goes to those who can use it: a long prompt alone gets all of it. Nobody is put back for that. */
+  private fill(ready: readonly Sequence[], draft: Draft): void {
+    for (const item of draft.picked) {
+      if (draft.budget === 0) return
+      const more = Math.min(item.sequence.remaining - item.count, draft.budget)
+      if (more === 0 || !this.admission.grow(item.sequence, item.count + more)) continue
+      item.count += more
+      draft.budget -= more
+    }
+    if (draft.picked.length >= ready.length) return
+    const picked = new Set(draft.picked.map((item) => item.sequence))
+    for (const sequence of ready) {
+      const count = Math.min(sequence.remaining, draft.budget)
+      if (count === 0 || picked.has(sequence) || !draft.goesOn(sequence)) continue
+      if (this.admission.grow(sequence, count)) draft.pick(sequence, count)
+    }
   }
 
   /** Has adapters of the first that wait copied beside the step in flight. */
   prefetch(): void {
-    this.admission.prefetch(this.waiting.all(), this.running.length)
+    this.prefetching.run(this.waiting, this.running)
   }
 
-  /** The first `computed` tokens lie in the cache: full blocks become findable. */
+  /** The first `computed` tokens of the sequence lie in the cache: full blocks become findable. */
   register(sequence: Sequence, computed: number): void {
     if (!this.limits.prefixCache) return
-    const { blockSize } = this.pool
-    for (; (sequence.registered + 1) * blockSize <= computed; sequence.registered++)
-      this.pool.prefixes.register(
-        sequence.blocks[sequence.registered],
-        sequence.hash(sequence.registered, blockSize),
-        sequence.adapterKey,
-      )
+    const { blockSize, prefixes } = this.pool
+    for (; (sequence.registered + 1) * blockSize <= computed; sequence.registered++) {
+      const block = sequence.blocks[sequence.registered]
+      prefixes.register(block, sequence.hash(sequence.registered, blockSize), sequence.adapterKey)
+    }
   }
 
-  /** Ends a sequence, waiting or running: all that it held goes back. */
+  /** Ends a sequence, waiting or running: all that it held goes back, at once or, while a step in flight names it, when this is called again. */
   finish(sequence: Sequence): void {
-    if (this.waiting.remove(sequence)) return
-    const at = this.running.indexOf(sequence)
-    if (at < 0) return
-    this.running.splice(at, 1)
+    if (sequence.inFlight > 0) {
+      sequence.state = 'leaving'
+      return
+    }
+    const { state } = sequence
+    sequence.state = 'ended'
+    if (state === 'waiting') this.waiting.drop(sequence)
+    if (state !== 'running' && state !== 'leaving') return
+    this.running.splice(placeIn(this.running, sequence), 1)
     this.admission.leave(sequence)
   }
 
   private preempt(victim: Sequence): void {
-    this.running.splice(this.running.indexOf(victim), 1)
+    this.running.pop()
     this.admission.leave(victim)
+    victim.state = 'waiting'
     victim.preemptions++
     this.preemptions++
     this.waiting.push(victim)
-  }
-
-  private insert(sequence: Sequence): void {
-    let at = this.running.length
-    while (at > 0 && comesBefore(sequence, this.running[at - 1])) at--
-    this.running.splice(at, 0, sequence)
   }
 }

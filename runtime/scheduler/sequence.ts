@@ -1,7 +1,7 @@
 /** One sequence under way: its tokens, its blocks, and how far its KV cache reaches. */
 
-import { blockHash, rootHash } from '../pool/prefix-cache.ts'
 import type { PackedRequest } from '../engine/packed-request.ts'
+import { blockHash, rootHash } from '../pool/prefix-cache.ts'
 import type { AdapterUse, TokenLogprob } from '../types.ts'
 
 const useKey = (use: AdapterUse) => `${use.digest}:${use.weight}`
@@ -10,6 +10,9 @@ const useKey = (use: AdapterUse) => `${use.digest}:${use.weight}`
 export function canonicalUses(adapters: readonly AdapterUse[]): AdapterUse[] {
   return [...adapters].sort((a, b) => (useKey(a) < useKey(b) ? -1 : 1))
 }
+
+/** Where it stands with the scheduler: in the queue; admitted; ended, but named by a step in flight, until which it keeps what it holds; out of everything. */
+export type SequenceState = 'waiting' | 'running' | 'leaving' | 'ended'
 
 export class Sequence {
   readonly request: PackedRequest
@@ -22,13 +25,12 @@ export class Sequence {
   /** Prompt, then output as far as it is known. */
   readonly tokens: number[]
   readonly promptLength: number
+  state: SequenceState = 'waiting'
   /** Tokens whose K and V are in the cache, or will be once the steps in flight are over. `length - computed` remain; the last of them gives the next token. */
   computed = 0
   /** Steps in flight that name it, and tokens that they will sample. */
   inFlight = 0
   pending = 0
-  /** It has been told its end; what it holds goes back when no step in flight names it. */
-  ended = false
   /** Its slot of the batch, and how many of its blocks the batch knows (runtime/engine/batch.ts). */
   slot: number | undefined
   toldBlocks = 0
@@ -48,7 +50,6 @@ export class Sequence {
   /** Prompt positions whose logprobs have been computed, and the first after those asked of a step; both survive preemption. */
   promptLogprobs: (TokenLogprob | null)[] | undefined
   scoredTo = 0
-  aborted = false
 
   constructor(request: PackedRequest, seed: bigint, order: number) {
     this.request = request
@@ -70,6 +71,16 @@ export class Sequence {
     return this.tokens.length + this.pending
   }
 
+  /** Tokens still to be computed. */
+  get remaining(): number {
+    return this.length - this.computed
+  }
+
+  /** Blocks that its first `length` tokens need beyond those it has. */
+  blocksFor(length: number, blockSize: number): number {
+    return Math.max(0, Math.ceil(length / blockSize) - this.blocks.length)
+  }
+
   get priority(): number {
     return this.request.priority ?? 0
   }
@@ -89,4 +100,16 @@ export function comesBefore(a: Sequence, b: Sequence): boolean {
   if (a.priority !== b.priority) return a.priority < b.priority
   if (a.request.arrival !== b.request.arrival) return a.request.arrival < b.request.arrival
   return a.order < b.order
+}
+
+/** Where `sequence` stands, or would stand, in `list`, which is in order of service. */
+export function placeIn(list: readonly Sequence[], sequence: Sequence): number {
+  let low = 0
+  let high = list.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (comesBefore(list[middle], sequence)) low = middle + 1
+    else high = middle
+  }
+  return low
 }

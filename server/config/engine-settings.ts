@@ -20,6 +20,7 @@ export function engineSettings(config: Config, device: Device, modelDir: string)
     memoryFraction: cuda ? (config.gpuMemoryUtilization ?? SETTINGS['gpu-memory-utilization'].fallback) : undefined,
     blockSize: config.blockSize ?? defaultOn(device, 'block-size'),
     maxBatchTokens: config.maxBatchTokens ?? (defaultOn(device, 'max-batch-tokens') as number),
+    longPrefillTokens: config.longPrefillTokenThreshold,
     maxSequences: config.maxSequences ?? (defaultOn(device, 'max-sequences') as number),
     maxModelLen: config.maxModelLen,
     threads: config.threads,

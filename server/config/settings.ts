@@ -75,6 +75,14 @@ export const SETTINGS = {
     vllm: 'max-num-batched-tokens',
     help: 'tokens that a step computes at most',
   },
+  'long-prefill-token-threshold': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 0,
+    maximum: 65536,
+    fallback: 0,
+    help: 'tokens of a step that one prompt takes at most while others have some to compute; 0: half of max-batch-tokens',
+  },
   'max-sequences': {
     kind: 'integer',
     value: 'N',
@@ -187,6 +195,7 @@ export interface Config {
   gpuMemoryUtilization?: number
   blockSize?: number
   maxBatchTokens?: number
+  longPrefillTokenThreshold: number
   maxSequences?: number
   maxModelLen?: number
   device: 'auto' | Device

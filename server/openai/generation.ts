@@ -29,7 +29,7 @@ export interface Piece {
   logprobs: TokenLogprob[]
   promptLogprobs?: (TokenLogprob | null)[]
   finish?: 'stop' | 'length'
-  /** vLLM's stop_reason: the stop string or token that ended it, null for the model's own end. */
+  /** vLLM's stop_reason: the stop string or token that ended it, null for the model's own end; pool_exhausted with `length`: docs/scheduler.md. */
   stopReason?: string | number | null
 }
 
@@ -178,7 +178,7 @@ export class Generation {
     piece.text += choice.stop.flush()
     piece.finish = output.finish as 'stop' | 'length'
     const own = output.stopToken === undefined || (!sampling.ignoreEos && sampling.eosTokenIds.includes(output.stopToken))
-    piece.stopReason = own ? null : output.stopToken
+    piece.stopReason = output.stopReason ?? (own ? null : output.stopToken)
     return piece
   }
 

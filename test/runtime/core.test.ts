@@ -87,13 +87,22 @@ t.test('more adapters than the pool holds take turns', async (t) => {
   t.ok(toy.core.snapshot().counters.adapterEvictions > 0)
 })
 
-t.test('a sequence that outgrows the whole pool ends by length', async (t) => {
+t.test('a sequence that outgrows the whole pool ends by length, and is told why; so is the operator, once', async (t) => {
   const toy = new ToyCore({ blockCount: 4, blockSize: 4 })
+  const { warnings } = toy
   toy.submit('a', [1, 2, 3], [], { maxTokens: 500 })
   await toy.drain()
   t.equal(toy.last('a')?.finish, 'length')
   t.same(toy.tokens('a'), toyTokens([1, 2, 3], [], toy.tokens('a').length))
   t.ok(toy.tokens('a').length >= 13)
+  t.equal(toy.last('a')?.stopReason, 'pool_exhausted')
+  toy.submit('again', [1, 2, 3], [], { maxTokens: 500 })
+  toy.submit('short', [1, 2, 3], [], { maxTokens: 2 })
+  await toy.drain()
+  t.equal(toy.last('again')?.stopReason, 'pool_exhausted')
+  t.match(toy.last('short'), { finish: 'length', stopReason: undefined }, 'max_tokens is no such reason')
+  t.equal(warnings.length, 1)
+  t.match(warnings[0], /outgrown the whole pool of 4 blocks .*--pool/)
 })
 
 t.test('what cannot be admitted even alone is refused, and the others go on', async (t) => {

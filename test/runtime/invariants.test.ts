@@ -2,7 +2,7 @@
 import t from 'tap'
 import { checkInvariants } from '../../runtime/invariants.ts'
 import { FREE } from '../../runtime/pool/blocks.ts'
-import { HOLD_LIMIT } from '../../runtime/scheduler/scheduler.ts'
+import { HOLD_LIMIT } from '../../runtime/scheduler/arrivals.ts'
 import { ToyCore, toyImage, use } from '../support/toy-core.ts'
 
 /** Two sequences that share a prefix and an adapter, one that waits. */
@@ -74,6 +74,40 @@ const damages: [string, RegExp, (engine: Awaited<ReturnType<typeof busy>>) => vo
     /b is held back although it has begun/,
     ({ scheduler: { running } }) => {
       running[1].heldFor = 1
+    },
+  ],
+  [
+    'a queue that has lost one',
+    /holds more or fewer than it counts/,
+    ({ scheduler }) => {
+      const [chunk] = (scheduler.waiting as unknown as { chunks: unknown[][] }).chunks
+      chunk.pop()
+    },
+  ],
+  [
+    'one that runs and is out of order',
+    /b is out of order|a is out of order/,
+    ({ scheduler: { running } }) => void running.reverse(),
+  ],
+  [
+    'one that runs and has ended',
+    /a runs and is marked as ended/,
+    ({ scheduler: { running } }) => {
+      running[0].state = 'ended'
+    },
+  ],
+  [
+    'one that waits and is taken for admitted',
+    /waits and is marked as running/,
+    ({ scheduler }) => {
+      scheduler.waiting.all()[0].state = 'running'
+    },
+  ],
+  [
+    'idle blocks miscounted',
+    /idle adapters have 0 blocks and are counted with 2/,
+    ({ pool }) => {
+      pool.adapters.idleBlocks += 2
     },
   ],
   ['a lost adapter reference', /wrong reference count/, ({ resident }) => void resident.references--],

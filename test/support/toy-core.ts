@@ -2,10 +2,13 @@
 import type { AdapterImage } from '../../adapters-store/types.ts'
 import { EngineCore } from '../../runtime/engine/core.ts'
 import { requestPacker } from '../../runtime/engine/packed-request.ts'
-import type { Resident } from '../../runtime/pool/residency.ts'
 import type { AdapterUse, SamplingParams, SequenceOutput, SequenceRequest } from '../../runtime/index.ts'
+import type { Resident } from '../../runtime/pool/residency.ts'
 import { greedy } from './greedy.ts'
 import { TOY_VOCABULARY, ToyEngine } from './toy-engine.ts'
+
+/** A request as it crosses to the engine's thread. */
+export const packed = requestPacker(TOY_VOCABULARY)
 
 export interface ToySettings {
   blockCount: number
@@ -14,6 +17,7 @@ export interface ToySettings {
   maxSequences?: number
   maxModelLen?: number
   prefixCache?: boolean
+  longPrefillTokens?: number
   /** As on a device with copies of its own: `native.copying` is in use. */
   copiesAside?: boolean
   /** Steps are planned while one runs. */
@@ -49,7 +53,6 @@ export class ToyCore {
   /** Everything told, by sequence. */
   readonly outputs = new Map<string, SequenceOutput[]>()
   readonly warnings: string[] = []
-  private readonly pack = requestPacker(TOY_VOCABULARY)
   private arrival = 0
 
   constructor(settings: ToySettings) {
@@ -69,6 +72,7 @@ export class ToyCore {
         maxBatchTokens: settings.maxBatchTokens ?? 64,
         maxSequences: settings.maxSequences ?? 64,
         prefixCache: settings.prefixCache ?? true,
+        longPrefillTokens: settings.longPrefillTokens,
         copiesAside: settings.copiesAside ?? false,
         overlap: settings.overlap ?? false,
         validate: true,
@@ -86,7 +90,7 @@ export class ToyCore {
     rest: Partial<SequenceRequest> = {},
   ): void {
     const request = { id, promptIds, adapters, arrival: this.arrival++, ...rest, sampling: { ...greedy(8), ...sampling } }
-    this.core.submit(this.pack(request))
+    this.core.submit(packed(request))
   }
 
   /** One step, its outputs collected. */

@@ -1,10 +1,10 @@
 /** The batch that lives in the addon: what it is told, and when. */
 import t from 'tap'
-import { STEP_BLOCK_FIELDS, STEP_SEQUENCE, STEP_SEQUENCE_FIELDS, type SlotInput } from '../../../native/types.ts'
+import { type SlotInput, STEP_BLOCK_FIELDS, STEP_SEQUENCE, STEP_SEQUENCE_FIELDS } from '../../../native/types.ts'
 import { Batch } from '../../../runtime/engine/batch.ts'
 import { requestPacker } from '../../../runtime/engine/packed-request.ts'
 import { Pool } from '../../../runtime/pool/pool.ts'
-import type { Scheduled } from '../../../runtime/scheduler/scheduler.ts'
+import type { Scheduled } from '../../../runtime/scheduler/scheduled.ts'
 import { Sequence } from '../../../runtime/scheduler/sequence.ts'
 import type { AdapterUse, SamplingParams } from '../../../runtime/types.ts'
 import { greedy } from '../../support/greedy.ts'

@@ -1,6 +1,6 @@
 /** Adapters whose bytes are on their way to the device: who waits for them, who does not, and what is held meanwhile. */
 import t from 'tap'
-import { HELD_AT_ONCE, HOLD_LIMIT } from '../../../runtime/scheduler/scheduler.ts'
+import { HELD_AT_ONCE, HOLD_LIMIT } from '../../../runtime/scheduler/arrivals.ts'
 import { ToyCore, type ToySettings, toyImage, use } from '../../support/toy-core.ts'
 import { toyTokens } from '../../support/toy-engine.ts'
 
@@ -209,4 +209,35 @@ t.test('one that is held back is preempted like any other when blocks are short,
   t.equal(toy.core.scheduler.waiting.length, 1)
   await toy.drain()
   t.same(toy.tokens('cold'), toyTokens([4, 5], [use(images[0])], 3))
+})
+
+for (const count of [2, 4])
+  t.test(`${count} long prompts whose adapters are on their way are not admitted into the same room`, async (t) => {
+    // 20 blocks of 4 and prompts of 12 blocks in steps of 8 tokens: held back they took none of the budget, and all came in beside each other.
+    for (const copiesAside of [false, true]) {
+      const toy = new ToyCore({ blockCount: 24, blockSize: 4, maxBatchTokens: 8, prefixCache: false, copiesAside })
+      const image = toyImage('x', 4)
+      toy.core.addAdapter(image)
+      const prompts = Array.from({ length: count }, (_, i) => Array.from({ length: 48 }, (_, k) => (i * 7 + k) % 90))
+      for (const [i, prompt] of prompts.entries()) toy.submit(`${i}`, prompt, [use(image)], { maxTokens: 4 })
+      await toy.step()
+      t.equal(toy.core.scheduler.running.length, 1)
+      toy.native.arrive()
+      await toy.drain()
+      t.equal(toy.core.scheduler.preemptions, 0)
+      for (const [i, prompt] of prompts.entries()) t.same(toy.tokens(`${i}`), toyTokens(prompt, [use(image)], 4))
+    }
+  })
+
+t.test('one that is held back keeps the room for all of its prompt, however many come meanwhile', async (t) => {
+  const { toy, images } = await busy(['x'], { blockCount: 30, blockSize: 4, maxBatchTokens: 8, prefixCache: false })
+  const prompt = Array.from({ length: 60 }, (_, i) => i)
+  toy.submit('cold', prompt, [use(images[0])], { maxTokens: 1 })
+  for (let i = 0; i < 12; i++) toy.submit(`${i}`, [i, 1, 2, 3, 4], [], { maxTokens: 3 })
+  await steps(toy, 5)
+  t.same(held(toy), ['cold'])
+  toy.native.arrive()
+  while (!toy.last('cold')?.finish) await toy.step()
+  t.equal(toy.core.scheduler.preemptions, 0)
+  t.same(toy.tokens('cold'), toyTokens(prompt, [use(images[0])], 1))
 })

@@ -89,7 +89,7 @@ t.test('a cached prefix that the next in the queue begins with is not put out fo
   if (resident) toy.core.pool.adapters.evict(resident)
   toy.submit('idle', [1], [use(y)], { maxTokens: 1 })
   await toy.drain()
-  toy.submit('runs', Array(16).fill(7), [], { maxTokens: 3 })
+  toy.submit('runs', Array(15).fill(7), [], { maxTokens: 3 })
   await toy.step()
   toy.submit('again', stem, [use(x)], { maxTokens: 3 })
   t.ok(toy.core.pool.adapters.get(x.digest))

@@ -66,6 +66,7 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     'gpu-memory-utilization': '0.8',
     'block-size': '32',
     'max-batch-tokens': '256',
+    'long-prefill-token-threshold': '64',
     'max-sequences': '7',
     'max-model-len': '99',
     device: 'cpu',

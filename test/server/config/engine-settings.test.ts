@@ -21,6 +21,7 @@ t.test('defaults on the CPU', async (t) => {
     memoryFraction: undefined,
     blockSize: 16,
     maxBatchTokens: 256,
+    longPrefillTokens: 0,
     maxSequences: 128,
     maxModelLen: undefined,
     prefixCache: true,
@@ -42,8 +43,24 @@ t.test('defaults on CUDA: the pool and its blocks are left to the engine', async
 })
 
 t.test('what is given holds on either device', async (t) => {
-  const given = { pool: '1GiB', 'block-size': 64, 'max-batch-tokens': 33, 'max-sequences': 4, 'max-model-len': 99, threads: 3 }
-  const expected = { poolBytes: 2 ** 30, blockSize: 64, maxBatchTokens: 33, maxSequences: 4, maxModelLen: 99, threads: 3 }
+  const given = {
+    pool: '1GiB',
+    'block-size': 64,
+    'max-batch-tokens': 33,
+    'max-sequences': 4,
+    'max-model-len': 99,
+    threads: 3,
+    'long-prefill-token-threshold': 5,
+  }
+  const expected = {
+    poolBytes: 2 ** 30,
+    blockSize: 64,
+    maxBatchTokens: 33,
+    maxSequences: 4,
+    maxModelLen: 99,
+    threads: 3,
+    longPrefillTokens: 5,
+  }
   for (const device of ['cpu', 'cuda'] as const) {
     t.match(settingsOn(device, given), expected)
     t.match(settingsOn(device, { quantization: 'int4', 'prefix-cache': false }), { quantization: 'int4', prefixCache: false })

@@ -41,6 +41,20 @@ t.test('a sequence that fails: an error when whole, an event in a stream, and th
   }
 })
 
+t.test('an answer that has outgrown the pool is an answer, and tells why it is short', async (t) => {
+  const fake = await fakeServing(t, (one) =>
+    later(() => {
+      one.send({ tokens: [533], cachedTokens: 0 })
+      one.send({ finish: 'length', stopReason: 'pool_exhausted' })
+    }),
+  )
+  const whole = await complete(fake.url, {})
+  const ended = { finish_reason: 'length', stop_reason: 'pool_exhausted' }
+  t.match(whole, { status: 200, json: { choices: [ended], usage: { completion_tokens: 1 } } })
+  const streamed = await complete(fake.url, { stream: true })
+  t.match(JSON.parse(events(streamed.text).at(-2)?.slice('data: '.length) ?? ''), { choices: [ended] })
+})
+
 t.test('an answer that cannot be written fails alone', async (t) => {
   const fake = await fakeServing(t, (one, index) =>
     later(() => {
