@@ -45,8 +45,10 @@ function sharedValues(bias: readonly [number, number][]): Float32Array {
 function once<From extends object, To>(pack: (from: From) => To): (from: From) => To {
   const made = new WeakMap<From, To>()
   return (from) => {
-    let packed = made.get(from)
-    if (packed === undefined) made.set(from, (packed = pack(from)))
+    const known = made.get(from)
+    if (known !== undefined) return known
+    const packed = pack(from)
+    made.set(from, packed)
     return packed
   }
 }

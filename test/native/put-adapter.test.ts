@@ -45,7 +45,10 @@ t.test('putAdapter', async (t) => {
     change(adapter)
     t.throws(() => engine.putAdapter(adapter), { message }, `${message}`)
   }
-  for (const name of family.images.keys()) t.doesNotThrow(() => engine.putAdapter(copyOf(name)), `${name} as it was packed`)
+  for (const name of family.images.keys()) {
+    t.doesNotThrow(() => engine.putAdapter(copyOf(name)), `${name} as it was packed`)
+    engine.dropAdapter(0)
+  }
 
   for (const [adapter, row] of [
     ['lora-r16-all', 'a'],
