@@ -1,7 +1,8 @@
 /** The two files of a PEFT adapter, each read once: the digest is of the bytes that are folded. */
 import { createHash, type Hash } from 'node:crypto'
-import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { CheckpointError, withFile } from './checkpoint/index.ts'
 import { AdapterError } from './errors.ts'
 
 export const CONFIG_FILE = 'adapter_config.json'
@@ -94,30 +95,21 @@ function parseConfig(file: string, bytes: Uint8Array): Record<string, unknown> {
  * The digest is SHA-256 over both files, each preceded by its length in 8 bytes (little endian), so that no byte can move from one to the other;
  * it is taken of the bytes that are returned.
  */
-function readWhole(file: string, limit: number, hash: Hash, allocate: (size: number) => Uint8Array): Uint8Array {
-  let descriptor: number | undefined
+function readWhole(name: string, limit: number, hash: Hash, allocate: (size: number) => Uint8Array): Uint8Array {
   try {
-    descriptor = openSync(file, 'r')
-    const status = fstatSync(descriptor)
-    if (!status.isFile()) throw new AdapterError('adapter_unreadable', `${file} is not a file`)
-    if (status.size > limit)
-      throw new AdapterError('adapter_too_large', `${file} has ${status.size} bytes; at most ${limit} are read`)
-    const length = Buffer.alloc(8)
-    length.writeBigUInt64LE(BigInt(status.size))
-    hash.update(length)
-    const bytes = allocate(status.size)
-    let done = 0
-    while (done < bytes.length) {
-      const got = readSync(descriptor, bytes, done, Math.min(PIECE, bytes.length - done), done)
-      if (got === 0) throw new AdapterError('adapter_unreadable', `${file} shrank while it was read`)
-      hash.update(bytes.subarray(done, done + got))
-      done += got
-    }
-    return bytes
+    return withFile(name, (file) => {
+      if (file.size > limit)
+        throw new AdapterError('adapter_too_large', `${name} has ${file.size} bytes; at most ${limit} are read`)
+      const length = Buffer.alloc(8)
+      length.writeBigUInt64LE(BigInt(file.size))
+      hash.update(length)
+      const bytes = allocate(file.size)
+      for (let done = 0; done < bytes.length; done += PIECE)
+        hash.update(file.read(bytes.subarray(done, Math.min(done + PIECE, bytes.length)), done))
+      return bytes
+    })
   } catch (error) {
-    if (error instanceof AdapterError) throw error
-    throw new AdapterError('adapter_unreadable', `${file} cannot be read: ${(error as Error).message}`)
-  } finally {
-    if (descriptor !== undefined) closeSync(descriptor)
+    if (error instanceof CheckpointError) throw new AdapterError('adapter_unreadable', error.message)
+    throw error
   }
 }

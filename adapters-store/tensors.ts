@@ -3,10 +3,10 @@
  * that is accepted and not applied is a wrong answer.
  */
 import type { BaseWeights } from './base.ts'
+import { CheckpointError, parseSafetensors } from './checkpoint/index.ts'
 import { AdapterError } from './errors.ts'
 import type { FileMatrix } from './factors.ts'
 import { decodeFloats, largestMagnitude } from './half.ts'
-import { parseSafetensors } from './safetensors.ts'
 import type { AdapterDtype, Site, TensorRef } from './types.ts'
 
 export interface Tensor {
@@ -101,7 +101,7 @@ export class AdapterTensors {
   constructor(file: string, bytes: Uint8Array, base: BaseWeights) {
     this.file = file
     this.bytes = bytes
-    this.#references = parseSafetensors(file, bytes)
+    this.#references = referencesOf(file, bytes)
     this.#untaken = new Set(this.#references.keys())
     const bySite = new Map<Site, SiteTensors>()
     for (const key of this.#references.keys()) this.#place(key, base, bySite)
@@ -220,6 +220,15 @@ export class AdapterTensors {
 
   invalid(what: string): AdapterError {
     return new AdapterError('adapter_tensor_invalid', `${this.file}: ${what}`)
+  }
+}
+
+function referencesOf(file: string, bytes: Uint8Array): Map<string, TensorRef> {
+  try {
+    return parseSafetensors(file, bytes)
+  } catch (error) {
+    if (error instanceof CheckpointError) throw new AdapterError('safetensors_invalid', error.message)
+    throw error
   }
 }
 

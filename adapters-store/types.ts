@@ -1,14 +1,6 @@
 /** What the store needs to know of the base model, and what it hands to the engine. */
-import type { AdapterDtype, TensorType } from '../native/types.ts'
-
-/** Where a tensor lies: `length` bytes at `offset` of `file`. */
-export interface TensorRef {
-  file: string
-  dtype: TensorType | 'int8' | 'int32' | 'int64' | 'uint8' | 'bool' | 'float64'
-  shape: number[]
-  offset: number
-  length: number
-}
+import type { AdapterDtype } from '../native/types.ts'
+import type { TensorRef } from './checkpoint/index.ts'
 
 /** A place in the model where an adapter can act: a projection, the embedding table or the head. `index` is its id in the graph. */
 export interface Site {
@@ -83,4 +75,4 @@ export interface AdapterImage {
   maxRank: number
 }
 
-export type { AdapterDtype }
+export type { AdapterDtype, TensorRef }
