@@ -73,6 +73,8 @@ export interface AdapterImage {
   /** For people: PEFT method, largest rank, parameters. */
   method: string
   maxRank: number
+  /** For people: what is odd about the adapter, such as modules that its config names and its file lacks. */
+  warnings?: string[]
 }
 
 export type { AdapterDtype, TensorRef }

@@ -70,7 +70,6 @@ const OPTIONS: Case[] = [
   { what: 'VeLoRA', change: set({ velora_config: { scale: 1 } }), names: ['velora_config'] },
   { what: 'MonteCLoRA', change: set({ monteclora_config: { num_samples: 4 } }), names: ['monteclora_config'] },
   { what: 'Megatron', change: set({ megatron_config: { tp: 2 } }), names: ['megatron_config'] },
-  { what: 'transposed weights', change: set({ fan_in_fan_out: true }), names: ['fan_in_fan_out'] },
   { what: 'a task that is no text generation', change: set({ task_type: 'SEQ_CLS' }), names: ['task_type', 'CAUSAL_LM'] },
   { what: 'an option it does not know', change: set({ use_shiny: true }), names: ['use_shiny', 'may change the result'] },
   { what: 'DoRA with lora_bias', change: set({ use_dora: true, lora_bias: true }), names: ['use_dora', 'lora_bias'] },
