@@ -4,9 +4,9 @@ import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { CheckpointError, withFile } from './checkpoint/index.ts'
 import { AdapterError } from './errors.ts'
+import { CONFIG_FILE, notAnAdapter, WEIGHTS_FILE } from './folders.ts'
 
-export const CONFIG_FILE = 'adapter_config.json'
-export const WEIGHTS_FILE = 'adapter_model.safetensors'
+export { CONFIG_FILE, WEIGHTS_FILE }
 
 /** AdaLoRA writes a boolean per rank and module into the config: a few hundred kB at most. */
 const CONFIG_LIMIT = 16 << 20
@@ -16,6 +16,9 @@ const WEIGHTS_LIMIT = 2 ** 32 - 1
 const PIECE = 512 << 10
 
 const PICKLE = /\.(bin|pt|pth|ckpt)$/
+const ADAPTER_PICKLE = /^adapter_model\.(bin|pt|pth|ckpt)$/
+/** What a trainer leaves in a checkpoint beside the weights. */
+const TRAINING = /^(optimizer|scheduler|scaler|training_args|rng_state|random_states|global_step)/
 
 export interface AdapterFiles {
   config: Record<string, unknown>
@@ -50,9 +53,7 @@ export class FileMemory {
 export function readAdapterFiles(directory: string, memory: FileMemory): AdapterFiles {
   const configFile = join(directory, CONFIG_FILE)
   const weightsFile = join(directory, WEIGHTS_FILE)
-  if (!existsSync(directory)) throw new AdapterError('adapter_not_found', `${directory} does not exist`)
-  if (!existsSync(configFile))
-    throw new AdapterError('adapter_not_found', `${directory} has no ${CONFIG_FILE}: it is no PEFT adapter folder`)
+  if (!existsSync(configFile)) throw new AdapterError('adapter_not_found', notAnAdapter(directory))
   if (!existsSync(weightsFile)) throw missingWeights(directory)
   const hash = createHash('sha256')
   const configBytes = readWhole(configFile, CONFIG_LIMIT, hash, (size) => new Uint8Array(size))
@@ -67,8 +68,13 @@ function missingWeights(directory: string): AdapterError {
   } catch {
     // Falls through to the general message.
   }
-  const pickle = names.find((name) => PICKLE.test(name))
-  if (!pickle) return new AdapterError('adapter_not_found', `${directory} has no ${WEIGHTS_FILE}`)
+  const pickle =
+    names.find((name) => ADAPTER_PICKLE.test(name)) ?? names.find((name) => PICKLE.test(name) && !TRAINING.test(name))
+  if (!pickle) {
+    const other = names.find((name) => name.endsWith('.safetensors'))
+    const instead = other ? `; it has ${other}, but PEFT's file has that name` : ''
+    return new AdapterError('adapter_not_found', `${directory} has no ${WEIGHTS_FILE}${instead}`)
+  }
   const convert =
     'python -c "import sys, torch; from safetensors.torch import save_file; ' +
     `save_file(torch.load(sys.argv[1], map_location='cpu', weights_only=True), sys.argv[2])" ${pickle} ${WEIGHTS_FILE}`
