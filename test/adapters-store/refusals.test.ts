@@ -72,6 +72,11 @@ const OPTIONS: Case[] = [
   { what: 'Megatron', change: set({ megatron_config: { tp: 2 } }), names: ['megatron_config'] },
   { what: 'a task that is no text generation', change: set({ task_type: 'SEQ_CLS' }), names: ['task_type', 'CAUSAL_LM'] },
   { what: 'an option it does not know', change: set({ use_shiny: true }), names: ['use_shiny', 'may change the result'] },
+  ...[true, 1, 0.5, 'on', [0], { rate: 0.1 }, { use: false, layers: [3] }].map((value) => ({
+    what: `an option it does not know that is ${JSON.stringify(value)}`,
+    change: set({ shiny: value }),
+    names: ['shiny is an option that this server does not know'],
+  })),
   { what: 'DoRA with lora_bias', change: set({ use_dora: true, lora_bias: true }), names: ['use_dora', 'lora_bias'] },
   { what: 'VeRA without its projections', fixture: 'vera', change: set({ save_projection: false }), names: ['save_projection'] },
   {
@@ -292,6 +297,62 @@ const TENSORS: Case[] = [
     names: ['q_proj', 'lokr_w1 [3, 2]', '[16, 16]'],
   },
   {
+    what: 'trained tokens of a module that the base lacks',
+    fixture: 'tokens',
+    change: set({ trainable_token_indices: { wte: [5, 9, 30] } }),
+    code: 'adapter_base_mismatch',
+    names: ['trainable_token_indices names wte'],
+  },
+  {
+    what: 'trained tokens that the config gives to another module',
+    fixture: 'tokens',
+    change: set({ trainable_token_indices: { lm_head: [5, 9, 30] } }),
+    code: 'adapter_tensor_invalid',
+    names: ['lacks lm_head.token_adapter.trainable_tokens_delta', 'trainable_token_indices'],
+  },
+  {
+    what: 'trained tokens whose tensor is lost',
+    fixture: 'tokens',
+    change: (_, tensors) => {
+      for (const key of Object.keys(tensors).filter((key) => key.includes('trainable'))) delete tensors[key]
+    },
+    code: 'adapter_tensor_invalid',
+    names: ['lacks model.embed_tokens.token_adapter.trainable_tokens_delta', 'trainable_token_indices'],
+  },
+  {
+    what: 'a saved module whose tensor is lost',
+    fixture: 'saved-modules',
+    change: (_, tensors) => {
+      delete tensors['base_model.model.lm_head.weight']
+    },
+    code: 'adapter_tensor_invalid',
+    names: ['lacks lm_head.weight, which modules_to_save names'],
+  },
+  {
+    what: 'a saved norm that is lost',
+    change: set({ modules_to_save: ['norm'] }),
+    code: 'adapter_tensor_invalid',
+    names: [/lacks model\.(norm|layers\.0\.(input|post_attention)_layernorm)\.weight, which modules_to_save names \(norm\)/],
+  },
+  {
+    what: 'a wrapped copy of the base that differs',
+    fixture: 'saved-modules',
+    change: (_, tensors) => {
+      tensors['base_model.model.lm_head.original_module.weight'] = floats([40, 16])
+    },
+    code: 'adapter_option_unsupported',
+    names: ['lm_head.original_module.weight changes lm_head.weight'],
+  },
+  {
+    what: 'a saved module that is there twice and differs',
+    fixture: 'saved-modules',
+    change: (_, tensors) => {
+      tensors['base_model.model.lm_head.modules_to_save.weight'] = floats([40, 16])
+    },
+    code: 'adapter_tensor_invalid',
+    names: ['lm_head.weight differs from base_model.model.lm_head.modules_to_save.weight'],
+  },
+  {
     what: 'a file without tensors',
     change: (_, tensors) => {
       for (const key of Object.keys(tensors)) delete tensors[key]
@@ -304,6 +365,118 @@ const TENSORS: Case[] = [
 for (const { what, change, names, fixture: name = 'lora', code } of TENSORS) {
   t.test(`refuses ${what}`, async (t) => refusal(t, changedFixture(t, `biased/adapters/${name}`, change), code!, names))
 }
+
+/** What a save leaves that loses the method's own tensors: nothing, mere copies of the base, what the method shares, and what it saves beside them. */
+const WHOLE = [
+  'lora',
+  'rslora',
+  'dora',
+  'adalora',
+  'vera',
+  'loha',
+  'lokr',
+  'ia3',
+  'randlora',
+  'miss',
+  'hira',
+  'delora',
+  'vblora',
+  'tokens-only',
+]
+const PARAMETER = /\.(lora_|vera_|hada_|lokr_|ia3_|randlora_|miss_|hira_|delora_|vblora_|trainable_)/
+const copies = readTensors(join(base.directory, 'model.safetensors'))
+
+for (const name of WHOLE) {
+  const lose = (_: Config, tensors: Tensors) => {
+    for (const key of Object.keys(tensors)) if (PARAMETER.test(key.replace('base_model.', ''))) delete tensors[key]
+  }
+  const lost = (what: string, change: (config: Config, tensors: Tensors) => void, names: (string | RegExp)[] = []) =>
+    t.test(`refuses ${name} ${what}`, async (t) =>
+      refusal(t, changedFixture(t, `biased/adapters/${name}`, change), 'adapter_tensor_invalid', names),
+    )
+  const gone = name === 'tokens-only' ? 'lacks model.embed_tokens.trainable_tokens_delta' : 'no tensor'
+  lost('without its own tensors', lose, [gone])
+  lost(
+    'of which copies of the base are left',
+    (config, tensors) => {
+      lose(config, tensors)
+      for (const key of ['lm_head.weight', 'model.norm.weight', 'model.embed_tokens.weight'])
+        tensors[`base_model.model.${key}`] = copies[key]
+    },
+    [gone],
+  )
+  lost(
+    'whose tensors are empty',
+    (_, tensors) => {
+      for (const key of Object.keys(tensors).filter((key) => PARAMETER.test(key))) tensors[key] = floats([0])
+    },
+    [/is empty \(shape \[0\]\).*ZeRO-3/],
+  )
+  if (name === 'tokens-only') continue
+  lost(
+    'of which a changed head is left',
+    (config, tensors) => {
+      lose(config, tensors)
+      config.modules_to_save = ['lm_head']
+      tensors['base_model.model.lm_head.weight'] = floats([40, 16])
+    },
+    ['holds no tensor of', 'ZeRO-3 or FSDP'],
+  )
+}
+
+t.test('refuses tensors of other names', async (t) => {
+  for (const [from, to] of [
+    ['lora_A', 'lora_down'],
+    ['q_proj.', 'query.'],
+    ['model.layers', 'transformer.h'],
+  ]) {
+    const folder = changedFixture(t, 'biased/adapters/lora', (_, tensors) => {
+      for (const [key, tensor] of Object.entries(tensors)) {
+        delete tensors[key]
+        tensors[key.replace(from, to)] = tensor
+      }
+    })
+    t.throws(() => loadAdapter('bad', folder, base, options), AdapterError, `${from} as ${to}`)
+  }
+})
+
+t.test('refuses what contradicts itself on a tied base', async (t) => {
+  const refused = (name: string, code: AdapterErrorCode, names: (string | RegExp)[], change: Case['change']) =>
+    refusal(t, changedFixture(t, `tied/adapters/${name}`, change), code, names, tied)
+  const drop = (part: string) => (_: Config, tensors: Tensors) => {
+    for (const key of Object.keys(tensors).filter((key) => key.includes(part))) delete tensors[key]
+  }
+  const other = (part: string) => (_: Config, tensors: Tensors) => {
+    for (const key of Object.keys(tensors).filter((key) => key.includes(part))) tensors[key] = floats(tensors[key].shape)
+  }
+  const ensured = set({ ensure_weight_tying: true })
+  refused('tokens-both-other', 'adapter_config_invalid', ['trainable_token_indices', 'ensure_weight_tying'], ensured)
+  refused('tokens-both-ordered', 'adapter_config_invalid', ['in the same order'], ensured)
+  refused('tokens-only', 'adapter_tensor_invalid', ['lm_head.trainable_tokens_delta differs'], other('lm_head'))
+  refused('tokens-both-other', 'adapter_tensor_invalid', ['lacks lm_head.token_adapter'], drop('lm_head'))
+  refused('saved-both', 'adapter_tensor_invalid', ['lm_head.weight differs from'], other('lm_head'))
+  refused('table-tied', 'adapter_tensor_invalid', ['lacks the tensors of lm_head', 'ensure_weight_tying'], drop('lm_head'))
+  refused('table-tied', 'adapter_tensor_invalid', ['lacks the tensors of model.embed_tokens'], drop('embed_tokens'))
+  refused('tokens', 'adapter_option_unsupported', ['lm_head has both'], (config, tensors) => {
+    config.modules_to_save = ['lm_head']
+    tensors['base_model.model.lm_head.weight'] = floats([40, 16])
+  })
+  refused('tokens', 'adapter_option_unsupported', ['lm_head has both'], (_, tensors) => {
+    tensors['base_model.model.lm_head.lora_A.weight'] = floats([2, 16])
+    tensors['base_model.model.lm_head.lora_B.weight'] = floats([40, 2])
+  })
+})
+
+t.test('of trained tokens that are one parameter under two names, either name will do', async (t) => {
+  const load = (change: Case['change']) => loadAdapter('x', changedFixture(t, 'tied/adapters/tokens-only', change), tied, options)
+  const whole = load(() => {})
+  for (const lost of ['lm_head', 'embed_tokens']) {
+    const image = load((_, tensors) => {
+      for (const key of Object.keys(tensors).filter((key) => key.includes(lost))) delete tensors[key]
+    })
+    t.ok(Buffer.from(image.image).equals(Buffer.from(whole.image)), `without ${lost}`)
+  }
+})
 
 t.test('refuses an adapter of another base by its shapes', async (t) => {
   const wider = { ...base, sites: base.sites.map((site) => ({ ...site, inFeatures: site.inFeatures * 2 })) }
