@@ -32,10 +32,10 @@ export function requireComplete(
   if (method.parameters.length === 0) return
   if (folds.size === 0 && (targets === undefined || targets.length > 0))
     throw tensors.invalid(
-      `it holds no tensor of ${method.peftType} (${method.parameters.join(', ')}), which ${config.file} says it adapts ${namesOf(targets ?? [])} by; ${GATHER}`,
+      `it holds no tensor of ${method.peftType} (${method.parameters.join(', ')}), though adapter_config.json says that it adapts ${namesOf(targets ?? [])}; ${GATHER}`,
     )
-  const missing = (targets ?? []).filter((site) => !folds.has(site))
   requireTied(context, folds)
+  const missing = (targets ?? []).filter((site) => !folds.has(site))
   if (missing.length === 0 || targets === undefined) return
   tensors.warnings.push(
     `${tensors.file} has tensors for ${targets.length - missing.length} of the ${targets.length} modules that target_modules names; ${namesOf(missing)} stay as in the base, as in PEFT`,
@@ -58,8 +58,7 @@ function namesOf(sites: Site[]): string {
 /** Every module that modules_to_save names, by the end of its name: the sites, and the norms, which the file must hold as they are in the base. */
 function requireSavedModules({ config, base, tensors }: FoldContext): void {
   const there = new Set(tensors.others.values())
-  for (const { site, ...one } of tensors.sites.map((one) => ({ site: one.site, has: one.has(...WEIGHTS) })))
-    if (one.has) there.add(`${site.module}.weight`)
+  for (const one of tensors.sites) if (one.has(...WEIGHTS)) there.add(`${one.site.module}.weight`)
   const modules = new Set(base.model.sites.map(({ module }) => module))
   for (const name of Object.keys(base.model.tensors)) if (name.endsWith('.weight')) modules.add(name.slice(0, -'.weight'.length))
   for (const name of config.names('modules_to_save'))

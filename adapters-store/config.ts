@@ -17,6 +17,15 @@ export function off(reason: string): Rule {
   return (value) => (isOff(value) ? undefined : reason)
 }
 
+/** The same of an option that has a configuration of its own: an empty one is all of its defaults (lora/config.py, _get_lora_subconfig), not "off". */
+export function absent(reason: string): Rule {
+  return (value) => (isOff(value) && !isObject(value) ? undefined : reason)
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
 export function oneOf(values: unknown[], reason: string): Rule {
   return (value) => (values.includes(value) ? undefined : reason)
 }

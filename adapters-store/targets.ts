@@ -32,8 +32,14 @@ function listed(config: ConfigReader, field: string, names: string[]): string[] 
   const value = config.values[field] ?? ''
   if (value === '') return []
   if (typeof value === 'string') return fitting(names, config.patterns.first(field, [value], names, FORMS.whole))
-  const ends = config.names(field)
-  return names.filter((name) => ends.some((end) => name === end || name.endsWith(`.${end}`)))
+  const ends = new Set(config.names(field))
+  return names.filter((name) => endsOf(name).some((end) => ends.has(end)))
+}
+
+/** The name, and what is left of it behind each dot. */
+function endsOf(name: string): string[] {
+  const parts = name.split('.')
+  return parts.map((_, i) => parts.slice(i).join('.'))
 }
 
 /** What is saved whole, and what lies in it, is not adapted. */

@@ -1,5 +1,6 @@
 /** What people give instead of a folder of adapter folders, and what they are told. */
-import { cpSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { AdapterRegistry, loadAdapter } from '../../adapters-store/index.ts'
@@ -127,6 +128,20 @@ t.test('a folder with a config and no weights, or only a pickle, is listed with 
     { name: '3', refusal: /3 has no adapter_model.safetensors$/ },
     { name: '4', refusal: /no adapter_model.safetensors; it has model.safetensors, but PEFT's file has that name/ },
     { name: '5', refusal: /adapter_model.safetensors is not a file/ },
+  ])
+})
+
+t.test('a pipe in place of a file stops nothing', { skip: process.platform === 'win32' }, async (t) => {
+  const { records, served } = await scanned(t, ['a', 'b', 'c'], (folder) => {
+    for (const file of ['a/adapter_model.safetensors', 'b/adapter_config.json']) {
+      rmSync(join(folder, file))
+      execFileSync('mkfifo', [join(folder, file)])
+    }
+  })
+  t.strictSame(served, ['c'])
+  t.match(records, [
+    { refusal: /a\/adapter_model.safetensors is not a file/ },
+    { refusal: /b\/adapter_config.json is not a file/ },
   ])
 })
 

@@ -1,9 +1,9 @@
 /** A model folder's weights: one file, or shards by their index. */
-import { cpSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { readCheckpoint, readTensor } from '../../../adapters-store/checkpoint/index.ts'
-import { fixture, temporaryFolder } from '../../support/repo.ts'
+import { fixture, repoRoot, temporaryFolder } from '../../support/repo.ts'
 import { floats, safetensorsBytes } from '../write-adapter.ts'
 
 const write = (folder: string, name: string, ...tensors: string[]) =>
@@ -60,4 +60,11 @@ t.test('a file that was cut off since its header was read', async (t) => {
   t.throws(() => readTensor(norm), { code: 'checkpoint_unreadable', message: /it shrank/ })
   rmSync(join(folder, 'model.safetensors'))
   t.throws(() => readTensor(norm), { code: 'checkpoint_unreadable', message: /ENOENT/ })
+})
+
+t.test('the room knows nothing of adapters or of models', async (t) => {
+  const room = join(repoRoot(), 'adapters-store/checkpoint')
+  for (const file of readdirSync(room))
+    for (const [, from] of readFileSync(join(room, file), 'utf8').matchAll(/from '(\.[^']+)'/g))
+      t.match(from, /^\.\/[a-z]+\.ts$|^\.\.\/\.\.\/native\/types\.ts$/, `${file} imports ${from}`)
 })
