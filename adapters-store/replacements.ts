@@ -162,8 +162,9 @@ function trainedTokens(context: FoldContext, ties: Ties | undefined): Map<Site, 
     if (rows) found.set(site, rows)
     if (rows && site === ties?.table && headFollows) found.set(ties.head, rows)
   }
-  const unnamed = context.tensors.sites.find(({ site }) => !bySite.has(site) && !(headFollows && site === ties?.head))
-  if (unnamed?.has(parameter)) throw wrongTokens(context, field, unnamed.site)
+  const named = (site: Site) => bySite.has(site) || (headFollows && site === ties?.head)
+  const unnamed = context.tensors.sites.find((one) => one.has(parameter) && !named(one.site))
+  if (unnamed) throw wrongTokens(context, field, unnamed.site)
   return found
 }
 

@@ -186,7 +186,8 @@ export class AdapterTensors {
   /** Two keys of what PEFT makes one tensor: they must be the same, bit for bit. */
   requireSame(copyKey: string, key: string): void {
     const [copy, original] = [this.#references.get(copyKey)!, this.#references.get(key)!]
-    if (Buffer.compare(this.#bytesOf(copy), this.#bytesOf(original)) !== 0) throw this.invalid(`${copyKey} differs from ${key}`)
+    if (Buffer.compare(this.#bytesOf(copy), this.#bytesOf(original)) !== 0)
+      throw this.invalid(`${copyKey} differs from ${key}, and PEFT makes one tensor of them`)
   }
 
   decode(key: string, reference: TensorRef): Tensor {
