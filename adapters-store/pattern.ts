@@ -5,7 +5,7 @@
 import { createContext, Script } from 'node:vm'
 import { AdapterError } from './errors.ts'
 
-/** For a whole load. Names are short, so honest patterns need a millisecond or two: 500 names as patterns on 500 modules take 20 to 60. */
+/** For a whole load. Names are short, so honest patterns need a millisecond or two: 500 names as patterns on 500 modules take two, 500 expressions on 500 modules 30 to 100. */
 const LIMIT_MS = 200
 /** Parsing cannot be interrupted; this much takes a millisecond. An alternation of a thousand module names has 50,000 characters. */
 const LONGEST = 1 << 16
@@ -74,11 +74,13 @@ export class PatternMatcher {
     const left = () => this.#left - (performance.now() - start)
     const found: (Found | undefined)[] = names.map(() => undefined)
     const expressions: Task['expressions'] = []
+    const ends = form === FORMS.suffix ? endsOf(names) : new Map<string, number[]>()
     for (const [pattern, key] of patterns.entries()) {
       if (left() <= 0) throw this.#late(field, key)
-      const plain = form === FORMS.suffix ? plainName(key) : undefined
-      if (!plain) expressions.push({ pattern, expression: expressionOf(field, key, form) })
-      else for (const [n, name] of names.entries()) if (!found[n] && plain(name)) found[n] = { pattern }
+      const plain = form === FORMS.suffix && PLAIN.exec(key)
+      const named = plain && ends.get(plain[1].replaceAll('\\.', '.'))
+      if (named) for (const n of named) found[n] ??= { pattern }
+      else expressions.push({ pattern, expression: expressionOf(field, key, form) })
     }
     if (expressions.length > 0) this.#run(field, patterns, { names, expressions, found, at: 0 }, Math.floor(left()))
     this.#left = left()
@@ -116,22 +118,26 @@ function expressionOf(field: string, key: string, form: (key: string) => string)
 }
 
 /**
- * What nearly every adapter has instead of a pattern: a name or the end of one, from its start (which `^` demands) or behind a dot. A dot of the
- * pattern fits any character, `\.` only a dot. Undefined for anything else.
+ * What nearly every adapter has instead of a pattern: a module's name or the end of one. Looked up, because a large model has 560 of them and so has
+ * its adapter's config. (As a pattern its dots would fit other letters too; what no module is called is tried as one.)
  */
-function plainName(key: string): ((name: string) => boolean) | undefined {
-  const [, start, letters] = /^(\^?)((?:\w|\.|\\\.)*)\$?$/.exec(key) ?? []
-  if (letters === undefined) return undefined
-  const end = letters.replaceAll('\\.', '\\')
-  return (name) => {
-    const offset = name.length - end.length
-    if (offset < 0 || (offset > 0 && (start !== '' || name[offset - 1] !== '.'))) return false
-    for (let i = end.length - 1; i >= 0; i--) {
-      const letter = end[i] === '\\' ? '.' : end[i]
-      if (letter !== name[offset + i] && end[i] !== '.') return false
+const PLAIN = /^((?:\w|\.|\\\.)+)\$?$/
+
+/** The names, and what is left of each behind each of its dots → indices of those that end so. */
+function endsOf(names: string[]): Map<string, number[]> {
+  const ends = new Map<string, number[]>()
+  for (const [n, name] of names.entries()) {
+    for (let start = 0; ; ) {
+      const end = name.slice(start)
+      const others = ends.get(end)
+      if (others) others.push(n)
+      else ends.set(end, [n])
+      const dot = name.indexOf('.', start)
+      if (dot < 0) break
+      start = dot + 1
     }
-    return true
   }
+  return ends
 }
 
 function refused(field: string, key: string, reason: string): AdapterError {
