@@ -3,7 +3,7 @@
  * key's value may be. Read off peft 0.21 (src/peft/config.py, src/peft/tuners/<method>/config.py).
  */
 import { AdapterError } from './errors.ts'
-import { patternValue } from './pattern.ts'
+import { FORMS, PatternMatcher } from './pattern.ts'
 
 export type Config = Record<string, unknown>
 /** Why this value is refused, or undefined when it is fine. */
@@ -12,9 +12,18 @@ export type Rule = (value: unknown) => string | undefined
 /** Used while training, or already visible in the tensors: says nothing about inference. */
 export const ignored: Rule = () => undefined
 
-/** Null, false and empty values mean "off" in all of PEFT's optional fields. */
+/** Null, false and empty values mean "off" in PEFT's optional fields. */
 export function off(reason: string): Rule {
   return (value) => (isOff(value) ? undefined : reason)
+}
+
+/** The same of an option that has a configuration of its own: an empty one is all of its defaults (lora/config.py, _get_lora_subconfig), not "off". */
+export function absent(reason: string): Rule {
+  return (value) => (isOff(value) && !isObject(value) ? undefined : reason)
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 export function oneOf(values: unknown[], reason: string): Rule {
@@ -24,6 +33,15 @@ export function oneOf(values: unknown[], reason: string): Rule {
 function isOff(value: unknown): boolean {
   if (value === null || value === undefined || value === false) return true
   return typeof value === 'object' && Object.keys(value).length === 0
+}
+
+/**
+ * Of an option that this server does not know: 0 and "" are off too (a dropout, a weight of a loss, a name that was not given), and so is an object
+ * all of whose values are.
+ */
+function isUnset(value: unknown): boolean {
+  if (value === 0 || value === '' || isOff(value)) return true
+  return typeof value === 'object' && !Array.isArray(value) && Object.values(value as object).every(isUnset)
 }
 
 const COMMON: Record<string, Rule> = {
@@ -44,7 +62,9 @@ const COMMON: Record<string, Rule> = {
     ['none', 'all', 'lora_only', 'vera_only', 'randlora_only', 'delora_only', 'miss_only', 'vblora_only'],
     'unknown to PEFT',
   ),
-  fan_in_fan_out: off('weights stored [in, out] as in GPT-2 are in none of the supported models'),
+  // Weights stored [in, out], as in GPT-2, are in none of the supported models; PEFT sets it back to false where the base is a torch.nn.Linear.
+  fan_in_fan_out: ignored,
+  runtime_config: ignored, // PEFT ignores it too: it is for the run, not for the adapter (config.py, from_json_file)
   unsloth_fixed: ignored, // a marker that Unsloth adds
 }
 
@@ -53,8 +73,8 @@ export function checkConfig(file: string, config: Config, method: Record<string,
   for (const [key, value] of Object.entries(config)) {
     const rule = Object.hasOwn(method, key) ? method[key] : Object.hasOwn(COMMON, key) ? COMMON[key] : undefined
     if (!rule) {
-      // A newer PEFT writes its new options into every config; null is how it says that one is not used.
-      if (value === null) continue
+      // A newer PEFT writes its new options into every config, on or off, and PEFT itself reads past those that it does not know.
+      if (isUnset(value)) continue
       throw new AdapterError(
         'adapter_option_unsupported',
         `${file}: ${key} is an option that this server does not know, and it may change the result; remove it if it does not`,
@@ -75,10 +95,16 @@ function short(value: unknown): string {
 export class ConfigReader {
   readonly file: string
   readonly values: Config
+  /** All patterns of this config, and the time they have. */
+  readonly patterns = new PatternMatcher()
+  readonly #modules: string[]
+  readonly #perModule = new Map<string, Map<string, unknown>>()
 
-  constructor(file: string, values: Config) {
+  /** `modules` are those that a pattern may be asked about, so that it is tried on all of them at once. */
+  constructor(file: string, values: Config, modules: string[] = []) {
     this.file = file
     this.values = values
+    this.#modules = modules
   }
 
   number(key: string, otherwise: number): number {
@@ -102,11 +128,27 @@ export class ConfigReader {
 
   /** `<key>` unless a pattern of `<patternKey>` fits the module (rank_pattern, alpha_pattern). */
   perModule(key: string, otherwise: number, patternKey: string, module: string): number {
-    const patterns = this.values[patternKey] ?? {}
-    if (typeof patterns !== 'object' || Array.isArray(patterns))
-      throw this.#invalid(patternKey, patterns, 'an object of patterns and numbers')
-    const found = patternValue(patternKey, patterns as Record<string, unknown>, module)
+    let values = this.#perModule.get(patternKey)
+    if (!values?.has(module)) {
+      values = this.#matched(patternKey, [...new Set([...this.#modules, module])])
+      this.#perModule.set(patternKey, values)
+    }
+    const found = values.get(module)
     return found === undefined ? this.number(key, otherwise) : this.#number(patternKey, found)
+  }
+
+  #matched(patternKey: string, modules: string[]): Map<string, unknown> {
+    const values = this.values[patternKey] ?? {}
+    if (typeof values !== 'object' || Array.isArray(values))
+      throw this.#invalid(patternKey, values, 'an object of patterns and numbers')
+    const patterns = Object.entries(values)
+    const found = this.patterns.first(
+      patternKey,
+      patterns.map(([key]) => key),
+      modules,
+      FORMS.suffix,
+    )
+    return new Map(modules.map((module, i) => [module, found[i] && patterns[found[i].pattern][1]]))
   }
 
   #number(key: string, value: unknown): number {

@@ -1,11 +1,12 @@
 /** The two files of a PEFT adapter, each read once: the digest is of the bytes that are folded. */
 import { createHash, type Hash } from 'node:crypto'
-import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { CheckpointError, withFile } from './checkpoint/index.ts'
 import { AdapterError } from './errors.ts'
+import { CONFIG_FILE, notAnAdapter, WEIGHTS_FILE } from './folders.ts'
 
-export const CONFIG_FILE = 'adapter_config.json'
-export const WEIGHTS_FILE = 'adapter_model.safetensors'
+export { CONFIG_FILE, WEIGHTS_FILE }
 
 /** AdaLoRA writes a boolean per rank and module into the config: a few hundred kB at most. */
 const CONFIG_LIMIT = 16 << 20
@@ -15,6 +16,9 @@ const WEIGHTS_LIMIT = 2 ** 32 - 1
 const PIECE = 512 << 10
 
 const PICKLE = /\.(bin|pt|pth|ckpt)$/
+const ADAPTER_PICKLE = /^adapter_model\.(bin|pt|pth|ckpt)$/
+/** What a trainer leaves in a checkpoint beside the weights. */
+const TRAINING = /^(optimizer|scheduler|scaler|training_args|rng_state|random_states|global_step)/
 
 export interface AdapterFiles {
   config: Record<string, unknown>
@@ -49,9 +53,7 @@ export class FileMemory {
 export function readAdapterFiles(directory: string, memory: FileMemory): AdapterFiles {
   const configFile = join(directory, CONFIG_FILE)
   const weightsFile = join(directory, WEIGHTS_FILE)
-  if (!existsSync(directory)) throw new AdapterError('adapter_not_found', `${directory} does not exist`)
-  if (!existsSync(configFile))
-    throw new AdapterError('adapter_not_found', `${directory} has no ${CONFIG_FILE}: it is no PEFT adapter folder`)
+  if (!existsSync(configFile)) throw new AdapterError('adapter_not_found', notAnAdapter(directory))
   if (!existsSync(weightsFile)) throw missingWeights(directory)
   const hash = createHash('sha256')
   const configBytes = readWhole(configFile, CONFIG_LIMIT, hash, (size) => new Uint8Array(size))
@@ -66,8 +68,13 @@ function missingWeights(directory: string): AdapterError {
   } catch {
     // Falls through to the general message.
   }
-  const pickle = names.find((name) => PICKLE.test(name))
-  if (!pickle) return new AdapterError('adapter_not_found', `${directory} has no ${WEIGHTS_FILE}`)
+  const pickle =
+    names.find((name) => ADAPTER_PICKLE.test(name)) ?? names.find((name) => PICKLE.test(name) && !TRAINING.test(name))
+  if (!pickle) {
+    const other = names.find((name) => name.endsWith('.safetensors'))
+    const instead = other ? `; it has ${other}, but PEFT's file has that name` : ''
+    return new AdapterError('adapter_not_found', `${directory} has no ${WEIGHTS_FILE}${instead}`)
+  }
   const convert =
     'python -c "import sys, torch; from safetensors.torch import save_file; ' +
     `save_file(torch.load(sys.argv[1], map_location='cpu', weights_only=True), sys.argv[2])" ${pickle} ${WEIGHTS_FILE}`
@@ -94,30 +101,21 @@ function parseConfig(file: string, bytes: Uint8Array): Record<string, unknown> {
  * The digest is SHA-256 over both files, each preceded by its length in 8 bytes (little endian), so that no byte can move from one to the other;
  * it is taken of the bytes that are returned.
  */
-function readWhole(file: string, limit: number, hash: Hash, allocate: (size: number) => Uint8Array): Uint8Array {
-  let descriptor: number | undefined
+function readWhole(name: string, limit: number, hash: Hash, allocate: (size: number) => Uint8Array): Uint8Array {
   try {
-    descriptor = openSync(file, 'r')
-    const status = fstatSync(descriptor)
-    if (!status.isFile()) throw new AdapterError('adapter_unreadable', `${file} is not a file`)
-    if (status.size > limit)
-      throw new AdapterError('adapter_too_large', `${file} has ${status.size} bytes; at most ${limit} are read`)
-    const length = Buffer.alloc(8)
-    length.writeBigUInt64LE(BigInt(status.size))
-    hash.update(length)
-    const bytes = allocate(status.size)
-    let done = 0
-    while (done < bytes.length) {
-      const got = readSync(descriptor, bytes, done, Math.min(PIECE, bytes.length - done), done)
-      if (got === 0) throw new AdapterError('adapter_unreadable', `${file} shrank while it was read`)
-      hash.update(bytes.subarray(done, done + got))
-      done += got
-    }
-    return bytes
+    return withFile(name, (file) => {
+      if (file.size > limit)
+        throw new AdapterError('adapter_too_large', `${name} has ${file.size} bytes; at most ${limit} are read`)
+      const length = Buffer.alloc(8)
+      length.writeBigUInt64LE(BigInt(file.size))
+      hash.update(length)
+      const bytes = allocate(file.size)
+      for (let done = 0; done < bytes.length; done += PIECE)
+        hash.update(file.read(bytes.subarray(done, Math.min(done + PIECE, bytes.length)), done))
+      return bytes
+    })
   } catch (error) {
-    if (error instanceof AdapterError) throw error
-    throw new AdapterError('adapter_unreadable', `${file} cannot be read: ${(error as Error).message}`)
-  } finally {
-    if (descriptor !== undefined) closeSync(descriptor)
+    if (error instanceof CheckpointError) throw new AdapterError('adapter_unreadable', error.message)
+    throw error
   }
 }

@@ -1,5 +1,6 @@
 /** From a PEFT folder to an AdapterImage: read, check, fold every site, pack. */
 import { BaseWeights } from './base.ts'
+import { requireComplete } from './complete.ts'
 import { ConfigReader, checkConfig } from './config.ts'
 import { AdapterError } from './errors.ts'
 import { FileMemory, readAdapterFiles } from './files.ts'
@@ -41,7 +42,11 @@ export function loadAdapter(
   const files = readAdapterFiles(directory, thread.memory ?? new FileMemory())
   const method = methodOf(files.configFile, files.config.peft_type)
   checkConfig(files.configFile, files.config, method.config)
-  const config = new ConfigReader(files.configFile, files.config)
+  const config = new ConfigReader(
+    files.configFile,
+    files.config,
+    base.sites.map((site) => site.module),
+  )
   const weights = new BaseWeights(base)
   try {
     const tensors = new AdapterTensors(files.weightsFile, files.weights, weights)
@@ -54,6 +59,7 @@ export function loadAdapter(
       blockBytes: options.blockBytes,
       ...pack(folds, options),
       method: label,
+      warnings: tensors.warnings,
     }
   } finally {
     weights.close()
@@ -76,7 +82,7 @@ function foldSites(method: Method, context: FoldContext): SiteFold[] {
     folds.set(site.site, foldSite(site))
   }
   tensors.requireAllTaken(method.peftType)
-  if (tensors.sites.length === 0) throw tensors.invalid('it holds no tensors that adapt anything')
+  requireComplete(method, context, folds, replaced)
   context.norms.compute()
   return base.model.sites
     .filter((site) => folds.has(site) || replaced.has(site))

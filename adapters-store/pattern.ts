@@ -1,45 +1,150 @@
-/** Matching module names the way PEFT does. The patterns are Python regular expressions that come with the adapter, so they are not trusted. */
+/**
+ * Matching module names the way PEFT does. The patterns are Python regular expressions that come with the adapter, so they are not trusted:
+ * `(.|.)(.|.)…!` takes twice as long for each pair of brackets. All that one adapter's patterns take together, over all modules, has one limit.
+ */
 import { createContext, Script } from 'node:vm'
 import { AdapterError } from './errors.ts'
 
-/** A nested quantifier can take exponential time; module names are short, so an honest pattern needs microseconds. */
-const MATCH_MS = 200
-const runner = new Script('pattern.test(name)')
-/** Only a script can be timed out; making a context costs a millisecond, so there is one. */
-let sandbox: { pattern?: RegExp; name?: string } | undefined
+/** For a whole load. Names are short, so honest patterns need a millisecond or two: 500 names as patterns on 500 modules take two, 500 expressions on 500 modules 30 to 100. */
+const LIMIT_MS = 200
+/** Parsing cannot be interrupted; this much takes a millisecond. An alternation of a thousand module names has 50,000 characters. */
+const LONGEST = 1 << 16
 
-/**
- * The value of the first pattern that fits the module, as PEFT's get_pattern_key: `^(.*\.)?(key)$`.
- * Throws adapter_option_unsupported for a pattern that JavaScript reads otherwise than Python or that does not end.
- */
-export function patternValue(field: string, patterns: Record<string, unknown>, module: string): unknown {
-  for (const [key, value] of Object.entries(patterns)) {
-    if (matches(field, key, module)) return value
-  }
-  return undefined
+/** How PEFT wraps the patterns of each field before it calls re.match. `^` is what re.match adds. */
+export const FORMS = {
+  /** rank_pattern, alpha_pattern: utils/other.py, get_pattern_key. */
+  suffix: (key: string) => `^(.*\\.)?(${key})$`,
+  /** target_modules, exclude_modules given as one string: re.fullmatch. */
+  whole: (key: string) => `^(?:${key})$`,
+  /** modules_to_save, where targets are looked for: tuners_utils.py, check_target_module_exists. */
+  within: (key: string) => `^(?:(^|.*\\.)${key}($|\\..*))`,
+  /** layers_pattern: the first number after it is the layer. */
+  layer: (key: string) => `^(?:(?:^|.*?\\.)${key}\\.(?<idx>\\d+)\\.)`,
+  /** re.match as it is. */
+  start: (key: string) => `^(?:${key})`,
 }
 
-function matches(field: string, key: string, module: string): boolean {
-  let pattern: RegExp
+export interface Found {
+  /** Index of the first pattern that fits. */
+  pattern: number
+  groups?: Record<string, string>
+}
+
+/** Only a script can be timed out; making a context costs a millisecond, so there is one. `at` tells what was being tried when the time was over. */
+const runner = new Script(`names.forEach((name, n) => {
+  for (at = 0; at < expressions.length; at++) {
+    const { pattern, expression } = expressions[at]
+    if (found[n] && found[n].pattern < pattern) return
+    const match = expression.exec(name)
+    if (match) {
+      found[n] = { pattern, groups: match.groups }
+      return
+    }
+  }
+})`)
+interface Task {
+  names: string[]
+  expressions: { pattern: number; expression: RegExp }[]
+  found: (Found | undefined)[]
+  at: number
+}
+let sandbox: Task | undefined
+
+/** JavaScript cannot read it, or would read something else than Python. */
+export class UnreadablePattern extends AdapterError {
+  constructor(field: string, key: string, reason: string) {
+    super('adapter_option_unsupported', described(field, key, reason))
+  }
+}
+
+/** One adapter's patterns and the time that they have left. */
+export class PatternMatcher {
+  #left: number
+
+  constructor(milliseconds = LIMIT_MS) {
+    this.#left = milliseconds
+  }
+
+  /**
+   * The first of `patterns` that fits, per name. Throws adapter_option_unsupported for a pattern that has no time left, and as UnreadablePattern for
+   * one that JavaScript reads otherwise than Python or that is too long.
+   */
+  first(field: string, patterns: string[], names: string[], form: (key: string) => string): (Found | undefined)[] {
+    const start = performance.now()
+    const left = () => this.#left - (performance.now() - start)
+    const found: (Found | undefined)[] = names.map(() => undefined)
+    const expressions: Task['expressions'] = []
+    const ends = form === FORMS.suffix ? endsOf(names) : new Map<string, number[]>()
+    for (const [pattern, key] of patterns.entries()) {
+      if (left() <= 0) throw this.#late(field, key)
+      const plain = form === FORMS.suffix && PLAIN.exec(key)
+      const named = plain && ends.get(plain[1].replaceAll('\\.', '.'))
+      if (named) for (const n of named) found[n] ??= { pattern }
+      else expressions.push({ pattern, expression: expressionOf(field, key, form) })
+    }
+    if (expressions.length > 0) this.#run(field, patterns, { names, expressions, found, at: 0 }, Math.floor(left()))
+    this.#left = left()
+    return found
+  }
+
+  #run(field: string, patterns: string[], task: Task, timeout: number): void {
+    sandbox ??= createContext({}) as Task
+    Object.assign(sandbox, task)
+    const tried = () => patterns[task.expressions[(sandbox as Task).at].pattern]
+    if (timeout < 1) throw this.#late(field, tried())
+    try {
+      runner.runInContext(sandbox, { timeout })
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw this.#late(field, tried())
+      throw refused(field, tried(), `cannot be matched: ${(error as Error).message}`)
+    }
+  }
+
+  #late(field: string, key: string): AdapterError {
+    this.#left = 0
+    return refused(field, key, `took longer than ${LIMIT_MS} ms to match, with those before it`)
+  }
+}
+
+function expressionOf(field: string, key: string, form: (key: string) => string): RegExp {
+  if (key.length > LONGEST) throw new UnreadablePattern(field, key, `has ${key.length} characters; at most ${LONGEST} are read`)
   try {
+    new RegExp(key, 'u') // by itself: a `)(` must not close the brackets around it
     // With the u flag every escape that JavaScript lacks (\A, \Z, (?P<…>)) is an error instead of a letter.
-    pattern = new RegExp(`^(.*\\.)?(${key})$`, 'u')
+    return new RegExp(form(key), 'u')
   } catch {
-    throw refused(field, key, 'is not a regular expression that this server reads like Python')
+    throw new UnreadablePattern(field, key, 'is not a regular expression that this server reads like Python')
   }
-  if (!/[*+{]/.test(key)) return pattern.test(module)
-  sandbox ??= createContext({})
-  Object.assign(sandbox, { pattern, name: module })
-  try {
-    return runner.runInContext(sandbox, { timeout: MATCH_MS }) as boolean
-  } catch {
-    throw refused(field, key, `took longer than ${MATCH_MS} ms to match ${module}`)
+}
+
+/**
+ * What nearly every adapter has instead of a pattern: a module's name or the end of one. Looked up, because a large model has 560 of them and so has
+ * its adapter's config. (As a pattern its dots would fit other letters too; what no module is called is tried as one.)
+ */
+const PLAIN = /^((?:\w|\.|\\\.)+)\$?$/
+
+/** The names, and what is left of each behind each of its dots → indices of those that end so. */
+function endsOf(names: string[]): Map<string, number[]> {
+  const ends = new Map<string, number[]>()
+  for (const [n, name] of names.entries()) {
+    for (let start = 0; ; ) {
+      const end = name.slice(start)
+      const others = ends.get(end)
+      if (others) others.push(n)
+      else ends.set(end, [n])
+      const dot = name.indexOf('.', start)
+      if (dot < 0) break
+      start = dot + 1
+    }
   }
+  return ends
 }
 
 function refused(field: string, key: string, reason: string): AdapterError {
-  return new AdapterError(
-    'adapter_option_unsupported',
-    `${field}: the pattern ${JSON.stringify(key)} ${reason}; name the modules instead`,
-  )
+  return new AdapterError('adapter_option_unsupported', described(field, key, reason))
+}
+
+function described(field: string, key: string, reason: string): string {
+  const shown = JSON.stringify(key.length > 80 ? `${key.slice(0, 77)}…` : key)
+  return `${field}: the pattern ${shown} ${reason}; name the modules instead`
 }

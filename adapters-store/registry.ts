@@ -1,8 +1,7 @@
 /** The adapters that this server knows, by name: those it can serve and those it refused, with the reason. */
-import { existsSync, readdirSync, statSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { AdapterError } from './errors.ts'
-import { CONFIG_FILE } from './files.ts'
+import { adapterFolders } from './folders.ts'
 import type { AdapterImage } from './types.ts'
 
 export interface AdapterRecord {
@@ -26,6 +25,8 @@ const NAME_LIMIT = 256
 export class AdapterRegistry {
   readonly #loader: AdapterLoader
   readonly #records = new Map<string, AdapterRecord>()
+  /** The records by name, until they change: sorting thousands for each question held the main thread. */
+  #sorted: readonly AdapterRecord[] | undefined
   readonly #loading = new Map<string, { directory: string; record: Promise<AdapterRecord> }>()
 
   constructor(loader: AdapterLoader) {
@@ -36,9 +37,10 @@ export class AdapterRegistry {
     return this.#records.get(name)
   }
 
-  /** By name. */
-  list(): AdapterRecord[] {
-    return [...this.#records.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+  /** By name. The same list until one is entered or removed. */
+  list(): readonly AdapterRecord[] {
+    this.#sorted ??= [...this.#records.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+    return this.#sorted
   }
 
   /**
@@ -68,29 +70,24 @@ export class AdapterRegistry {
       return await this.add(name, directory)
     } catch (error) {
       const record = { name, directory: resolve(directory), created: now(), refusal: (error as Error).message }
-      if (!this.#records.get(name)?.image) this.#records.set(name, record)
+      if (!this.#records.get(name)?.image) this.#enter(record)
       return record
     }
   }
 
   /**
-   * Every subfolder of `folder` with an adapter_config.json, named after it; one that is refused does not stop the others.
-   * Resolves to the records in order of name. Rejects if the folder itself cannot be read.
+   * Every subfolder of `folder` with an adapter_config.json, named after it; one that is refused does not stop the others. `warn` is told what looks
+   * like an adapter and is none (folders.ts). Resolves to the records in order of name. Rejects if `folder` is no folder of adapters.
    */
-  async scan(folder: string): Promise<AdapterRecord[]> {
-    let names: string[]
-    try {
-      names = readdirSync(folder).sort()
-    } catch (error) {
-      throw new AdapterError('adapter_not_found', `the adapter folder ${folder} cannot be read: ${(error as Error).message}`)
-    }
-    const folders = names.map((name) => ({ name, directory: join(folder, name) }))
-    const found = folders.filter(({ directory }) => isDirectory(directory) && existsSync(join(directory, CONFIG_FILE)))
+  async scan(folder: string, warn: (message: string) => void = () => {}): Promise<AdapterRecord[]> {
+    const { found, warnings } = adapterFolders(folder)
+    for (const warning of warnings) warn(warning)
     return Promise.all(found.map(({ name, directory }) => this.addOrRefuse(name, directory)))
   }
 
   /** True if there was one. Whoever holds its image keeps it. */
   remove(name: string): boolean {
+    this.#sorted = undefined
     return this.#records.delete(name)
   }
 
@@ -102,8 +99,13 @@ export class AdapterRegistry {
       throw taken(name, there.directory, directory)
     }
     const record = { name, directory, created: now(), image }
-    this.#records.set(name, record)
+    this.#enter(record)
     return record
+  }
+
+  #enter(record: AdapterRecord): void {
+    this.#sorted = undefined
+    this.#records.set(record.name, record)
   }
 }
 
@@ -121,14 +123,6 @@ function taken(name: string, directory: string, other: string): AdapterError {
     'adapter_name_taken',
     `the name ${name} is taken by the adapter in ${directory}; ${other} holds another one and needs another name`,
   )
-}
-
-function isDirectory(path: string): boolean {
-  try {
-    return statSync(path).isDirectory()
-  } catch {
-    return false // a dangling link, or gone since the folder was listed
-  }
 }
 
 function now(): number {

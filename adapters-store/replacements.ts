@@ -1,13 +1,14 @@
 /**
  * What an adapter replaces instead of adding to, whatever its method: saved modules and copies of base weights, trained biases, trained tokens.
- * peft 0.21: utils/other.py (ModulesToSaveWrapper, TrainableTokensWrapper), utils/save_and_load.py (save_embedding_layers, bias).
+ * peft 0.21: utils/other.py (ModulesToSaveWrapper, TrainableTokensWrapper, set_additional_trainable_modules), utils/save_and_load.py
+ * (save_embedding_layers, bias), tuners/trainable_tokens.
  */
 import { AdapterError } from './errors.ts'
-import { type DenseRows, weightShape } from './fold.ts'
+import { combinationRefused, type DenseRows, weightShape } from './fold.ts'
 import type { FoldContext } from './methods/method.ts'
+import { targetedSites } from './targets.ts'
 import type { SiteTensors } from './tensors.ts'
-import { trainedTokens } from './trained-tokens.ts'
-import type { Site } from './types.ts'
+import type { BaseModel, Site } from './types.ts'
 
 export interface Replacement {
   /** For errors: which parameter replaces something. */
@@ -17,30 +18,64 @@ export interface Replacement {
   bias?: Float32Array
 }
 
+/** The table and the head, of which a base that ties them has one tensor. */
+interface Ties {
+  table: Site
+  head: Site
+}
+
+function tiesOf({ tiedEmbeddings, sites }: BaseModel): Ties | undefined {
+  const table = sites.find((site) => site.kind === 'embedding')
+  const head = sites.find((site) => site.kind === 'head')
+  return tiedEmbeddings && table && head ? { table, head } : undefined
+}
+
 /** Throws for what the graph cannot replace. */
 export function replacements(context: FoldContext): Map<Site, Replacement> {
+  const ties = tiesOf(context.base.model)
   const found = new Map<Site, Replacement>()
   for (const tensors of context.tensors.sites) {
-    const replacement = weightReplacement(context, tensors) ?? trainedTokens(context, tensors)
+    const weight = weightReplacement(context, tensors)
     const bias = biasReplacement(tensors)
-    if (replacement || bias) found.set(tensors.site, { what: replacement?.what ?? 'bias', dense: replacement?.dense, bias })
+    if (weight || bias) found.set(tensors.site, { what: weight?.what ?? 'bias', dense: weight?.dense, bias })
   }
-  spreadOverTies(context, found)
+  if (ties) spreadWeights(context, ties, found)
+  for (const [site, tokens] of trainedTokens(context, ties)) {
+    const other = found.get(site)
+    if (other?.dense) throw combinationRefused(site, other.what, tokens.what)
+    found.set(site, { ...other, ...tokens })
+  }
   for (const [key, checkpoint] of context.tensors.others) requireUnchanged(context, key, checkpoint)
   return found
 }
 
-const WEIGHTS = ['weight', 'base_layer.weight', 'modules_to_save.weight']
+/** A weight of its own: of a saved module, or of the base where PEFT loads it into the base itself. */
+export const WEIGHTS = ['modules_to_save.weight', 'weight', 'base_layer.weight']
+/** What `save_embedding_layers` adds: the base's own weight behind a wrapper. Accepted only as it is in the base. */
+const COPIES = ['original_module.weight', 'token_adapter.base_layer.weight']
 const BIASES = ['bias', 'base_layer.bias', 'modules_to_save.bias']
 
-/** A whole weight: as ΔW = new − base on the rows that differ. A mere copy (save_embedding_layers) changes nothing. */
-function weightReplacement({ base }: FoldContext, tensors: SiteTensors): Replacement | undefined {
-  const { site, file } = tensors
-  const name = WEIGHTS.find((parameter) => tensors.has(parameter))
+/** As ΔW = new − base on the rows that differ. A mere copy changes nothing. */
+function weightReplacement(context: FoldContext, tensors: SiteTensors): Replacement | undefined {
+  for (const copy of COPIES) {
+    const rows = changedRows(context, tensors, copy)
+    if (rows && rows.count > 0) throw changesBase(tensors.key(copy)!, tensors.site.weight)
+  }
+  // With save_embedding_layers a saved module is there twice, as `modules_to_save.weight` and as `weight`.
+  const [name, ...others] = WEIGHTS.filter((parameter) => tensors.has(parameter))
   if (!name) return undefined
+  const dense = changedRows(context, tensors, name)!
+  for (const other of others) tensors.takeCopy(other, tensors.key(name)!)
+  return dense.count === 0 ? undefined : { what: name, dense }
+}
+
+/** Undefined if the file does not hold it. */
+function changedRows({ base }: FoldContext, tensors: SiteTensors, name: string): DenseRows | undefined {
+  const { site, file } = tensors
   const { rows, width } = weightShape(site)
+  const reference = tensors.reference(name, [rows, width])
+  if (!reference) return undefined
   const key = tensors.key(name)!
-  const reference = tensors.reference(name, [rows, width])!
   const weights = base.rows(site.weight)
   const changed: number[] = []
   for (let o = 0; o < rows; o++) {
@@ -48,19 +83,14 @@ function weightReplacement({ base }: FoldContext, tensors: SiteTensors): Replace
     const original = weights.row(o)
     if (replaced.some((value, i) => value !== original[i])) changed.push(o)
   }
-  if (changed.length === 0) return undefined
-  const index = changed.length === rows ? undefined : Int32Array.from(changed)
   return {
-    what: name,
-    dense: {
-      count: changed.length,
-      index,
-      row(j, into) {
-        const o = changed[j]
-        const original = weights.row(o)
-        into.set(file.rows(key, reference, o, 1))
-        for (let i = 0; i < width; i++) into[i] -= original[i]
-      },
+    count: changed.length,
+    index: changed.length === rows ? undefined : Int32Array.from(changed),
+    row(j, into) {
+      const o = changed[j]
+      const original = weights.row(o)
+      into.set(file.rows(key, reference, o, 1))
+      for (let i = 0; i < width; i++) into[i] -= original[i]
     },
   }
 }
@@ -79,25 +109,157 @@ function biasReplacement(tensors: SiteTensors): Float32Array | undefined {
 }
 
 /**
- * With tied embeddings the head is the table. PEFT keeps them together for trained tokens, for weights that it loads into the base itself, and for
- * saved modules when ensure_weight_tying is set; a saved module is a copy otherwise and leaves its twin alone.
+ * Of tied weights, one that PEFT loads into the base itself changes both sides. A saved module is a copy of its own and leaves its twin alone, unless
+ * ensure_weight_tying is set: then both are one module, whichever is named.
  */
-function spreadOverTies({ base, config }: FoldContext, found: Map<Site, Replacement>): void {
-  if (!base.model.tiedEmbeddings) return
-  const table = base.model.sites.find((site) => site.kind === 'embedding')
-  const head = base.model.sites.find((site) => site.kind === 'head')
-  if (!table || !head) return
+function spreadWeights({ config, tensors }: FoldContext, { table, head }: Ties, found: Map<Site, Replacement>): void {
   const saved = config.names('modules_to_save')
   const tied = config.values.ensure_weight_tying === true
+  const keys = new Map<Site, string>()
+  for (const one of tensors.sites) {
+    const name = WEIGHTS.find((parameter) => one.has(parameter))
+    const isCopy = saved.some((name) => one.site.module.endsWith(name))
+    if (name && (tied || !isCopy)) keys.set(one.site, one.key(name)!)
+  }
+  const [ofTable, ofHead] = [keys.get(table), keys.get(head)]
+  if (ofTable && ofHead) tensors.requireSame(ofHead, ofTable)
   for (const [from, to] of [
     [table, head],
     [head, table],
   ]) {
     const replacement = found.get(from)
-    if (!replacement?.dense || found.has(to)) continue
-    const isCopy = saved.some((name) => from.module === name || from.module.endsWith(`.${name}`))
-    if (!isCopy || tied) found.set(to, replacement)
+    if (replacement?.dense && keys.has(from) && !found.has(to)) found.set(to, replacement)
   }
+}
+
+/** Trained tokens as the config has them. LoRA's option wraps the module, the method TRAINABLE_TOKENS takes its place. */
+interface Tokens {
+  parameter: string
+  field: string
+  bySite: Map<Site, unknown>
+  /** The head has none of its own: it is tied to the table's. */
+  headFollows: boolean
+}
+
+/**
+ * Rows that the adapter replaces, of the embedding table, of the head or of any projection. They are saved as values, not differences; which tokens
+ * they are is in the config only.
+ */
+function trainedTokens(context: FoldContext, ties: Ties | undefined): Map<Site, Replacement> {
+  const isMethod = context.config.values.peft_type === 'TRAINABLE_TOKENS'
+  const tokens = isMethod ? tokensOfMethod(context, ties) : tokensOfOption(context, ties)
+  const { parameter, field, bySite, headFollows } = tokens
+  const tensorsOf = new Map(context.tensors.sites.map((tensors) => [tensors.site, tensors]))
+  const found = new Map<Site, Replacement>()
+  if (ties && headFollows) {
+    const [ofTable, ofHead] = [tensorsOf.get(ties.table), tensorsOf.get(ties.head)]
+    if (ofTable?.has(parameter)) ofHead?.takeCopy(parameter, ofTable.key(parameter)!)
+    // The two are one parameter, which the method saves under both names: either will do. Of the option, PEFT reads only the table's.
+    else if (isMethod && ofHead) tensorsOf.set(ties.table, ofHead)
+  }
+  for (const [site, list] of bySite) {
+    const rows = tokenRows(context, tensorsOf.get(site), site, tokens, list)
+    if (rows) found.set(site, rows)
+    if (rows && site === ties?.table && headFollows) found.set(ties.head, rows)
+  }
+  const named = (site: Site) => bySite.has(site) || (headFollows && site === ties?.head)
+  const unnamed = context.tensors.sites.find((one) => one.has(parameter) && !named(one.site))
+  if (unnamed) throw wrongTokens(context, field, unnamed.site)
+  return found
+}
+
+/** tuners/trainable_tokens/model.py: a list for all target modules (the table, if none is named). A tied head follows the table wherever that is one. */
+function tokensOfMethod({ config, base, tensors }: FoldContext, ties: Ties | undefined): Tokens {
+  const { sites } = base.model
+  const { target_modules: targets, token_indices: list } = config.values
+  const parameter = 'trainable_tokens_delta'
+  const readable = targetedSites(config, sites) ?? tensors.sites.filter((one) => one.has(parameter)).map(({ site }) => site)
+  const wanted = targets === null || targets === undefined ? sites.filter(({ kind }) => kind === 'embedding') : readable
+  const headFollows = ties !== undefined && wanted.includes(ties.table)
+  const own = wanted.filter((site) => !(headFollows && site === ties.head))
+  return { parameter, field: 'token_indices', bySite: new Map(own.map((site) => [site, list])), headFollows }
+}
+
+/**
+ * utils/other.py, set_additional_trainable_modules: a list for the table, or an object of lists by the end of the module's name. Of a tied base the
+ * head follows the table, never the other way round: tokens of the head alone leave the table as it is, with ensure_weight_tying or without. Where both
+ * are named with other tokens (or the same in another order), each has its own.
+ */
+function tokensOfOption({ config, base }: FoldContext, ties: Ties | undefined): Tokens {
+  const field = 'trainable_token_indices'
+  const bySite = new Map<Site, unknown>()
+  const keys = new Map<Site, string>()
+  const value = config.values[field] ?? {}
+  const table = base.model.sites.find(({ kind }) => kind === 'embedding')
+  const named = typeof value === 'object' && !Array.isArray(value) ? value : { [table?.module ?? '']: value }
+  for (const [key, list] of Object.entries(named)) {
+    const sites = base.model.sites.filter(({ module }) => module.endsWith(key))
+    if (sites.length === 0)
+      throw new AdapterError(
+        'adapter_base_mismatch',
+        `${config.file}: ${field} names ${key}, which the base model ${base.model.name} does not have or cannot adapt`,
+      )
+    for (const site of sites) {
+      if (bySite.has(site)) continue
+      bySite.set(site, list)
+      keys.set(site, key)
+    }
+  }
+  let headFollows = ties !== undefined && bySite.has(ties.table)
+  if (ties && headFollows && bySite.has(ties.head)) {
+    const same = JSON.stringify(bySite.get(ties.table)) === JSON.stringify(bySite.get(ties.head))
+    if (!same && config.values.ensure_weight_tying === true)
+      throw new AdapterError(
+        'adapter_config_invalid',
+        `${config.file}: ${field} has other tokens for ${ties.table.module} than for ${ties.head.module}, but ensure_weight_tying ties them; give both the same, in the same order, or only the first`,
+      )
+    // PEFT leaves the head's own out only where it is called by its full name.
+    headFollows = same && keys.get(ties.head) === ties.head.module
+    if (headFollows) bySite.delete(ties.head)
+  }
+  return { parameter: 'token_adapter.trainable_tokens_delta', field, bySite, headFollows }
+}
+
+function tokenRows(
+  context: FoldContext,
+  tensors: SiteTensors | undefined,
+  site: Site,
+  { parameter, field }: Tokens,
+  list: unknown,
+): Replacement | undefined {
+  const { rows, width } = weightShape(site)
+  const tokens = Array.isArray(list) ? (list as number[]) : undefined
+  const valid = tokens?.every((token) => Number.isInteger(token) && token >= 0 && token < rows)
+  if (!tokens || !valid || new Set(tokens).size !== tokens.length) throw wrongTokens(context, field, site)
+  if (!tensors?.has(parameter))
+    throw context.tensors.invalid(
+      `it lacks ${site.module}.${parameter}, the trained tokens that ${field} of adapter_config.json names`,
+    )
+  const replaced = tensors.take(parameter, [tokens.length, width]).data
+  if (tokens.length === 0) return undefined
+  const order = tokens.map((_, k) => k).sort((x, y) => tokens[x] - tokens[y])
+  const weights = context.base.rows(site.weight)
+  return {
+    what: parameter,
+    // PEFT computes such a projection from the rows alone (TrainableTokensLayer.forward_adapters), without the base's bias.
+    bias: site.bias === undefined ? undefined : new Float32Array(site.outFeatures),
+    dense: {
+      count: tokens.length,
+      index: Int32Array.from(order, (k) => tokens[k]),
+      row(j, into) {
+        const k = order[j]
+        const original = weights.row(tokens[k])
+        for (let i = 0; i < width; i++) into[i] = replaced[k * width + i] - original[i]
+      },
+    },
+  }
+}
+
+function wrongTokens({ config }: FoldContext, field: string, site: Site): AdapterError {
+  return new AdapterError(
+    'adapter_config_invalid',
+    `${config.file}: ${field} must list each trained token of ${site.module} once, below ${weightShape(site).rows}`,
+  )
 }
 
 /** The graph adapts projections, the table and the head; the rest (norms) may be in the file only as it is in the base. */
@@ -108,11 +270,13 @@ function requireUnchanged({ base, tensors }: FoldContext, key: string, checkpoin
   for (let o = 0; o < weights.rows; o++) {
     const copy = weights.rows === 1 ? tensors.decode(key, reference).data : tensors.rows(key, reference, o, 1)
     const original = weights.row(o)
-    if (copy.some((value, i) => value !== original[i])) {
-      throw new AdapterError(
-        'adapter_option_unsupported',
-        `${key} changes ${checkpoint}; adapters can change projections, the embedding table and the head, not this`,
-      )
-    }
+    if (copy.some((value, i) => value !== original[i])) throw changesBase(key, checkpoint)
   }
+}
+
+function changesBase(key: string, checkpoint: string): AdapterError {
+  return new AdapterError(
+    'adapter_option_unsupported',
+    `${key} changes ${checkpoint}; adapters can change projections, the embedding table and the head, not this`,
+  )
 }

@@ -3,10 +3,10 @@
  * that is accepted and not applied is a wrong answer.
  */
 import type { BaseWeights } from './base.ts'
+import { CheckpointError, parseSafetensors } from './checkpoint/index.ts'
 import { AdapterError } from './errors.ts'
 import type { FileMatrix } from './factors.ts'
 import { decodeFloats, largestMagnitude } from './half.ts'
-import { parseSafetensors } from './safetensors.ts'
 import type { AdapterDtype, Site, TensorRef } from './types.ts'
 
 export interface Tensor {
@@ -19,7 +19,7 @@ export type Shape = (number | null)[]
 
 /** Where a module's name ends in the key of a module that the base lacks; for the error only. */
 const PARAMETER =
-  /\.(base_layer|modules_to_save|token_adapter|trainable_tokens|weight$|bias$|[a-z0-9]+_(A|B|E|P|w\d|t\d|l|lambda|block|logits|w_norm|magnitude|embedding)).*$/
+  /\.(base_layer|modules_to_save|original_module|token_adapter|trainable_tokens|weight$|bias$|[a-z0-9]+_(A|B|E|P|w\d|t\d|l|lambda|block|logits|w_norm|magnitude|embedding)).*$/
 
 /** The tensors of one site, each handed out once. */
 export class SiteTensors {
@@ -79,6 +79,14 @@ export class SiteTensors {
     return { shape: reference.shape, matrix: this.file.matrix(this.#keys.get(parameter)!, reference) }
   }
 
+  /** Takes a second copy of what the file has under `key` already, if there is one. */
+  takeCopy(parameter: string, key: string): void {
+    const copyKey = this.#keys.get(parameter)
+    if (copyKey === undefined) return
+    this.file.take(copyKey, this.file.shape(key), this.site.module)
+    this.file.requireSame(copyKey, key)
+  }
+
   /** The same, not decoded. */
   reference(parameter: string, shape: Shape): TensorRef | undefined {
     const key = this.#keys.get(parameter)
@@ -95,13 +103,15 @@ export class AdapterTensors {
   readonly shared = new Map<string, string>()
   /** Keys of modules that no site is: normalisation weights, … → checkpoint name. */
   readonly others = new Map<string, string>()
+  /** For people: what is odd about the adapter and does not stand in its way. */
+  readonly warnings: string[] = []
   readonly #references: Map<string, TensorRef>
   readonly #untaken: Set<string>
 
   constructor(file: string, bytes: Uint8Array, base: BaseWeights) {
     this.file = file
     this.bytes = bytes
-    this.#references = parseSafetensors(file, bytes)
+    this.#references = referencesOf(file, bytes)
     this.#untaken = new Set(this.#references.keys())
     const bySite = new Map<Site, SiteTensors>()
     for (const key of this.#references.keys()) this.#place(key, base, bySite)
@@ -148,6 +158,10 @@ export class AdapterTensors {
     const reference = this.#references.get(key)!
     this.#untaken.delete(key)
     const fits = reference.shape.length === shape.length && shape.every((size, i) => size === null || size === reference.shape[i])
+    if (!fits && reference.length === 0)
+      throw this.invalid(
+        `${key} is empty (shape [${reference.shape.join(', ')}]); a save that does not gather parameters sharded by ZeRO-3 or FSDP leaves such tensors`,
+      )
     if (!fits) {
       const expected = shape.map((size) => size ?? 'any').join(', ')
       throw new AdapterError(
@@ -164,14 +178,16 @@ export class AdapterTensors {
     return key === undefined ? undefined : this.decode(key, this.take(key, shape, name))
   }
 
-  /** Takes a module's own copy of a shared parameter, if there is one; it must be the same, bit for bit. */
+  /** Takes a module's own copy of a shared parameter, if there is one. */
   takeCopy(tensors: SiteTensors, name: string): void {
-    const copyKey = tensors.key(name)
-    if (copyKey === undefined) return
-    const key = this.shared.get(name)!
-    const copy = this.take(copyKey, this.shape(key), tensors.site.module)
-    if (Buffer.compare(this.#bytesOf(copy), this.#bytesOf(this.#references.get(key)!)) !== 0)
-      throw this.invalid(`${copyKey} differs from ${key}`)
+    tensors.takeCopy(name, this.shared.get(name)!)
+  }
+
+  /** Two keys of what PEFT makes one tensor: they must be the same, bit for bit. */
+  requireSame(copyKey: string, key: string): void {
+    const [copy, original] = [this.#references.get(copyKey)!, this.#references.get(key)!]
+    if (Buffer.compare(this.#bytesOf(copy), this.#bytesOf(original)) !== 0)
+      throw this.invalid(`${copyKey} differs from ${key}, and PEFT makes one tensor of them`)
   }
 
   decode(key: string, reference: TensorRef): Tensor {
@@ -223,8 +239,19 @@ export class AdapterTensors {
   }
 }
 
+function referencesOf(file: string, bytes: Uint8Array): Map<string, TensorRef> {
+  try {
+    return parseSafetensors(file, bytes)
+  } catch (error) {
+    if (error instanceof CheckpointError) throw new AdapterError('safetensors_invalid', error.message)
+    throw error
+  }
+}
+
+const WRAPPERS = ['base_layer', 'modules_to_save', 'original_module', 'token_adapter', 'weight', 'bias']
+
 /** PEFT saves the same parameter as `lora_A.weight` or, where it is no module, `lora_A`. Plain and wrapped weights keep their names. */
 function parameterName(parts: string[]): string {
-  const wrapped = ['base_layer', 'modules_to_save', 'weight', 'bias'].includes(parts[0])
+  const wrapped = WRAPPERS.includes(parts[0])
   return (!wrapped && parts.length > 1 && parts.at(-1) === 'weight' ? parts.slice(0, -1) : parts).join('.')
 }

@@ -1,14 +1,6 @@
 /** What the store needs to know of the base model, and what it hands to the engine. */
-import type { AdapterDtype, TensorType } from '../native/types.ts'
-
-/** Where a tensor lies: `length` bytes at `offset` of `file`. */
-export interface TensorRef {
-  file: string
-  dtype: TensorType | 'int8' | 'int32' | 'int64' | 'uint8' | 'bool' | 'float64'
-  shape: number[]
-  offset: number
-  length: number
-}
+import type { AdapterDtype } from '../native/types.ts'
+import type { TensorRef } from './checkpoint/index.ts'
 
 /** A place in the model where an adapter can act: a projection, the embedding table or the head. `index` is its id in the graph. */
 export interface Site {
@@ -81,6 +73,8 @@ export interface AdapterImage {
   /** For people: PEFT method, largest rank, parameters. */
   method: string
   maxRank: number
+  /** For people: what is odd about the adapter, such as modules that its config names and its file lacks. */
+  warnings?: string[]
 }
 
-export type { AdapterDtype }
+export type { AdapterDtype, TensorRef }

@@ -36,7 +36,7 @@ export interface Server {
   device: string
   app: FastifyInstance
   serving: Serving
-  adapters: AdapterRecord[]
+  adapters: readonly AdapterRecord[]
   /** Stops accepting, lets what is in flight end within the drain timeout, then releases everything. */
   close(): Promise<void>
 }
@@ -72,7 +72,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   }
   try {
     const adapters = new AdapterRegistry(store)
-    await loadAdapters(config.adapters ?? demo?.adapters, config.adapter, adapters, engine)
+    await loadAdapters(config.adapters ?? demo?.adapters, config.adapter, adapters, engine, log)
     const name = config.servedModelName ?? demo?.name ?? path.basename(directory)
     if (adapters.get(name))
       throw new ConfigError(`an adapter has the base model's name, ${name}; choose another with --served-model-name`)
@@ -108,10 +108,14 @@ async function loadAdapters(
   named: Record<string, string>,
   adapters: AdapterRegistry,
   engine: Engine,
+  log: Logger,
 ): Promise<void> {
-  if (folder) await adapters.scan(folder)
+  if (folder) await adapters.scan(folder, (warning) => log.warn(warning))
   await Promise.all(Object.entries(named).map(([name, directory]) => adapters.addOrRefuse(name, directory)))
-  for (const record of adapters.list()) if (record.image) engine.addAdapter(record.image)
+  for (const { name, image } of adapters.list()) {
+    for (const warning of image?.warnings ?? []) log.warn(`adapter ${name}: ${warning}`)
+    if (image) engine.addAdapter(image)
+  }
 }
 
 /** What generation_config.json says of sampling, as vLLM applies it. */

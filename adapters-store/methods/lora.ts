@@ -3,7 +3,7 @@
  *     ΔW = s · B A,  s = alpha / r  (rsLoRA: alpha / √r),  r and alpha per module through rank_pattern and alpha_pattern.
  *     lora_bias: B's bias lies inside the scaled term. Embedding: ΔE = s · (B A)ᵀ with A [r, vocabulary], B [hidden, r].
  */
-import { type ConfigReader, ignored, off, type Rule } from '../config.ts'
+import { absent, type ConfigReader, ignored, off, type Rule } from '../config.ts'
 import { AdapterError } from '../errors.ts'
 import type { FileFactors } from '../factors.ts'
 import { type Fold, smallerOf } from '../fold.ts'
@@ -48,11 +48,11 @@ export const LORA_CONFIG: Record<string, Rule> = {
   qalora_group_size: ignored,
   layer_replication: off('it repeats layers of the base model'),
   target_parameters: off('it adapts bare parameters (mixture-of-experts weights), not modules'),
-  velora_config: off('VeLoRA is not implemented'),
-  monteclora_config: off('MonteCLoRA samples its weights'),
-  use_bdlora: off('block-diagonal LoRA is not implemented'),
-  arrow_config: off('Arrow routes between adapters per token'),
-  kasa_config: off('KaSA truncates the base weights'),
+  velora_config: absent('VeLoRA is not implemented'),
+  monteclora_config: absent('MonteCLoRA samples its weights'),
+  use_bdlora: absent('block-diagonal LoRA is not implemented'),
+  arrow_config: absent('Arrow routes between adapters per token'),
+  kasa_config: absent('KaSA truncates the base weights'),
   enable_lora: off('merged projections of the original LoRA library are not implemented'),
   merge_weights: ignored, // written by peft before 0.3; says when to merge, not what
 }

@@ -14,7 +14,7 @@ import { buildGraph } from './graph.ts'
 import { OnnxGraph } from './onnx.ts'
 import { type BuildOptions, elementTypes, quantizationOf } from './options.ts'
 import { sitesOf } from './sites.ts'
-import { readCheckpoint, Weights } from './weights.ts'
+import { checkpointOf, Weights } from './weights.ts'
 
 export { defaultBlockSize } from './devices/cuda.ts'
 export { ModelError, type ModelErrorCode } from './errors.ts'
@@ -123,7 +123,7 @@ function describe(directory: string): { config: Config; architecture: Architectu
       vocabSize: architecture.vocabSize,
       hiddenSize: architecture.hiddenSize,
       sites: sitesOf(architecture),
-      tensors: readCheckpoint(directory),
+      tensors: checkpointOf(directory),
     },
   }
 }

@@ -1,47 +1,33 @@
 /** The checkpoint's tensors: found by name, checked, and handed to the graph by reference. */
-import { closeSync, existsSync, openSync, readSync } from 'node:fs'
-import path from 'node:path'
+import {
+  CheckpointError,
+  type CheckpointErrorCode,
+  readCheckpoint,
+  readTensor,
+  type TensorRef,
+} from '../../adapters-store/checkpoint/index.ts'
 import { decodeFloats } from '../../adapters-store/half.ts'
-import { readSafetensorsHeader } from '../../adapters-store/safetensors.ts'
-import type { TensorRef } from '../../adapters-store/types.ts'
 import type { InitializerRef, TensorType } from '../../native/types.ts'
-import { readJson } from './config.ts'
-import { ModelError } from './errors.ts'
+import { ModelError, type ModelErrorCode } from './errors.ts'
 
-const SINGLE = 'model.safetensors'
-const INDEX = 'model.safetensors.index.json'
-
-/** Headers of all the folder's weight files: one `model.safetensors`, or the shards that the index names. Throws ModelError. */
-export function readCheckpoint(directory: string): Record<string, TensorRef> {
-  const single = path.join(directory, SINGLE)
-  if (existsSync(single)) return Object.fromEntries(readHeader(single))
-  const index = path.join(directory, INDEX)
-  if (!existsSync(index)) {
-    const pickled = existsSync(path.join(directory, 'pytorch_model.bin'))
-      ? '; pytorch_model.bin is a pickle file, which is not read: convert it'
-      : ''
-    throw new ModelError('model_file_missing', `${directory} has neither ${SINGLE} nor ${INDEX}${pickled}`)
-  }
-  const map = readJson(index).weight_map
-  if (typeof map !== 'object' || map === null) throw new ModelError('model_file_invalid', `${index} has no weight_map`)
-  const tensors: Record<string, TensorRef> = {}
-  const shards = new Map<string, Map<string, TensorRef>>()
-  for (const [name, shard] of Object.entries(map)) {
-    if (typeof shard !== 'string' || path.basename(shard) !== shard)
-      throw new ModelError('model_file_invalid', `${index}: ${name} lies in ${JSON.stringify(shard)}, which is not a file name`)
-    if (!shards.has(shard)) shards.set(shard, readHeader(path.join(directory, shard)))
-    const tensor = shards.get(shard)?.get(name)
-    if (!tensor) throw new ModelError('tensor_missing', `${index} says that ${name} lies in ${shard}, which does not hold it`)
-    tensors[name] = tensor
-  }
-  return tensors
+/** Headers of all the folder's weight files. Throws ModelError. */
+export function checkpointOf(directory: string): Record<string, TensorRef> {
+  return inModelErrors(() => readCheckpoint(directory))
 }
 
-function readHeader(file: string): Map<string, TensorRef> {
+const MODEL_CODES: Record<CheckpointErrorCode, ModelErrorCode> = {
+  checkpoint_missing: 'model_file_missing',
+  checkpoint_unreadable: 'model_file_invalid',
+  checkpoint_invalid: 'model_file_invalid',
+  tensor_missing: 'tensor_missing',
+}
+
+function inModelErrors<T>(read: () => T): T {
   try {
-    return readSafetensorsHeader(file)
+    return read()
   } catch (cause) {
-    throw new ModelError('model_file_invalid', (cause as Error).message, { cause })
+    if (cause instanceof CheckpointError) throw new ModelError(MODEL_CODES[cause.code], cause.message, { cause })
+    throw cause
   }
 }
 
@@ -109,17 +95,7 @@ export class Weights {
   /** The values of a small tensor (norms, scales), read now. */
   read(name: string, shape: number[]): Float32Array {
     const tensor = this.find(name, shape)
-    const bytes = new Uint8Array(tensor.length)
-    const file = openSync(tensor.file, 'r')
-    try {
-      for (let at = 0; at < bytes.length; ) {
-        const count = readSync(file, bytes, at, bytes.length - at, tensor.offset + at)
-        if (count === 0) throw new ModelError('model_file_invalid', `${tensor.file} ends within tensor ${name}`)
-        at += count
-      }
-    } finally {
-      closeSync(file)
-    }
+    const bytes = inModelErrors(() => readTensor(tensor))
     const values = new Float32Array(shape.reduce((product, d) => product * d, 1))
     decodeFloats(tensor.dtype, bytes, values)
     return values

@@ -1,7 +1,7 @@
 /** A BaseModel from a Hugging Face folder by the names of its tensors: enough for these tests, without the model builder. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { readSafetensorsHeader } from '../../adapters-store/safetensors.ts'
+import { readSafetensorsHeader } from '../../adapters-store/checkpoint/index.ts'
 import type { BaseModel, Site, TensorRef } from '../../adapters-store/types.ts'
 
 export function baseModelOf(directory: string): BaseModel {

@@ -1,7 +1,7 @@
 /** expected.safetensors of a fixture (see test/fixtures/peft/make_fixtures.py), and how far an image is from it. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { readSafetensorsHeader } from '../../adapters-store/safetensors.ts'
+import { readSafetensorsHeader } from '../../adapters-store/checkpoint/index.ts'
 import type { AdapterImage, BaseModel } from '../../adapters-store/types.ts'
 import { adaptedOutput } from './apply-image.ts'
 

@@ -12,7 +12,7 @@ const FIXTURES = fixture('peft')
 /** Relative to the largest output: float32 sums; 11 and 8 bits of mantissa, and as much again for their accumulation. */
 const TOLERANCE: Record<AdapterDtype, number> = { float32: 1e-5, float16: 2e-3, bfloat16: 1.6e-2 }
 
-for (const family of ['biased', 'tied']) {
+for (const family of ['biased', 'tied', 'tied-biased']) {
   const base = baseModelOf(join(FIXTURES, family, 'base'))
   const adapters = join(FIXTURES, family, 'adapters')
   for (const name of readdirSync(adapters)) {

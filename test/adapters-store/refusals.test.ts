@@ -2,44 +2,13 @@
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { AdapterError, type AdapterErrorCode, type LoadOptions, loadAdapter } from '../../adapters-store/index.ts'
 import { fixture, temporaryFolder } from '../support/repo.ts'
 import { baseModelOf } from './base-model.ts'
-import { type Config, changedFixture, floats, readTensors, safetensorsBytes, type Tensors } from './write-adapter.ts'
+import { base, type Case, refusal, tied } from './refusal.ts'
+import { type Config, changedFixture, floats, readTensors, safetensorsBytes } from './write-adapter.ts'
 
-const base = baseModelOf(fixture('peft/biased/base'))
-const tied = baseModelOf(fixture('peft/tied/base'))
-const options: LoadOptions = { dtype: 'float16', blockBytes: 1024 }
 const Q = 'base_model.model.model.layers.0.self_attn.q_proj'
 const TABLE = 'base_model.model.model.embed_tokens'
-
-function refusal(
-  t: Tap,
-  folder: string,
-  code: AdapterErrorCode,
-  names: (string | RegExp)[],
-  model = base,
-  loading: LoadOptions = options,
-) {
-  try {
-    loadAdapter('bad', folder, model, loading)
-  } catch (error) {
-    if (!(error instanceof AdapterError)) throw error
-    t.equal(error.code, code, error.message)
-    for (const name of names) t.match(error.message, name)
-    return
-  }
-  t.fail('the adapter was accepted')
-}
-type Tap = Pick<typeof t, 'equal' | 'match' | 'fail' | 'teardown'>
-
-interface Case {
-  what: string
-  fixture?: string
-  change(config: Config, tensors: Tensors): void
-  code?: AdapterErrorCode
-  names: (string | RegExp)[]
-}
 
 const set = (values: Config) => (config: Config) => {
   Object.assign(config, values)
@@ -69,10 +38,19 @@ const OPTIONS: Case[] = [
   { what: 'KaSA', change: set({ kasa_config: { beta: 1 } }), names: ['kasa_config'] },
   { what: 'VeLoRA', change: set({ velora_config: { scale: 1 } }), names: ['velora_config'] },
   { what: 'MonteCLoRA', change: set({ monteclora_config: { num_samples: 4 } }), names: ['monteclora_config'] },
+  ...['kasa_config', 'velora_config', 'monteclora_config', 'arrow_config', 'use_bdlora'].map((field) => ({
+    what: `${field} = {}, which is all of its defaults`,
+    change: set({ [field]: {} }),
+    names: [field],
+  })),
   { what: 'Megatron', change: set({ megatron_config: { tp: 2 } }), names: ['megatron_config'] },
-  { what: 'transposed weights', change: set({ fan_in_fan_out: true }), names: ['fan_in_fan_out'] },
   { what: 'a task that is no text generation', change: set({ task_type: 'SEQ_CLS' }), names: ['task_type', 'CAUSAL_LM'] },
   { what: 'an option it does not know', change: set({ use_shiny: true }), names: ['use_shiny', 'may change the result'] },
+  ...[true, 1, 0.5, 'on', [0], { rate: 0.1 }, { use: false, layers: [3] }].map((value) => ({
+    what: `an option it does not know that is ${JSON.stringify(value)}`,
+    change: set({ shiny: value }),
+    names: ['shiny is an option that this server does not know'],
+  })),
   { what: 'DoRA with lora_bias', change: set({ use_dora: true, lora_bias: true }), names: ['use_dora', 'lora_bias'] },
   { what: 'VeRA without its projections', fixture: 'vera', change: set({ save_projection: false }), names: ['save_projection'] },
   {
@@ -291,6 +269,62 @@ const TENSORS: Case[] = [
     },
     code: 'adapter_base_mismatch',
     names: ['q_proj', 'lokr_w1 [3, 2]', '[16, 16]'],
+  },
+  {
+    what: 'trained tokens of a module that the base lacks',
+    fixture: 'tokens',
+    change: set({ trainable_token_indices: { wte: [5, 9, 30] } }),
+    code: 'adapter_base_mismatch',
+    names: ['trainable_token_indices names wte'],
+  },
+  {
+    what: 'trained tokens that the config gives to another module',
+    fixture: 'tokens',
+    change: set({ trainable_token_indices: { lm_head: [5, 9, 30] } }),
+    code: 'adapter_tensor_invalid',
+    names: ['lacks lm_head.token_adapter.trainable_tokens_delta', 'trainable_token_indices'],
+  },
+  {
+    what: 'trained tokens whose tensor is lost',
+    fixture: 'tokens',
+    change: (_, tensors) => {
+      for (const key of Object.keys(tensors).filter((key) => key.includes('trainable'))) delete tensors[key]
+    },
+    code: 'adapter_tensor_invalid',
+    names: ['lacks model.embed_tokens.token_adapter.trainable_tokens_delta', 'trainable_token_indices'],
+  },
+  {
+    what: 'a saved module whose tensor is lost',
+    fixture: 'saved-modules',
+    change: (_, tensors) => {
+      delete tensors['base_model.model.lm_head.weight']
+    },
+    code: 'adapter_tensor_invalid',
+    names: ['lacks lm_head.weight, which modules_to_save names'],
+  },
+  {
+    what: 'a saved norm that is lost',
+    change: set({ modules_to_save: ['norm'] }),
+    code: 'adapter_tensor_invalid',
+    names: [/lacks model\.(norm|layers\.0\.(input|post_attention)_layernorm)\.weight, which modules_to_save names \(norm\)/],
+  },
+  {
+    what: 'a wrapped copy of the base that differs',
+    fixture: 'saved-modules',
+    change: (_, tensors) => {
+      tensors['base_model.model.lm_head.original_module.weight'] = floats([40, 16])
+    },
+    code: 'adapter_option_unsupported',
+    names: ['lm_head.original_module.weight changes lm_head.weight'],
+  },
+  {
+    what: 'a saved module that is there twice and differs',
+    fixture: 'saved-modules',
+    change: (_, tensors) => {
+      tensors['base_model.model.lm_head.modules_to_save.weight'] = floats([40, 16])
+    },
+    code: 'adapter_tensor_invalid',
+    names: ['lm_head.weight differs from base_model.model.lm_head.modules_to_save.weight'],
   },
   {
     what: 'a file without tensors',

@@ -104,3 +104,30 @@ t.test('names that would break headers and logs are refused', async (t) => {
   await registry.add('Größe/7 b', LORA)
   t.ok(registry.get('Größe/7 b'))
 })
+
+t.test('five thousand adapters: the list and a lookup cost microseconds', async (t) => {
+  const image = loadAdapter('x', LORA, base, { dtype: 'float16', blockBytes: 1024 })
+  const registry = new AdapterRegistry({ load: async (name) => ({ ...image, name, digest: name }) })
+  const nameOf = (i: number) => `tenant-${(i * 7919) % 5000}`
+  await Promise.all(Array.from({ length: 5000 }, (_, i) => registry.add(nameOf(i), `/adapters/${i}`)))
+  const names = registry.list().map(({ name }) => name)
+  t.strictSame(names, [...names].sort())
+  t.equal(names.length, 5000)
+  const microseconds = (times: number, run: (i: number) => unknown) => {
+    const start = performance.now()
+    for (let i = 0; i < times; i++) run(i)
+    return ((performance.now() - start) * 1000) / times
+  }
+  const list = microseconds(10_000, () => registry.list())
+  const hit = microseconds(10_000, (i) => registry.get(nameOf(i)))
+  const miss = microseconds(10_000, (i) => registry.get(`nobody-${i}`))
+  t.comment(`list ${list.toFixed(2)} µs, get ${hit.toFixed(2)} µs, no such name ${miss.toFixed(2)} µs`)
+  for (const cost of [list, hit, miss]) t.ok(cost < 50, 'sorting 5,000 for each question takes thousands')
+  const before = registry.list()
+  t.equal(registry.list(), before, 'the same list while nothing changes')
+  registry.remove('tenant-17')
+  await registry.add('a-new-one', LORA)
+  t.equal(registry.list()[0].name, 'a-new-one')
+  t.equal(registry.list().length, 5000)
+  t.equal(before.length, 5000, 'whoever holds a list keeps it')
+})

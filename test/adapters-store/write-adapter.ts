@@ -1,7 +1,7 @@
 /** Adapter folders made for one test: from scratch or a fixture with something changed. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { readSafetensorsHeader } from '../../adapters-store/safetensors.ts'
+import { readSafetensorsHeader } from '../../adapters-store/checkpoint/index.ts'
 import { fixture, readJson, temporaryFolder } from '../support/repo.ts'
 
 export interface TensorSource {

@@ -1,10 +1,10 @@
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { AdapterError } from '../../adapters-store/errors.ts'
-import { parseSafetensors, readSafetensorsHeader } from '../../adapters-store/safetensors.ts'
-import { fixture, temporaryFolder } from '../support/repo.ts'
-import { withHeader } from './write-adapter.ts'
+import { parseSafetensors, readSafetensorsHeader } from '../../../adapters-store/checkpoint/index.ts'
+import { fixture, temporaryFolder } from '../../support/repo.ts'
+import { withHeader } from '../write-adapter.ts'
 
 const entry = (dtype: unknown, shape: unknown, offsets: unknown) => JSON.stringify({ w: { dtype, shape, data_offsets: offsets } })
 const eight = new Uint8Array(8)
@@ -66,15 +66,42 @@ for (const [what, bytes, says] of BROKEN) {
     const file = join(temporaryFolder(t), 'broken.safetensors')
     writeFileSync(file, bytes)
     for (const read of [() => readSafetensorsHeader(file), () => parseSafetensors(file, bytes)]) {
-      t.throws(read, { code: 'safetensors_invalid', message: says })
+      t.throws(read, { code: 'checkpoint_invalid', message: says })
       t.throws(read, { message: file })
     }
   })
 }
 
+const tensor = (begin: number, end: number) => ({ dtype: 'U8', shape: [end - begin], data_offsets: [begin, end] })
+
+t.test('an overlap shows however many empty tensors lie between', async (t) => {
+  const header = (tensors: object) => withHeader(JSON.stringify(tensors), eight)
+  const read = (tensors: object) => parseSafetensors('x', header(tensors))
+  const overlapping: object[] = [
+    { a: tensor(0, 6), empty: tensor(4, 4), b: tensor(4, 8) },
+    { b: tensor(4, 8), empty: tensor(4, 4), a: tensor(0, 6) },
+    { a: tensor(0, 6), none: tensor(1, 1), empty: tensor(3, 3), nothing: tensor(4, 4), b: tensor(4, 8) },
+    { a: tensor(0, 8), empty: tensor(2, 2), b: tensor(2, 3), c: tensor(5, 6) },
+    { a: tensor(0, 4), b: tensor(0, 4), empty: tensor(0, 0) },
+  ]
+  for (const tensors of overlapping)
+    t.throws(() => read(tensors), { code: 'checkpoint_invalid', message: /tensors [abc] and [abc] overlap/ })
+  const apart = read({ empty: tensor(4, 4), a: tensor(0, 4), none: tensor(4, 4), b: tensor(4, 8), end: tensor(8, 8) })
+  t.equal(apart.size, 5, 'empty tensors at the seams take nothing from anybody')
+})
+
 t.test('says why a file cannot be read', async (t) => {
   const folder = temporaryFolder(t)
-  t.throws(() => readSafetensorsHeader(join(folder, 'gone')), { code: 'adapter_unreadable', message: /gone.*ENOENT/ })
+  t.throws(() => readSafetensorsHeader(join(folder, 'gone')), { code: 'checkpoint_unreadable', message: /gone.*ENOENT/ })
   mkdirSync(join(folder, 'folder'))
-  t.throws(() => readSafetensorsHeader(join(folder, 'folder')), AdapterError)
+  t.throws(() => readSafetensorsHeader(join(folder, 'folder')), {
+    code: 'checkpoint_unreadable',
+    message: /folder is not a file/,
+  })
+})
+
+t.test('a named pipe is refused at once, not waited for', { skip: process.platform === 'win32' }, async (t) => {
+  const pipe = join(temporaryFolder(t), 'pipe')
+  execFileSync('mkfifo', [pipe])
+  t.throws(() => readSafetensorsHeader(pipe), { code: 'checkpoint_unreadable', message: /pipe is not a file/ })
 })

@@ -2,9 +2,18 @@
  * The safetensors header, read and checked. Format (huggingface/safetensors, README "Format"): 8 bytes N, little endian; N bytes of JSON
  * `{"name": {"dtype", "shape", "data_offsets": [begin, end]}, "__metadata__": {…}}`; then the data, which the offsets count from.
  */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
-import { AdapterError } from './errors.ts'
-import type { TensorRef } from './types.ts'
+import type { TensorType } from '../../native/types.ts'
+import { CheckpointError } from './errors.ts'
+import { withFile } from './file.ts'
+
+/** Where a tensor lies: `length` bytes at `offset` of `file`. */
+export interface TensorRef {
+  file: string
+  dtype: TensorType | 'int8' | 'int32' | 'int64' | 'uint8' | 'bool' | 'float64'
+  shape: number[]
+  offset: number
+  length: number
+}
 
 /** The reference reader's own limit. */
 const HEADER_LIMIT = 100_000_000
@@ -23,22 +32,13 @@ const DTYPES: Record<string, { dtype: TensorRef['dtype']; bytes: number }> = {
 
 /**
  * Reads only the header of `file`. Offsets in the result count from the start of the file.
- * Throws AdapterError `safetensors_invalid` (what the file says that cannot be) or `adapter_unreadable` (the system's reason).
+ * Throws CheckpointError `checkpoint_invalid` (what the file says that cannot be) or `checkpoint_unreadable` (the system's reason).
  */
 export function readSafetensorsHeader(file: string): Map<string, TensorRef> {
-  let descriptor: number
-  try {
-    descriptor = openSync(file, 'r')
-  } catch (error) {
-    throw new AdapterError('adapter_unreadable', `${file} cannot be opened: ${(error as Error).message}`)
-  }
-  try {
-    const size = fstatSync(descriptor).size
-    const headerBytes = headerLength(file, readExactly(file, descriptor, 0, Math.min(8, size)), size)
-    return parseHeader(file, readExactly(file, descriptor, 8, headerBytes), size)
-  } finally {
-    closeSync(descriptor)
-  }
+  return withFile(file, (open) => {
+    const headerBytes = headerLength(file, open.read(new Uint8Array(Math.min(8, open.size)), 0), open.size)
+    return parseHeader(file, open.read(new Uint8Array(headerBytes), 8), open.size)
+  })
 }
 
 /** The same of a file already in memory: `file` is its name in errors and in the result. */
@@ -47,24 +47,8 @@ export function parseSafetensors(file: string, bytes: Uint8Array): Map<string, T
   return parseHeader(file, bytes.subarray(8, 8 + headerBytes), bytes.length)
 }
 
-function invalid(file: string, what: string): AdapterError {
-  return new AdapterError('safetensors_invalid', `${file} is not a valid safetensors file: ${what}`)
-}
-
-function readExactly(file: string, descriptor: number, position: number, length: number): Uint8Array {
-  const bytes = new Uint8Array(length)
-  let done = 0
-  while (done < length) {
-    let count: number
-    try {
-      count = readSync(descriptor, bytes, done, length - done, position + done)
-    } catch (error) {
-      throw new AdapterError('adapter_unreadable', `${file} cannot be read: ${(error as Error).message}`)
-    }
-    if (count === 0) throw invalid(file, `it ends at byte ${position + done}, inside its header`)
-    done += count
-  }
-  return bytes
+function invalid(file: string, what: string): CheckpointError {
+  return new CheckpointError('checkpoint_invalid', `${file} is not a valid safetensors file: ${what}`)
 }
 
 function headerLength(file: string, prefix: Uint8Array, size: number): number {
@@ -90,13 +74,18 @@ function parseHeader(file: string, bytes: Uint8Array, size: number): Map<string,
   for (const [name, entry] of Object.entries(header)) {
     if (name !== '__metadata__') tensors.set(name, tensorRef(file, name, entry, dataStart, size - dataStart))
   }
-  const byOffset = [...tensors].sort(([, a], [, b]) => a.offset - b.offset)
+  requireApart(file, tensors)
+  return tensors
+}
+
+/** No byte belongs to two tensors. Empty ones own none, so they stand aside: between two that overlap they would part neighbours. */
+function requireApart(file: string, tensors: Map<string, TensorRef>): void {
+  const byOffset = [...tensors].filter(([, { length }]) => length > 0).sort(([, a], [, b]) => a.offset - b.offset)
   for (let i = 1; i < byOffset.length; i++) {
     const [before, a] = byOffset[i - 1]
     const [name, b] = byOffset[i]
-    if (b.offset < a.offset + a.length && b.length > 0) throw invalid(file, `tensors ${before} and ${name} overlap`)
+    if (b.offset < a.offset + a.length) throw invalid(file, `tensors ${before} and ${name} overlap`)
   }
-  return tensors
 }
 
 function tensorRef(file: string, name: string, entry: unknown, dataStart: number, dataBytes: number): TensorRef {
