@@ -3,6 +3,7 @@ import Fastify, { type FastifyInstance, type FastifyReply, LogController } from 
 import { ApiError, toApiError } from './errors.ts'
 import { chatRoutes } from './openai/chat.ts'
 import { completionRoutes } from './openai/completions.ts'
+import { keepSeeds } from './openai/seed.ts'
 import { registerDocs } from './openapi.ts'
 import { utilityRoutes } from './routes/index.ts'
 import type { Serving } from './types.ts'
@@ -63,6 +64,7 @@ export async function buildApp(serving: Serving): Promise<FastifyInstance> {
   })
   await registerDocs(app)
   await app.register(async (generation) => {
+    keepSeeds(generation)
     limitConcurrency(generation, serving.limits.maxConcurrentRequests)
     completionRoutes(generation, serving)
     chatRoutes(generation, serving)

@@ -1,6 +1,6 @@
 /** Every error that a client can meet, in OpenAI's shape: `{"error": {message, type, param, code}}`. */
 import type { FastifyError } from 'fastify'
-import { EngineError, type EngineErrorCode } from '../runtime/index.ts'
+import type { EngineErrorCode } from '../runtime/index.ts'
 
 /** Stable codes with their status and type; docs/errors.md lists them (a test compares). */
 export const CATALOGUE = {
@@ -47,7 +47,7 @@ export class ApiError extends Error {
 /** A chat template that failed, with its own message. */
 export class TemplateError extends Error {}
 
-/** What the engine refuses or fails, as the client is told. */
+/** What the engine refuses or fails, as the client is told; `param` 'prompt' stands for the field that held it. */
 const OF_ENGINE: Partial<Record<EngineErrorCode, { code: ErrorCode; param: string | null }>> = {
   context_length_exceeded: { code: 'context_length_exceeded', param: 'prompt' },
   pool_too_small: { code: 'invalid_request', param: 'prompt' },
@@ -58,16 +58,16 @@ const OF_ENGINE: Partial<Record<EngineErrorCode, { code: ErrorCode; param: strin
   engine_failed: { code: 'engine_unavailable', param: null },
 }
 
-export function engineError(code: string, message: string): ApiError {
+export function engineError(code: string, message: string, promptField: string): ApiError {
   const known = OF_ENGINE[code as EngineErrorCode]
-  return known ? new ApiError(known.code, message, known.param) : new ApiError('internal_error', `${code}: ${message}`)
+  if (!known) return new ApiError('internal_error', `${code}: ${message}`)
+  return new ApiError(known.code, message, known.param === 'prompt' ? promptField : known.param)
 }
 
 /** Anything thrown in a handler, as an ApiError. `bodyLimit`, in bytes, is told to who exceeds it. */
 export function toApiError(error: unknown, bodyLimit: number): ApiError {
   if (error instanceof ApiError) return error
   if (error instanceof TemplateError) return new ApiError('chat_template_failed', error.message, 'messages')
-  if (error instanceof EngineError) return engineError(error.code, error.message)
   const known = error as FastifyError
   if (known.validation) return validationError(known)
   switch (known.code) {

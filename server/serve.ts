@@ -1,5 +1,5 @@
 /** The composition root: builds the concrete things from a config and starts listening. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import path from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
@@ -9,6 +9,7 @@ import { readBaseModel } from '../runtime/model/index.ts'
 import { buildApp } from './app.ts'
 import { chooseDevice, describeDevice, hasGpu, type Machine } from './config/device.ts'
 import { engineSettings } from './config/engine-settings.ts'
+import { samplingDefaults } from './config/generation-config.ts'
 import type { Config } from './config/settings.ts'
 import { ConfigError } from './config/values.ts'
 import { embeddedDemo } from './demo.ts'
@@ -48,6 +49,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   if (!existsSync(directory)) throw new ConfigError(`the model folder ${directory} does not exist`)
   const log = hooks.log ?? createLog(config.logLevel)
   const base = readBaseModel(directory)
+  const defaults = samplingDefaults(directory)
   const tokenizer = ModelTokenizer.load(directory)
   const chatTemplate = ModelChatTemplate.load(directory, config.chatTemplate)
   const machine = hooks.machine ?? { cudaObstacles: () => cudaObstacles(directory), hasGpu }
@@ -86,7 +88,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       chatTemplate,
       adapters,
       metrics,
-      defaults: samplingDefaults(directory),
+      defaults,
       limits: { bodyLimit: config.bodyLimit, maxConcurrentRequests: config.maxConcurrentRequests },
       healthy: () => !failed,
       log,
@@ -112,19 +114,4 @@ async function loadAdapters(
   if (folder) await adapters.scan(folder)
   await Promise.all(Object.entries(named).map(([name, directory]) => adapters.addOrRefuse(name, directory)))
   for (const record of adapters.list()) if (record.image) engine.addAdapter(record.image)
-}
-
-/** What generation_config.json says of sampling, as vLLM applies it. */
-function samplingDefaults(directory: string): Serving['defaults'] {
-  const file = path.join(directory, 'generation_config.json')
-  if (!existsSync(file)) return {}
-  const json = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>
-  const number = (key: string) => (typeof json[key] === 'number' ? (json[key] as number) : undefined)
-  return {
-    temperature: number('temperature'),
-    topP: number('top_p'),
-    topK: number('top_k'),
-    minP: number('min_p'),
-    repetitionPenalty: number('repetition_penalty'),
-  }
 }

@@ -1,6 +1,7 @@
 /** What the routes need, as interfaces: the composition root (server/serve.ts) builds the concrete things and hands them over. */
 import type { FastifyBaseLogger } from 'fastify'
 import type { AdapterImage } from '../adapters-store/types.ts'
+import type { SamplingScalars } from '../runtime/sampling-options.ts'
 import type { Engine } from '../runtime/types.ts'
 
 /** Incremental detokenizer of one sequence. */
@@ -106,7 +107,7 @@ export interface Serving {
   adapters: AdapterCatalogue
   metrics: Metrics
   /** generation_config.json's defaults for sampling, as vLLM applies them. */
-  defaults: { temperature?: number; topP?: number; topK?: number; minP?: number; repetitionPenalty?: number }
+  defaults: Partial<SamplingScalars>
   limits: {
     /** Bytes of a request body. */
     bodyLimit: number

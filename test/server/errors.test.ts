@@ -9,6 +9,7 @@ import { startServed } from '../support/served.ts'
 
 const messages = [{ role: 'user', content: 'hi' }]
 const many = (n: number) => Array.from({ length: n }, () => 700)
+const biases = (n: number) => Object.fromEntries(Array.from({ length: n }, (_, id) => [id, 1]))
 
 /** Body, field, what the message says; `code` is invalid_request unless it is given. */
 type Wrong = [body: object, param: string, message: RegExp, code?: keyof typeof CATALOGUE]
@@ -40,13 +41,23 @@ const COMPLETIONS: Wrong[] = [
   [{ prompt: 'a', stream: 'true' }, 'stream', /must be boolean/],
   [{ prompt: 'a', stop: '' }, 'stop', /stop/],
   [{ prompt: 'a', stop: [1] }, 'stop', /stop/],
-  [{ prompt: 'a', stop_token_ids: [9999] }, 'stop_token_ids', /9999 is not a token id/],
-  [{ prompt: 'a', allowed_token_ids: [1536] }, 'allowed_token_ids', /1536 is not a token id/],
+  [{ prompt: 'a', stop_token_ids: [3, 9999] }, 'stop_token_ids.1', /9999 is not a token id of this model \(0 to 1535\)/],
+  [{ prompt: 'a', stop_token_ids: many(1537) }, 'stop_token_ids', /must NOT have more than 1536 items/],
+  [{ prompt: 'a', allowed_token_ids: [1536] }, 'allowed_token_ids.0', /1536 is not a token id/],
+  [{ prompt: 'a', allowed_token_ids: many(1537) }, 'allowed_token_ids', /must NOT have more than 1536 items/],
   [{ prompt: 'a', allowed_token_ids: [] }, 'allowed_token_ids', /allowed_token_ids/],
   [{ prompt: 'a', allowed_token_ids: [2, 5], min_tokens: 1 }, 'allowed_token_ids', /only tokens that end the answer/],
   [{ prompt: 'a', logit_bias: { 1536: 1 } }, 'logit_bias', /1536 is not a token id/],
   [{ prompt: 'a', logit_bias: { fox: 1 } }, 'logit_bias', /fox is not a token id/],
   [{ prompt: 'a', logit_bias: { 5: 101 } }, 'logit_bias.5', /must be <= 100/],
+  [{ prompt: 'a', logit_bias: { 5: -101 } }, 'logit_bias.5', /must be >= -100/],
+  [{ prompt: 'a', logit_bias: { 5: 1, '05': 2 } }, 'logit_bias', /05 is not a token id/],
+  [{ prompt: 'a', logit_bias: biases(1537) }, 'logit_bias', /must NOT have more than 1536 properties/],
+  [{ prompt: many(2000).map(() => 'a'), n: 2, logit_bias: biases(1536) }, 'n', /4000 sequences .* 1536 listed tokens each/],
+  [{ prompt: 'a', seed: 2 ** 63 }, 'seed', /from -9223372036854775808 to 9223372036854775807/],
+  [{ prompt: 'a', seed: 1.5 }, 'seed', /must be integer/],
+  [{ prompt: 'a', repetition_penalty: 1e-300 }, 'repetition_penalty', /must be >= 0.01/],
+  [{ prompt: 'a', prompt_logprobs: -1 }, 'prompt_logprobs', /must be >= 0/],
   [{ prompt: 'a', logprobs: 21 }, 'logprobs', /must be <= 20/],
   [{ prompt: 'a', min_tokens: 9, max_tokens: 5 }, 'min_tokens', /min_tokens \(9\) must not exceed max_tokens \(5\)/],
   [{ prompt: 'a', stream_options: { include_usages: true } }, 'stream_options', /stream_options/],
@@ -74,7 +85,9 @@ const CHAT: Wrong[] = [
     'unsupported_parameter',
   ],
   [{ messages: [{ role: 'user', content: [{ type: 'text' }] }] }, 'messages.0.content.0.text', /must be a string/],
-  [{ messages, max_completion_tokens: 0 }, 'max_completion_tokens', /at least 1/],
+  [{ messages, max_completion_tokens: 0 }, 'max_completion_tokens', /^max_completion_tokens must be at least 1/],
+  [{ messages, max_tokens: 0 }, 'max_tokens', /^max_tokens must be at least 1/],
+  [{ messages, max_tokens: 0, max_completion_tokens: null }, 'max_tokens', /^max_tokens must be at least 1/],
   [{ messages, max_tokens: 5000 }, 'messages', /maximum context length/, 'context_length_exceeded'],
   [{ messages, logprobs: 3 }, 'logprobs', /must be boolean/],
   [{ messages, top_logprobs: 3 }, 'top_logprobs', /needs logprobs/],
