@@ -12,8 +12,9 @@ import { engineSettings } from './config/engine-settings.ts'
 import { samplingDefaults } from './config/generation-config.ts'
 import type { Config } from './config/settings.ts'
 import { ConfigError } from './config/values.ts'
+import { Connections } from './connections.ts'
 import { embeddedDemo } from './demo.ts'
-import { drain, followAnswers } from './drain.ts'
+import { drain } from './drain.ts'
 import { createLog } from './log.ts'
 import { ServerMetrics } from './metrics/metrics.ts'
 import { ModelChatTemplate } from './tokenizer/chat-template.ts'
@@ -89,14 +90,18 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       adapters,
       metrics,
       defaults,
-      limits: { bodyLimit: config.bodyLimit, maxConcurrentRequests: config.maxConcurrentRequests },
+      limits: {
+        bodyLimit: config.bodyLimit,
+        requestTimeout: config.requestTimeout,
+        maxConcurrentRequests: config.maxConcurrentRequests,
+      },
       healthy: () => !failed,
       log,
     }
     const app = await buildApp(serving)
-    const answered = followAnswers(app.server)
+    const connections = new Connections(app.server)
     const address = await app.listen({ host: config.host, port: config.port })
-    const close = () => drain(app, engine, answered, config.drainTimeout).then(release)
+    const close = () => drain(app, engine, connections, config.drainTimeout).then(release)
     return { address, device: deviceLine, app, serving, adapters: adapters.list(), close }
   } catch (error) {
     await release()

@@ -111,6 +111,8 @@ export interface Serving {
   limits: {
     /** Bytes of a request body. */
     bodyLimit: number
+    /** Seconds in which a request must have arrived. */
+    requestTimeout: number
     /** Requests in flight (a request with n choices is one); more get 429 with retry-after. */
     maxConcurrentRequests: number
   }

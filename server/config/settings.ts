@@ -24,6 +24,9 @@ export interface Setting {
   help: string
 }
 
+/** Seconds. Node takes a longer one for a millisecond. */
+const LONGEST_TIMER = Math.floor((2 ** 31 - 1) / 1000)
+
 export const SETTINGS = {
   model: { kind: 'text', value: 'DIR', help: 'Hugging Face folder of the base model; the embedded demo model if absent' },
   adapters: {
@@ -146,6 +149,14 @@ export const SETTINGS = {
   },
   'chat-template': { kind: 'text', value: 'FILE', help: "a Jinja template instead of the model's own" },
   'body-limit': { kind: 'size', value: 'SIZE', fallback: '16MiB', help: 'largest request body' },
+  'request-timeout': {
+    kind: 'integer',
+    value: 'SECONDS',
+    minimum: 1,
+    maximum: LONGEST_TIMER,
+    fallback: 60,
+    help: 'how long a client may take to send a request; 408 then',
+  },
   'max-concurrent-requests': {
     kind: 'integer',
     value: 'N',
@@ -157,6 +168,7 @@ export const SETTINGS = {
     kind: 'integer',
     value: 'SECONDS',
     minimum: 0,
+    maximum: LONGEST_TIMER,
     fallback: 30,
     help: 'how long requests in flight may go on after Ctrl-C',
   },
@@ -173,35 +185,33 @@ export type SettingName = keyof typeof SETTINGS
 /** Its name in Config: max-batch-tokens → maxBatchTokens. */
 export const keyOf = (name: SettingName) => name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase()) as keyof Config
 
-/** Settled: every setting valid, defaults filled in but for those that depend on the device (engine-settings.ts does that). */
-export interface Config {
-  model?: string
-  adapters?: string
-  adapter: Record<string, string>
-  servedModelName?: string
-  host: string
-  port: number
-  /** Bytes. */
-  pool?: number
-  /** Of the GPU's memory, above 0, 1 at most. */
-  gpuMemoryUtilization?: number
-  blockSize?: number
-  maxBatchTokens?: number
-  maxSequences?: number
-  maxModelLen?: number
-  device: 'auto' | Device
-  dtype: 'auto' | 'float32' | 'float16' | 'bfloat16'
-  adapterDtype: 'auto' | 'float16' | 'bfloat16' | 'float32'
-  kvCacheDtype: 'auto' | 'fp8' | 'int8'
-  quantization: 'none' | 'int4' | 'int8'
-  enforceEager?: boolean
-  threads: number
-  prefixCache: boolean
-  chatTemplate?: string
-  /** Bytes. */
-  bodyLimit: number
-  maxConcurrentRequests: number
-  /** Seconds. */
-  drainTimeout: number
-  logLevel: string
+type Table = typeof SETTINGS
+type Key<Name extends string> = Name extends `${infer Head}-${infer Tail}` ? `${Head}${Capitalize<Key<Tail>>}` : Name
+interface Values {
+  text: string
+  integer: number
+  size: number
+  fraction: number
+  flag: boolean
+  adapters: Record<string, string>
+}
+type Value<Row> = Row extends { choices: readonly (infer Choice)[] }
+  ? Choice
+  : Row extends { kind: keyof Values }
+    ? Values[Row['kind']]
+    : never
+/** Those that have a value whatever the device is; the named adapters are an empty record if there are none. */
+type Certain =
+  | {
+      [Name in SettingName]: Table[Name] extends { only: Device }
+        ? never
+        : Table[Name] extends { fallback: unknown }
+          ? Name
+          : never
+    }[SettingName]
+  | 'adapter'
+
+/** Settled: every setting valid, defaults filled in but for those that depend on the device (engine-settings.ts does that). Sizes are bytes, times seconds. */
+export type Config = { [Name in Certain as Key<Name>]: Value<Table[Name]> } & {
+  [Name in Exclude<SettingName, Certain> as Key<Name>]?: Value<Table[Name]>
 }

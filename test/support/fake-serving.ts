@@ -48,7 +48,7 @@ export async function fakeServing(
     adapters: { get: () => undefined, list: () => [] },
     metrics: new ServerMetrics(engine, 'demo'),
     defaults: {},
-    limits: { bodyLimit: 2 ** 20, maxConcurrentRequests: 8 },
+    limits: { bodyLimit: 2 ** 20, requestTimeout: 60, maxConcurrentRequests: 8 },
     healthy: () => true,
     log: pino({ level: 'silent' }),
     ...others,

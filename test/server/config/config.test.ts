@@ -78,6 +78,7 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     'prefix-cache': 'false',
     'chat-template': 't.jinja',
     'body-limit': '2MB',
+    'request-timeout': '7',
     'max-concurrent-requests': '5',
     'drain-timeout': '9',
     'log-level': 'debug',

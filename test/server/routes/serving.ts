@@ -34,7 +34,7 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     adapters: { get: (name) => records.find((record) => record.name === name), list: () => records },
     metrics: new ServerMetrics(engine, 'demo'),
     defaults: {},
-    limits: { bodyLimit: 2 ** 20, maxConcurrentRequests: 8 },
+    limits: { bodyLimit: 2 ** 20, requestTimeout: 60, maxConcurrentRequests: 8 },
     healthy: () => true,
     log: pino({ level: 'silent' }),
     ...overrides,
