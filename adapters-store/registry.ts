@@ -26,6 +26,8 @@ const NAME_LIMIT = 256
 export class AdapterRegistry {
   readonly #loader: AdapterLoader
   readonly #records = new Map<string, AdapterRecord>()
+  /** The records by name, until they change: sorting thousands for each question held the main thread. */
+  #sorted: readonly AdapterRecord[] | undefined
   readonly #loading = new Map<string, { directory: string; record: Promise<AdapterRecord> }>()
 
   constructor(loader: AdapterLoader) {
@@ -36,9 +38,10 @@ export class AdapterRegistry {
     return this.#records.get(name)
   }
 
-  /** By name. */
-  list(): AdapterRecord[] {
-    return [...this.#records.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+  /** By name. The same list until one is entered or removed. */
+  list(): readonly AdapterRecord[] {
+    this.#sorted ??= [...this.#records.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+    return this.#sorted
   }
 
   /**
@@ -68,7 +71,7 @@ export class AdapterRegistry {
       return await this.add(name, directory)
     } catch (error) {
       const record = { name, directory: resolve(directory), created: now(), refusal: (error as Error).message }
-      if (!this.#records.get(name)?.image) this.#records.set(name, record)
+      if (!this.#records.get(name)?.image) this.#enter(record)
       return record
     }
   }
@@ -91,6 +94,7 @@ export class AdapterRegistry {
 
   /** True if there was one. Whoever holds its image keeps it. */
   remove(name: string): boolean {
+    this.#sorted = undefined
     return this.#records.delete(name)
   }
 
@@ -102,8 +106,13 @@ export class AdapterRegistry {
       throw taken(name, there.directory, directory)
     }
     const record = { name, directory, created: now(), image }
-    this.#records.set(name, record)
+    this.#enter(record)
     return record
+  }
+
+  #enter(record: AdapterRecord): void {
+    this.#sorted = undefined
+    this.#records.set(record.name, record)
   }
 }
 

@@ -38,7 +38,7 @@ export interface Server {
   device: string
   app: FastifyInstance
   serving: Serving
-  adapters: AdapterRecord[]
+  adapters: readonly AdapterRecord[]
   /** Stops accepting, lets what is in flight end within the drain timeout, then releases everything. */
   close(): Promise<void>
 }

@@ -62,7 +62,8 @@ export interface AdapterRecord {
 
 export interface AdapterCatalogue {
   get(name: string): AdapterRecord | undefined
-  list(): AdapterRecord[]
+  /** In order of their names; the same list until they change. */
+  list(): readonly AdapterRecord[]
 }
 
 export interface ServedModel {
