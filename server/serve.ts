@@ -4,6 +4,7 @@ import path from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { AdapterRegistry, AdapterStore } from '../adapters-store/index.ts'
+import { threadsWarning } from '../runtime/cores.ts'
 import { cudaObstacles, type Engine, startEngine } from '../runtime/index.ts'
 import { readBaseModel } from '../runtime/model/index.ts'
 import { buildApp } from './app.ts'
@@ -55,7 +56,8 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   const chatTemplate = ModelChatTemplate.load(directory, config.chatTemplate)
   const machine = hooks.machine ?? { cudaObstacles: () => cudaObstacles(directory), hasGpu }
   const { device, obstacles, warnings } = chooseDevice(config, machine)
-  for (const warning of warnings) log.warn(warning)
+  const tooMany = threadsWarning(config.threads)
+  for (const warning of tooMany ? [...warnings, tooMany] : warnings) log.warn(warning)
   const engine = await startEngine(engineSettings(config, device, directory), hooks.onProgress)
   const deviceLine = describeDevice(engine.info, config.quantization)
   log.info({ ...engine.info, notCuda: obstacles.length > 0 ? obstacles : undefined }, `device: ${deviceLine}`)

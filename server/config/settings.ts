@@ -1,6 +1,6 @@
 /** Every setting of `lorikeet serve`: one row each. The same names serve as flag (--max-batch-tokens), environment variable (LORIKEET_MAX_BATCH_TOKENS) and key of the config file. */
+import { computingThreads } from '../../runtime/cores.ts'
 import type { EngineSettings } from '../../runtime/types.ts'
-import { computingThreads } from './cores.ts'
 
 export type Device = EngineSettings['device']
 
@@ -139,7 +139,7 @@ export const SETTINGS = {
     minimum: 1,
     maximum: 1024,
     fallback: computingThreads(),
-    help: 'threads that compute; the physical cores if absent',
+    help: 'threads that compute; if absent, the physical cores that affinity and CPU quota leave',
   },
   'prefix-cache': {
     kind: 'flag',
