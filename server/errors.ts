@@ -88,16 +88,33 @@ export function toApiError(error: unknown, bodyLimit: number): ApiError {
   return new ApiError('internal_error', 'an internal error occurred; the server log has the details')
 }
 
-/** Ajv's first complaint: the field it is about, and what would be right. */
+type Complaint = NonNullable<FastifyError['validation']>[number]
+
+const pathOf = ({ instancePath }: Complaint) => instancePath.slice(1).replaceAll('/', '.')
+const isType = ({ keyword }: Complaint) => keyword === 'type' || keyword === 'anyOf'
+
+/**
+ * Of Ajv's complaints the one that helps: a field of several types has one for each, so that 65 stop strings "must be string". The type that the client meant is
+ * the one that found something else to say, or that got furthest into the value.
+ */
+function bestComplaint(all: Complaint[]): Complaint | undefined {
+  const other = all.find((complaint) => !isType(complaint))
+  if (other) return other
+  const depth = (complaint: Complaint) => complaint.instancePath.split('/').map((part) => Number(part) || 0)
+  const further = (a: number[], b: number[]) => a.length - b.length || a.reduce((sum, part, i) => sum || part - b[i], 0)
+  return all.reduce<Complaint | undefined>((best, one) => (!best || further(depth(one), depth(best)) > 0 ? one : best), undefined)
+}
+
+/** The field that a complaint is about, and what would be right. */
 function validationError(error: FastifyError): ApiError {
-  const [first] = error.validation ?? []
-  const path = (first?.instancePath ?? '').slice(1).replaceAll('/', '.')
-  const params = (first?.params ?? {}) as Record<string, unknown>
-  if (first?.keyword === 'required') {
+  const all = error.validation ?? []
+  const best = bestComplaint(all)
+  const path = best ? pathOf(best) : ''
+  const params = (best?.params ?? {}) as Record<string, unknown>
+  if (best?.keyword === 'required') {
     const missing = path ? `${path}.${params.missingProperty}` : String(params.missingProperty)
     return new ApiError('invalid_request', `you must provide ${missing}`, missing)
   }
   const allowed = Array.isArray(params.allowedValues) ? `: ${params.allowedValues.map((v) => JSON.stringify(v)).join(', ')}` : ''
-  if (!path) return new ApiError('invalid_request', `the body ${first?.message ?? 'is invalid'}${allowed}`)
-  return new ApiError('invalid_request', `${path} ${first?.message ?? 'is invalid'}${allowed}`, path)
+  return new ApiError('invalid_request', `${path || 'the body'} ${best?.message ?? 'is invalid'}${allowed}`, path || null)
 }

@@ -8,6 +8,20 @@ import * as buckets from './buckets.ts'
 
 const LABELS = ['model_name', 'engine'] as const
 
+/**
+ * What gateways are told of the adapters; the only place that goes through all of them, and only when the page is asked for. A gateway sends a request for another
+ * one where running and waiting are fewer than `max_lora`. vLLM's is --max-loras, its fixed number of slots; the pool holds as many of the size of those that are in
+ * it as its blocks give room for.
+ */
+function adapterLabels({ resident, waitingAdapters, blocks }: EngineSnapshot): Record<string, string> {
+  const most = resident.length === 0 ? blocks.total : Math.floor((blocks.total * resident.length) / Math.max(1, blocks.adapters))
+  return {
+    max_lora: String(most),
+    running_lora_adapters: resident.map(({ name }) => name).join(','),
+    waiting_lora_adapters: waitingAdapters.join(','),
+  }
+}
+
 export class ServerMetrics implements Metrics {
   readonly contentType: string
   private readonly registry = new Registry()
@@ -161,17 +175,8 @@ export class ServerMetrics implements Metrics {
       labelNames: ['max_lora', 'running_lora_adapters', 'waiting_lora_adapters'],
       registers: [this.registry],
       collect() {
-        const { resident, waitingAdapters, blocks } = engine.snapshot
         this.reset()
-        this.set(
-          {
-            // As many as the pool could hold of the smallest kind: one block each.
-            max_lora: String(blocks.total),
-            running_lora_adapters: resident.map((adapter) => adapter.name).join(','),
-            waiting_lora_adapters: waitingAdapters.join(','),
-          },
-          Date.now() / 1000,
-        )
+        this.set(adapterLabels(engine.snapshot), Date.now() / 1000)
       },
     })
     this.read(Gauge, 'lorikeet_resident_adapters', 'Adapters in the pool.', (s) => s.resident.length)

@@ -20,7 +20,11 @@ const COMPLETIONS: Wrong[] = [
   [{ prompt: '', add_special_tokens: false }, 'prompt', /at least one token/],
   [{ prompt: [] }, 'prompt', /prompt must/],
   [{ prompt: [[]] }, 'prompt', /prompt/],
-  [{ prompt: ['a', 1] }, 'prompt', /prompt/],
+  [{ prompt: ['a', 1] }, 'prompt.1', /^prompt\.1 must be string/],
+  [{ prompt: [700, 'a'] }, 'prompt.1', /^prompt\.1 must be integer/],
+  [{ prompt: [700, -1] }, 'prompt.1', /^prompt\.1 must be >= 0/],
+  [{ prompt: [many(3), 'a'] }, 'prompt.1', /^prompt\.1 must be array/],
+  [{ prompt: many(2049).map(() => 'a') }, 'prompt', /^prompt must NOT have more than 2048 items/],
   [{ prompt: [1536] }, 'prompt', /1536 is not a token id of this model \(0 to 1535\)/],
   [{ prompt: [-1] }, 'prompt', /prompt/],
   [{ prompt: many(1024) }, 'prompt', /maximum context length is 1024 tokens.*1024 tokens/, 'context_length_exceeded'],
@@ -40,7 +44,8 @@ const COMPLETIONS: Wrong[] = [
   [{ prompt: 'a', n: 2, best_of: 3 }, 'best_of', /must equal n/, 'unsupported_parameter'],
   [{ prompt: 'a', stream: 'true' }, 'stream', /must be boolean/],
   [{ prompt: 'a', stop: '' }, 'stop', /stop/],
-  [{ prompt: 'a', stop: [1] }, 'stop', /stop/],
+  [{ prompt: 'a', stop: [1] }, 'stop.0', /^stop\.0 must be string/],
+  [{ prompt: 'a', stop: many(65).map(() => 'x') }, 'stop', /^stop must NOT have more than 64 items/],
   [{ prompt: 'a', stop_token_ids: [3, 9999] }, 'stop_token_ids.1', /9999 is not a token id of this model \(0 to 1535\)/],
   [{ prompt: 'a', stop_token_ids: many(1537) }, 'stop_token_ids', /must NOT have more than 1536 items/],
   [{ prompt: 'a', allowed_token_ids: [1536] }, 'allowed_token_ids.0', /1536 is not a token id/],
@@ -171,6 +176,21 @@ t.test('errors', async (t) => {
         { status: 400, json: { error: { message: /must be object/ } } },
         body,
       )
+  })
+
+  t.test('JSON of any depth is read, and refused where a template would be given it', async (t) => {
+    const deep = `{"a":${'['.repeat(20_000)}${']'.repeat(20_000)}}`
+    const ask = (extra: string) =>
+      request(`${served.url}/v1/chat/completions`, { body: `{"messages":${JSON.stringify(messages)},"max_tokens":1,${extra}}` })
+    t.match(await ask(`"chat_template_kwargs":${deep}`), { status: 400, json: { error: { code: 'chat_template_failed' } } })
+    for (let i = 0; i < 2; i++)
+      t.match(await ask(`"chat_template":"x","chat_template_kwargs":${deep}`), {
+        status: 400,
+        json: { error: { code: 'chat_template_failed', message: /could not be run: Maximum call stack/ } },
+      })
+    t.equal((await ask('"chat_template":"x"')).status, 200, 'the next one is served')
+    t.match(await ask(`"logit_bias":${deep}`), { status: 400, json: { error: { param: 'logit_bias.a' } } })
+    t.match(await ask(`"documents":${deep}`), { status: 400, json: { error: { param: 'documents' } } })
   })
 
   t.test('routes, methods, sizes and types of body', async (t) => {
