@@ -13,8 +13,6 @@ export interface Detokenizer {
 }
 
 export interface Tokenizer {
-  readonly vocabSize: number
-  readonly bosTokenId?: number
   /** UTF-16 units of the longest token: a text of more than n times as many has more than n tokens. */
   readonly longestToken: number
   encode(text: string, options: { addSpecialTokens: boolean }): number[]
