@@ -7,7 +7,16 @@ import type { Serving } from '../types.ts'
 import { answer } from './answer.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
 import { append, type CompletionLogprobs, CompletionLogprobsBuilder } from './logprobs.ts'
-import { type Body, checkFields, given, samplingOf, seededChoices, settleMaxTokens, textOptions } from './parameters.ts'
+import {
+  type Body,
+  checkFields,
+  checkTokens,
+  given,
+  samplingOf,
+  seededChoices,
+  settleMaxTokens,
+  textOptions,
+} from './parameters.ts'
 import { requestId } from './request-id.ts'
 import { completionSchema } from './schemas.ts'
 import { Shape } from './shape.ts'
@@ -91,17 +100,11 @@ function promptsOf(serving: Serving, body: Body): Prompt[] {
         : (given_ as (string | number[])[])
   const truncate = given<number | undefined>(body, 'truncate_prompt_tokens', undefined)
   const addSpecialTokens = given<boolean>(body, 'add_special_tokens', true)
-  return list.map((one) => {
+  return list.map((one, i) => {
     const all = typeof one === 'string' ? encodePrompt(serving, one, addSpecialTokens, 'prompt') : one
+    checkTokens(all, list === given_ ? `prompt.${i}` : 'prompt', serving.engine.info.vocabSize)
     const ids = truncate === undefined ? all : all.slice(-truncate)
     if (ids.length === 0) throw new ApiError('invalid_request', 'prompt must hold at least one token', 'prompt')
-    const odd = ids.find((id) => id >= serving.engine.info.vocabSize)
-    if (odd !== undefined)
-      throw new ApiError(
-        'invalid_request',
-        `prompt: ${odd} is not a token id of this model (0 to ${serving.engine.info.vocabSize - 1})`,
-        'prompt',
-      )
     const asGiven = typeof one === 'string' && ids.length === all.length
     return {
       ids,

@@ -16,6 +16,9 @@ import { seedOf, seedOfChoice } from './seed.ts'
 /** A body as the schema lets it through. */
 export type Body = Record<string, unknown>
 
+/** Characters of an unknown field's name that the answer repeats. */
+const SHOWN = 128
+
 /** Refuses fields that nobody knows (with the nearest known ones) and known ones that are not served. */
 export function checkFields(body: Body, schema: BodySchema): void {
   for (const [key, value] of Object.entries(body)) {
@@ -27,7 +30,8 @@ export function checkFields(body: Body, schema: BodySchema): void {
     if (Object.hasOwn(schema.properties, key)) continue
     const near = nearest(key, Object.keys(schema.properties), 1)
     const hint = near.length > 0 ? ` Did you mean ${near[0]}?` : ''
-    throw new ApiError('unknown_parameter', `Unrecognized request argument supplied: ${key}.${hint}`, key)
+    const shown = key.length > SHOWN ? `${key.slice(0, SHOWN)}…` : key
+    throw new ApiError('unknown_parameter', `Unrecognized request argument supplied: ${shown}.${hint}`, shown)
   }
   if (body.stream_options && !body.stream)
     throw new ApiError('invalid_request', 'stream_options needs stream to be true', 'stream_options')
@@ -106,12 +110,17 @@ function outOfVocabulary(param: string, id: number | string, vocabSize: number):
   return new ApiError('invalid_request', `${param}: ${id} is not a token id of this model (0 to ${vocabSize - 1})`, param)
 }
 
+/** Refuses a list of ids, which stands at `param` of the body, for the first that the model does not have. */
+export function checkTokens(ids: readonly number[], param: string, vocabSize: number): void {
+  const odd = ids.findIndex((id) => id >= vocabSize)
+  if (odd >= 0) throw outOfVocabulary(`${param}.${odd}`, ids[odd], vocabSize)
+}
+
 /** Each id once, as the list has them. */
 function tokenSet(body: Body, field: string, vocabSize: number): number[] | undefined {
   const ids = given<number[] | undefined>(body, field, undefined)
   if (ids === undefined) return undefined
-  const odd = ids.findIndex((id) => id >= vocabSize)
-  if (odd >= 0) throw outOfVocabulary(`${field}.${odd}`, ids[odd], vocabSize)
+  checkTokens(ids, field, vocabSize)
   return [...new Set(ids)]
 }
 

@@ -4,7 +4,7 @@ import { chooseAdapter } from '../adapter-choice.ts'
 import { encodePrompt } from '../encode-prompt.ts'
 import { ApiError } from '../errors.ts'
 import { renderPrompt } from '../openai/messages.ts'
-import { type Body, checkFields, given } from '../openai/parameters.ts'
+import { type Body, checkFields, checkTokens, given } from '../openai/parameters.ts'
 import { type BodySchema, boolean, CONVERSATION, string } from '../openai/schemas.ts'
 import type { Serving } from '../types.ts'
 
@@ -54,10 +54,7 @@ export function tokenRoutes(app: FastifyInstance, serving: Serving): void {
       checkFields(body, detokenizeSchema)
       chooseAdapter(serving, headers, body.model as string | undefined)
       const tokens = body.tokens as number[]
-      const { vocabSize } = serving.engine.info
-      const odd = tokens.find((id) => id >= vocabSize)
-      if (odd !== undefined)
-        throw new ApiError('invalid_request', `tokens: ${odd} is not a token id of this model (0 to ${vocabSize - 1})`, 'tokens')
+      checkTokens(tokens, 'tokens', serving.engine.info.vocabSize)
       return { prompt: tokenizer.decode(tokens, { skipSpecialTokens: false }) }
     },
   )

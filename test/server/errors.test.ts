@@ -25,7 +25,8 @@ const COMPLETIONS: Wrong[] = [
   [{ prompt: [700, -1] }, 'prompt.1', /^prompt\.1 must be >= 0/],
   [{ prompt: [many(3), 'a'] }, 'prompt.1', /^prompt\.1 must be array/],
   [{ prompt: many(2049).map(() => 'a') }, 'prompt', /^prompt must NOT have more than 2048 items/],
-  [{ prompt: [1536] }, 'prompt', /1536 is not a token id of this model \(0 to 1535\)/],
+  [{ prompt: [[7], [7, 7, 1540]] }, 'prompt.1.2', /^prompt\.1\.2: 1540 is not a token id/],
+  [{ prompt: [1536] }, 'prompt.0', /1536 is not a token id of this model \(0 to 1535\)/],
   [{ prompt: [-1] }, 'prompt', /prompt/],
   [{ prompt: many(1024) }, 'prompt', /maximum context length is 1024 tokens.*1024 tokens/, 'context_length_exceeded'],
   [
@@ -72,6 +73,7 @@ const COMPLETIONS: Wrong[] = [
   [{ prompt: 'a', guided_regex: 'b' }, 'guided_regex', /not supported/, 'unsupported_parameter'],
   [{ prompt: 'a', temperatur: 1 }, 'temperatur', /temperatur\. Did you mean temperature\?/, 'unknown_parameter'],
   [{ prompt: 'a', xyzzy: 1 }, 'xyzzy', /supplied: xyzzy\.$/, 'unknown_parameter'],
+  [{ prompt: 'a', ['x'.repeat(5000)]: 1 }, 'x', /supplied: x{128}…\.$/, 'unknown_parameter'],
   [{ prompt: 'a', toString: 1 }, 'toString', /supplied: toString/, 'unknown_parameter'],
 ]
 
