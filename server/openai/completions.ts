@@ -7,17 +7,9 @@ import type { Serving } from '../types.ts'
 import { answer } from './answer.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
 import { append, type CompletionLogprobs, CompletionLogprobsBuilder } from './logprobs.ts'
-import {
-  type Body,
-  checkFields,
-  checkTokens,
-  given,
-  samplingOf,
-  seededChoices,
-  settleMaxTokens,
-  textOptions,
-} from './parameters.ts'
+import { type Body, checkFields, given, settleMaxTokens, textOptions } from './parameters.ts'
 import { requestId } from './request-id.ts'
+import { checkTokens, samplingOf, seededChoices } from './sampling.ts'
 import { completionSchema } from './schemas.ts'
 import { Shape } from './shape.ts'
 
