@@ -44,6 +44,20 @@ t.test('models', async (t) => {
     )
   })
 
+  t.test('an adapter that comes or goes later is on the page, or off it', async (t) => {
+    const serving = utilityServing()
+    const all = serving.adapters.list()
+    let now = all.slice(0, 1)
+    const changing = await appOf(t, { adapters: { get: serving.adapters.get, list: () => now } })
+    const ids = async () => (await changing.inject('/v1/models')).json().data.map(({ id }: { id: string }) => id)
+    t.same(await ids(), ['demo', 'pirate'])
+    t.same(await ids(), ['demo', 'pirate'])
+    now = all.slice(0, 2)
+    t.same(await ids(), ['demo', 'pirate', 'team/pirate v2'])
+    now = []
+    t.same(await ids(), ['demo'])
+  })
+
   t.test('one by its id', async (t) => {
     t.same((await get('pirate')).json(), pirate)
     t.equal((await get('demo')).json().parent, null)
