@@ -3,8 +3,8 @@ import type { FastifyInstance } from 'fastify'
 import type { Engine } from '../runtime/index.ts'
 import type { Connections } from './connections.ts'
 
-/** Seconds for the last words to those whose answers did not end in time. */
-const LAST_WORDS = 2
+/** Seconds for the last words to those whose answers did not end in time: the engine speaks between two steps, and a client may read slowly. */
+const LAST_WORDS = 5
 
 /**
  * Stops listening and lets what is under way end within `seconds`. What has not is told that the engine closes, and every connection is closed then. Waiting
@@ -13,8 +13,7 @@ const LAST_WORDS = 2
 export async function drain(app: FastifyInstance, engine: Engine, connections: Connections, seconds: number): Promise<void> {
   const closed = app.close()
   await within(seconds, Promise.all([connections.answered(), engine.idle()]))
-  await engine.close()
-  await within(LAST_WORDS, connections.answered())
+  await within(LAST_WORDS, Promise.all([engine.close(), connections.answered()]))
   app.server.closeAllConnections()
   await closed
 }
