@@ -1,20 +1,13 @@
 /** What goes into the engine and what comes out; plain data that crosses the thread border. */
 import type { AdapterDtype, AdapterImage } from '../adapters-store/types.ts'
 import type { CacheDtype, Device, TensorType } from '../native/types.ts'
+import type { SamplingScalars } from './sampling-options.ts'
 
-/** Already validated and defaulted by the caller. */
-export interface SamplingParams {
+/** Already validated and defaulted by the caller. Its numbers are the table's (sampling-options.ts), which says what they mean. */
+export interface SamplingParams extends SamplingScalars {
   maxTokens: number
-  minTokens: number
-  temperature: number
-  topP: number
-  topK: number
-  minP: number
-  /** Absent: drawn at random per sequence. */
-  seed?: number
-  presencePenalty: number
-  frequencyPenalty: number
-  repetitionPenalty: number
+  /** 64 bits, signed or not. Absent: drawn at random per sequence. */
+  seed?: bigint
   /** token id → bias */
   logitBias: [number, number][]
   allowedTokenIds?: number[]
@@ -23,10 +16,6 @@ export interface SamplingParams {
   /** Banned until minTokens; the model's eos ids. */
   eosTokenIds: number[]
   ignoreEos: boolean
-  /** -1 none, 0 the chosen token's, n top n too. */
-  logprobs: number
-  /** Score the prompt too: -1 none, n = top n of each prompt position. Disables prefix-cache reads for this request. */
-  promptLogprobs: number
   /** Debugging and tests: return raw logits of every sampled position. */
   returnLogits?: boolean
 }

@@ -102,10 +102,24 @@ function find(serving: Serving, name: string, param: string): AdapterRecord {
   return requireServed(record, param)
 }
 
+/** Characters of a wrong name that the answer repeats. */
+const SHOWN = 256
+
+/** What can be asked for, sorted; made anew when the adapters change. */
+const sortedNames = new WeakMap<readonly AdapterRecord[], string[]>()
+
+function names({ model, adapters }: Serving): string[] {
+  const records = adapters.list()
+  const known = sortedNames.get(records) ?? [model.name, ...records.map((record) => record.name)].sort()
+  sortedNames.set(records, known)
+  return known
+}
+
 export function unknownModel(serving: Serving, name: string, param: string): ApiError {
-  const near = nearest(name, [serving.model.name, ...serving.adapters.list().map((record) => record.name)])
+  const near = nearest(name, names(serving))
   const hint = near.length > 0 ? ` Did you mean ${near.map((n) => `\`${n}\``).join(' or ')}?` : ''
-  return new ApiError('model_not_found', `The model \`${name}\` does not exist.${hint}`, param)
+  const shown = name.length > SHOWN ? `${name.slice(0, SHOWN)}…` : name
+  return new ApiError('model_not_found', `The model \`${shown}\` does not exist.${hint}`, param)
 }
 
 export function requireServed(record: AdapterRecord, param: string): AdapterRecord {

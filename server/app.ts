@@ -1,8 +1,10 @@
 /** The HTTP server: limits, errors in one shape, and the routes. */
 import Fastify, { type FastifyInstance, type FastifyReply, LogController } from 'fastify'
+import { clientErrorHandler } from './client-errors.ts'
 import { ApiError, toApiError } from './errors.ts'
 import { chatRoutes } from './openai/chat.ts'
 import { completionRoutes } from './openai/completions.ts'
+import { keepSeeds } from './openai/seed.ts'
 import { registerDocs } from './openapi.ts'
 import { utilityRoutes } from './routes/index.ts'
 import type { Serving } from './types.ts'
@@ -11,9 +13,14 @@ import type { Serving } from './types.ts'
 const RETRY_AFTER = 1
 
 export async function buildApp(serving: Serving): Promise<FastifyInstance> {
+  const { bodyLimit, requestTimeout } = serving.limits
   const app = Fastify({
     loggerInstance: serving.log,
-    bodyLimit: serving.limits.bodyLimit,
+    bodyLimit,
+    // Fastify's default is none. Node looks at its connections every 30 s by itself.
+    requestTimeout: requestTimeout * 1000,
+    http: { headersTimeout: requestTimeout * 1000, connectionsCheckingInterval: Math.min(30, requestTimeout / 2) * 1000 },
+    clientErrorHandler: clientErrorHandler(requestTimeout),
     requestIdHeader: 'x-request-id',
     logController: new LogController({ disableRequestLogging: true }),
     // Draining: what is under way is answered, and load balancers still find the server.
@@ -21,7 +28,7 @@ export async function buildApp(serving: Serving): Promise<FastifyInstance> {
     forceCloseConnections: 'idle',
     // A path that no router can read (`/v1/models/%E0%A4%A`) meets no handler of ours.
     frameworkErrors(error, _request, reply) {
-      const known = toApiError(error, serving.limits.bodyLimit)
+      const known = toApiError(error, bodyLimit)
       // Typed by the route's schema, of which there is none here.
       const untyped = reply as unknown as FastifyReply
       untyped.code(known.status).send(known.body())
@@ -39,7 +46,7 @@ export async function buildApp(serving: Serving): Promise<FastifyInstance> {
     },
   })
   app.setErrorHandler((error, request, reply) => {
-    const known = toApiError(error, serving.limits.bodyLimit)
+    const known = toApiError(error, bodyLimit)
     if (known.status >= 500) request.log.error({ err: error }, 'a request failed')
     if (known.code === 'too_many_requests') reply.header('retry-after', RETRY_AFTER)
     return reply.code(known.status).send(known.body())
@@ -63,6 +70,7 @@ export async function buildApp(serving: Serving): Promise<FastifyInstance> {
   })
   await registerDocs(app)
   await app.register(async (generation) => {
+    keepSeeds(generation)
     limitConcurrency(generation, serving.limits.maxConcurrentRequests)
     completionRoutes(generation, serving)
     chatRoutes(generation, serving)
@@ -71,12 +79,21 @@ export async function buildApp(serving: Serving): Promise<FastifyInstance> {
   return app
 }
 
-/** At most `limit` generating requests at a time; one more is told to come again. */
+/**
+ * At most `limit` generating requests at a time; one more is told to come again, before its body is read if it can be. A request counts once its body is there:
+ * as many connections as the limit that never sent theirs held every place.
+ */
 function limitConcurrency(app: FastifyInstance, limit: number): void {
   let inFlight = 0
-  app.addHook('onRequest', async (_request, reply) => {
+  const refuseOneMore = () => {
     if (inFlight >= limit)
       throw new ApiError('too_many_requests', `the server has ${limit} requests in flight already; try again in ${RETRY_AFTER} s`)
+  }
+  app.addHook('onRequest', async () => refuseOneMore())
+  app.addHook('preHandler', async (_request, reply) => {
+    // Who left already says so no more.
+    if (reply.raw.destroyed) return reply.hijack()
+    refuseOneMore()
     inFlight++
     // 'close' comes exactly once, also for streams and for clients that went away.
     reply.raw.once('close', () => inFlight--)

@@ -1,38 +1,29 @@
 /** Closing without losing an answer. */
-import type { Server } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import type { Engine } from '../runtime/index.ts'
+import type { Connections } from './connections.ts'
 
-/** Follows the answers under way. The function returned resolves when there are none. */
-export function followAnswers(server: Server): () => Promise<void> {
-  let underWay = 0
-  let onNone: (() => void) | undefined
-  server.on('request', (_request, response) => {
-    underWay++
-    response.once('close', () => {
-      underWay--
-      if (underWay === 0) onNone?.()
-    })
-  })
-  return () =>
-    new Promise((resolve) => {
-      if (underWay === 0) resolve()
-      else onNone = resolve
-    })
-}
+/** Seconds for the last words to those whose answers did not end in time: the engine speaks between two steps, and a client may read slowly. */
+const LAST_WORDS = 5
 
 /**
- * Stops listening, lets what is under way end within `seconds`, and closes every connection then. Waiting for the connections instead would wait for
- * clients: Node takes one that never sent a request for busy, and one whose stream ended while closing stays open for its keep-alive time.
+ * Stops listening and lets what is under way end within `seconds`. What has not is told that the engine closes, and every connection is closed then. Waiting
+ * for the connections instead would wait for clients: one that never sent a request, or whose stream ended while closing, stays open for its keep-alive time.
  */
-export async function drain(app: FastifyInstance, engine: Engine, answered: () => Promise<void>, seconds: number): Promise<void> {
+export async function drain(app: FastifyInstance, engine: Engine, connections: Connections, seconds: number): Promise<void> {
   const closed = app.close()
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, seconds * 1000)
-  })
-  await Promise.race([Promise.all([answered(), engine.idle()]), timeout])
-  clearTimeout(timer)
+  await within(seconds, Promise.all([connections.answered(), engine.idle()]))
+  await within(LAST_WORDS, Promise.all([engine.close(), connections.answered()]))
   app.server.closeAllConnections()
   await closed
+}
+
+async function within(seconds: number, done: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<void>((resolve) => {
+    // A longer one is a millisecond to Node.
+    timer = setTimeout(resolve, Math.min(seconds * 1000, 2 ** 31 - 1))
+  })
+  await Promise.race([done, timeout])
+  clearTimeout(timer)
 }

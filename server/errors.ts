@@ -1,6 +1,6 @@
 /** Every error that a client can meet, in OpenAI's shape: `{"error": {message, type, param, code}}`. */
 import type { FastifyError } from 'fastify'
-import { EngineError, type EngineErrorCode } from '../runtime/index.ts'
+import type { EngineErrorCode } from '../runtime/index.ts'
 
 /** Stable codes with their status and type; docs/errors.md lists them (a test compares). */
 export const CATALOGUE = {
@@ -14,8 +14,10 @@ export const CATALOGUE = {
   model_not_found: { status: 404, type: 'not_found_error' },
   route_not_found: { status: 404, type: 'not_found_error' },
   method_not_allowed: { status: 405, type: 'invalid_request_error' },
+  request_timeout: { status: 408, type: 'invalid_request_error' },
   body_too_large: { status: 413, type: 'invalid_request_error' },
   unsupported_media_type: { status: 415, type: 'invalid_request_error' },
+  headers_too_large: { status: 431, type: 'invalid_request_error' },
   too_many_requests: { status: 429, type: 'rate_limit_error' },
   internal_error: { status: 500, type: 'internal_error' },
   engine_unavailable: { status: 503, type: 'service_unavailable_error' },
@@ -47,7 +49,7 @@ export class ApiError extends Error {
 /** A chat template that failed, with its own message. */
 export class TemplateError extends Error {}
 
-/** What the engine refuses or fails, as the client is told. */
+/** What the engine refuses or fails, as the client is told; `param` 'prompt' stands for the field that held it. */
 const OF_ENGINE: Partial<Record<EngineErrorCode, { code: ErrorCode; param: string | null }>> = {
   context_length_exceeded: { code: 'context_length_exceeded', param: 'prompt' },
   pool_too_small: { code: 'invalid_request', param: 'prompt' },
@@ -58,16 +60,16 @@ const OF_ENGINE: Partial<Record<EngineErrorCode, { code: ErrorCode; param: strin
   engine_failed: { code: 'engine_unavailable', param: null },
 }
 
-export function engineError(code: string, message: string): ApiError {
+export function engineError(code: string, message: string, promptField: string): ApiError {
   const known = OF_ENGINE[code as EngineErrorCode]
-  return known ? new ApiError(known.code, message, known.param) : new ApiError('internal_error', `${code}: ${message}`)
+  if (!known) return new ApiError('internal_error', `${code}: ${message}`)
+  return new ApiError(known.code, message, known.param === 'prompt' ? promptField : known.param)
 }
 
 /** Anything thrown in a handler, as an ApiError. `bodyLimit`, in bytes, is told to who exceeds it. */
 export function toApiError(error: unknown, bodyLimit: number): ApiError {
   if (error instanceof ApiError) return error
   if (error instanceof TemplateError) return new ApiError('chat_template_failed', error.message, 'messages')
-  if (error instanceof EngineError) return engineError(error.code, error.message)
   const known = error as FastifyError
   if (known.validation) return validationError(known)
   switch (known.code) {
@@ -86,16 +88,33 @@ export function toApiError(error: unknown, bodyLimit: number): ApiError {
   return new ApiError('internal_error', 'an internal error occurred; the server log has the details')
 }
 
-/** Ajv's first complaint: the field it is about, and what would be right. */
+type Complaint = NonNullable<FastifyError['validation']>[number]
+
+const pathOf = ({ instancePath }: Complaint) => instancePath.slice(1).replaceAll('/', '.')
+const isType = ({ keyword }: Complaint) => keyword === 'type' || keyword === 'anyOf'
+
+/**
+ * Of Ajv's complaints the one that helps: a field of several types has one for each, so that 65 stop strings "must be string". The type that the client meant is
+ * the one that found something else to say, or that got furthest into the value.
+ */
+function bestComplaint(all: Complaint[]): Complaint | undefined {
+  const other = all.find((complaint) => !isType(complaint))
+  if (other) return other
+  const depth = (complaint: Complaint) => complaint.instancePath.split('/').map((part) => Number(part) || 0)
+  const further = (a: number[], b: number[]) => a.length - b.length || a.reduce((sum, part, i) => sum || part - b[i], 0)
+  return all.reduce<Complaint | undefined>((best, one) => (!best || further(depth(one), depth(best)) > 0 ? one : best), undefined)
+}
+
+/** The field that a complaint is about, and what would be right. */
 function validationError(error: FastifyError): ApiError {
-  const [first] = error.validation ?? []
-  const path = (first?.instancePath ?? '').slice(1).replaceAll('/', '.')
-  const params = (first?.params ?? {}) as Record<string, unknown>
-  if (first?.keyword === 'required') {
+  const all = error.validation ?? []
+  const best = bestComplaint(all)
+  const path = best ? pathOf(best) : ''
+  const params = (best?.params ?? {}) as Record<string, unknown>
+  if (best?.keyword === 'required') {
     const missing = path ? `${path}.${params.missingProperty}` : String(params.missingProperty)
     return new ApiError('invalid_request', `you must provide ${missing}`, missing)
   }
   const allowed = Array.isArray(params.allowedValues) ? `: ${params.allowedValues.map((v) => JSON.stringify(v)).join(', ')}` : ''
-  if (!path) return new ApiError('invalid_request', `the body ${first?.message ?? 'is invalid'}${allowed}`)
-  return new ApiError('invalid_request', `${path} ${first?.message ?? 'is invalid'}${allowed}`, path)
+  return new ApiError('invalid_request', `${path || 'the body'} ${best?.message ?? 'is invalid'}${allowed}`, path || null)
 }

@@ -1,18 +1,21 @@
 /** The composition root: builds the concrete things from a config and starts listening. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import path from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { AdapterRegistry, AdapterStore } from '../adapters-store/index.ts'
+import { threadsWarning } from '../runtime/cores.ts'
 import { cudaObstacles, type Engine, startEngine } from '../runtime/index.ts'
 import { readBaseModel } from '../runtime/model/index.ts'
 import { buildApp } from './app.ts'
 import { chooseDevice, describeDevice, hasGpu, type Machine } from './config/device.ts'
 import { engineSettings } from './config/engine-settings.ts'
+import { samplingDefaults } from './config/generation-config.ts'
 import type { Config } from './config/settings.ts'
 import { ConfigError } from './config/values.ts'
+import { Connections } from './connections.ts'
 import { embeddedDemo } from './demo.ts'
-import { drain, followAnswers } from './drain.ts'
+import { drain } from './drain.ts'
 import { createLog } from './log.ts'
 import { ServerMetrics } from './metrics/metrics.ts'
 import { ModelChatTemplate } from './tokenizer/chat-template.ts'
@@ -48,11 +51,13 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   if (!existsSync(directory)) throw new ConfigError(`the model folder ${directory} does not exist`)
   const log = hooks.log ?? createLog(config.logLevel)
   const base = readBaseModel(directory)
+  const defaults = samplingDefaults(directory)
   const tokenizer = ModelTokenizer.load(directory)
   const chatTemplate = ModelChatTemplate.load(directory, config.chatTemplate)
   const machine = hooks.machine ?? { cudaObstacles: () => cudaObstacles(directory), hasGpu }
   const { device, obstacles, warnings } = chooseDevice(config, machine)
-  for (const warning of warnings) log.warn(warning)
+  const tooMany = threadsWarning(config.threads)
+  for (const warning of tooMany ? [...warnings, tooMany] : warnings) log.warn(warning)
   const engine = await startEngine(engineSettings(config, device, directory), hooks.onProgress)
   const deviceLine = describeDevice(engine.info, config.quantization)
   log.info({ ...engine.info, notCuda: obstacles.length > 0 ? obstacles : undefined }, `device: ${deviceLine}`)
@@ -86,15 +91,25 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       chatTemplate,
       adapters,
       metrics,
-      defaults: samplingDefaults(directory),
-      limits: { bodyLimit: config.bodyLimit, maxConcurrentRequests: config.maxConcurrentRequests },
-      healthy: () => !failed,
+      defaults,
+      limits: {
+        bodyLimit: config.bodyLimit,
+        requestTimeout: config.requestTimeout,
+        maxConcurrentRequests: config.maxConcurrentRequests,
+      },
+      unhealthy: () => {
+        if (failed) return 'the engine has failed; see the server log'
+        const silent = Math.floor(engine.silentMs / 1000)
+        return silent < config.stepTimeout
+          ? undefined
+          : `the engine has told nothing for ${silent} s although requests are open (--step-timeout)`
+      },
       log,
     }
     const app = await buildApp(serving)
-    const answered = followAnswers(app.server)
+    const connections = new Connections(app.server)
     const address = await app.listen({ host: config.host, port: config.port })
-    const close = () => drain(app, engine, answered, config.drainTimeout).then(release)
+    const close = () => drain(app, engine, connections, config.drainTimeout).then(release)
     return { address, device: deviceLine, app, serving, adapters: adapters.list(), close }
   } catch (error) {
     await release()
@@ -115,20 +130,5 @@ async function loadAdapters(
   for (const { name, image } of adapters.list()) {
     for (const warning of image?.warnings ?? []) log.warn(`adapter ${name}: ${warning}`)
     if (image) engine.addAdapter(image)
-  }
-}
-
-/** What generation_config.json says of sampling, as vLLM applies it. */
-function samplingDefaults(directory: string): Serving['defaults'] {
-  const file = path.join(directory, 'generation_config.json')
-  if (!existsSync(file)) return {}
-  const json = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>
-  const number = (key: string) => (typeof json[key] === 'number' ? (json[key] as number) : undefined)
-  return {
-    temperature: number('temperature'),
-    topP: number('top_p'),
-    topK: number('top_k'),
-    minP: number('min_p'),
-    repetitionPenalty: number('repetition_penalty'),
   }
 }

@@ -1,6 +1,7 @@
 /** What the routes need, as interfaces: the composition root (server/serve.ts) builds the concrete things and hands them over. */
 import type { FastifyBaseLogger } from 'fastify'
 import type { AdapterImage } from '../adapters-store/types.ts'
+import type { SamplingScalars } from '../runtime/sampling-options.ts'
 import type { Engine } from '../runtime/types.ts'
 
 /** Incremental detokenizer of one sequence. */
@@ -12,8 +13,6 @@ export interface Detokenizer {
 }
 
 export interface Tokenizer {
-  readonly vocabSize: number
-  readonly bosTokenId?: number
   /** UTF-16 units of the longest token: a text of more than n times as many has more than n tokens. */
   readonly longestToken: number
   encode(text: string, options: { addSpecialTokens: boolean }): number[]
@@ -107,14 +106,16 @@ export interface Serving {
   adapters: AdapterCatalogue
   metrics: Metrics
   /** generation_config.json's defaults for sampling, as vLLM applies them. */
-  defaults: { temperature?: number; topP?: number; topK?: number; minP?: number; repetitionPenalty?: number }
+  defaults: Partial<SamplingScalars>
   limits: {
     /** Bytes of a request body. */
     bodyLimit: number
+    /** Seconds in which a request must have arrived. */
+    requestTimeout: number
     /** Requests in flight (a request with n choices is one); more get 429 with retry-after. */
     maxConcurrentRequests: number
   }
-  /** False once the engine has failed. */
-  healthy(): boolean
+  /** Why the engine cannot be relied on now: it has failed, or hangs. Undefined: it works. */
+  unhealthy(): string | undefined
   log: FastifyBaseLogger
 }

@@ -1,9 +1,10 @@
-// A sequence's scalar sampling options, in the order in which runtime/sampling-options.ts packs them; a test compares the two.
+// A sequence's scalar sampling options as they lie in the array that it brings along: the order of runtime/sampling-options.ts (a test compares).
 #pragma once
+#include <cstddef>
 
 namespace lorikeet {
 
-enum class SamplingOption {
+enum class SamplingOption : size_t {
   temperature,
   top_p,
   top_k,
@@ -16,5 +17,7 @@ enum class SamplingOption {
   prompt_logprobs,
   count
 };
+
+inline constexpr size_t kSamplingOptions = static_cast<size_t>(SamplingOption::count);
 
 }  // namespace lorikeet

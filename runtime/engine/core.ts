@@ -88,7 +88,7 @@ export class EngineCore {
   }
 
   submit(request: PackedRequest): void {
-    const seed = request.sampling.seed === undefined ? this.random() : BigInt.asUintN(64, BigInt(request.sampling.seed))
+    const seed = request.sampling.seed === undefined ? this.random() : BigInt.asUintN(64, request.sampling.seed)
     const sequence = new Sequence(request, seed, this.submitted++)
     const unknown = request.adapters.find((use) => !this.adapters.images.has(use.digest))
     if (unknown) {

@@ -1,7 +1,7 @@
 /** From settings to a native engine with its pool sized, and what the server needs to know of it. */
-import { availableParallelism } from 'node:os'
 import { cudaLibrary, loadNative, onnxRuntimeLibrary } from '../../native/index.ts'
 import type { AdapterDtype, NativeAddon, NativeEngine, TensorType } from '../../native/types.ts'
+import { computingThreads } from '../cores.ts'
 import { EngineError } from '../errors.ts'
 import { type BuiltModel, buildModel, defaultBlockSize } from '../model/index.ts'
 import { HEAD, siteShapesOf } from '../model/sites.ts'
@@ -92,7 +92,7 @@ export async function loadEngine(
       model: model.graph,
       files: model.files,
       initializers: model.initializers,
-      threads: settings.threads > 0 ? settings.threads : availableParallelism(),
+      threads: settings.threads > 0 ? settings.threads : computingThreads(),
       layers: model.layers,
       kvHeads: model.kvHeads,
       headDim: model.headDim,

@@ -25,6 +25,7 @@ export function engineSettings(config: Config, device: Device, modelDir: string)
     maxModelLen: config.maxModelLen,
     threads: config.threads,
     prefixCache: config.prefixCache,
+    asyncScheduling: config.asyncScheduling === 'auto' ? undefined : config.asyncScheduling === 'on',
     captureGraphs: cuda ? !(config.enforceEager ?? SETTINGS['enforce-eager'].fallback) : undefined,
   }
 }

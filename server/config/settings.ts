@@ -1,6 +1,6 @@
 /** Every setting of `lorikeet serve`: one row each. The same names serve as flag (--max-batch-tokens), environment variable (LORIKEET_MAX_BATCH_TOKENS) and key of the config file. */
+import { computingThreads } from '../../runtime/cores.ts'
 import type { EngineSettings } from '../../runtime/types.ts'
-import { computingThreads } from './cores.ts'
 
 export type Device = EngineSettings['device']
 
@@ -138,13 +138,27 @@ export const SETTINGS = {
     only: 'cuda',
     help: 'launch each kernel anew instead of replaying decode steps as CUDA graphs',
   },
+  'async-scheduling': {
+    kind: 'choice',
+    choices: ['auto', 'on', 'off'],
+    spellings: { true: 'on', false: 'off' },
+    fallback: 'auto',
+    help: 'plan and queue the next step while one runs; auto: on CUDA',
+  },
+  'step-timeout': {
+    kind: 'integer',
+    value: 'SECONDS',
+    minimum: 1,
+    fallback: 300,
+    help: 'how long the engine may tell nothing of open requests before /health is red',
+  },
   threads: {
     kind: 'integer',
     value: 'N',
     minimum: 1,
     maximum: 1024,
     fallback: computingThreads(),
-    help: 'threads that compute; the physical cores if absent',
+    help: 'threads that compute; if absent, the physical cores that affinity and CPU quota leave',
   },
   'prefix-cache': {
     kind: 'flag',
@@ -154,6 +168,13 @@ export const SETTINGS = {
   },
   'chat-template': { kind: 'text', value: 'FILE', help: "a Jinja template instead of the model's own" },
   'body-limit': { kind: 'size', value: 'SIZE', fallback: '16MiB', help: 'largest request body' },
+  'request-timeout': {
+    kind: 'integer',
+    value: 'SECONDS',
+    minimum: 1,
+    fallback: 60,
+    help: 'how long a client may take to send a request; 408 then',
+  },
   'max-concurrent-requests': {
     kind: 'integer',
     value: 'N',
@@ -181,36 +202,33 @@ export type SettingName = keyof typeof SETTINGS
 /** Its name in Config: max-batch-tokens → maxBatchTokens. */
 export const keyOf = (name: SettingName) => name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase()) as keyof Config
 
-/** Settled: every setting valid, defaults filled in but for those that depend on the device (engine-settings.ts does that). */
-export interface Config {
-  model?: string
-  adapters?: string
-  adapter: Record<string, string>
-  servedModelName?: string
-  host: string
-  port: number
-  /** Bytes. */
-  pool?: number
-  /** Of the GPU's memory, above 0, 1 at most. */
-  gpuMemoryUtilization?: number
-  blockSize?: number
-  maxBatchTokens?: number
-  longPrefillTokenThreshold: number
-  maxSequences?: number
-  maxModelLen?: number
-  device: 'auto' | Device
-  dtype: 'auto' | 'float32' | 'float16' | 'bfloat16'
-  adapterDtype: 'auto' | 'float16' | 'bfloat16' | 'float32'
-  kvCacheDtype: 'auto' | 'fp8' | 'int8'
-  quantization: 'none' | 'int4' | 'int8'
-  enforceEager?: boolean
-  threads: number
-  prefixCache: boolean
-  chatTemplate?: string
-  /** Bytes. */
-  bodyLimit: number
-  maxConcurrentRequests: number
-  /** Seconds. */
-  drainTimeout: number
-  logLevel: string
+type Table = typeof SETTINGS
+type Key<Name extends string> = Name extends `${infer Head}-${infer Tail}` ? `${Head}${Capitalize<Key<Tail>>}` : Name
+interface Values {
+  text: string
+  integer: number
+  size: number
+  fraction: number
+  flag: boolean
+  adapters: Record<string, string>
+}
+type Value<Row> = Row extends { choices: readonly (infer Choice)[] }
+  ? Choice
+  : Row extends { kind: keyof Values }
+    ? Values[Row['kind']]
+    : never
+/** Those that have a value whatever the device is; the named adapters are an empty record if there are none. */
+type Certain =
+  | {
+      [Name in SettingName]: Table[Name] extends { only: Device }
+        ? never
+        : Table[Name] extends { fallback: unknown }
+          ? Name
+          : never
+    }[SettingName]
+  | 'adapter'
+
+/** Settled: every setting valid, defaults filled in but for those that depend on the device (engine-settings.ts does that). Sizes are bytes, times seconds. */
+export type Config = { [Name in Certain as Key<Name>]: Value<Table[Name]> } & {
+  [Name in Exclude<SettingName, Certain> as Key<Name>]?: Value<Table[Name]>
 }

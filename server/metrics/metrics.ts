@@ -8,6 +8,22 @@ import * as buckets from './buckets.ts'
 
 const LABELS = ['model_name', 'engine'] as const
 
+/**
+ * What gateways are told of the adapters; the only place that goes through all of them, and only when the page is asked for. A gateway sends a request for another
+ * one where running and waiting are fewer than `max_lora`. vLLM's is --max-loras, its fixed number of slots; the pool holds as many of the size of those that are in
+ * it as its blocks give room for.
+ */
+function adapterLabels(engine: Engine): Record<string, string> {
+  const { blocks, residentAdapters } = engine.snapshot
+  const most =
+    residentAdapters === 0 ? blocks.total : Math.floor((blocks.total * residentAdapters) / Math.max(1, blocks.adapters))
+  return {
+    max_lora: String(most),
+    running_lora_adapters: [...engine.residents.values()].map(({ name }) => name).join(','),
+    waiting_lora_adapters: engine.waitingAdapters().join(','),
+  }
+}
+
 export class ServerMetrics implements Metrics {
   readonly contentType: string
   private readonly registry = new Registry()
@@ -162,15 +178,7 @@ export class ServerMetrics implements Metrics {
       registers: [this.registry],
       collect() {
         this.reset()
-        this.set(
-          {
-            // As many as the pool could hold of the smallest kind: one block each.
-            max_lora: String(engine.snapshot.blocks.total),
-            running_lora_adapters: [...engine.residents.values()].map(({ name }) => name).join(','),
-            waiting_lora_adapters: engine.waitingAdapters().join(','),
-          },
-          Date.now() / 1000,
-        )
+        this.set(adapterLabels(engine), Date.now() / 1000)
       },
     })
     this.read(Gauge, 'lorikeet_resident_adapters', 'Adapters in the pool.', (s) => s.residentAdapters)

@@ -3,26 +3,15 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AdapterChoice } from '../adapter-choice.ts'
 import { toApiError } from '../errors.ts'
 import type { Serving } from '../types.ts'
+import { VERSION } from '../version.ts'
 import { EventStream } from './event-stream.ts'
-import { Generation, type GenerationRequest, type Piece } from './generation.ts'
+import { Generation, type GenerationRequest } from './generation.ts'
 import { type Body, given } from './parameters.ts'
+import type { Shape } from './shape.ts'
 import { type Usage, usageOf } from './usage.ts'
 
-export interface Shape {
-  /** Object name of the whole answer and of a stream's chunks. */
-  object: string
-  chunkObject: string
-  /** `choices` items of a stream for one piece; `first` is the choice's first. */
-  chunks(index: number, piece: Piece, first: boolean): object[]
-  /** Takes a piece into the whole answer's choice. */
-  collect(index: number, piece: Piece): void
-  choices(): object[]
-  /** Fields beside `choices` in the whole answer, or in a stream's first chunk. */
-  extra(): object
-}
-
 /** Names the build to clients that compare answers. */
-export const FINGERPRINT = 'lorikeet-0.1'
+const FINGERPRINT = `lorikeet-${VERSION}`
 
 export async function answer(
   serving: Serving,

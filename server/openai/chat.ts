@@ -1,24 +1,26 @@
 /** POST /v1/chat/completions. */
 import type { FastifyInstance } from 'fastify'
-import type { TokenLogprob } from '../../runtime/index.ts'
 import { chooseAdapter } from '../adapter-choice.ts'
 import { encodePrompt } from '../encode-prompt.ts'
 import { ApiError } from '../errors.ts'
 import type { Serving } from '../types.ts'
-import { answer, type Shape } from './answer.ts'
+import { answer } from './answer.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
-import { chatLogprobs, promptLogprobs } from './logprobs.ts'
+import { type ChatLogprobs, chatLogprobs } from './logprobs.ts'
 import { messagesOf, renderPrompt } from './messages.ts'
-import { type Body, checkFields, given, samplingOf, seededChoices, settleMaxTokens, textOptions } from './parameters.ts'
+import { type Body, checkFields, given, settleMaxTokens, textOptions } from './parameters.ts'
 import { requestId } from './request-id.ts'
+import { samplingOf, seededChoices } from './sampling.ts'
 import { chatSchema } from './schemas.ts'
+import { Shape } from './shape.ts'
 
 export function chatRoutes(app: FastifyInstance, serving: Serving): void {
+  const schema = chatSchema(serving)
   app.post<{ Body: Body }>('/v1/chat/completions', {
-    schema: { body: chatSchema, tags: ['generation'], summary: 'Answer a conversation' },
+    schema: { body: schema, tags: ['generation'], summary: 'Answer a conversation' },
     handler: async (request, reply) => {
       const { body } = request
-      checkFields(body, chatSchema)
+      checkFields(body, schema)
       checkUnserved(body)
       const adapter = chooseAdapter(serving, request.headers, body.model as string | undefined)
       const text = await renderPrompt(serving, body)
@@ -26,20 +28,21 @@ export function chatRoutes(app: FastifyInstance, serving: Serving): void {
       const all = encodePrompt(serving, text, given<boolean>(body, 'add_special_tokens', false), 'messages')
       const promptIds = all.slice(-given(body, 'truncate_prompt_tokens', all.length))
       if (promptIds.length === 0) throw new ApiError('invalid_request', 'the rendered messages hold no token', 'messages')
-      const asked = given<number | undefined>(
-        body,
-        'max_completion_tokens',
-        given<number | undefined>(body, 'max_tokens', undefined),
-      )
-      if (asked === 0) throw new ApiError('invalid_request', 'max_completion_tokens must be at least 1', 'max_completion_tokens')
+      // The newer name first, where both are there.
+      const limit = body.max_completion_tokens == null ? 'max_tokens' : 'max_completion_tokens'
+      const asked = given<number | undefined>(body, limit, undefined)
+      if (asked === 0) throw new ApiError('invalid_request', `${limit} must be at least 1`, limit)
       const maxTokens = settleMaxTokens(asked, Number.POSITIVE_INFINITY, promptIds.length, serving.model.maxModelLen, 'messages')
+      const n = given(body, 'n', 1)
       const sampling = samplingOf(serving, body, {
         maxTokens: asked,
         logprobs: given<boolean>(body, 'logprobs', false) ? given(body, 'top_logprobs', 0) : -1,
         promptLogprobs: given(body, 'prompt_logprobs', -1),
+        sequences: n,
       })
+      const echo = echoOf(body)
       const continues = given<boolean>(body, 'continue_final_message', false)
-      const choices: ChoiceRequest[] = seededChoices({ ...sampling, maxTokens }, given(body, 'n', 1)).map((one) => ({
+      const choices: ChoiceRequest[] = seededChoices({ ...sampling, maxTokens }, n).map((one) => ({
         promptIds,
         continues,
         sampling: one,
@@ -54,10 +57,11 @@ export function chatRoutes(app: FastifyInstance, serving: Serving): void {
           id: requestId('chatcmpl', request, body),
           choices,
           adapters: adapter.uses,
+          promptField: 'messages',
           ...textOptions(body),
         },
         promptIds.length,
-        new ChatShape(serving, body, choices),
+        new ChatShape(serving, body, choices, () => echo),
       )
     },
   })
@@ -85,74 +89,48 @@ function echoOf(body: Body): string {
   return (last?.role === 'assistant' && last.content) || ''
 }
 
-interface Whole {
-  content: string
-  tokens: number[]
-  logprobs: TokenLogprob[]
-  finish?: string
-  stopReason?: string | number | null
-}
-
-class ChatShape implements Shape {
+class ChatShape extends Shape<ChatLogprobs> {
   readonly object = 'chat.completion'
   readonly chunkObject = 'chat.completion.chunk'
-  private readonly serving: Serving
-  private readonly body: Body
-  private readonly promptIds: number[]
-  private readonly whole: Whole[]
-  private promptLogprobs: Piece['promptLogprobs']
-
-  constructor(serving: Serving, body: Body, choices: ChoiceRequest[]) {
-    this.serving = serving
-    this.body = body
-    this.promptIds = choices[0].promptIds
-    this.whole = choices.map(() => ({ content: echoOf(body), tokens: [], logprobs: [] }))
-  }
-
   chunks(index: number, piece: Piece, first: boolean): object[] {
     const items: object[] = []
     const common = { logprobs: null, finish_reason: null }
-    if (first) items.push({ index, delta: { role: 'assistant', content: this.whole[index].content }, ...common })
-    const ids = given<boolean>(this.body, 'return_token_ids', false)
-    const logprobs = piece.logprobs.length > 0 ? chatLogprobs(this.serving.tokenizer, piece.logprobs) : null
-    if (piece.promptLogprobs) this.promptLogprobs = piece.promptLogprobs
-    if (piece.text !== '' || logprobs || piece.finish || ids)
+    if (first) items.push({ index, delta: { role: 'assistant', content: this.whole[index].text }, ...common })
+    const logprobs = piece.logprobs.length > 0 ? this.logprobs(index, piece) : null
+    this.whole[index].promptLogprobs ??= piece.promptLogprobs
+    if (piece.text !== '' || logprobs || piece.finish || this.asked('return_token_ids'))
       items.push({
         index,
         delta: piece.text === '' ? {} : { content: piece.text },
         logprobs,
         finish_reason: piece.finish ?? null,
         ...(piece.finish && { stop_reason: piece.stopReason ?? null }),
-        ...(ids && { token_ids: piece.tokens }),
+        ...this.tail(index, piece),
       })
     return items
   }
 
-  collect(index: number, piece: Piece): void {
-    const choice = this.whole[index]
-    choice.content += piece.text
-    for (const token of piece.tokens) choice.tokens.push(token)
-    for (const entry of piece.logprobs) choice.logprobs.push(entry)
-    if (piece.promptLogprobs) this.promptLogprobs = piece.promptLogprobs
-    if (piece.finish) Object.assign(choice, { finish: piece.finish, stopReason: piece.stopReason })
-  }
-
-  choices(): object[] {
-    return this.whole.map((choice, index) => ({
-      index,
-      message: { role: 'assistant', content: choice.content, refusal: null },
-      logprobs: given<boolean>(this.body, 'logprobs', false) ? chatLogprobs(this.serving.tokenizer, choice.logprobs) : null,
-      finish_reason: choice.finish ?? null,
-      stop_reason: choice.stopReason ?? null,
-      ...(given<boolean>(this.body, 'return_token_ids', false) && { token_ids: choice.tokens }),
-    }))
-  }
-
+  /** The prompt is every choice's, and so are its logprobs. */
   extra(): object {
     return {
-      ...(given<boolean>(this.body, 'return_token_ids', false) && { prompt_token_ids: this.promptIds }),
-      ...(given(this.body, 'prompt_logprobs', -1) >= 0 &&
-        this.promptLogprobs && { prompt_logprobs: promptLogprobs(this.serving.tokenizer, this.promptLogprobs) }),
+      ...(this.asked('return_token_ids') && { prompt_token_ids: this.requests[0].promptIds }),
+      ...this.promptLogprobs(this.whole.find((piece) => piece.promptLogprobs)?.promptLogprobs),
     }
+  }
+
+  protected content(content: string): object {
+    return { message: { role: 'assistant', content, refusal: null } }
+  }
+
+  protected logprobs(_index: number, { logprobs }: Piece): ChatLogprobs | null {
+    return this.asked('logprobs') ? chatLogprobs(this.serving.tokenizer, logprobs) : null
+  }
+
+  protected append(all: ChatLogprobs, more: ChatLogprobs): void {
+    for (const entry of more.content) all.content.push(entry)
+  }
+
+  protected tail(_index: number, { tokens }: Pick<Piece, 'tokens'>): object {
+    return this.asked('return_token_ids') ? { token_ids: tokens } : {}
   }
 }

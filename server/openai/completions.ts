@@ -4,12 +4,14 @@ import { chooseAdapter } from '../adapter-choice.ts'
 import { encodePrompt } from '../encode-prompt.ts'
 import { ApiError } from '../errors.ts'
 import type { Serving } from '../types.ts'
-import { answer, type Shape } from './answer.ts'
+import { answer } from './answer.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
-import { append, type CompletionLogprobs, CompletionLogprobsBuilder, promptLogprobs } from './logprobs.ts'
-import { type Body, checkFields, given, samplingOf, seededChoices, settleMaxTokens, textOptions } from './parameters.ts'
+import { append, type CompletionLogprobs, CompletionLogprobsBuilder } from './logprobs.ts'
+import { type Body, checkFields, given, settleMaxTokens, textOptions } from './parameters.ts'
 import { requestId } from './request-id.ts'
+import { checkTokens, samplingOf, seededChoices } from './sampling.ts'
 import { completionSchema } from './schemas.ts'
+import { Shape } from './shape.ts'
 
 const DEFAULT_MAX_TOKENS = 16
 /** Prompts times n: more sequences of one request than this are refused. */
@@ -27,11 +29,12 @@ interface Prompt {
 }
 
 export function completionRoutes(app: FastifyInstance, serving: Serving): void {
+  const schema = completionSchema(serving)
   app.post<{ Body: Body }>('/v1/completions', {
-    schema: { body: completionSchema, tags: ['generation'], summary: 'Complete a prompt' },
+    schema: { body: schema, tags: ['generation'], summary: 'Complete a prompt' },
     handler: async (request, reply) => {
       const { body } = request
-      checkFields(body, completionSchema)
+      checkFields(body, schema)
       const adapter = chooseAdapter(serving, request.headers, body.model as string | undefined)
       const n = given(body, 'n', 1)
       if (given(body, 'best_of', n) !== n)
@@ -52,6 +55,7 @@ export function completionRoutes(app: FastifyInstance, serving: Serving): void {
         maxTokens: asked ?? DEFAULT_MAX_TOKENS,
         logprobs,
         promptLogprobs: Math.max(given(body, 'prompt_logprobs', -1), echo ? logprobs : -1),
+        sequences: prompts.length * n,
       })
       const choices: ChoiceRequest[] = prompts.flatMap(({ ids, hasText }) => {
         const maxTokens = settleMaxTokens(asked, DEFAULT_MAX_TOKENS, ids.length, serving.model.maxModelLen, 'prompt')
@@ -67,6 +71,7 @@ export function completionRoutes(app: FastifyInstance, serving: Serving): void {
           id: requestId('cmpl', request, body),
           choices,
           adapters: adapter.uses,
+          promptField: 'prompt',
           ...textOptions(body),
         },
         prompts.reduce((sum, { ids }) => sum + ids.length, 0),
@@ -87,17 +92,11 @@ function promptsOf(serving: Serving, body: Body): Prompt[] {
         : (given_ as (string | number[])[])
   const truncate = given<number | undefined>(body, 'truncate_prompt_tokens', undefined)
   const addSpecialTokens = given<boolean>(body, 'add_special_tokens', true)
-  return list.map((one) => {
+  return list.map((one, i) => {
     const all = typeof one === 'string' ? encodePrompt(serving, one, addSpecialTokens, 'prompt') : one
+    checkTokens(all, list === given_ ? `prompt.${i}` : 'prompt', serving.engine.info.vocabSize)
     const ids = truncate === undefined ? all : all.slice(-truncate)
     if (ids.length === 0) throw new ApiError('invalid_request', 'prompt must hold at least one token', 'prompt')
-    const odd = ids.find((id) => id >= serving.engine.info.vocabSize)
-    if (odd !== undefined)
-      throw new ApiError(
-        'invalid_request',
-        `prompt: ${odd} is not a token id of this model (0 to ${serving.engine.info.vocabSize - 1})`,
-        'prompt',
-      )
     const asGiven = typeof one === 'string' && ids.length === all.length
     return {
       ids,
@@ -110,29 +109,14 @@ function promptsOf(serving: Serving, body: Body): Prompt[] {
   })
 }
 
-interface Whole extends Partial<Omit<Piece, 'logprobs'>> {
-  text: string
-  tokens: number[]
-  logprobs: CompletionLogprobs | null
-}
-
-class CompletionShape implements Shape {
+class CompletionShape extends Shape<CompletionLogprobs> {
   readonly object = 'text_completion'
   readonly chunkObject = 'text_completion'
-  private readonly serving: Serving
-  private readonly body: Body
-  private readonly requests: ChoiceRequest[]
-  private readonly echoed: (index: number) => string
   /** Of the choices' own tokens; empty when none are asked for. */
   private readonly builders: CompletionLogprobsBuilder[]
-  private readonly whole: Whole[]
 
   constructor(serving: Serving, body: Body, requests: ChoiceRequest[], echoed: (index: number) => string) {
-    this.serving = serving
-    this.body = body
-    this.requests = requests
-    this.echoed = echoed
-    this.whole = requests.map((_, index) => ({ text: echoed(index), tokens: [], logprobs: null }))
+    super(serving, body, requests, echoed)
     this.builders =
       given(body, 'logprobs', -1) < 0
         ? []
@@ -141,9 +125,8 @@ class CompletionShape implements Shape {
 
   chunks(index: number, piece: Piece, first: boolean): object[] {
     const logprobs = this.logprobs(index, piece)
-    const text = (first ? this.echoed(index) : '') + piece.text
-    const ids = given<boolean>(this.body, 'return_token_ids', false)
-    if (text === '' && !logprobs && !piece.finish && !ids && !piece.promptLogprobs) return []
+    const text = (first ? this.whole[index].text : '') + piece.text
+    if (text === '' && !logprobs && !piece.finish && !this.asked('return_token_ids') && !piece.promptLogprobs) return []
     return [
       {
         index,
@@ -151,61 +134,45 @@ class CompletionShape implements Shape {
         logprobs,
         finish_reason: piece.finish ?? null,
         stop_reason: piece.stopReason ?? null,
-        ...(ids && { token_ids: piece.tokens, ...(first && { prompt_token_ids: this.requests[index].promptIds }) }),
-        ...this.promptLogprobs(piece),
+        ...this.tail(index, piece, first),
       },
     ]
-  }
-
-  collect(index: number, piece: Piece): void {
-    const choice = this.whole[index]
-    choice.text += piece.text
-    for (const token of piece.tokens) choice.tokens.push(token)
-    const more = this.logprobs(index, piece)
-    if (more && choice.logprobs) append(choice.logprobs, more)
-    else choice.logprobs ??= more
-    if (piece.finish) Object.assign(choice, { finish: piece.finish, stopReason: piece.stopReason })
-    if (piece.promptLogprobs) choice.promptLogprobs = piece.promptLogprobs
-  }
-
-  choices(): object[] {
-    return this.whole.map((choice, index) => ({
-      index,
-      text: choice.text,
-      logprobs: choice.logprobs,
-      finish_reason: choice.finish ?? null,
-      stop_reason: choice.stopReason ?? null,
-      ...(given<boolean>(this.body, 'return_token_ids', false) && {
-        token_ids: choice.tokens,
-        prompt_token_ids: this.requests[index].promptIds,
-      }),
-      ...this.promptLogprobs(choice),
-    }))
   }
 
   extra(): object {
     return {}
   }
 
-  /** Of the piece's tokens; with echo, the prompt's before those of the first piece. */
-  private logprobs(index: number, piece: Piece): CompletionLogprobs | null {
+  protected content(text: string): object {
+    return { text }
+  }
+
+  /** With echo, the prompt's stand before those of the first piece. */
+  protected logprobs(index: number, piece: Piece): CompletionLogprobs | null {
     if (this.builders.length === 0) return null
     const own = piece.logprobs.length > 0 ? this.builders[index].build(piece.logprobs) : null
-    if (!piece.promptLogprobs || !given<boolean>(this.body, 'echo', false)) return own
+    if (!piece.promptLogprobs || !this.asked('echo')) return own
     const [first] = this.requests[index].promptIds
     const prompt = this.builder(0, false).build(piece.promptLogprobs, first)
     if (own) append(prompt, own)
     return prompt
   }
 
+  protected append(all: CompletionLogprobs, more: CompletionLogprobs): void {
+    append(all, more)
+  }
+
+  protected tail(index: number, piece: Pick<Piece, 'tokens' | 'promptLogprobs'>, first = true): object {
+    const ids = this.asked('return_token_ids')
+    return {
+      ...(ids && { token_ids: piece.tokens, ...(first && { prompt_token_ids: this.requests[index].promptIds }) }),
+      ...this.promptLogprobs(piece.promptLogprobs),
+    }
+  }
+
   private builder(offset: number, continues: boolean): CompletionLogprobsBuilder {
     const skipSpecialTokens = given<boolean>(this.body, 'skip_special_tokens', true)
     const { tokenizer } = this.serving
     return new CompletionLogprobsBuilder(tokenizer, tokenizer.detokenizer({ skipSpecialTokens, continues }), offset)
-  }
-
-  private promptLogprobs(piece: Pick<Piece, 'promptLogprobs'>): object {
-    if (given(this.body, 'prompt_logprobs', -1) < 0 || !piece.promptLogprobs) return {}
-    return { prompt_logprobs: promptLogprobs(this.serving.tokenizer, piece.promptLogprobs) }
   }
 }

@@ -1,6 +1,14 @@
 /** Runs the choices of one request on the engine and hands out their text: detokenized, cut at stop strings, with logprobs and times. */
-import type { AdapterUse, FinishReason, SamplingParams, SequenceOutput, TokenLogprob } from '../../runtime/index.ts'
-import { engineError } from '../errors.ts'
+import {
+  type AdapterUse,
+  EngineError,
+  type FinishReason,
+  type SamplingParams,
+  type SequenceOutput,
+  type TokenLogprob,
+} from '../../runtime/index.ts'
+import { ADAPTER_HEADER } from '../adapter-choice.ts'
+import { ApiError, engineError } from '../errors.ts'
 import type { Detokenizer, Serving } from '../types.ts'
 import { StopStrings } from './stop-strings.ts'
 
@@ -15,6 +23,8 @@ export interface GenerationRequest {
   id: string
   choices: ChoiceRequest[]
   adapters: AdapterUse[]
+  /** Where the prompt stood in the body: what errors about it name. */
+  promptField: 'prompt' | 'messages'
   stop: string[]
   includeStop: boolean
   skipSpecialTokens: boolean
@@ -105,7 +115,7 @@ export class Generation {
       }
     } catch (error) {
       this.abort()
-      throw error
+      throw error instanceof EngineError ? this.failure(error.code, error.message) : error
     }
     return done
   }
@@ -143,7 +153,7 @@ export class Generation {
       const { code, message } = output.error ?? { code: 'aborted', message: 'the request was aborted' }
       this.ended = true
       for (const other of this.choices) if (other.open) this.close(other, 'abort', true)
-      this.settle?.reject(engineError(code, message))
+      this.settle?.reject(this.failure(code, message))
       return
     }
     choice.tokens += output.tokens.length
@@ -180,6 +190,18 @@ export class Generation {
     const own = output.stopToken === undefined || (!sampling.ignoreEos && sampling.eosTokenIds.includes(output.stopToken))
     piece.stopReason = output.stopReason ?? (own ? null : output.stopToken)
     return piece
+  }
+
+  /** Adapters whose weights overflow are the client's doing if it gave the weights. */
+  private failure(code: string, message: string): ApiError {
+    const { adapters, promptField } = this.request
+    if (code === 'non_finite_logits' && adapters.some(({ weight }) => weight !== 1))
+      return new ApiError(
+        'invalid_request',
+        `${ADAPTER_HEADER}: with these weights (w) the model computes no finite numbers; give smaller ones`,
+        ADAPTER_HEADER,
+      )
+    return engineError(code, message, promptField)
   }
 
   private time(choice: Choice, output: SequenceOutput): void {

@@ -58,7 +58,11 @@ export class CompletionLogprobsBuilder {
   }
 }
 
-export function chatLogprobs(tokenizer: Tokenizer, entries: TokenLogprob[]): { content: object[] } {
+export interface ChatLogprobs {
+  content: object[]
+}
+
+export function chatLogprobs(tokenizer: Tokenizer, entries: TokenLogprob[]): ChatLogprobs {
   const item = (token: number, logprob: number) => {
     const { text, bytes } = tokenizer.token(token)
     return { token: text, logprob, bytes }

@@ -1,65 +1,79 @@
 /** JSON schemas of the request bodies: OpenAI's fields and vLLM's extras. Fields that are known and not served are listed, so that their error can say so. */
+import { MAX_LOGPROBS, SAMPLING_OPTIONS, type SamplingOption } from '../../runtime/sampling-options.ts'
+import type { Serving } from '../types.ts'
 
-const nullable = (schema: object) => ({ anyOf: [schema, { type: 'null' }] })
-const number = (minimum: number, maximum: number) => nullable({ type: 'number', minimum, maximum })
+export const nullable = (schema: object) => ({ anyOf: [schema, { type: 'null' }] })
 const integer = (minimum: number, maximum = Number.MAX_SAFE_INTEGER) => nullable({ type: 'integer', minimum, maximum })
-const boolean = nullable({ type: 'boolean' })
-const string = nullable({ type: 'string' })
+export const boolean = nullable({ type: 'boolean' })
+export const string = nullable({ type: 'string' })
 const tokenIds = { type: 'array', items: { type: 'integer', minimum: 0, maximum: 2 ** 31 - 1 } }
 
 /** Looking for the start of a stop string at the end of the text costs the square of its length. */
 const stopString = { type: 'string', minLength: 1, maxLength: 1024 }
 
 export const MAX_CHOICES = 128
-export const MAX_LOGPROBS = 20
 
-/** Of both routes. */
-const common = {
-  model: {
-    ...string,
-    description: "The base's name, an adapter's, or `base:adapter`. The header x-lora-adapter goes before it.",
-  },
-  n: integer(1, MAX_CHOICES),
-  max_tokens: integer(0),
-  temperature: number(0, 2),
-  top_p: nullable({ type: 'number', exclusiveMinimum: 0, maximum: 1 }),
-  top_k: integer(-1),
-  min_p: number(0, 1),
-  seed: nullable({ type: 'integer', minimum: Number.MIN_SAFE_INTEGER, maximum: Number.MAX_SAFE_INTEGER }),
-  stop: nullable({
-    anyOf: [stopString, { type: 'array', items: stopString, maxItems: 64 }],
-  }),
-  stop_token_ids: nullable(tokenIds),
-  include_stop_str_in_output: boolean,
-  ignore_eos: boolean,
-  min_tokens: integer(0),
-  presence_penalty: number(-2, 2),
-  frequency_penalty: number(-2, 2),
-  repetition_penalty: nullable({ type: 'number', exclusiveMinimum: 0, maximum: 100 }),
-  logit_bias: nullable({ type: 'object', additionalProperties: { type: 'number', minimum: -100, maximum: 100 } }),
-  allowed_token_ids: nullable({ ...tokenIds, minItems: 1 }),
-  prompt_logprobs: integer(0, MAX_LOGPROBS),
-  skip_special_tokens: boolean,
-  add_special_tokens: boolean,
-  truncate_prompt_tokens: integer(1),
-  return_token_ids: boolean,
-  stream: boolean,
-  stream_options: nullable({
-    type: 'object',
-    properties: { include_usage: boolean, continuous_usage_stats: boolean, include_obfuscation: boolean },
-    additionalProperties: false,
-  }),
-  priority: nullable({ type: 'integer', minimum: -(2 ** 31), maximum: 2 ** 31 - 1 }),
-  request_id: nullable({ type: 'string', maxLength: 256 }),
-  cache_salt: nullable({ type: 'string', minLength: 1, maxLength: 1024 }),
-  user: string,
+type Properties = Record<string, object>
+export interface BodySchema {
+  type: 'object'
+  required?: string[]
+  properties: Properties
 }
 
-export const completionSchema = {
+/** The scalar options that a body has by name, with the model's defaults. */
+function samplingFields({ defaults }: Serving): Properties {
+  const fields: Properties = {}
+  for (const [name, { field, fallback, ofModel, cap, ...range }] of Object.entries<SamplingOption>(SAMPLING_OPTIONS))
+    if (field) fields[field] = nullable({ ...range, default: defaults[name as keyof typeof defaults] ?? fallback })
+  return fields
+}
+
+/** Of both routes. No list of tokens is longer than the vocabulary: each is a set. */
+function common(serving: Serving): Properties {
+  const { vocabSize } = serving.engine.info
+  return {
+    model: {
+      ...string,
+      description: "The base's name, an adapter's, or `base:adapter`. The header x-lora-adapter goes before it.",
+    },
+    n: integer(1, MAX_CHOICES),
+    max_tokens: integer(0),
+    ...samplingFields(serving),
+    seed: nullable({ type: 'integer', format: 'int64' }),
+    stop: nullable({
+      anyOf: [stopString, { type: 'array', items: stopString, maxItems: 64 }],
+    }),
+    stop_token_ids: nullable({ ...tokenIds, maxItems: vocabSize }),
+    include_stop_str_in_output: boolean,
+    ignore_eos: boolean,
+    logit_bias: nullable({
+      type: 'object',
+      maxProperties: vocabSize,
+      additionalProperties: { type: 'number', minimum: -100, maximum: 100 },
+    }),
+    allowed_token_ids: nullable({ ...tokenIds, minItems: 1, maxItems: vocabSize }),
+    skip_special_tokens: boolean,
+    add_special_tokens: boolean,
+    truncate_prompt_tokens: integer(1),
+    return_token_ids: boolean,
+    stream: boolean,
+    stream_options: nullable({
+      type: 'object',
+      properties: { include_usage: boolean, continuous_usage_stats: boolean, include_obfuscation: boolean },
+      additionalProperties: false,
+    }),
+    priority: nullable({ type: 'integer', minimum: -(2 ** 31), maximum: 2 ** 31 - 1 }),
+    request_id: nullable({ type: 'string', maxLength: 256 }),
+    cache_salt: nullable({ type: 'string', minLength: 1, maxLength: 1024 }),
+    user: string,
+  }
+}
+
+export const completionSchema = (serving: Serving): BodySchema => ({
   type: 'object',
   required: ['prompt'],
   properties: {
-    ...common,
+    ...common(serving),
     prompt: {
       description: 'Text or token ids, one prompt or several.',
       anyOf: [
@@ -74,39 +88,44 @@ export const completionSchema = {
     logprobs: integer(0, MAX_LOGPROBS),
     suffix: string,
   },
-} as const
+})
 
-export const chatSchema = {
+/** What is rendered with the model's chat template, and how. */
+export const CONVERSATION: Properties = {
+  messages: {
+    type: 'array',
+    minItems: 1,
+    // OpenAI's own limit; templates loop over messages, on the thread that serves everybody.
+    maxItems: 2048,
+    items: {
+      type: 'object',
+      required: ['role'],
+      properties: {
+        role: { type: 'string', minLength: 1 },
+        content: nullable({
+          anyOf: [
+            { type: 'string' },
+            { type: 'array', items: { type: 'object', required: ['type'], properties: { type: { type: 'string' } } } },
+          ],
+        }),
+      },
+    },
+  },
+  add_generation_prompt: boolean,
+  continue_final_message: boolean,
+  chat_template: string,
+  chat_template_kwargs: nullable({ type: 'object' }),
+}
+
+export const chatSchema = (serving: Serving): BodySchema => ({
   type: 'object',
   required: ['messages'],
   properties: {
-    ...common,
-    messages: {
-      type: 'array',
-      minItems: 1,
-      // OpenAI's own limit; templates loop over messages, on the thread that serves everybody.
-      maxItems: 2048,
-      items: {
-        type: 'object',
-        required: ['role'],
-        properties: {
-          role: { type: 'string', minLength: 1 },
-          content: nullable({
-            anyOf: [
-              { type: 'string' },
-              { type: 'array', items: { type: 'object', required: ['type'], properties: { type: { type: 'string' } } } },
-            ],
-          }),
-        },
-      },
-    },
+    ...common(serving),
+    ...CONVERSATION,
     max_completion_tokens: integer(0),
     logprobs: boolean,
     top_logprobs: integer(0, MAX_LOGPROBS),
-    add_generation_prompt: boolean,
-    continue_final_message: boolean,
-    chat_template: string,
-    chat_template_kwargs: nullable({ type: 'object' }),
     response_format: nullable({ type: 'object', required: ['type'], properties: { type: { type: 'string' } } }),
     tools: nullable({ type: 'array', items: { type: 'object' } }),
     tool_choice: {},
@@ -120,7 +139,7 @@ export const chatSchema = {
     reasoning_effort: string,
     echo: boolean,
   },
-} as const
+})
 
 /** Known fields that would change the answer and are not served: refused unless they are absent, null, or hold one of the values that change nothing. */
 export const UNSERVED: Record<string, unknown[]> = {

@@ -27,9 +27,16 @@ function adapterItem(serving: Serving, { name, created, directory, image }: Adap
 }
 
 export function modelRoutes(app: FastifyInstance, serving: Serving): void {
-  app.get('/v1/models', { schema: { tags: ['models'], summary: 'The base model and its adapters' } }, async () => {
-    const adapters = serving.adapters.list().map((record) => adapterItem(serving, record))
-    return { object: 'list', data: [baseItem(serving), ...adapters.filter((model) => model !== undefined)] }
+  /** The page as text, for the list that it was made of: gateways ask for it again and again. */
+  let made: { of: readonly AdapterRecord[]; page: string } | undefined
+  app.get('/v1/models', { schema: { tags: ['models'], summary: 'The base model and its adapters' } }, async (_request, reply) => {
+    const of = serving.adapters.list()
+    if (made?.of !== of) {
+      const models = of.map((record) => adapterItem(serving, record)).filter((model) => model !== undefined)
+      made = { of, page: JSON.stringify({ object: 'list', data: [baseItem(serving), ...models] }) }
+    }
+    reply.type('application/json; charset=utf-8')
+    return made.page
   })
   // A wildcard: names may hold slashes, encoded (as the openai packages send them) or not.
   app.get<{ Params: { '*': string } }>(

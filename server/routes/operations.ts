@@ -9,10 +9,11 @@ const tags = ['operations']
 export function operationRoutes(app: FastifyInstance, serving: Serving): void {
   const { engine } = serving
   const health = async () => {
-    if (!serving.healthy()) throw new ApiError('engine_unavailable', 'the engine has failed; see the server log')
+    const reason = serving.unhealthy()
+    if (reason !== undefined) throw new ApiError('engine_unavailable', reason)
     return ''
   }
-  app.get('/health', { schema: { tags, summary: '200 while the engine works, 503 after it failed' } }, health)
+  app.get('/health', { schema: { tags, summary: '200 while the engine works, 503 after it failed or while it hangs' } }, health)
   app.get('/ping', { schema: { tags, summary: 'The same, for SageMaker' } }, health)
   app.post('/ping', { schema: { tags, summary: 'The same, for SageMaker' } }, health)
   app.get('/version', { schema: { tags, summary: 'The version of this server' } }, async () => ({ version: VERSION }))

@@ -5,33 +5,26 @@ import { encodePrompt } from '../encode-prompt.ts'
 import { ApiError } from '../errors.ts'
 import { renderPrompt } from '../openai/messages.ts'
 import { type Body, checkFields, given } from '../openai/parameters.ts'
-import { chatSchema } from '../openai/schemas.ts'
+import { checkTokens } from '../openai/sampling.ts'
+import { type BodySchema, boolean, CONVERSATION, string } from '../openai/schemas.ts'
 import type { Serving } from '../types.ts'
 
-const { messages, add_generation_prompt, continue_final_message, chat_template, chat_template_kwargs } = chatSchema.properties
-const boolean = { anyOf: [{ type: 'boolean' }, { type: 'null' }] }
-const model = { anyOf: [{ type: 'string' }, { type: 'null' }] }
-
-const tokenizeSchema = {
+const tokenizeSchema: BodySchema = {
   type: 'object',
   properties: {
-    model,
+    model: string,
     prompt: { type: 'string' },
-    messages,
+    ...CONVERSATION,
     add_special_tokens: boolean,
     return_token_strs: boolean,
-    add_generation_prompt,
-    continue_final_message,
-    chat_template,
-    chat_template_kwargs,
   },
-} as const
+}
 
-const detokenizeSchema = {
+const detokenizeSchema: BodySchema = {
   type: 'object',
   required: ['tokens'],
-  properties: { model, tokens: { type: 'array', items: { type: 'integer', minimum: 0 } } },
-} as const
+  properties: { model: string, tokens: { type: 'array', items: { type: 'integer', minimum: 0 } } },
+}
 
 export function tokenRoutes(app: FastifyInstance, serving: Serving): void {
   const { tokenizer } = serving
@@ -62,10 +55,7 @@ export function tokenRoutes(app: FastifyInstance, serving: Serving): void {
       checkFields(body, detokenizeSchema)
       chooseAdapter(serving, headers, body.model as string | undefined)
       const tokens = body.tokens as number[]
-      const { vocabSize } = serving.engine.info
-      const odd = tokens.find((id) => id >= vocabSize)
-      if (odd !== undefined)
-        throw new ApiError('invalid_request', `tokens: ${odd} is not a token id of this model (0 to ${vocabSize - 1})`, 'tokens')
+      checkTokens(tokens, 'tokens', serving.engine.info.vocabSize)
       return { prompt: tokenizer.decode(tokens, { skipSpecialTokens: false }) }
     },
   )

@@ -43,7 +43,12 @@ export class GivenTemplates {
         resolve(answer)
       }
       child.on('message', onMessage).on('exit', onExit).on('error', onError)
-      child.send({ ...job })
+      try {
+        child.send({ ...job })
+      } catch (error) {
+        // JSON nested some thousands deep: writing it out again takes more stack than reading it did.
+        onError(error as Error)
+      }
     })
     child.unref()
     if ('error' in rendered) throw new TemplateError(rendered.error)

@@ -24,8 +24,6 @@ export function tokenText(value: unknown): string | undefined {
 }
 
 export class ModelTokenizer implements Tokenizer {
-  readonly vocabSize: number
-  readonly bosTokenId?: number
   readonly longestToken: number
   private readonly inner: HuggingFaceTokenizer
   private readonly decoding: TokenDecoding
@@ -47,18 +45,11 @@ export class ModelTokenizer implements Tokenizer {
     // Of the config only what the Rust library knows: the rest (lower-casing, removing spaces) belongs to slow tokenizers.
     this.inner = new HuggingFaceTokenizer(faithful(definition), { eos_token: tokenText(config.eos_token) })
     this.decoding = new TokenDecoding((definition.decoder ?? null) as Json | null)
-    let last = -1
     let longest = 1
-    for (const [spelling, id] of this.inner.get_vocab(true)) {
-      if (spelling === undefined) continue // a gap between the ids
-      last = Math.max(last, id)
-      longest = Math.max(longest, spelling.length)
-    }
-    this.vocabSize = last + 1
+    // A gap between the ids has no spelling.
+    for (const [spelling] of this.inner.get_vocab(true)) longest = Math.max(longest, spelling?.length ?? 0)
     this.longestToken = longest
     this.special = new Set(specialTokens(this.inner, config))
-    const bos = tokenText(config.bos_token)
-    if (bos !== undefined) this.bosTokenId = this.inner.token_to_id(bos)
   }
 
   encode(text: string, options: { addSpecialTokens: boolean }): number[] {

@@ -26,9 +26,15 @@ t.test('adds, lists by name, and removes', async (t) => {
   )
   const record = catalogue.get('b')!
   t.match(record, { name: 'b', directory: LORA, image: { name: 'b', method: 'lora' } })
+  const listed = catalogue.list()
+  t.equal(catalogue.list(), listed, 'the same list until something changes')
   t.ok(record.created >= before && record.created <= before + 60)
   t.equal(registry.remove('b'), true)
   t.equal(registry.remove('b'), false)
+  t.strictSame(
+    catalogue.list().map(({ name }) => name),
+    ['a'],
+  )
   t.equal(catalogue.get('b'), undefined)
 })
 

@@ -66,7 +66,7 @@ emulated('steps of one graph with other adapters, fewer of them, other sampling 
     )
   }
   const drawn = (seed: number) =>
-    Promise.all(mixes[0].map((_, i) => ask(engine, long.prompt, { temperature: 1, seed: seed + i, maxTokens: 24 })))
+    Promise.all(mixes[0].map((_, i) => ask(engine, long.prompt, { temperature: 1, seed: BigInt(seed + i), maxTokens: 24 })))
   t.notSame(await drawn(1), await drawn(100))
 })
 
@@ -100,13 +100,14 @@ t.test('as many blocks as the device has room for', needsEmulated, async (t) => 
 
 emulated('seeded sampling: the same alone and in a batch, and another with another seed', async (t, start) => {
   const engine = await start()
-  const drawn = (seed: number) => ask(engine, prompt, { temperature: 1, topP: 0.95, topK: 100, minP: 0.001, seed }, [use('dora')])
+  const drawn = (seed: number) =>
+    ask(engine, prompt, { temperature: 1, topP: 0.95, topK: 100, minP: 0.001, seed: BigInt(seed) }, [use('dora')])
   const alone: Answer[] = []
   for (let seed = 0; seed < 6; seed++) alone.push(await drawn(seed))
   t.same(await Promise.all(alone.map((_, seed) => drawn(seed))), alone)
   t.ok(new Set(alone.map((answer) => answer.tokens.join())).size > 1)
   t.same(
-    (await ask(engine, prompt, { temperature: 1, topK: 1, seed: 3 })).tokens,
+    (await ask(engine, prompt, { temperature: 1, topK: 1, seed: 3n })).tokens,
     (await ask(engine, prompt)).tokens,
     'top_k 1 is greedy',
   )

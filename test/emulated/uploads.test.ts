@@ -37,7 +37,14 @@ function start(): Promise<NativeEngine> {
 
 /** One token of each of four sequences, behind `context` earlier ones; row r on adapter r mod adapters.length, or on the base. KV lies in the first blocks. */
 const decode = (engine: NativeEngine, context: number, adapters: PackedAdapter[]): Promise<StepOutput> =>
-  decodeStep(engine, { rows: ROWS, context, blockSize: family.blockSize, vocabSize: model.vocabSize, adapters, returnLogits: true })
+  decodeStep(engine, {
+    rows: ROWS,
+    context,
+    blockSize: family.blockSize,
+    vocabSize: model.vocabSize,
+    adapters,
+    returnLogits: true,
+  })
 
 function arrival(engine: NativeEngine, index: number): void {
   for (let asked = 0; !engine.adapterReady(index); asked++) if (asked > 1000) throw new Error('the adapter never arrives')

@@ -40,7 +40,7 @@ async function workload(engine: Engine, adapters: AdapterUse[]): Promise<string[
     if (answer.error !== undefined) errors.push(answer.error)
   }
   const use = (i: number) => (adapters.length === 0 || i % 5 === 4 ? [] : [adapters[i % adapters.length]])
-  const few = (i: number) => (i % 3 === 1 ? { temperature: 0.8, seed: i } : {})
+  const few = (i: number) => (i % 3 === 1 ? { temperature: 0.8, seed: BigInt(i) } : {})
   await Promise.all(
     Array.from({ length: 20 }, (_, i) => one(i % 7 === 6 ? LONG : 2 + i, { ...few(i), maxTokens: 3 + 2 * i }, use(i))),
   )

@@ -1,14 +1,17 @@
 /** Closing while answers are under way. */
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { configOf } from '../../server/config/config.ts'
 import { serve } from '../../server/serve.ts'
 
-const stream = (address: string, max_tokens: number, signal?: AbortSignal) =>
+const stream = (address: string, max_tokens: number, signal?: AbortSignal, streamed = true) =>
   fetch(`${address}/v1/completions`, {
     method: 'POST',
     signal,
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ prompt: 'Once', max_tokens, ignore_eos: true, stream: true }),
+    body: JSON.stringify({ prompt: 'Once', max_tokens, ignore_eos: true, stream: streamed }),
   })
 
 async function started(drainTimeout: number) {
@@ -22,7 +25,8 @@ async function started(drainTimeout: number) {
 }
 
 t.test('a stream under way is answered to its end, and its kept-alive connection does not delay the close', async (t) => {
-  const { address, close } = await started(60)
+  // Thirty days are more than a timer of Node's holds.
+  const { address, close } = await started(30 * 86_400)
   const response = await stream(address, 100)
   const [seconds, text] = await Promise.all([close(), response.text()])
   t.match(text, /"finish_reason":"length"[^\n]*\n\ndata: \[DONE\]\n\n$/)
@@ -41,8 +45,34 @@ t.test('a client that went away does not delay the close', async (t) => {
   t.ok(seconds < 20, `closed in ${seconds} s`)
 })
 
-t.test('what does not end within the drain timeout is cut', async (t) => {
+t.test('what does not end within the drain timeout is told so, streamed or whole', async (t) => {
   const { address, close } = await started(0)
-  const response = await stream(address, 1000)
-  await Promise.all([close(), t.rejects(response.text())])
+  const whole = stream(address, 1000, undefined, false)
+  const streamed = await stream(address, 1000)
+  const [seconds, text, answer] = await Promise.all([close(), streamed.text(), whole])
+  t.match(text, /(^|\n\n)data: \{"error":\{[^\n]*"code":"engine_unavailable"\}\}\n\ndata: \[DONE\]\n\n$/)
+  t.match(await answer.json(), { error: { code: 'engine_unavailable', message: /shutting down/ } })
+  t.equal(answer.status, 503)
+  t.ok(seconds < 10, `closed in ${seconds} s`)
+})
+
+t.test('an answer that is written but not read yet is not cut', async (t) => {
+  const { address, close } = await started(60)
+  const body = JSON.stringify({ prompt: 'Once', max_tokens: 110, n: 128, logprobs: 20, ignore_eos: true })
+  const socket = connect({ port: Number(new URL(address).port), host: '127.0.0.1' })
+  socket.write(
+    `POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+  )
+  const [first] = (await once(socket, 'data')) as [Buffer]
+  socket.pause()
+  const closed = close()
+  await setTimeout(300)
+  const parts = [first]
+  socket.on('data', (bytes: Buffer) => parts.push(bytes))
+  socket.resume()
+  await Promise.all([closed, once(socket, 'close')])
+  const text = Buffer.concat(parts)
+  const sent = text.subarray(text.indexOf('\r\n\r\n') + 4)
+  t.equal(sent.length, Number(/content-length: (\d+)/.exec(text.subarray(0, 2000).toString())?.[1]))
+  t.ok(sent.length > 7 << 20, `${sent.length} bytes are more than the sockets hold`)
 })

@@ -9,6 +9,7 @@ import { startServed } from '../support/served.ts'
 
 const messages = [{ role: 'user', content: 'hi' }]
 const many = (n: number) => Array.from({ length: n }, () => 700)
+const biases = (n: number) => Object.fromEntries(Array.from({ length: n }, (_, id) => [id, 1]))
 
 /** Body, field, what the message says; `code` is invalid_request unless it is given. */
 type Wrong = [body: object, param: string, message: RegExp, code?: keyof typeof CATALOGUE]
@@ -19,8 +20,13 @@ const COMPLETIONS: Wrong[] = [
   [{ prompt: '', add_special_tokens: false }, 'prompt', /at least one token/],
   [{ prompt: [] }, 'prompt', /prompt must/],
   [{ prompt: [[]] }, 'prompt', /prompt/],
-  [{ prompt: ['a', 1] }, 'prompt', /prompt/],
-  [{ prompt: [1536] }, 'prompt', /1536 is not a token id of this model \(0 to 1535\)/],
+  [{ prompt: ['a', 1] }, 'prompt.1', /^prompt\.1 must be string/],
+  [{ prompt: [700, 'a'] }, 'prompt.1', /^prompt\.1 must be integer/],
+  [{ prompt: [700, -1] }, 'prompt.1', /^prompt\.1 must be >= 0/],
+  [{ prompt: [many(3), 'a'] }, 'prompt.1', /^prompt\.1 must be array/],
+  [{ prompt: many(2049).map(() => 'a') }, 'prompt', /^prompt must NOT have more than 2048 items/],
+  [{ prompt: [[7], [7, 7, 1540]] }, 'prompt.1.2', /^prompt\.1\.2: 1540 is not a token id/],
+  [{ prompt: [1536] }, 'prompt.0', /1536 is not a token id of this model \(0 to 1535\)/],
   [{ prompt: [-1] }, 'prompt', /prompt/],
   [{ prompt: many(1024) }, 'prompt', /maximum context length is 1024 tokens.*1024 tokens/, 'context_length_exceeded'],
   [
@@ -39,14 +45,25 @@ const COMPLETIONS: Wrong[] = [
   [{ prompt: 'a', n: 2, best_of: 3 }, 'best_of', /must equal n/, 'unsupported_parameter'],
   [{ prompt: 'a', stream: 'true' }, 'stream', /must be boolean/],
   [{ prompt: 'a', stop: '' }, 'stop', /stop/],
-  [{ prompt: 'a', stop: [1] }, 'stop', /stop/],
-  [{ prompt: 'a', stop_token_ids: [9999] }, 'stop_token_ids', /9999 is not a token id/],
-  [{ prompt: 'a', allowed_token_ids: [1536] }, 'allowed_token_ids', /1536 is not a token id/],
+  [{ prompt: 'a', stop: [1] }, 'stop.0', /^stop\.0 must be string/],
+  [{ prompt: 'a', stop: many(65).map(() => 'x') }, 'stop', /^stop must NOT have more than 64 items/],
+  [{ prompt: 'a', stop_token_ids: [3, 9999] }, 'stop_token_ids.1', /9999 is not a token id of this model \(0 to 1535\)/],
+  [{ prompt: 'a', stop_token_ids: many(1537) }, 'stop_token_ids', /must NOT have more than 1536 items/],
+  [{ prompt: 'a', allowed_token_ids: [1536] }, 'allowed_token_ids.0', /1536 is not a token id/],
+  [{ prompt: 'a', allowed_token_ids: many(1537) }, 'allowed_token_ids', /must NOT have more than 1536 items/],
   [{ prompt: 'a', allowed_token_ids: [] }, 'allowed_token_ids', /allowed_token_ids/],
   [{ prompt: 'a', allowed_token_ids: [2, 5], min_tokens: 1 }, 'allowed_token_ids', /only tokens that end the answer/],
   [{ prompt: 'a', logit_bias: { 1536: 1 } }, 'logit_bias', /1536 is not a token id/],
   [{ prompt: 'a', logit_bias: { fox: 1 } }, 'logit_bias', /fox is not a token id/],
   [{ prompt: 'a', logit_bias: { 5: 101 } }, 'logit_bias.5', /must be <= 100/],
+  [{ prompt: 'a', logit_bias: { 5: -101 } }, 'logit_bias.5', /must be >= -100/],
+  [{ prompt: 'a', logit_bias: { 5: 1, '05': 2 } }, 'logit_bias', /05 is not a token id/],
+  [{ prompt: 'a', logit_bias: biases(1537) }, 'logit_bias', /must NOT have more than 1536 properties/],
+  [{ prompt: many(2000).map(() => 'a'), n: 2, logit_bias: biases(1536) }, 'n', /4000 sequences .* 1536 listed tokens each/],
+  [{ prompt: 'a', seed: 2 ** 63 }, 'seed', /from -9223372036854775808 to 9223372036854775807/],
+  [{ prompt: 'a', seed: 1.5 }, 'seed', /must be integer/],
+  [{ prompt: 'a', repetition_penalty: 1e-300 }, 'repetition_penalty', /must be >= 0.01/],
+  [{ prompt: 'a', prompt_logprobs: -1 }, 'prompt_logprobs', /must be >= 0/],
   [{ prompt: 'a', logprobs: 21 }, 'logprobs', /must be <= 20/],
   [{ prompt: 'a', min_tokens: 9, max_tokens: 5 }, 'min_tokens', /min_tokens \(9\) must not exceed max_tokens \(5\)/],
   [{ prompt: 'a', stream_options: { include_usages: true } }, 'stream_options', /stream_options/],
@@ -56,6 +73,7 @@ const COMPLETIONS: Wrong[] = [
   [{ prompt: 'a', guided_regex: 'b' }, 'guided_regex', /not supported/, 'unsupported_parameter'],
   [{ prompt: 'a', temperatur: 1 }, 'temperatur', /temperatur\. Did you mean temperature\?/, 'unknown_parameter'],
   [{ prompt: 'a', xyzzy: 1 }, 'xyzzy', /supplied: xyzzy\.$/, 'unknown_parameter'],
+  [{ prompt: 'a', ['x'.repeat(5000)]: 1 }, 'x', /supplied: x{128}…\.$/, 'unknown_parameter'],
   [{ prompt: 'a', toString: 1 }, 'toString', /supplied: toString/, 'unknown_parameter'],
 ]
 
@@ -74,7 +92,9 @@ const CHAT: Wrong[] = [
     'unsupported_parameter',
   ],
   [{ messages: [{ role: 'user', content: [{ type: 'text' }] }] }, 'messages.0.content.0.text', /must be a string/],
-  [{ messages, max_completion_tokens: 0 }, 'max_completion_tokens', /at least 1/],
+  [{ messages, max_completion_tokens: 0 }, 'max_completion_tokens', /^max_completion_tokens must be at least 1/],
+  [{ messages, max_tokens: 0 }, 'max_tokens', /^max_tokens must be at least 1/],
+  [{ messages, max_tokens: 0, max_completion_tokens: null }, 'max_tokens', /^max_tokens must be at least 1/],
   [{ messages, max_tokens: 5000 }, 'messages', /maximum context length/, 'context_length_exceeded'],
   [{ messages, logprobs: 3 }, 'logprobs', /must be boolean/],
   [{ messages, top_logprobs: 3 }, 'top_logprobs', /needs logprobs/],
@@ -158,6 +178,21 @@ t.test('errors', async (t) => {
         { status: 400, json: { error: { message: /must be object/ } } },
         body,
       )
+  })
+
+  t.test('JSON of any depth is read, and refused where a template would be given it', async (t) => {
+    const deep = `{"a":${'['.repeat(20_000)}${']'.repeat(20_000)}}`
+    const ask = (extra: string) =>
+      request(`${served.url}/v1/chat/completions`, { body: `{"messages":${JSON.stringify(messages)},"max_tokens":1,${extra}}` })
+    t.match(await ask(`"chat_template_kwargs":${deep}`), { status: 400, json: { error: { code: 'chat_template_failed' } } })
+    for (let i = 0; i < 2; i++)
+      t.match(await ask(`"chat_template":"x","chat_template_kwargs":${deep}`), {
+        status: 400,
+        json: { error: { code: 'chat_template_failed', message: /could not be run: Maximum call stack/ } },
+      })
+    t.equal((await ask('"chat_template":"x"')).status, 200, 'the next one is served')
+    t.match(await ask(`"logit_bias":${deep}`), { status: 400, json: { error: { param: 'logit_bias.a' } } })
+    t.match(await ask(`"documents":${deep}`), { status: 400, json: { error: { param: 'documents' } } })
   })
 
   t.test('routes, methods, sizes and types of body', async (t) => {

@@ -50,8 +50,8 @@ export async function fakeServing(
     adapters: { get: () => undefined, list: () => [] },
     metrics: new ServerMetrics(engine, 'demo'),
     defaults: {},
-    limits: { bodyLimit: 2 ** 20, maxConcurrentRequests: 8 },
-    healthy: () => true,
+    limits: { bodyLimit: 2 ** 20, requestTimeout: 60, maxConcurrentRequests: 8 },
+    unhealthy: () => undefined,
     log: pino({ level: 'silent' }),
     ...others,
   }

@@ -152,6 +152,40 @@ t.test('a warning is passed on, and is no failure', async (t) => {
   client.submit(request('a'), () => {})
 })
 
+t.test('an engine that tells nothing of open sequences is silent; one without any is not', async (t) => {
+  const { client, worker } = start()
+  await new Promise((resolve) => setTimeout(resolve, 40))
+  t.equal(client.silentMs, 0)
+  client.submit(request('a'), () => {})
+  t.ok(client.silentMs < 30, 'it counts from the first request on')
+  await new Promise((resolve) => setTimeout(resolve, 40))
+  t.ok(client.silentMs >= 35)
+  worker.tell({ type: 'step', outputs: [{ id: 'a', tokens: [5] }] })
+  t.ok(client.silentMs < 30, 'it has spoken')
+  worker.tell({ type: 'step', outputs: [{ id: 'a', tokens: [], finish: 'stop' }] })
+  t.equal(client.silentMs, 0)
+})
+
+t.test('who lies in the pool is told by changes, and who waits for it follows', async (t) => {
+  const { client, worker } = start()
+  const [x, y] = ['x', 'y'].map((name) => ({
+    ...toyImage(name, 2),
+    blockBytes: client.info.blockBytes,
+    dtype: client.info.adapterDtype,
+  }))
+  for (const image of [x, y]) client.addAdapter(image)
+  client.submit(request('a', { adapters: [use(x), use(y)] }), () => {})
+  t.same(client.waitingAdapters(), ['x', 'y'])
+  const told = ({ name, digest }: typeof x) => ({ name, digest, blocks: 2 })
+  worker.tell({ type: 'step', outputs: [], residents: { came: [told(x)], went: [] } })
+  t.same([...client.residents.values()], [told(x)])
+  t.same(client.waitingAdapters(), ['y'])
+  worker.tell({ type: 'step', outputs: [], residents: { came: [told(y), told(x)], went: [x.digest] } })
+  t.equal(client.residents.size, 2, 'one that went and came again is there')
+  worker.tell({ type: 'step', outputs: [], residents: { came: [], went: [x.digest, y.digest] } })
+  t.equal(client.residents.size, 0)
+})
+
 t.test('a thread that ends unasked is a failure; one that was asked to is none, and idle resolves after it', async (t) => {
   const unasked = start()
   let failed = 0

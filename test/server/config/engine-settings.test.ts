@@ -25,6 +25,7 @@ t.test('defaults on the CPU', async (t) => {
     maxSequences: 128,
     maxModelLen: undefined,
     prefixCache: true,
+    asyncScheduling: undefined,
     captureGraphs: undefined,
   })
 })
@@ -51,6 +52,7 @@ t.test('what is given holds on either device', async (t) => {
     'max-model-len': 99,
     threads: 3,
     'long-prefill-token-threshold': 5,
+    'async-scheduling': 'on',
   }
   const expected = {
     poolBytes: 2 ** 30,
@@ -60,6 +62,7 @@ t.test('what is given holds on either device', async (t) => {
     maxModelLen: 99,
     threads: 3,
     longPrefillTokens: 5,
+    asyncScheduling: true,
   }
   for (const device of ['cpu', 'cuda'] as const) {
     t.match(settingsOn(device, given), expected)

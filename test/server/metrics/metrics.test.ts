@@ -31,7 +31,9 @@ function engine() {
   }
   const sizes = { blockSize: 16, blockCount: 100, blockBytes: 4096 }
   const device = { device: 'cuda', deviceName: 'NVIDIA "A"', dtype: 'bfloat16', cacheDtype: 'float8', adapterDtype: 'bfloat16' }
-  const residents = new Map(['pirate', 'json'].map((name) => [`digest of ${name}`, { name, digest: `digest of ${name}`, blocks: 8 }]))
+  const residents = new Map(
+    ['pirate', 'json'].map((name) => [`digest of ${name}`, { name, digest: `digest of ${name}`, blocks: 8 }]),
+  )
   const waiting = ['quiz', 'robot']
   const running = { info: { ...sizes, ...device }, snapshot, residents, waitingAdapters: () => waiting } as unknown as Engine
   return { engine: running, residents, waiting }
@@ -85,13 +87,14 @@ t.test('gateways see exactly one series of adapters, with the resident ones as r
   const before = Date.now() / 1000
   const [first, ...others] = await series()
   t.equal(others.length, 0)
-  t.match(first.labels, { max_lora: '100', running_lora_adapters: 'pirate,json', waiting_lora_adapters: 'quiz,robot' })
+  // The two take 20 of 100 blocks.
+  t.match(first.labels, { max_lora: '10', running_lora_adapters: 'pirate,json', waiting_lora_adapters: 'quiz,robot' })
   t.ok(first.value >= before && first.value <= Date.now() / 1000)
   residents.clear()
   waiting.length = 0
   const later = await series()
   t.equal(later.length, 1, 'the old series is gone')
-  t.match(later[0].labels, { running_lora_adapters: '', waiting_lora_adapters: '' })
+  t.match(later[0].labels, { max_lora: '100', running_lora_adapters: '', waiting_lora_adapters: '' })
 })
 
 t.test('what the model runs on and in', async (t) => {

@@ -4,6 +4,7 @@ import net from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { EngineError } from '../../../runtime/index.ts'
+import type { AdapterRecord } from '../../../server/types.ts'
 import { fakeServing } from '../../support/fake-serving.ts'
 import { request } from '../../support/http.ts'
 
@@ -75,6 +76,24 @@ t.test('an answer that cannot be written fails alone', async (t) => {
   t.equal((await complete(fake.url, {})).status, 200)
 })
 
+t.test('numbers that overflow are the error of who gave the weights, and ours otherwise', async (t) => {
+  const image = { digest: 'ab12', method: 'LORA' } as AdapterRecord['image']
+  const record: AdapterRecord = { name: 'pirate', directory: '/a', created: 1, image }
+  const error = { code: 'non_finite_logits', message: 'the model computed no finite logits' }
+  const fake = await fakeServing(t, (one) => later(() => one.send({ finish: 'error', error })), {
+    adapters: { get: (name) => (name === 'pirate' ? record : undefined), list: () => [record] },
+  })
+  const ask = (listed: string) =>
+    request(`${fake.url}/v1/completions`, { body: '{"prompt":"a"}', headers: { 'x-lora-adapter': listed } })
+  for (const listed of ['pirate;w=1000000000', 'pirate;w=-0.5'])
+    t.match(await ask(listed), {
+      status: 400,
+      json: { error: { code: 'invalid_request', param: 'x-lora-adapter', message: /no finite numbers; give smaller ones/ } },
+    })
+  for (const listed of ['pirate', 'demo'])
+    t.match(await ask(listed), { status: 500, json: { error: { code: 'internal_error' } } })
+})
+
 t.test('what the engine refuses at once is an error, also for a stream, and leaves nothing running', async (t) => {
   const fake = await fakeServing(t, (_one, index) => {
     if (index % 2 === 1) throw new EngineError('pool_too_small', 'the prompt needs 9 blocks, the pool has 4')
@@ -83,6 +102,11 @@ t.test('what the engine refuses at once is an error, also for a stream, and leav
     const answer = await complete(fake.url, { n: 2, stream })
     t.match(answer, { status: 400, json: { error: { code: 'invalid_request', param: 'prompt', message: /needs 9 blocks/ } } })
   }
+  const chat = JSON.stringify({ messages: [{ role: 'user', content: 'hi' }], n: 2 })
+  t.match(await request(`${fake.url}/v1/chat/completions`, { body: chat }), {
+    status: 400,
+    json: { error: { param: 'messages', message: /needs 9 blocks/ } },
+  })
   t.ok(fake.aborted.includes(fake.submitted[0].request.id))
   t.ok(fake.aborted.includes(fake.submitted[2].request.id))
 })

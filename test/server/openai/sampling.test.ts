@@ -25,7 +25,9 @@ t.test('sampling', async (t) => {
     t.equal(new Set(first.map((choice) => choice.text)).size, 4)
     t.same(await ask(), first)
     t.not((await choices({ temperature: 1.5, seed: 8 }))[0].text, first[0].text, 'another seed is another text')
-    t.same((await choices({ temperature: 1.5, seed: 8 }))[0].text, first[1].text, 'choice i takes seed + i')
+    t.equal((await choices({ temperature: 1.5, seed: 7 }))[0].text, first[0].text, "the first choice's seed is the request's")
+    const next = await choices({ temperature: 1.5, n: 4, seed: 8 })
+    t.equal(new Set([...first, ...next].map((choice) => choice.text)).size, 8, 'neighbouring seeds share no choice')
     t.equal((await client.completions.create({ model: 'demo', prompt: 'Once', n: 3, max_tokens: 2 })).usage?.completion_tokens, 6)
   })
 
@@ -37,7 +39,8 @@ t.test('sampling', async (t) => {
     const greedy = row.output_ids.slice(0, 24)
     for (const only of [{ top_k: 1 }, { top_p: 1e-6 }, { min_p: 1 }])
       t.same(await tokens({ temperature: 2, seed: 1, ...only }), greedy, JSON.stringify(only))
-    t.notSame(await tokens({ temperature: 2, seed: 1, top_k: 0, top_p: 1, min_p: 0 }), greedy)
+    for (const top_k of [0, -1, 1536, 2 ** 31 - 1, 2 ** 32 + 1])
+      t.notSame(await tokens({ temperature: 2, seed: 1, top_k, top_p: 1, min_p: 0 }), greedy, `top_k ${top_k}: all`)
     t.same(
       await tokens({ temperature: undefined, seed: 3 }),
       await tokens({ temperature: 1, seed: 3 }),
@@ -55,6 +58,9 @@ t.test('sampling', async (t) => {
     const allowed = [284, 265, 603]
     const ids = await tokens({ allowed_token_ids: allowed, temperature: 2 })
     t.ok(ids.length === 24 && ids.every((id) => allowed.includes(id)))
+    const sampled = { temperature: 2, seed: 5 }
+    const once = await tokens({ allowed_token_ids: allowed, ...sampled })
+    t.same(await tokens({ allowed_token_ids: [...allowed, 603, 603, 603], ...sampled }), once, 'a list is a set')
   })
 
   t.test('min_tokens holds the end and stops back', async (t) => {

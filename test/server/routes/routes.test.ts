@@ -44,6 +44,20 @@ t.test('models', async (t) => {
     )
   })
 
+  t.test('an adapter that comes or goes later is on the page, or off it', async (t) => {
+    const serving = utilityServing()
+    const all = serving.adapters.list()
+    let now = all.slice(0, 1)
+    const changing = await appOf(t, { adapters: { get: serving.adapters.get, list: () => now } })
+    const ids = async () => (await changing.inject('/v1/models')).json().data.map(({ id }: { id: string }) => id)
+    t.same(await ids(), ['demo', 'pirate'])
+    t.same(await ids(), ['demo', 'pirate'])
+    now = all.slice(0, 2)
+    t.same(await ids(), ['demo', 'pirate', 'team/pirate v2'])
+    now = []
+    t.same(await ids(), ['demo'])
+  })
+
   t.test('one by its id', async (t) => {
     t.same((await get('pirate')).json(), pirate)
     t.equal((await get('demo')).json().parent, null)
@@ -132,12 +146,12 @@ t.test('operations', async (t) => {
     }
   })
 
-  t.test('they are 503 after the engine failed', async (t) => {
-    const failed = await appOf(t, { healthy: () => false })
+  t.test('they are 503 after the engine failed or while it hangs, and say why', async (t) => {
+    const failed = await appOf(t, { unhealthy: () => 'a step hangs' })
     for (const url of ['/health', '/ping']) {
       const response = await failed.inject(url)
       t.equal(response.statusCode, 503)
-      t.equal(response.json().error.code, 'engine_unavailable')
+      t.match(response.json().error, { code: 'engine_unavailable', message: /a step hangs/ })
     }
   })
 

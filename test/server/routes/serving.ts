@@ -35,8 +35,8 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     adapters: { get: (name) => records.find((record) => record.name === name), list: () => records },
     metrics: new ServerMetrics(engine, 'demo'),
     defaults: {},
-    limits: { bodyLimit: 2 ** 20, maxConcurrentRequests: 8 },
-    healthy: () => true,
+    limits: { bodyLimit: 2 ** 20, requestTimeout: 60, maxConcurrentRequests: 8 },
+    unhealthy: () => undefined,
     log: pino({ level: 'silent' }),
     ...overrides,
   }

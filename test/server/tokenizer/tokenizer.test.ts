@@ -60,7 +60,6 @@ t.test('a token alone shows its text, its bytes and its own spelling', async (t)
 
 t.test('ids past the vocabulary, which padded models can sample, have no text', async (t) => {
   const tokenizer = tokenizerOf('demo')
-  t.equal(tokenizer.vocabSize, 1536)
   t.equal(tokenizer.longestToken, '<|assistant|>'.length)
   t.equal(tokenizer.decode([5000], { skipSpecialTokens: false }), '')
   t.same(tokenizer.token(5000), { text: '', bytes: [] })
@@ -74,7 +73,6 @@ t.test('tokens that only tokenizer_config.json calls special are skipped too', a
   const ids = plain.encode('<|tag|>the fox', { addSpecialTokens: false })
   t.equal(plain.decode(ids, { skipSpecialTokens: true }), '<|tag|>the fox')
   t.equal(marked.decode(ids, { skipSpecialTokens: true }), ' fox')
-  t.equal(marked.bosTokenId, ids[0])
 })
 
 t.test('what cannot be done right is refused with its name', async (t) => {

@@ -1,0 +1,26 @@
+/** What a client is told whose request could not even be read: no handler of ours meets it, and the answer is written to the socket as it stands. */
+import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import type { ConnectionError } from 'fastify'
+import { ApiError } from './errors.ts'
+
+/** Fastify's clientErrorHandler. `seconds`: how long a request may take to arrive. */
+export const clientErrorHandler = (seconds: number) => (error: ConnectionError, socket: Socket) => {
+  // The client went away.
+  if (error.code === 'ECONNRESET' || socket.destroyed) return
+  const known = unreadable(error, seconds)
+  const body = JSON.stringify(known.body())
+  if (socket.writable)
+    socket.write(
+      `HTTP/1.1 ${known.status} ${STATUS_CODES[known.status]}\r\nconnection: close\r\n` +
+        `content-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    )
+  socket.destroySoon()
+}
+
+function unreadable({ code, message }: ConnectionError, seconds: number): ApiError {
+  if ((code as string) === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return new ApiError('request_timeout', `the request did not arrive within ${seconds} s (--request-timeout)`)
+  if (code === 'HPE_HEADER_OVERFLOW') return new ApiError('headers_too_large', "the request's headers are larger than 16 KiB")
+  return new ApiError('invalid_request', `the request is not valid HTTP: ${message}`)
+}

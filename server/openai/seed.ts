@@ -1,0 +1,57 @@
+/** Seeds of 64 bits, of which JSON.parse keeps 53: two seeds would be one. */
+import type { FastifyInstance } from 'fastify'
+import { ApiError } from '../errors.ts'
+
+const LEAST = -(2n ** 63n)
+const MOST = 2n ** 63n - 1n
+
+/** Seeds that JSON.parse rounded, as they stood in the text; by body. */
+const digits = new WeakMap<object, string>()
+
+/** Reads the bodies of `app`'s routes as Fastify does, and keeps the digits of a seed that a double cannot hold. */
+export function keepSeeds(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error')
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, text, done) => {
+    parse(request, text, (error, body) => {
+      const seed: unknown = body?.seed
+      if (typeof seed === 'number' && !Number.isSafeInteger(seed)) {
+        const found = literal(text, seed)
+        if (found) digits.set(body, found)
+      }
+      done(error, body)
+    })
+  })
+}
+
+/**
+ * The digits that were read as `seed`. In valid JSON `"seed":` is a key, since the quotes inside of a text are escaped. One further down may be of the same name:
+ * where two of them round to the same number there is no telling which is meant.
+ */
+function literal(text: string, seed: number): string | undefined {
+  const all = [...text.matchAll(/"seed"\s*:\s*(-?\d+)(?![\d.eE])/g)].map(([, found]) => found)
+  const [first, ...others] = new Set(all.filter((found) => Number(found) === seed))
+  return others.length === 0 ? first : undefined
+}
+
+/** The body's seed, exactly; undefined if there is none. */
+export function seedOf(body: Record<string, unknown>): bigint | undefined {
+  const { seed } = body
+  if (seed === undefined || seed === null) return undefined
+  const text = Number.isSafeInteger(seed) ? String(seed) : digits.get(body)
+  const exact = text === undefined ? undefined : BigInt(text)
+  if (exact !== undefined && exact >= LEAST && exact <= MOST) return exact
+  throw new ApiError('invalid_request', `seed must be an integer from ${LEAST} to ${MOST}, written in digits`, 'seed')
+}
+
+/**
+ * The seed of choice `index` of a request. The first is the request's own; the others are splitmix64's outputs (Steele, Lea and Flood 2014) from it on: all different, and
+ * nothing that another request's neighbouring seed would meet, as seed + index does.
+ */
+export function seedOfChoice(seed: bigint, index: number): bigint {
+  if (index === 0) return seed
+  const wrap = (x: bigint) => BigInt.asUintN(64, x)
+  let z = wrap(seed + BigInt(index) * 0x9e3779b97f4a7c15n)
+  z = wrap((z ^ (z >> 30n)) * 0xbf58476d1ce4e5b9n)
+  z = wrap((z ^ (z >> 27n)) * 0x94d049bb133111ebn)
+  return z ^ (z >> 31n)
+}

@@ -1,0 +1,77 @@
+/** How an answer's choices look, whole or as a stream's chunks: what both routes have in common. Each says how its own are written. */
+import type { Serving } from '../types.ts'
+import type { ChoiceRequest, Piece } from './generation.ts'
+import { promptLogprobs } from './logprobs.ts'
+import { type Body, given } from './parameters.ts'
+
+/** All that a choice brought so far. It begins with what is echoed; of a stream's, that is all. */
+type Whole<L> = Omit<Piece, 'logprobs'> & { logprobs: L | null }
+
+/** `L`: how the route writes logprobs. */
+export abstract class Shape<L = unknown> {
+  /** Object name of the whole answer and of a stream's chunks. */
+  abstract readonly object: string
+  abstract readonly chunkObject: string
+  protected readonly serving: Serving
+  protected readonly body: Body
+  protected readonly requests: ChoiceRequest[]
+  protected readonly whole: Whole<L>[]
+
+  constructor(serving: Serving, body: Body, requests: ChoiceRequest[], echoed: (index: number) => string) {
+    this.serving = serving
+    this.body = body
+    this.requests = requests
+    this.whole = requests.map((_, index) => ({ text: echoed(index), tokens: [], logprobs: null }))
+  }
+
+  /** `choices` items of a stream for one piece; `first` is the choice's first. */
+  abstract chunks(index: number, piece: Piece, first: boolean): object[]
+
+  /** Fields beside `choices` in the whole answer, or in a stream's first chunk of a choice. */
+  abstract extra(): object
+
+  /** The fields of a whole choice that hold its text. */
+  protected abstract content(text: string): object
+
+  /** Of a piece's tokens; null when none are asked for. */
+  protected abstract logprobs(index: number, piece: Piece): L | null
+
+  /** `more` at the end of `all`. */
+  protected abstract append(all: L, more: L): void
+
+  /** The last fields of a choice. */
+  protected abstract tail(index: number, piece: Pick<Piece, 'tokens' | 'promptLogprobs'>): object
+
+  /** Takes a piece into the whole answer's choice. */
+  collect(index: number, piece: Piece): void {
+    const whole = this.whole[index]
+    whole.text += piece.text
+    for (const token of piece.tokens) whole.tokens.push(token)
+    const more = this.logprobs(index, piece)
+    if (more && whole.logprobs) this.append(whole.logprobs, more)
+    else whole.logprobs ??= more
+    whole.promptLogprobs ??= piece.promptLogprobs
+    if (piece.finish) Object.assign(whole, { finish: piece.finish, stopReason: piece.stopReason })
+  }
+
+  choices(): object[] {
+    return this.whole.map((whole, index) => ({
+      index,
+      ...this.content(whole.text),
+      logprobs: whole.logprobs,
+      finish_reason: whole.finish ?? null,
+      stop_reason: whole.stopReason ?? null,
+      ...this.tail(index, whole),
+    }))
+  }
+
+  protected asked(flag: string): boolean {
+    return given<boolean>(this.body, flag, false)
+  }
+
+  /** `prompt_logprobs`, where the request wants them and they are there. */
+  protected promptLogprobs(entries: Piece['promptLogprobs']): object {
+    if (given(this.body, 'prompt_logprobs', -1) < 0 || !entries) return {}
+    return { prompt_logprobs: promptLogprobs(this.serving.tokenizer, entries) }
+  }
+}

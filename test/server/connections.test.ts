@@ -1,0 +1,74 @@
+/** Clients that are slow, or leave with requests in the pipeline, keep no place from others. */
+import { once } from 'node:events'
+import { connect, type Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import { request } from '../support/http.ts'
+import { type Served, startServed } from '../support/served.ts'
+
+function open(t: Test, served: Served): Socket {
+  const socket = connect({ port: Number(new URL(served.url).port), host: '127.0.0.1' })
+  t.teardown(() => socket.destroy())
+  return socket
+}
+
+const head = (length: number) =>
+  `POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: ${length}\r\n\r\n`
+
+/** Until the server ends the connection. */
+async function allOf(socket: Socket): Promise<string> {
+  let text = ''
+  socket.on('data', (bytes: Buffer) => {
+    text += bytes
+  })
+  await once(socket, 'close')
+  return text
+}
+
+const ask = async (served: Served) =>
+  (await request(`${served.url}/v1/completions`, { body: '{"prompt":"a","max_tokens":1}' })).status
+
+t.test('bodies that do not come hold no place, and are given up', async (t) => {
+  const served = await startServed(t, { 'max-concurrent-requests': 2, 'request-timeout': 1 })
+  const slow = [open(t, served), open(t, served)]
+  for (const socket of slow) socket.write(`${head(100)}{`)
+  const answers = slow.map(allOf)
+  for (let i = 0; i < 3; i++) t.equal(await ask(served), 200)
+  for (const answer of await Promise.all(answers)) {
+    t.match(answer, /^HTTP\/1\.1 408 Request Timeout\r\n/)
+    t.match(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n'))), {
+      error: { code: 'request_timeout', message: /within 1 s/, type: 'invalid_request_error', param: null },
+    })
+  }
+  t.equal(await ask(served), 200)
+})
+
+t.test('a head that is no HTTP, or too large, is an error in our shape', async (t) => {
+  const served = await startServed(t, {})
+  for (const [text, status, code] of [
+    ['BREW /coffee\r\n\r\n', 400, 'invalid_request'],
+    [`GET / HTTP/1.1\r\nhost: a\r\nx: ${'x'.repeat(20_000)}\r\n\r\n`, 431, 'headers_too_large'],
+  ] as const) {
+    const socket = open(t, served)
+    socket.write(text)
+    const answer = await allOf(socket)
+    t.ok(answer.startsWith(`HTTP/1.1 ${status} `), answer.slice(0, 40))
+    t.equal(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n'))).error.code, code)
+  }
+})
+
+t.test('a connection that is reset takes all of its pipelined requests with it', async (t) => {
+  const served = await startServed(t, { 'max-concurrent-requests': 8 })
+  const body = JSON.stringify({ prompt: 'Once', max_tokens: 900, ignore_eos: true, stream: true })
+  const socket = open(t, served)
+  socket.write((head(body.length) + body).repeat(8))
+  await once(socket, 'data')
+  let running = 0
+  for (let i = 0; i < 200 && running < 8; i++) running = (await request(`${served.url}/load`)).json.server_load
+  t.equal(running, 8)
+  t.equal(await ask(served), 429)
+  socket.resetAndDestroy()
+  await served.serving.engine.idle()
+  const statuses = await Promise.all(Array.from({ length: 8 }, () => ask(served)))
+  t.same(statuses, Array(8).fill(200))
+  t.same(await served.idleComplaints(), [])
+})
