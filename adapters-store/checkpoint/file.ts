@@ -1,7 +1,6 @@
 /** A file that is opened only if it is one, and read in full or not at all. */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { CheckpointError } from './errors.ts'
-import type { TensorRef } from './safetensors.ts'
 
 /** Without it, opening a named pipe waits for somebody to write. Windows has neither. */
 const DO_NOT_WAIT = constants.O_NONBLOCK ?? 0
@@ -59,9 +58,4 @@ export function withFile<T>(name: string, use: (file: OpenFile) => T): T {
   } finally {
     file.close()
   }
-}
-
-/** A tensor's bytes as they lie in its file. */
-export function readTensor({ file, offset, length }: TensorRef): Uint8Array {
-  return withFile(file, (open) => open.read(new Uint8Array(length), offset))
 }

@@ -119,3 +119,8 @@ function isObject(value: unknown): value is Record<string, unknown> {
 function isCounts(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && n >= 0)
 }
+
+/** A tensor's bytes as they lie in its file. */
+export function readTensor({ file, offset, length }: TensorRef): Uint8Array {
+  return withFile(file, (open) => open.read(new Uint8Array(length), offset))
+}

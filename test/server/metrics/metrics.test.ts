@@ -94,7 +94,7 @@ t.test('gateways see exactly one series of adapters, with the resident ones as r
   waiting.length = 0
   const later = await series()
   t.equal(later.length, 1, 'the old series is gone')
-  t.match(later[0].labels, { max_lora: '100', running_lora_adapters: '', waiting_lora_adapters: '' })
+  t.match(later[0].labels, { running_lora_adapters: '', waiting_lora_adapters: '' })
 })
 
 t.test('what the model runs on and in', async (t) => {
