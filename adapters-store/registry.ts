@@ -25,6 +25,8 @@ const NAME_LIMIT = 256
 export class AdapterRegistry {
   readonly #loader: AdapterLoader
   readonly #records = new Map<string, AdapterRecord>()
+  /** The image that was entered last of each content; what nobody serves any more is collected. */
+  readonly #byDigest = new Map<string, WeakRef<AdapterImage>>()
   /** The records by name, until they change: sorting thousands for each question held the main thread. */
   #sorted: readonly AdapterRecord[] | undefined
   readonly #loading = new Map<string, { directory: string; record: Promise<AdapterRecord> }>()
@@ -88,6 +90,8 @@ export class AdapterRegistry {
   /** True if there was one. Whoever holds its image keeps it. */
   remove(name: string): boolean {
     this.#sorted = undefined
+    const digest = this.#records.get(name)?.image?.digest
+    if (digest !== undefined && this.#byDigest.get(digest)?.deref()?.name === name) this.#byDigest.delete(digest)
     return this.#records.delete(name)
   }
 
@@ -98,14 +102,22 @@ export class AdapterRegistry {
       if (there.image.digest === image.digest) return there
       throw taken(name, there.directory, directory)
     }
-    const record = { name, directory, created: now(), image }
+    const record = { name, directory, created: now(), image: { ...image, ...this.#sameAs(image) } }
     this.#enter(record)
     return record
+  }
+
+  /** The bytes of an adapter that serves under another name already: host memory holds one content once. */
+  #sameAs({ digest, dtype, blockBytes }: AdapterImage): Partial<AdapterImage> {
+    const same = this.#byDigest.get(digest)?.deref()
+    if (same?.dtype !== dtype || same.blockBytes !== blockBytes) return {}
+    return { image: same.image, rows: same.rows, entries: same.entries }
   }
 
   #enter(record: AdapterRecord): void {
     this.#sorted = undefined
     this.#records.set(record.name, record)
+    if (record.image) this.#byDigest.set(record.image.digest, new WeakRef(record.image))
   }
 }
 

@@ -141,14 +141,15 @@ export interface StepTimes {
 
 /** An adapter whose weights lie in the pool. */
 export interface ResidentInfo {
-  name: string
   digest: string
+  /** Of all adapters with this content. */
+  names: readonly string[]
   blocks: number
 }
 
 /** Adapters that have come into the pool and gone from it, in order, since this was told last. */
 export interface ResidentChanges {
-  came: ResidentInfo[]
+  came: { digest: string; blocks: number }[]
   /** Digests. One that went and came again is in both, and is there. */
   went: string[]
 }

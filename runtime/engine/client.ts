@@ -30,8 +30,8 @@ export class EngineClient implements Engine {
   private readonly worker: Worker
   private readonly listeners = new Map<string, Listener>()
   private readonly pack: (request: SequenceRequest) => PackedRequest
-  /** Blocks that each known adapter takes, by digest. */
-  private readonly adapters = new Map<string, number>()
+  /** What is known of each adapter, by digest: the blocks that it takes, and the names that it goes by. */
+  private readonly adapters = new Map<string, { blocks: number; names: string[] }>()
   private readonly idleWaiters = new Map<number, () => void>()
   /** When the engine's thread spoke last, or was given work after it had none. */
   private heardAt = performance.now()
@@ -58,7 +58,11 @@ export class EngineClient implements Engine {
   }
 
   addAdapter(image: AdapterImage): void {
-    if (this.adapters.has(image.digest)) return
+    const known = this.adapters.get(image.digest)
+    if (known) {
+      if (!known.names.includes(image.name)) known.names.push(image.name)
+      return
+    }
     // Row places count in this engine's blocks and elements: another layout would be read as other weights.
     if (image.blockBytes !== this.info.blockBytes || image.dtype !== this.info.adapterDtype)
       throw new EngineError(
@@ -66,7 +70,7 @@ export class EngineClient implements Engine {
         `adapter ${image.name} is packed as ${image.dtype} in blocks of ${image.blockBytes} bytes; ` +
           `the engine takes ${this.info.adapterDtype} in blocks of ${this.info.blockBytes}`,
       )
-    this.adapters.set(image.digest, image.blocks)
+    this.adapters.set(image.digest, { blocks: image.blocks, names: [image.name] })
     this.post({ type: 'adapter', image })
   }
 
@@ -132,10 +136,10 @@ export class EngineClient implements Engine {
       throw new EngineError('token_out_of_range', `token id ${odd} is not in the vocabulary (0 to ${vocabSize - 1})`)
     let blocks = Math.ceil(Math.min(promptIds.length + 1, maxModelLen) / blockSize)
     for (const use of adapters) {
-      const size = this.adapters.get(use.digest)
-      if (size === undefined)
+      const known = this.adapters.get(use.digest)
+      if (known === undefined)
         throw new EngineError('unknown_adapter', `adapter ${use.name} (${use.digest.slice(0, 12)}) is not known to the engine`)
-      blocks += size
+      blocks += known.blocks
     }
     if (blocks > blockCount)
       throw new EngineError(
@@ -150,7 +154,8 @@ export class EngineClient implements Engine {
       case 'step':
         if (message.snapshot) this.snapshot = message.snapshot
         for (const digest of message.residents?.went ?? []) this.residents.delete(digest)
-        for (const resident of message.residents?.came ?? []) this.residents.set(resident.digest, resident)
+        for (const resident of message.residents?.came ?? [])
+          this.residents.set(resident.digest, { ...resident, names: this.adapters.get(resident.digest)?.names ?? [] })
         for (const output of message.outputs) this.deliver(output)
         for (const step of message.steps ?? []) this.onStep?.(step)
         break

@@ -116,7 +116,7 @@ export class AdapterResidency {
     if (!resident) return false
     if (!resident.arrived && this.native.adapterReady(resident.index)) {
       resident.arrived = true
-      this.change().came.push({ name: resident.image.name, digest, blocks: resident.blocks.length })
+      this.change().came.push({ digest, blocks: resident.blocks.length })
     }
     return resident.arrived
   }

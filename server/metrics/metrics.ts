@@ -19,7 +19,7 @@ function adapterLabels(engine: Engine): Record<string, string> {
     residentAdapters === 0 ? blocks.total : Math.floor((blocks.total * residentAdapters) / Math.max(1, blocks.adapters))
   return {
     max_lora: String(most),
-    running_lora_adapters: [...engine.residents.values()].map(({ name }) => name).join(','),
+    running_lora_adapters: [...engine.residents.values()].flatMap(({ names }) => names).join(','),
     waiting_lora_adapters: engine.waitingAdapters().join(','),
   }
 }

@@ -38,6 +38,17 @@ t.test('adds, lists by name, and removes', async (t) => {
   t.equal(catalogue.get('b'), undefined)
 })
 
+t.test('one content under two names lies in memory once', async (t) => {
+  const registry = new AdapterRegistry(loader)
+  const a = await registry.add('a', LORA)
+  const b = await registry.add('b', LORA)
+  t.not(a, b)
+  t.match([a.image, b.image], [{ name: 'a' }, { name: 'b' }])
+  t.equal(a.image?.image, b.image?.image)
+  const other = await registry.add('c', DORA)
+  t.not(other.image?.image, a.image?.image)
+})
+
 t.test('the same adapter again is what is there; another of the name is an error', async (t) => {
   const registry = new AdapterRegistry(loader)
   const record = await registry.add('a', LORA)

@@ -32,7 +32,7 @@ function engine() {
   const sizes = { blockSize: 16, blockCount: 100, blockBytes: 4096 }
   const device = { device: 'cuda', deviceName: 'NVIDIA "A"', dtype: 'bfloat16', cacheDtype: 'float8', adapterDtype: 'bfloat16' }
   const residents = new Map(
-    ['pirate', 'json'].map((name) => [`digest of ${name}`, { name, digest: `digest of ${name}`, blocks: 8 }]),
+    ['pirate', 'json'].map((name) => [`digest of ${name}`, { names: [name], digest: `digest of ${name}`, blocks: 8 }]),
   )
   const waiting = ['quiz', 'robot']
   const running = { info: { ...sizes, ...device }, snapshot, residents, waitingAdapters: () => waiting } as unknown as Engine
