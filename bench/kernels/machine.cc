@@ -5,12 +5,12 @@
 namespace lorikeet::bench {
 namespace {
 
-class Pool {
+class Threads {
  public:
-  explicit Pool(int threads) {
+  explicit Threads(int threads) {
     for (int i = 1; i < threads; i++) workers_.emplace_back([this] { serve(); });
   }
-  ~Pool() {
+  ~Threads() {
     closing_ = true;
     for (auto& worker : workers_) worker.join();
   }
@@ -134,11 +134,11 @@ double least_ms(int rounds, const std::function<void()>& work) {
 }
 
 Parallel thread_pool(int threads) {
-  static Pool pool(threads);
+  static Threads pool(threads);
   Parallel p;
   p.threads = threads;
   p.context = &pool;
-  p.run = [](void* context, void (*task)(void*, size_t), size_t count, void* data) { static_cast<Pool*>(context)->run(task, count, data); };
+  p.run = [](void* context, void (*task)(void*, size_t), size_t count, void* data) { static_cast<Threads*>(context)->run(task, count, data); };
   return p;
 }
 

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 #include "../ops/ops.h"
-#include "../pool/pool.h"
+#include "../pool/host_blocks.h"
 #include "../ort/weights.h"
 #include "engine.h"
 
@@ -29,7 +29,7 @@ class CpuEngine : public Engine {
 
   StepContext context_;
   Weights weights_;
-  Pool pool_;
+  HostBlocks pool_;
   ImageLimits limits_;
   ResidentTable table_;
   OpDomain domain_;

@@ -2,7 +2,7 @@
 #pragma once
 #include <memory>
 #include <vector>
-#include "../pool/pool.h"
+#include "../pool/host_blocks.h"
 #include "../step/slots.h"
 
 namespace lorikeet {

@@ -1,4 +1,4 @@
-#include "pool.h"
+#include "host_blocks.h"
 #include <sys/mman.h>
 #include <algorithm>
 #include <cstring>
@@ -7,7 +7,7 @@
 
 namespace lorikeet {
 
-Pool::Pool(int64_t block_count, int64_t block_bytes) : block_count_(block_count), block_bytes_(block_bytes) {
+HostBlocks::HostBlocks(int64_t block_count, int64_t block_bytes) : block_count_(block_count), block_bytes_(block_bytes) {
   mapped_ = static_cast<size_t>(block_count) * block_bytes;
   void* p = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) throw std::runtime_error("cannot allocate a pool of " + std::to_string(mapped_) + " bytes");
@@ -17,9 +17,9 @@ Pool::Pool(int64_t block_count, int64_t block_bytes) : block_count_(block_count)
   base_ = static_cast<uint8_t*>(p);
 }
 
-Pool::~Pool() { munmap(base_, mapped_); }
+HostBlocks::~HostBlocks() { munmap(base_, mapped_); }
 
-std::shared_ptr<CpuResident> bring_in(const Pool& pool, const AdapterIdentity& id, const PackedAdapter& image, int32_t site_count) {
+std::shared_ptr<CpuResident> bring_in(const HostBlocks& pool, const AdapterIdentity& id, const PackedAdapter& image, int32_t site_count) {
   auto adapter = std::make_shared<CpuResident>();
   adapter->generation = id.generation;
   adapter->digest = id.digest;

@@ -10,11 +10,11 @@
 namespace lorikeet {
 
 // Anonymous, zero-filled, 2 MiB-aligned where the system allows (huge pages).
-class Pool {
+class HostBlocks {
  public:
-  Pool(int64_t block_count, int64_t block_bytes);
-  Pool(const Pool&) = delete;
-  ~Pool();
+  HostBlocks(int64_t block_count, int64_t block_bytes);
+  HostBlocks(const HostBlocks&) = delete;
+  ~HostBlocks();
   uint8_t* block(int64_t i) const { return base_ + i * block_bytes_; }
   uint8_t* data() const { return base_; }
   int64_t block_count() const { return block_count_; }
@@ -34,6 +34,6 @@ struct CpuResident : Resident {
 };
 
 // Copies the image into its blocks; `image` has been checked.
-std::shared_ptr<CpuResident> bring_in(const Pool& pool, const AdapterIdentity& id, const PackedAdapter& image, int32_t site_count);
+std::shared_ptr<CpuResident> bring_in(const HostBlocks& pool, const AdapterIdentity& id, const PackedAdapter& image, int32_t site_count);
 
 }  // namespace lorikeet
