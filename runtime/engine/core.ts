@@ -54,7 +54,7 @@ export class EngineCore {
   private readonly settings: CoreSettings
   private readonly batch: Batch
   private readonly sequences = new Map<string, Sequence>()
-  private readonly aborted: Sequence[] = []
+  private aborted: Sequence[] = []
   private flight: Flight | undefined
   private outgrownTold = false
   private outputs: SequenceOutput[] = []
@@ -261,7 +261,8 @@ export class EngineCore {
   /** Tells a sequence its last output. What it holds goes back at once, or with the last step in flight that names it. */
   private end(sequence: Sequence, output: SequenceOutput): void {
     // Once: one that is aborted may have ended by itself since.
-    if (this.sequences.get(sequence.request.id) !== sequence) return
+    if (sequence.told) return
+    sequence.told = true
     this.sequences.delete(sequence.request.id)
     this.counters.cachedTokens += sequence.cachedTokens ?? 0
     this.outputs.push(withStart(sequence, output))
@@ -280,7 +281,8 @@ export class EngineCore {
   }
 
   private endAborted(): void {
-    for (const sequence of this.aborted.splice(0)) this.end(sequence, { id: sequence.request.id, tokens: [], finish: 'abort' })
+    for (const sequence of this.aborted) this.end(sequence, { id: sequence.request.id, tokens: NO_TOKENS, finish: 'abort' })
+    if (this.aborted.length > 0) this.aborted = []
   }
 
   /** What it has told stays an answer, cut short: by length, and for a reason that is not the client's. */
@@ -310,4 +312,6 @@ export class EngineCore {
   }
 }
 
+/** Tens of thousands may be aborted at once. */
+const NO_TOKENS: number[] = []
 const NO_BATCH = { sequences: new Int32Array(0), blocks: new Int32Array(0) }

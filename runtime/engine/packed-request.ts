@@ -1,5 +1,5 @@
 /**
- * A request as it crosses to the engine's thread: its lists as typed arrays over shared memory, made once however many sequences bring the same list (the choices
+ * A request as it crosses to the engine's thread: its lists as typed arrays, long ones over shared memory, made once however many sequences bring the same list (the choices
  * of one request, the prompts of one body).
  */
 import type { ScalarSampling, SequenceRequest } from '../types.ts'
@@ -20,23 +20,33 @@ export type PackedRequest = Omit<SequenceRequest, 'promptIds' | 'sampling'> & {
   lists: PackedLists
 }
 
-const shared = <T>(length: number, of: { new (buffer: SharedArrayBuffer): T; BYTES_PER_ELEMENT: number }) =>
-  new of(new SharedArrayBuffer(length * of.BYTES_PER_ELEMENT))
+/** From so many bytes on an array lies in shared memory; smaller ones are copied sooner than a buffer for them is made. */
+const SHARED_FROM = 1024
 
-function sharedIds(ids: readonly number[]): Int32Array {
-  const packed = shared(ids.length, Int32Array)
+interface ArrayType<T> {
+  new (buffer: ArrayBufferLike): T
+  BYTES_PER_ELEMENT: number
+}
+
+function packedArray<T>(length: number, of: ArrayType<T>): T {
+  const bytes = length * of.BYTES_PER_ELEMENT
+  return new of(bytes < SHARED_FROM ? new ArrayBuffer(bytes) : new SharedArrayBuffer(bytes))
+}
+
+function packedIds(ids: readonly number[]): Int32Array {
+  const packed = packedArray(ids.length, Int32Array)
   packed.set(ids)
   return packed
 }
 
 function bitmask(ids: readonly number[], vocabSize: number): Uint32Array {
-  const mask = shared(Math.ceil(vocabSize / 32), Uint32Array)
+  const mask = packedArray(Math.ceil(vocabSize / 32), Uint32Array)
   for (const id of ids) mask[id >>> 5] |= 1 << (id & 31)
   return mask
 }
 
-function sharedValues(bias: readonly [number, number][]): Float32Array {
-  const packed = shared(bias.length, Float32Array)
+function packedValues(bias: readonly [number, number][]): Float32Array {
+  const packed = packedArray(bias.length, Float32Array)
   for (let i = 0; i < bias.length; i++) packed[i] = bias[i][1]
   return packed
 }
@@ -55,10 +65,10 @@ function once<From extends object, To>(pack: (from: From) => To): (from: From) =
 
 /** A packer for one vocabulary. Lists must not be changed once they have been packed. */
 export function requestPacker(vocabSize: number): (request: SequenceRequest) => PackedRequest {
-  const ids = once(sharedIds)
+  const ids = once(packedIds)
   const mask = once((list: number[]) => bitmask(list, vocabSize))
-  const values = once(sharedValues)
-  const tokens = once((bias: [number, number][]) => sharedIds(bias.map(([token]) => token)))
+  const values = once(packedValues)
+  const tokens = once((bias: [number, number][]) => packedIds(bias.map(([token]) => token)))
   const everything = new Uint32Array(0)
   return ({ promptIds, sampling, ...request }) => {
     const { allowedTokenIds, logitBias, stopTokenIds, eosTokenIds, ...scalars } = sampling

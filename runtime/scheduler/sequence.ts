@@ -47,6 +47,8 @@ export class Sequence {
   cachedTokens?: number
   scheduledAt?: number
   reportedStart = false
+  /** Its end has been told. */
+  told = false
   /** Prompt positions whose logprobs have been computed, and the first after those asked of a step; both survive preemption. */
   promptLogprobs: (TokenLogprob | null)[] | undefined
   scoredTo = 0

@@ -88,7 +88,7 @@ t.test('options and lists cross once, and what sequences share is shared', async
     [2, -1],
   ]
   const sampling = { ...greedy(9), temperature: 0.5, topK: 4, minTokens: 2, allowedTokenIds, logitBias, stopTokenIds: [8, 3] }
-  const ids = [1, 2]
+  const ids = Array.from({ length: 300 }, (_, i) => i % 100)
   const [a, b] = ['a', 'b'].map((id) =>
     pack({ id, promptIds: ids, adapters: [], arrival: 0, sampling: { ...sampling, seed: 3n } }),
   )
@@ -98,10 +98,11 @@ t.test('options and lists cross once, and what sequences share is shared', async
   t.same([...a.lists.stopTokens], [8, 3])
   t.equal(a.lists.allowed, b.lists.allowed, 'made once')
   t.equal(a.promptIds, b.promptIds)
-  t.type(a.lists.allowed.buffer, SharedArrayBuffer, 'and not copied to the other thread')
+  t.type(a.promptIds.buffer, SharedArrayBuffer, 'and what is long is not copied to the other thread')
   t.equal(pack({ ...a, promptIds: ids, sampling: greedy(1) } as never).lists.allowed.length, 0, 'everything is allowed')
   const { batch, admitted } = world()
   const one = new Sequence(a, 1n, 0)
-  batch.pack([scheduled(one, 0, 2)])
+  one.blocks = Array.from({ length: 75 }, (_, i) => i)
+  batch.pack([scheduled(one, 0, 300)])
   t.same([...admitted[0].options], [0.5, 1, 4, 0, 0, 0, 1, 2, -1, -1])
 })
