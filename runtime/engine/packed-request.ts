@@ -66,9 +66,12 @@ function once<From extends object, To>(pack: (from: From) => To): (from: From) =
 /** A packer for one vocabulary. Lists must not be changed once they have been packed. */
 export function requestPacker(vocabSize: number): (request: SequenceRequest) => PackedRequest {
   const ids = once(packedIds)
+  // What is not in the vocabulary is never sampled: it stops, bans and favours nothing.
+  const known = (id: number) => id >= 0 && id < vocabSize
+  const knownIds = once((list: number[]) => packedIds(list.filter(known)))
   const mask = once((list: number[]) => bitmask(list, vocabSize))
-  const values = once(packedValues)
-  const tokens = once((bias: [number, number][]) => packedIds(bias.map(([token]) => token)))
+  const values = once((bias: [number, number][]) => packedValues(bias.filter(([token]) => known(token))))
+  const tokens = once((bias: [number, number][]) => packedIds(bias.map(([token]) => token).filter(known)))
   const everything = new Uint32Array(0)
   return ({ promptIds, sampling, ...request }) => {
     const { allowedTokenIds, logitBias, stopTokenIds, eosTokenIds, ...scalars } = sampling
@@ -80,8 +83,8 @@ export function requestPacker(vocabSize: number): (request: SequenceRequest) => 
         allowed: allowedTokenIds ? mask(allowedTokenIds) : everything,
         biasTokens: tokens(logitBias),
         biasValues: values(logitBias),
-        stopTokens: ids(stopTokenIds),
-        endTokens: ids(eosTokenIds),
+        stopTokens: knownIds(stopTokenIds),
+        endTokens: knownIds(eosTokenIds),
       },
     }
   }

@@ -34,8 +34,8 @@ export class Config {
     this.file = file
   }
 
-  static read(directory: string): Config {
-    const file = path.join(directory, 'config.json')
+  static read(directory: string, name = 'config.json'): Config {
+    const file = path.join(directory, name)
     return new Config(readJson(file), file)
   }
 
@@ -121,9 +121,10 @@ export class Config {
 }
 
 /** End-of-sequence ids: generation_config.json's before config.json's, a number or a list in either. */
-export function eosTokenIds(config: Config, generation: Json | undefined): number[] {
-  const value = generation?.eos_token_id ?? config.json.eos_token_id ?? []
+export function eosTokenIds(config: Config, generation: Config | undefined): number[] {
+  const source = generation?.has('eos_token_id') ? generation : config
+  const value = source.json.eos_token_id ?? []
   const ids = Array.isArray(value) ? value : [value]
-  if (!ids.every((id) => Number.isInteger(id))) throw config.invalid('eos_token_id', 'a token id or a list of them')
+  if (!ids.every((id) => Number.isInteger(id))) throw source.invalid('eos_token_id', 'a token id or a list of them')
   return ids as number[]
 }

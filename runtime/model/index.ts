@@ -5,7 +5,7 @@ import type { BaseModel } from '../../adapters-store/types.ts'
 import type { CacheDtype, InitializerRef, TensorType } from '../../native/types.ts'
 import type { Architecture } from './architecture.ts'
 import { type CacheScheme, cacheScheme } from './cache-scales.ts'
-import { Config, eosTokenIds, readJson } from './config.ts'
+import { Config, eosTokenIds } from './config.ts'
 import { Cpu } from './devices/cpu.ts'
 import { Cuda, unfitForCuda, withoutResidualScale } from './devices/cuda.ts'
 import { ModelError } from './errors.ts'
@@ -37,6 +37,8 @@ export interface BuiltModel {
   eosTokenIds: number[]
   siteCount: number
 }
+
+const GENERATION = 'generation_config.json'
 
 /** Bytes of one rope's cos and sin tables; a family has two ropes at the most. */
 const LARGEST_ROPE = 2 ** 30 - 2 ** 26
@@ -70,7 +72,6 @@ export function buildModel(directory: string, options: BuildOptions = {}): Built
   if (unfit) throw new ModelError('unsupported_config', `${directory}: ${unfit}`)
   const device = cuda ? new Cuda(graph, weights, setup) : new Cpu(graph, weights, setup)
   const written = cuda ? withoutResidualScale(architecture) : architecture
-  const generation = path.join(directory, 'generation_config.json')
   return {
     base,
     graph: buildGraph(written, base.sites, device, quantizationOf(options)),
@@ -82,7 +83,10 @@ export function buildModel(directory: string, options: BuildOptions = {}): Built
     headDim: architecture.headDim,
     vocabSize: architecture.vocabSize,
     maxModelLen,
-    eosTokenIds: eosTokenIds(config, existsSync(generation) ? readJson(generation) : undefined),
+    eosTokenIds: eosTokenIds(
+      config,
+      existsSync(path.join(directory, GENERATION)) ? Config.read(directory, GENERATION) : undefined,
+    ),
     siteCount: base.sites.length,
   }
 }
@@ -99,6 +103,14 @@ function limitOf(config: Config, { maxPositions }: Architecture): string {
     : `the model's max_position_embeddings, ${maxPositions}`
 }
 
+/** A number that says less than the weights have would leave layers out, and one that says more cannot be served: both before anything is built for each layer. */
+function requireLayers(config: Config, tensors: string[]): void {
+  let layers = 0
+  for (const name of tensors) layers = Math.max(layers, Number(/(?:^|\.)layers\.(\d+)\./.exec(name)?.[1] ?? -1) + 1)
+  if (layers > 0 && config.count('num_hidden_layers') !== layers)
+    throw config.invalid('num_hidden_layers', `${layers}, as many as the checkpoint has layers`)
+}
+
 function describe(directory: string): { config: Config; architecture: Architecture; base: BaseModel; cacheScheme: CacheScheme } {
   const config = Config.read(directory)
   const scheme = cacheScheme(config)
@@ -109,6 +121,8 @@ function describe(directory: string): { config: Config; architecture: Architectu
       'architectures',
       `is ${JSON.stringify(classes)}; only models with a language-model head (…ForCausalLM) are supported`,
     )
+  const tensors = checkpointOf(directory)
+  requireLayers(config, Object.keys(tensors))
   const architecture = family.architecture(config)
   return {
     config,
@@ -123,7 +137,7 @@ function describe(directory: string): { config: Config; architecture: Architectu
       vocabSize: architecture.vocabSize,
       hiddenSize: architecture.hiddenSize,
       sites: sitesOf(architecture),
-      tensors: checkpointOf(directory),
+      tensors,
     },
   }
 }

@@ -86,8 +86,17 @@ t.test('options and lists cross once, and what sequences share is shared', async
   const logitBias: [number, number][] = [
     [8, 1.5],
     [2, -1],
+    [100, 3],
   ]
-  const sampling = { ...greedy(9), temperature: 0.5, topK: 4, minTokens: 2, allowedTokenIds, logitBias, stopTokenIds: [8, 3] }
+  const sampling = {
+    ...greedy(9),
+    temperature: 0.5,
+    topK: 4,
+    minTokens: 2,
+    allowedTokenIds,
+    logitBias,
+    stopTokenIds: [8, -1, 3, 100],
+  }
   const ids = Array.from({ length: 300 }, (_, i) => i % 100)
   const [a, b] = ['a', 'b'].map((id) =>
     pack({ id, promptIds: ids, adapters: [], arrival: 0, sampling: { ...sampling, seed: 3n } }),

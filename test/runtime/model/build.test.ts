@@ -87,8 +87,22 @@ t.test('a config that cannot be served rightly is refused by its key', async (t)
     (c) => Object.assign(c, { use_bidirectional_attention: true }),
     'gemma3',
   )
-  refused('tensor_missing', /model.layers.3/, (c) => Object.assign(c, { num_hidden_layers: 4 }))
+  for (const odd of [2, 4, 10 ** 6])
+    refused('invalid_config', new RegExp(`num_hidden_layers must be 3, as many as the checkpoint has layers, not ${odd}`), (c) =>
+      Object.assign(c, { num_hidden_layers: odd }),
+    )
   refused('tensor_invalid', /mlp.gate_proj.weight has shape .*\[161,/, (c) => Object.assign(c, { intermediate_size: 161 }))
+})
+
+t.test('end tokens that are none name the file that says so', async (t) => {
+  const folder = changedModel(t, 'llama', (c) => Object.assign(c, { eos_token_id: [2, 5] }))
+  writeFileSync(path.join(folder, 'generation_config.json'), JSON.stringify({ eos_token_id: 'x' }))
+  t.throws(() => buildModel(folder), {
+    code: 'invalid_config',
+    message: /generation_config.json: eos_token_id must be .*, not "x"/,
+  })
+  writeFileSync(path.join(folder, 'generation_config.json'), JSON.stringify({ temperature: 1 }))
+  t.same(buildModel(folder).eosTokenIds, [2, 5])
 })
 
 t.test('a folder without its files, or with damaged ones, says which', async (t) => {
