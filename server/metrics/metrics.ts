@@ -2,6 +2,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Engine, EngineSnapshot, StepTimes } from '../../runtime/index.ts'
 import type { Config } from '../config/settings.ts'
+import { logSink } from '../log.ts'
 import type { Metrics, RequestTimes } from '../types.ts'
 import { VERSION } from '../version.ts'
 import * as buckets from './buckets.ts'
@@ -166,6 +167,7 @@ export class ServerMetrics implements Metrics {
     counter('lorikeet_prefix_evictions', 'Cached prefix blocks put out of the pool.', (s) => s.counters.prefixEvictions)
     counter('lorikeet_steps', 'Steps run.', (s) => s.counters.steps)
     counter('lorikeet_failed_steps', 'Steps that failed.', (s) => s.counters.failedSteps)
+    counter('lorikeet_log_lines_lost', 'Lines of the log that could not be written.', () => logSink.lost)
   }
 
   /** Exactly one series, always: gateways take the one with the highest value. Resident adapters count as running: that gives the better affinity. */
