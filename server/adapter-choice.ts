@@ -46,7 +46,7 @@ function fromHeader(serving: Serving, text: string): AdapterChoice {
         `${ADAPTER_HEADER} mixes ${name}, the base model; it is under every mix: name adapters only`,
         ADAPTER_HEADER,
       )
-    const record = find(serving, name, ADAPTER_HEADER)
+    const record = find(serving, serving.adapters.get(name) ? name : percentDecoded(name), ADAPTER_HEADER)
     if (mix.some((use) => use.record.image?.digest === record.image?.digest))
       throw new ApiError(
         'invalid_request',
@@ -56,6 +56,15 @@ function fromHeader(serving: Serving, text: string): AdapterChoice {
     mix.push({ record, weight })
   }
   return choiceOf(mix)
+}
+
+/** A header holds ASCII, so a name beyond it goes percent-encoded, as in our own answers. */
+function percentDecoded(name: string): string {
+  try {
+    return decodeURIComponent(name)
+  } catch {
+    return name
+  }
 }
 
 function parseMix(text: string): { name: string; weight: number }[] {

@@ -67,7 +67,8 @@ export function readValue(source: string, setting: Setting, raw: unknown): unkno
 
 /** {name: folder}, or a list (or comma-separated text) of NAME=DIR. */
 function readAdapters(source: string, raw: unknown): Record<string, string> {
-  const adapters: Record<string, string> = {}
+  // Without a prototype: an adapter may be called toString.
+  const adapters: Record<string, string> = Object.create(null)
   const enter = (name: string, directory: unknown) => {
     if (typeof directory !== 'string' || directory === '' || name === '')
       throw new ConfigError(`${source} must be NAME=DIR, not ${JSON.stringify(raw)}`)

@@ -38,6 +38,15 @@ t.test('adapter choice', async (t) => {
     }
   })
 
+  t.test('a name beyond ASCII goes back and forth in headers', async (t) => {
+    const answer = await ask('my "robot" №1')
+    t.equal(answer.body.model, 'my "robot" №1')
+    const header = answer.headers.get('x-lora-adapter') as string
+    const again = await ask(undefined, { 'x-lora-adapter': header })
+    t.equal(again.status, 200)
+    t.equal(again.body.model, 'my "robot" №1')
+  })
+
   t.test('x-lora-adapter goes before the SageMaker header, which goes before `model`', async (t) => {
     const sagemaker = { 'x-amzn-sagemaker-adapter-identifier': 'shout' }
     t.equal((await ask('robot', { 'x-lora-adapter': 'pirate', ...sagemaker })).body.model, 'pirate')

@@ -110,6 +110,8 @@ t.test('adapters by name', async (t) => {
   t.same(readConfig(['--adapter', 'a=/x=y', '--adapter=b=z'], nothing).adapter, { a: '/x=y', b: 'z' })
   t.same(readConfig([], { LORIKEET_ADAPTER: 'a=x,b=y' }).adapter, { a: 'x', b: 'y' })
   t.same(configOf({ adapter: { a: 'x' } }).adapter, { a: 'x' })
+  for (const name of ['toString', '__proto__'])
+    t.same(Object.entries(readConfig(['--adapter', `${name}=x`], nothing).adapter), [[name, 'x']], 'a name is only a name')
   t.equal(complaint(['--adapter', 'a']), '--adapter must be NAME=DIR, not ["a"]')
   t.match(complaint(['--adapter', 'a=x', '--adapter', 'a=y']), 'names the adapter a twice')
 })
