@@ -24,6 +24,7 @@ void report(const std::string& what, double ms, double floor_ms, const char* flo
 void bench_lora(const Machine& machine, const Parallel& parallel);
 void bench_attention(const Machine& machine, const Parallel& parallel);
 void bench_sampling(const Machine& machine, const Parallel& parallel);
+void bench_product(const Machine& machine, const Parallel& parallel);
 
 // SmolLM-135M's shape.
 constexpr int kLayers = 30, kHidden = 576, kFeed = 1536, kHeads = 9, kKvHeads = 3, kHead = 64, kBlock = 16;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <utility>
 #include "convert.h"
+#include "fold.h"
 
 namespace lorikeet {
 namespace {
@@ -202,6 +203,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(constructor);  // freed with the environment (each worker thread has its own)
   exports.Set("createEngine", Napi::Function::New(env, create_engine, "createEngine"));
   exports.Set("info", Napi::Function::New(env, addon_info, "info"));
+  exports.Set("fold", fold_functions(env));
   exports.Set("cudaDevice", Napi::Function::New(env, cuda_device, "cudaDevice"));
   return exports;
 }
