@@ -1,6 +1,7 @@
 /** What a method makes of one site: the canonical delta before it is packed. */
+import { addProduct, rowRange, transposed } from './arithmetic.ts'
 import { AdapterError } from './errors.ts'
-import { type Factors, floatsOf } from './factors.ts'
+import { type Factors, matrixOf, requireFinite } from './factors.ts'
 import type { Site } from './types.ts'
 
 /**
@@ -11,8 +12,15 @@ export interface DenseRows {
   count: number
   /** Which rows, ascending; absent: all. Shape [count]. */
   index?: Int32Array
-  /** Writes ΔW's row index[j] (or j). */
-  row(j: number, into: Float32Array): void
+  /** Writes ΔW's rows index[j] (or j) from j = first on, as many as `into` holds, which comes zeroed. Shape: into [n, width]. */
+  rows(first: number, into: Float32Array): void
+}
+
+/** Rows that are made one by one. */
+export function oneByOne(width: number, row: (j: number, into: Float32Array) => void): DenseRows['rows'] {
+  return (first, into) => {
+    for (let at = 0; at < into.length; at += width) row(first + at / width, into.subarray(at, at + width))
+  }
 }
 
 /** Factors, rows or neither, and any of the vectors (design 7). */
@@ -47,24 +55,16 @@ export function smallerOf(site: Site, factors: Factors): Fold {
 export function multipliedOut(site: Site, factors: Factors): DenseRows {
   const { rank, scale } = factors
   const { rows, width } = weightShape(site)
-  const a = floatsOf(factors.a, rank, site.inFeatures)
-  const b = floatsOf(factors.b, rank, site.outFeatures)
-  // Row o of ΔW for a linear site is Σ_j b[j][o] a_j; of the table (stored [tokens, hidden]) Σ_j a[j][o] b_j.
+  requireFinite(factors.a, rank, site.inFeatures)
+  requireFinite(factors.b, rank, site.outFeatures)
+  const a = matrixOf(factors.a, rank, site.inFeatures)
+  const b = matrixOf(factors.b, rank, site.outFeatures)
+  // ΔW of a linear site is Bᵀ A in these terms; of the table, which is stored [tokens, hidden], Aᵀ B.
   const [outer, inner] = site.kind === 'embedding' ? [a, b] : [b, a]
-  const sums = new Float64Array(width)
   return {
     count: rows,
-    row(o, into) {
-      sums.fill(0)
-      for (let j = 0; j < rank; j++) addScaled(sums, inner, j * width, scale * outer[j * rows + o])
-      into.set(sums)
-    },
+    rows: (first, into) => addProduct(into, rowRange(transposed(outer), first, into.length / width), inner, scale),
   }
-}
-
-/** sums += factor · values[start, start + sums.length) */
-export function addScaled(sums: Float64Array, values: Float32Array, start: number, factor: number): void {
-  for (let i = 0; i < sums.length; i++) sums[i] += factor * values[start + i]
 }
 
 /** A site's fold and what is to be said of it in errors. */

@@ -6,19 +6,10 @@ import { FileMemory, readAdapterFiles } from './files.ts'
 import { combinationRefused, type Fold, type SiteFold } from './fold.ts'
 import { methodOf } from './methods/index.ts'
 import type { FoldContext, Method } from './methods/method.ts'
-import { type CallForHelp, RowNorms } from './norms/norms.ts'
 import { pack } from './pack.ts'
 import { type Replacement, replacements } from './replacements.ts'
 import { AdapterTensors } from './tensors.ts'
 import type { AdapterDtype, AdapterImage, BaseModel, Site } from './types.ts'
-
-/** What a thread that loads many adapters has; each may be absent. */
-export interface LoaderThread {
-  /** Where files are read to; the same for all saves time. */
-  memory?: FileMemory
-  /** Reaches threads that could take a share of DoRA's norms. */
-  callForHelp?: CallForHelp
-}
 
 export interface LoadOptions {
   /** Element type of rank rows. */
@@ -28,7 +19,7 @@ export interface LoadOptions {
 }
 
 /**
- * Reads `directory` and folds it for `base`. Synchronous: AdapterStore runs it in a thread of its own.
+ * Reads `directory` (to `memory`: the same for many loads saves time) and folds it for `base`. Synchronous: AdapterStore runs it in a thread of its own.
  * Throws AdapterError for everything that would give wrong answers; the message names the file, key or module and what would be right.
  */
 export function loadAdapter(
@@ -36,27 +27,23 @@ export function loadAdapter(
   directory: string,
   base: BaseModel,
   options: LoadOptions,
-  thread: LoaderThread = {},
+  memory = new FileMemory(),
 ): AdapterImage {
-  const files = readAdapterFiles(directory, thread.memory ?? new FileMemory())
+  const files = readAdapterFiles(directory, memory)
   const method = methodOf(files.configFile, files.config.peft_type)
   checkConfig(files.configFile, files.config, method.config)
   const config = new ConfigReader(files.configFile, files.config)
   const weights = new BaseWeights(base)
-  try {
-    const tensors = new AdapterTensors(files.weightsFile, files.weights, weights)
-    const folds = foldSites(method, { config, tensors, base: weights, norms: new RowNorms(weights, thread.callForHelp) })
-    const label = method.label?.(config) ?? method.peftType.toLowerCase()
-    return {
-      name,
-      digest: files.digest,
-      dtype: options.dtype,
-      blockBytes: options.blockBytes,
-      ...pack(folds, options),
-      method: label,
-    }
-  } finally {
-    weights.close()
+  const tensors = new AdapterTensors(files.weightsFile, files.weights, weights)
+  const folds = foldSites(method, { config, tensors, base: weights })
+  const label = method.label?.(config) ?? method.peftType.toLowerCase()
+  return {
+    name,
+    digest: files.digest,
+    dtype: options.dtype,
+    blockBytes: options.blockBytes,
+    ...pack(folds, options),
+    method: label,
   }
 }
 
@@ -77,7 +64,6 @@ function foldSites(method: Method, context: FoldContext): SiteFold[] {
   }
   tensors.requireAllTaken(method.peftType)
   if (tensors.sites.length === 0) throw tensors.invalid('it holds no tensors that adapt anything')
-  context.norms.compute()
   return base.model.sites
     .filter((site) => folds.has(site) || replaced.has(site))
     .map((site) => combine(site, folds.get(site) ?? {}, replaced.get(site), base))

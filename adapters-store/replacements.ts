@@ -3,7 +3,7 @@
  * peft 0.21: utils/other.py (ModulesToSaveWrapper, TrainableTokensWrapper), utils/save_and_load.py (save_embedding_layers, bias).
  */
 import { AdapterError } from './errors.ts'
-import { type DenseRows, weightShape } from './fold.ts'
+import { type DenseRows, oneByOne, weightShape } from './fold.ts'
 import type { FoldContext } from './methods/method.ts'
 import type { SiteTensors } from './tensors.ts'
 import { trainedTokens } from './trained-tokens.ts'
@@ -55,12 +55,12 @@ function weightReplacement({ base }: FoldContext, tensors: SiteTensors): Replace
     dense: {
       count: changed.length,
       index,
-      row(j, into) {
+      rows: oneByOne(width, (j, into) => {
         const o = changed[j]
         const original = weights.row(o)
         into.set(file.rows(key, reference, o, 1))
         for (let i = 0; i < width; i++) into[i] -= original[i]
-      },
+      }),
     },
   }
 }

@@ -3,7 +3,7 @@
  * saved as values, not differences; which tokens they are is in the config only.
  */
 import { AdapterError } from './errors.ts'
-import { weightShape } from './fold.ts'
+import { oneByOne, weightShape } from './fold.ts'
 import type { FoldContext } from './methods/method.ts'
 import type { Replacement } from './replacements.ts'
 import type { SiteTensors } from './tensors.ts'
@@ -32,11 +32,11 @@ export function trainedTokens({ base, config }: FoldContext, tensors: SiteTensor
     dense: {
       count: tokens.length,
       index: Int32Array.from(order, (k) => tokens[k]),
-      row(j, into) {
+      rows: oneByOne(width, (j, into) => {
         const k = order[j]
         const original = weights.row(tokens[k])
         for (let i = 0; i < width; i++) into[i] = replaced[k * width + i] - original[i]
-      },
+      }),
     },
   }
 }

@@ -9,7 +9,7 @@ const root = repoRoot()
 const may: Record<string, { values: string[]; types: string[] }> = {
   server: { values: ['runtime', 'adapters-store'], types: ['native'] },
   runtime: { values: ['adapters-store', 'native'], types: [] },
-  'adapters-store': { values: [], types: ['native'] },
+  'adapters-store': { values: ['native'], types: [] },
   native: { values: [], types: [] },
 }
 

@@ -3,11 +3,11 @@
  *     u[k] = λ[i, b] · A[i, 0, :m] ⊙ γ[b],  k = i n + b     (rows of the small side, rank-major)
  *     v[k] = B[:M, b, i],                   k = b r + i     (columns of the large side, base-major: PEFT pairs the two by k as it stands)
  *     ΔW = (alpha / r) Σ_k v[k] u[k]ᵀ, transposed when the input is the large side.
- * The rank n r is at least m, so ΔW is written out.
+ * The rank n r is at least m, so ΔW is written out. v is what lies in the file: its row l is B[l], cut to n r columns.
  */
 import { ignored, oneOf } from '../config.ts'
 import { AdapterError } from '../errors.ts'
-import { smallerOf } from '../fold.ts'
+import { multipliedOut } from '../fold.ts'
 import type { Method } from './method.ts'
 
 export const randlora: Method = {
@@ -29,9 +29,11 @@ export const randlora: Method = {
   sites: ['linear', 'head'],
   prepare({ config, tensors: file }) {
     const basesA = file.sharedTensor('randlora_A', [null, 1, null])
-    const basesB = file.sharedTensor('randlora_B', [null, null, null])
-    if (!basesA || !basesB)
+    const keyB = file.shared.get('randlora_B')
+    if (!basesA || keyB === undefined)
       throw file.invalid('base_model.randlora_A or base_model.randlora_B is missing; train with save_projection=True')
+    const basesB = file.take(keyB, [null, null, null], 'randlora_B')
+    const matrixB = file.matrix(keyB, basesB)
     const r = config.number('r', 32)
     const scale = config.number('randlora_alpha', 640) / r
     return (tensors) => {
@@ -55,17 +57,15 @@ export const randlora: Method = {
       }
       const rank = r * bases
       const u = new Float32Array(rank * small)
-      const v = new Float32Array(rank * large)
       for (let i = 0; i < r; i++) {
         for (let b = 0; b < bases; b++) {
-          const uStart = (i * bases + b) * small
+          const start = (i * bases + b) * small
           for (let s = 0; s < small; s++)
-            u[uStart + s] = lambda[i * bases + b] * basesA.data[i * widthA + s] * gamma[b * small + s]
-          const vStart = (b * r + i) * large
-          for (let l = 0; l < large; l++) v[vStart + l] = basesB.data[(l * depthB + b) * r + i]
+            u[start + s] = lambda[i * bases + b] * basesA.data[i * widthA + s] * gamma[b * small + s]
         }
       }
-      return smallerOf(site, small === inFeatures ? { rank, a: u, b: v, scale } : { rank, a: v, b: u, scale })
+      const v = { ...matrixB, transposed: true, stride: depthB * r }
+      return { dense: multipliedOut(site, small === inFeatures ? { rank, a: u, b: v, scale } : { rank, a: v, b: u, scale }) }
     }
   },
 }

@@ -64,10 +64,11 @@ std::optional<Excess> place_factors(const Image& image, const Matrix& a, int64_t
   std::vector<float> factors_a(of_a.size()), factors_b(of_b.size());
   for (size_t j = 0; j < of_a.size(); j++) {
     const double most_a = of_a[j], most_b = of_b[j] * std::abs(scale);
-    if (most_a == 0 || most_b == 0) continue;
+    const bool finite = std::isfinite(most_a) && std::isfinite(most_b);
+    if (finite && (most_a == 0 || most_b == 0)) continue;
     const double shift = image.dtype == DType::f16 ? std::exp2(std::floor((std::log2(most_a) - std::log2(most_b)) / 2 + 0.5)) : 1;
     const double limit = largest_finite(image.dtype);
-    if (!(most_a / shift <= limit && most_b * shift <= limit)) return Excess{static_cast<int64_t>(j), of_a[j], static_cast<float>(most_b)};
+    if (!finite || !(most_a / shift <= limit && most_b * shift <= limit)) return Excess{static_cast<int64_t>(j), of_a[j], static_cast<float>(most_b)};
     factors_a[j] = static_cast<float>(1 / shift);
     factors_b[j] = static_cast<float>(scale * shift);
   }

@@ -1,9 +1,9 @@
 /** The checkpoint's tensors: found by name, checked, and handed to the graph by reference. */
 import { closeSync, existsSync, openSync, readSync } from 'node:fs'
 import path from 'node:path'
-import { decodeFloats } from '../../adapters-store/half.ts'
 import { readSafetensorsHeader } from '../../adapters-store/safetensors.ts'
 import type { TensorRef } from '../../adapters-store/types.ts'
+import { decodeFloats } from '../../native/floats.ts'
 import type { InitializerRef, TensorType } from '../../native/types.ts'
 import { readJson } from './config.ts'
 import { ModelError } from './errors.ts'

@@ -4,7 +4,7 @@
  */
 import path from 'node:path'
 import t from 'tap'
-import { decodeFloats } from '../../../adapters-store/half.ts'
+import { decodeFloats } from '../../../native/floats.ts'
 import { loadAdapter } from '../../../adapters-store/index.ts'
 import { buildModel } from '../../../runtime/model/index.ts'
 import { BLOCK } from '../../../runtime/model/quantized.ts'
