@@ -12,6 +12,8 @@ export interface DenseRows {
   count: number
   /** Which rows, ascending; absent: all. Shape [count]. */
   index?: Int32Array
+  /** Terms of the product behind each element; absent: few. */
+  depth?: number
   /** Writes ΔW's rows index[j] (or j) from j = first on, as many as `into` holds, which comes zeroed. Shape: into [n, width]. */
   rows(first: number, into: Float32Array): void
 }
@@ -63,6 +65,7 @@ export function multipliedOut(site: Site, factors: Factors): DenseRows {
   const [outer, inner] = site.kind === 'embedding' ? [a, b] : [b, a]
   return {
     count: rows,
+    depth: rank,
     rows: (first, into) => addProduct(into, rowRange(transposed(outer), first, into.length / width), inner, scale),
   }
 }

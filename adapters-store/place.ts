@@ -6,9 +6,12 @@ import { type Factors, matrixOf, requireFinite } from './factors.ts'
 import { type DenseRows, weightShape } from './fold.ts'
 import type { AdapterDtype, Site } from './types.ts'
 
-/** Rows of a dense delta that are held as floats, and what they may take together: a product of full rank gains little from more. */
-const BLOCK_ROWS = 1024
-const BLOCK_FLOATS = 1 << 24
+/**
+ * Rows of a dense delta are made as floats, a block at a time. 8 MB of them stay in the cache from one step to the next. A deep product packs its whole right side
+ * once a block, which takes as long as 50 rows of it: 1,024 rows (64 MB at most) are worth more than the cache then.
+ */
+const BLOCK_FLOATS = 1 << 21
+const DEEP = { terms: 256, rows: 1024, floats: 1 << 24 }
 
 /** A's rows from image row `a` on, B's from `b` on. */
 export function placeFactors(image: FoldImage, site: Site, factors: Factors, a: number, b: number): void {
@@ -28,7 +31,9 @@ export function placeFactors(image: FoldImage, site: Site, factors: Factors, a: 
 /** From image row `at` on, a block of rows at a time. */
 export function placeDense(image: FoldImage, site: Site, dense: DenseRows, at: number): void {
   const { width } = weightShape(site)
-  const rows = Math.max(1, Math.min(BLOCK_ROWS, dense.count, Math.floor(BLOCK_FLOATS / width)))
+  const blockRows =
+    (dense.depth ?? 0) < DEEP.terms ? Math.floor(BLOCK_FLOATS / width) : Math.min(DEEP.rows, Math.floor(DEEP.floats / width))
+  const rows = Math.max(1, Math.min(dense.count, blockRows))
   const block = new Float32Array(rows * width)
   for (let first = 0; first < dense.count; first += rows) {
     const count = Math.min(rows, dense.count - first)

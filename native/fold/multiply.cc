@@ -45,7 +45,7 @@ void multiply_by_product(float* out, const Matrix& left, const Matrix& right, in
 }
 
 void multiply_elements(float* out, const Matrix& by, int threads) {
-  const Threads workers(threads, by.rows * by.columns);
+  const Threads workers(threads, kElementWork * by.rows * by.columns);
   constexpr int64_t kRows = 16;
   each(workers, (by.rows + kRows - 1) / kRows, [&](int64_t part) { multiply_rows(out, by, part * kRows, std::min(by.rows, (part + 1) * kRows)); });
 }

@@ -59,7 +59,7 @@ float largest(const Matrix& matrix) {
 }
 
 std::optional<Excess> place_factors(const Image& image, const Matrix& a, int64_t first_a, const Matrix& b, int64_t first_b, double scale, int threads) {
-  const Threads workers(threads, a.rows * (a.columns + b.columns));
+  const Threads workers(threads, kElementWork * a.rows * (a.columns + b.columns));
   const auto of_a = largest_of_rows(workers, a), of_b = largest_of_rows(workers, b);
   std::vector<float> factors_a(of_a.size()), factors_b(of_b.size());
   for (size_t j = 0; j < of_a.size(); j++) {
@@ -78,7 +78,7 @@ std::optional<Excess> place_factors(const Image& image, const Matrix& a, int64_t
 }
 
 float place_rows(const Image& image, int64_t first, const Matrix& rows, int threads) {
-  const Threads workers(threads, rows.rows * rows.columns);
+  const Threads workers(threads, kElementWork * rows.rows * rows.columns);
   const auto most = largest_of_rows(workers, rows);
   const float overall = most.empty() ? 0 : *std::max_element(most.begin(), most.end());
   write_rows(workers, image, first, rows, nullptr);

@@ -5,6 +5,9 @@
 
 namespace lorikeet::fold {
 
+// What an element that is only read or written costs, in multiply-adds of a product.
+constexpr int64_t kElementWork = 32;
+
 // Counts this call among those that are working, for as long as it lives, and takes up to `threads` threads, itself included, where `work` multiply-adds are worth it.
 // On Linux new threads have their maker's priority, which loader threads have lowered.
 class Threads {
