@@ -29,7 +29,7 @@ export function readRows(matrix: FoldMatrix, into: Float32Array): void {
 
 /** Infinity if a value is infinite or no number. */
 export function largest(matrix: FoldMatrix): number {
-  return loadNative().fold.largest(matrix)
+  return loadNative().fold.largest(matrix, LOADER_THREADS)
 }
 
 /** ‖w_o + scale Σ_j b_oj a_j‖² of every row. Shape: weight [out, in], a [rank, in], b [out, rank], result [out]. */

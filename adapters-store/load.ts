@@ -9,14 +9,7 @@ import type { FoldContext, Method } from './methods/method.ts'
 import { pack } from './pack.ts'
 import { type Replacement, replacements } from './replacements.ts'
 import { AdapterTensors } from './tensors.ts'
-import type { AdapterDtype, AdapterImage, BaseModel, Site } from './types.ts'
-
-export interface LoadOptions {
-  /** Element type of rank rows. */
-  dtype: AdapterDtype
-  /** Bytes of a pool block; a multiple of 64. */
-  blockBytes: number
-}
+import type { AdapterImage, BaseModel, LoadOptions, Site } from './types.ts'
 
 /**
  * Reads `directory` (to `memory`: the same for many loads saves time) and folds it for `base`. Synchronous: AdapterStore runs it in a thread of its own.

@@ -3,9 +3,9 @@ import { constants, getPriority, setPriority } from 'node:os'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { AdapterError } from './errors.ts'
 import { FileMemory } from './files.ts'
-import { type LoadOptions, loadAdapter } from './load.ts'
+import { loadAdapter } from './load.ts'
 import type { LoadRequest, ThreadReply } from './store.ts'
-import type { BaseModel } from './types.ts'
+import type { BaseModel, LoadOptions } from './types.ts'
 
 /** How long memory is kept for the next adapter. */
 const IDLE_MS = 1000

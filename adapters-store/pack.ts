@@ -5,8 +5,7 @@
 import { elementBytes, largestMagnitude } from '../native/floats.ts'
 import type { FoldImage } from './arithmetic.ts'
 import { AdapterError } from './errors.ts'
-import type { Factors } from './factors.ts'
-import { type DenseRows, oneByOne, type SiteFold, weightShape } from './fold.ts'
+import { type DenseRows, type Factors, oneByOne, type SiteFold, weightShape } from './fold.ts'
 import { placeDense, placeFactors, requireInRange } from './place.ts'
 import { type AdapterDtype, type AdapterImage, ENTRY, ENTRY_FIELDS, type Site } from './types.ts'
 

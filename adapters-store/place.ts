@@ -2,8 +2,7 @@
 import { LARGEST } from '../native/floats.ts'
 import { type FoldImage, floatMatrix, placeFactors as placePairs, placeRows } from './arithmetic.ts'
 import { AdapterError } from './errors.ts'
-import { type Factors, matrixOf, requireFinite } from './factors.ts'
-import { type DenseRows, weightShape } from './fold.ts'
+import { type DenseRows, type Factors, matrixOf, requireFinite, weightShape } from './fold.ts'
 import type { AdapterDtype, Site } from './types.ts'
 
 /**

@@ -5,8 +5,7 @@ import { Worker } from 'node:worker_threads'
 import { LOADER_THREADS } from './arithmetic.ts'
 import { AdapterError, type AdapterErrorCode } from './errors.ts'
 import { WEIGHTS_FILE } from './files.ts'
-import type { LoadOptions } from './load.ts'
-import type { AdapterImage, BaseModel } from './types.ts'
+import type { AdapterImage, BaseModel, LoadOptions } from './types.ts'
 
 export interface LoadRequest {
   name: string

@@ -5,7 +5,7 @@
 import { decodeFloats, largestMagnitude } from '../native/floats.ts'
 import type { BaseWeights } from './base.ts'
 import { AdapterError } from './errors.ts'
-import type { FileMatrix } from './factors.ts'
+import type { FileMatrix } from './fold.ts'
 import { parseSafetensors } from './safetensors.ts'
 import type { AdapterDtype, Site, TensorRef } from './types.ts'
 

@@ -32,5 +32,5 @@ export function encodeFloats(dtype: TensorType, values: Float32Array): Uint8Arra
 
 /** Of the values; Infinity if one of them is infinite or no number. */
 export function largestMagnitude(values: Float32Array): number {
-  return loadNative().fold.largest({ dtype: 'float32', rows: 1, columns: values.length, data: values })
+  return loadNative().fold.largest({ dtype: 'float32', rows: 1, columns: values.length, data: values }, 1)
 }

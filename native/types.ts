@@ -231,7 +231,7 @@ export interface FoldAddon {
   /** Element by element, rounding to nearest even. */
   convert(from: Uint8Array | Float32Array, fromType: TensorType, to: Uint8Array | Float32Array, toType: TensorType): void
   /** The largest magnitude; Infinity if a value is infinite or NaN. */
-  largest(matrix: FoldMatrix): number
+  largest(matrix: FoldMatrix, threads: number): number
   /** All of it as float32. Shape: into [rows * columns]. */
   readRows(matrix: FoldMatrix, into: Float32Array): void
   /**

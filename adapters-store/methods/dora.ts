@@ -5,8 +5,7 @@
 import { squareNorms, transposed } from '../arithmetic.ts'
 import type { BaseWeights } from '../base.ts'
 import { AdapterError } from '../errors.ts'
-import { type Factors, type FileFactors, matrixOf, requireFinite } from '../factors.ts'
-import { type Fold, multipliedOut, smallerOf } from '../fold.ts'
+import { type Factors, type FileFactors, type Fold, matrixOf, multipliedOut, requireFinite, smallerOf } from '../fold.ts'
 import type { Site } from '../types.ts'
 
 /** Rows of the table at a time. */

@@ -5,8 +5,7 @@
  */
 import { type ConfigReader, ignored, off, type Rule } from '../config.ts'
 import { AdapterError } from '../errors.ts'
-import type { FileFactors } from '../factors.ts'
-import { type Fold, smallerOf } from '../fold.ts'
+import { type FileFactors, type Fold, smallerOf } from '../fold.ts'
 import type { SiteTensors } from '../tensors.ts'
 import { doraEmbedding, doraLinear } from './dora.ts'
 import type { Method } from './method.ts'

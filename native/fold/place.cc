@@ -50,12 +50,9 @@ void write_rows(const Threads& threads, const Image& image, int64_t first, const
 
 float largest_finite(DType dtype) { return dtype == DType::f16 ? 65504.0f : dtype == DType::bf16 ? 0x1.fep127f : 0x1.fffffep127f; }
 
-float largest(const Matrix& matrix) {
-  float most = 0;
-  each_piece(matrix, 0, matrix.rows, [&](int64_t, int64_t, int64_t columns, const float* values) {
-    most = std::max(most, kernels().largest_magnitude(values, columns));
-  });
-  return most;
+float largest(const Matrix& matrix, int threads) {
+  const auto most = largest_of_rows(Threads(threads, kElementWork * matrix.rows * matrix.columns), matrix);
+  return most.empty() ? 0 : *std::max_element(most.begin(), most.end());
 }
 
 std::optional<Excess> place_factors(const Image& image, const Matrix& a, int64_t first_a, const Matrix& b, int64_t first_b, double scale, int threads) {

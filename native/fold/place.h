@@ -20,7 +20,7 @@ struct Image {
 float largest_finite(DType dtype);
 
 // The largest magnitude of a matrix; infinite if one of its values is infinite or no number.
-float largest(const Matrix& matrix);
+float largest(const Matrix& matrix, int threads);
 
 struct Excess {
   int64_t row;

@@ -83,7 +83,10 @@ Napi::Value convert(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-Napi::Value largest(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), fold::largest(MatrixArgument(info[0]).matrix)); }
+Napi::Value largest(const Napi::CallbackInfo& info) {
+  const MatrixArgument from(info[0]);
+  return Napi::Number::New(info.Env(), fold::largest(from.matrix, info[1].ToNumber()));
+}
 
 Napi::Value read_rows(const Napi::CallbackInfo& info) {
   const MatrixArgument from(info[0]);

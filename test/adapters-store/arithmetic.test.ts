@@ -14,7 +14,7 @@ import {
   squareNorms,
   transposed,
 } from '../../adapters-store/arithmetic.ts'
-import { matrixOf, requireFinite } from '../../adapters-store/factors.ts'
+import { matrixOf, requireFinite } from '../../adapters-store/fold.ts'
 import type { AdapterDtype } from '../../adapters-store/types.ts'
 import { encodeFloats } from '../../native/floats.ts'
 import { temporaryFolder } from '../support/repo.ts'

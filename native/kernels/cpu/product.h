@@ -82,29 +82,38 @@ inline void pack_left(const Matrix& left, float* to, const Parallel& parallel) {
 struct ProductJob {
   const ProductArgs* args;
   PackedLeft packed;
+  int64_t panels, groups;
 };
 
-inline void product_panel(void* data, size_t index) {
+// Panels of the right side that one task takes at most: the left side's terms come from afar for the first of them, and lie in the L2 cache for the others.
+constexpr int64_t kGroupPanels = 8;
+
+inline void product_panels(void* data, size_t index) {
   const auto& job = *static_cast<const ProductJob*>(data);
   const auto& [left, right, scale, out, packed] = *job.args;
   alignas(64) float panel[kTermsAtOnce * kSumColumns];
-  const int64_t column = static_cast<int64_t>(index) * kSumColumns, columns = std::min<int64_t>(kSumColumns, right.columns - column);
+  const auto group = static_cast<int64_t>(index);
+  const int64_t first = group * job.panels / job.groups * kSumColumns, end = std::min(right.columns, (group + 1) * job.panels / job.groups * kSumColumns);
   for (int64_t k = 0; k < right.rows; k += kTermsAtOnce) {
     const int64_t depth = std::min(kTermsAtOnce, right.rows - k);
-    read_tile(right, k, depth, column, columns, panel, kSumColumns);
-    for (int64_t r = 0; r < left.rows; r += kSumRows) {
-      Vec sums[kSumRows][kSumVectors];
-      tile_sums(job.packed.panel(r / kPanelRows, k, depth) + r % kPanelRows, panel, depth, sums);
-      add_tile(sums, scale, out + r * right.columns + column, right.columns, left.rows - r, columns);
+    for (int64_t column = first; column < end; column += kSumColumns) {
+      const int64_t columns = std::min<int64_t>(kSumColumns, end - column);
+      read_tile(right, k, depth, column, columns, panel, kSumColumns);
+      for (int64_t r = 0; r < left.rows; r += kSumRows) {
+        Vec sums[kSumRows][kSumVectors];
+        tile_sums(job.packed.panel(r / kPanelRows, k, depth) + r % kPanelRows, panel, depth, sums);
+        add_tile(sums, scale, out + r * right.columns + column, right.columns, left.rows - r, columns);
+      }
     }
   }
 }
 
 inline void add_product(const ProductArgs& args, const Parallel& parallel) {
   pack_left(args.left, args.packed, parallel);
-  ProductJob job{&args, {&args.left, args.packed}};
-  const int64_t panels = (args.right.columns + kSumColumns - 1) / kSumColumns;
-  parallel_for(parallel, product_panel, static_cast<size_t>(panels), &job, args.left.rows * args.right.rows * args.right.columns);
+  const int64_t panels = (args.right.columns + kSumColumns - 1) / kSumColumns, round = kGroupPanels * parallel.threads;
+  // As many for each thread.
+  ProductJob job{&args, {&args.left, args.packed}, panels, std::min(panels, (panels + round - 1) / round * parallel.threads)};
+  parallel_for(parallel, product_panels, static_cast<size_t>(job.groups), &job, args.left.rows * args.right.rows * args.right.columns);
 }
 
 struct RowProductJob {
