@@ -52,7 +52,7 @@ add_test(NAME cuda-emulated COMMAND cuda-emulated)
 
 # The addon with its CUDA engine on the emulator (test/cuda/emulated): `node native/build.mjs --target lorikeet-emulated` makes build/emulated/lorikeet.node.
 if(NODE_API_INCLUDE)
-  file(GLOB EMULATED_ADDON CONFIGURE_DEPENDS ${CUDA_HERE}/napi/*.cc ${CUDA_HERE}/engine/*.cc ${CUDA_HERE}/ops/*.cc ${CUDA_HERE}/pool/*.cc ${CUDA_HERE}/ort/*.cc
+  file(GLOB EMULATED_ADDON CONFIGURE_DEPENDS ${CUDA_HERE}/napi/*.cc ${CUDA_HERE}/engine/*.cc ${CUDA_HERE}/fold/*.cc ${CUDA_HERE}/ops/*.cc ${CUDA_HERE}/pool/*.cc ${CUDA_HERE}/ort/*.cc
        ${CUDA_HERE}/numeric/*.cc
        ${CUDA_HERE}/engine/cuda/*.cc ${CUDA_HERE}/ops/cuda/*.cc ${CUDA_HERE}/pool/cuda/*.cc ${CUDA_HERE}/../test/cuda/emulated/*.cc)
   list(REMOVE_ITEM EMULATED_ADDON ${CUDA_HERE}/ops/cuda/device_domains.cc)

@@ -61,10 +61,8 @@ function blockwise(tensors: SiteTensors, { base }: FoldContext): Fold {
           next = Math.min(end, (p + 1) * r)
           const block = blocks.subarray(p * r * r, (p + 1) * r * r)
           const rows = into.subarray((o - first) * inFeatures, (next - first) * inFeatures)
-          for (let at = 0; at < rows.length; at += r) {
-            const line = (o + Math.floor(at / inFeatures)) % r
-            rows.set(block.subarray(line * r, (line + 1) * r), at)
-          }
+          for (let i = o; i < next; i++)
+            repeat(block.subarray((i % r) * r, ((i % r) + 1) * r), rows, (i - o) * inFeatures, inFeatures)
           // Rows [o, next) of W, cut into pieces of r inputs, one below the other.
           const pieces = { ...rowRange(weights, o, next - o), rows: rows.length / r, columns: r, stride: r }
           addProduct(rows, pieces, floatMatrix(block, r, r), 1)
@@ -72,4 +70,11 @@ function blockwise(tensors: SiteTensors, { base }: FoldContext): Fold {
       },
     },
   }
+}
+
+/** Fills `count` elements from `start` on with the piece, again and again. */
+function repeat(piece: Float32Array, into: Float32Array, start: number, count: number): void {
+  into.set(piece, start)
+  for (let done = piece.length; done < count; done *= 2)
+    into.copyWithin(start + done, start, start + Math.min(done, count - done))
 }
