@@ -1,5 +1,5 @@
 /** What a method makes of one site: the canonical delta before it is packed. */
-import { addProduct, type FoldMatrix, floatMatrix, largest, rowRange, transposed } from './arithmetic.ts'
+import { addProduct, type FoldMatrix, floatMatrix, largest, readRows, rowRange, transposed } from './arithmetic.ts'
 import { AdapterError } from './errors.ts'
 import type { AdapterDtype, Site } from './types.ts'
 
@@ -11,8 +11,11 @@ export interface Factors {
   scale: number
 }
 
-/** Rows of a factor, one after the other; as columns of a matrix [width, rank]; or as the file has them. */
-export type FactorRows = Float32Array | { columns: Float32Array } | FileMatrix
+/**
+ * Rows of a factor, one after the other; as columns of a matrix [width, rank]; as the file has them; or what makes them when they are written, so that factors larger
+ * than their file are never held for all sites at once.
+ */
+export type FactorRows = Float32Array | { columns: Float32Array } | FileMatrix | (() => Float32Array | { columns: Float32Array })
 
 /** A matrix as it lies in the file, so that no second copy of an adapter is held while it is folded. */
 export interface FileMatrix {
@@ -34,10 +37,18 @@ export interface FileFactors extends Factors {
 
 /** Shape: [rank, width]. */
 export function matrixOf(rows: FactorRows, rank: number, width: number): FoldMatrix {
+  if (typeof rows === 'function') return matrixOf(rows(), rank, width)
   if (rows instanceof Float32Array) return floatMatrix(rows, rank, width)
   if ('columns' in rows) return transposed(floatMatrix(rows.columns, width, rank))
   const { dtype, bytes, transposed: asColumns, stride } = rows
   return { dtype, rows: rank, columns: width, transposed: asColumns, stride, data: bytes }
+}
+
+/** As floats. Shape: [rank, width]. */
+export function valuesOf(rows: FactorRows, rank: number, width: number): Float32Array {
+  const values = new Float32Array(rank * width)
+  readRows(matrixOf(rows, rank, width), values)
+  return values
 }
 
 /** Throws, naming file and key, if what the file has there is not finite. Shape: [rank, width]. */
@@ -101,15 +112,25 @@ export function multipliedOut(site: Site, factors: Factors): DenseRows {
   const { rows, width } = weightShape(site)
   requireFinite(factors.a, rank, site.inFeatures)
   requireFinite(factors.b, rank, site.outFeatures)
-  const a = matrixOf(factors.a, rank, site.inFeatures)
-  const b = matrixOf(factors.b, rank, site.outFeatures)
-  // ΔW of a linear site is Bᵀ A in these terms; of the table, which is stored [tokens, hidden], Aᵀ B.
-  const [outer, inner] = site.kind === 'embedding' ? [a, b] : [b, a]
+  /** Made for the first row, dropped after the last. */
+  let sides: { left: FoldMatrix; right: FoldMatrix } | undefined
   return {
     count: rows,
     depth: rank,
-    rows: (first, into) => addProduct(into, rowRange(transposed(outer), first, into.length / width), inner, scale),
+    rows(first, into) {
+      sides ??= sidesOf(site, factors)
+      const count = into.length / width
+      addProduct(into, rowRange(sides.left, first, count), sides.right, scale)
+      if (first + count === rows) sides = undefined
+    },
   }
+}
+
+/** ΔW of a linear site is Bᵀ A with the rows of Factors; of the table, which is stored [tokens, hidden], Aᵀ B. */
+function sidesOf(site: Site, factors: Factors) {
+  const a = matrixOf(factors.a, factors.rank, site.inFeatures)
+  const b = matrixOf(factors.b, factors.rank, site.outFeatures)
+  return site.kind === 'embedding' ? { left: transposed(a), right: b } : { left: transposed(b), right: a }
 }
 
 /** A site's fold and what is to be said of it in errors. */

@@ -37,8 +37,8 @@ export const loha: Method = {
       if (r1 * r2 * (inFeatures + outFeatures) > inFeatures * outFeatures) {
         return { dense: hadamardRows(site, a1, b1.data, a2, b2.data, scale) }
       }
-      const a = rowProducts(b1.data, b2.data, r1, r2, inFeatures)
-      const b = { columns: columnProducts(a1, a2, r1, r2, outFeatures) }
+      const a = () => rowProducts(b1.data, b2.data, r1, r2, inFeatures)
+      const b = () => ({ columns: columnProducts(a1, a2, r1, r2, outFeatures) })
       return { factors: { rank: r1 * r2, a, b, scale } }
     }
   },

@@ -50,9 +50,9 @@ export const lokr: Method = {
       const scale = scaleOf(config, tensors)
       const rank = w1.rank * w2.rank
       if (rank * (inFeatures + outFeatures) > inFeatures * outFeatures) return { dense: kroneckerRows(w1, w2, scale) }
-      const columns = kronecker(w1.left, w2.left, w1.rows, w1.rank, w2.rows, w2.rank)
-      const a = kronecker(w1.right, w2.right, w1.rank, w1.columns, w2.rank, w2.columns)
-      return { factors: { rank, a, b: { columns }, scale } }
+      const b = () => ({ columns: kronecker(w1.left, w2.left, w1.rows, w1.rank, w2.rows, w2.rank) })
+      const a = () => kronecker(w1.right, w2.right, w1.rank, w1.columns, w2.rank, w2.columns)
+      return { factors: { rank, a, b, scale } }
     }
   },
 }

@@ -7,7 +7,8 @@
  */
 import { ignored, oneOf } from '../config.ts'
 import { AdapterError } from '../errors.ts'
-import { multipliedOut } from '../fold.ts'
+import { multipliedOut, requireFinite, valuesOf } from '../fold.ts'
+import type { Tensor } from '../tensors.ts'
 import type { Method } from './method.ts'
 
 export const randlora: Method = {
@@ -46,7 +47,8 @@ export const randlora: Method = {
       const large = Math.max(inFeatures, outFeatures)
       const bases = Math.ceil(small / r)
       const lambda = tensors.take('randlora_lambda', [r, bases]).data
-      const gamma = tensors.take('randlora_gamma', [bases, small]).data
+      const { matrix: gamma } = tensors.matrix('randlora_gamma', [bases, small])
+      requireFinite(gamma, bases, small)
       const [, , widthA] = basesA.shape
       const [rowsB, depthB, rankB] = basesB.shape
       if (basesA.shape[0] !== r || rankB !== r || widthA < small || rowsB < large || depthB < bases) {
@@ -56,16 +58,23 @@ export const randlora: Method = {
         )
       }
       const rank = r * bases
-      const u = new Float32Array(rank * small)
-      for (let i = 0; i < r; i++) {
-        for (let b = 0; b < bases; b++) {
-          const start = (i * bases + b) * small
-          for (let s = 0; s < small; s++)
-            u[start + s] = lambda[i * bases + b] * basesA.data[i * widthA + s] * gamma[b * small + s]
-        }
-      }
+      const u = () => scaledBases(lambda, basesA, valuesOf(gamma, bases, small), r, small)
       const v = { ...matrixB, transposed: true, stride: depthB * r }
       return { dense: multipliedOut(site, small === inFeatures ? { rank, a: u, b: v, scale } : { rank, a: v, b: u, scale }) }
     }
   },
+}
+
+/** Row k = i n + b is λ[i, b] · A[i, 0, :small] ⊙ γ[b]. Shape: lambda [r, n], gamma [n, small], result [r n, small]. */
+function scaledBases(lambda: Float32Array, a: Tensor, gamma: Float32Array, r: number, small: number): Float32Array {
+  const [, , width] = a.shape
+  const bases = gamma.length / small
+  const u = new Float32Array(r * gamma.length)
+  for (let i = 0; i < r; i++) {
+    for (let b = 0; b < bases; b++) {
+      const k = i * bases + b
+      for (let s = 0; s < small; s++) u[k * small + s] = lambda[k] * a.data[i * width + s] * gamma[b * small + s]
+    }
+  }
+  return u
 }
