@@ -21,7 +21,7 @@ constexpr int64_t kTermsAtOnce = 128;
 
 // Semantics: out += scale · left · right.
 // Shape: left [m, k]; right [k, n]; out [m, n], dense; packed: packed_left_floats(m, k) floats of room, 64-byte aligned.
-// Each thread also takes about 50 kB of its stack.
+// Each thread also takes about 25 kB of its stack.
 struct ProductArgs {
   Matrix left, right;
   float scale = 1;
