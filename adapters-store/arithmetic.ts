@@ -24,7 +24,7 @@ export function multiplyElements(into: Float32Array, by: FoldMatrix): void {
 }
 
 export function readRows(matrix: FoldMatrix, into: Float32Array): void {
-  loadNative().fold.readRows(matrix, into)
+  loadNative().fold.readRows(matrix, into, LOADER_THREADS)
 }
 
 /** Infinity if a value is infinite or no number. */

@@ -233,7 +233,7 @@ export interface FoldAddon {
   /** The largest magnitude; Infinity if a value is infinite or NaN. */
   largest(matrix: FoldMatrix, threads: number): number
   /** All of it as float32. Shape: into [rows * columns]. */
-  readRows(matrix: FoldMatrix, into: Float32Array): void
+  readRows(matrix: FoldMatrix, into: Float32Array, threads: number): void
   /**
    * Image rows [firstA, firstA + rank) become A, [firstB, …) scale · B; each pair of rows balanced for float16 (native/fold/place.h). Shape: a [rank, in], b [rank, out].
    * Returns the first pair whose largest magnitudes the image's type cannot hold.

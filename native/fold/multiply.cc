@@ -11,15 +11,20 @@ namespace {
 constexpr int64_t kBlockRows = 256;
 constexpr int64_t kTileColumns = 256;
 
-void multiply_rows(float* out, const Matrix& by, int64_t first, int64_t last) {
-  alignas(64) float tile[kTileColumns];
-  for (int64_t row = first; row < last; row++)
-    for (int64_t column = 0; column < by.columns; column += kTileColumns) {
-      const int64_t columns = std::min(kTileColumns, by.columns - column);
-      kernels().read_tile(by, row, 1, column, columns, tile, kTileColumns);
-      float* at = out + row * by.columns + column;
-      for (int64_t i = 0; i < columns; i++) at[i] *= tile[i];
+// visit(place in a dense matrix of this shape, values, count) for pieces of its rows.
+template <typename Visit>
+void each_piece(const Matrix& m, int threads, const Visit& visit) {
+  constexpr int64_t kRows = 16;  // of a matrix that lies there as columns, a cache line
+  const Threads workers(threads, kElementWork * m.rows * m.columns);
+  each(workers, (m.rows + kRows - 1) / kRows, [&](int64_t part) {
+    alignas(64) float tile[kRows * kTileColumns];
+    const int64_t first = part * kRows, rows = std::min(kRows, m.rows - first);
+    for (int64_t column = 0; column < m.columns; column += kTileColumns) {
+      const int64_t columns = std::min(kTileColumns, m.columns - column);
+      kernels().read_tile(m, first, rows, column, columns, tile, kTileColumns);
+      for (int64_t r = 0; r < rows; r++) visit((first + r) * m.columns + column, tile + r * kTileColumns, columns);
     }
+  });
 }
 
 }  // namespace
@@ -44,10 +49,14 @@ void multiply_by_product(float* out, const Matrix& left, const Matrix& right, in
   }
 }
 
+void read_rows(float* out, const Matrix& from, int threads) {
+  each_piece(from, threads, [&](int64_t at, const float* values, int64_t count) { std::copy_n(values, count, out + at); });
+}
+
 void multiply_elements(float* out, const Matrix& by, int threads) {
-  const Threads workers(threads, kElementWork * by.rows * by.columns);
-  constexpr int64_t kRows = 16;
-  each(workers, (by.rows + kRows - 1) / kRows, [&](int64_t part) { multiply_rows(out, by, part * kRows, std::min(by.rows, (part + 1) * kRows)); });
+  each_piece(by, threads, [&](int64_t at, const float* values, int64_t count) {
+    for (int64_t i = 0; i < count; i++) out[at + i] *= values[i];
+  });
 }
 
 }  // namespace lorikeet::fold

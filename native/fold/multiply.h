@@ -1,4 +1,4 @@
-// Products of whole matrices, for adapters that are written out row by row.
+// Products of whole matrices and of their elements, for adapters that are written out row by row.
 #pragma once
 #include "../kernels/kernels.h"
 
@@ -9,6 +9,9 @@ void add_product(float* out, const Matrix& left, const Matrix& right, float scal
 
 // out ⊙= left · right, in blocks of rows.
 void multiply_by_product(float* out, const Matrix& left, const Matrix& right, int threads);
+
+// out = from.  Shape: out, from [m, n].
+void read_rows(float* out, const Matrix& from, int threads);
 
 // out ⊙= by.  Shape: out, by [m, n].
 void multiply_elements(float* out, const Matrix& by, int threads);

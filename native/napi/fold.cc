@@ -1,6 +1,4 @@
 #include "fold.h"
-#include <cmath>
-#include <cstring>
 #include <optional>
 #include <string>
 #include "../fold/multiply.h"
@@ -90,16 +88,7 @@ Napi::Value largest(const Napi::CallbackInfo& info) {
 
 Napi::Value read_rows(const Napi::CallbackInfo& info) {
   const MatrixArgument from(info[0]);
-  const Matrix& m = from.matrix;
-  float* into = rows_of(info[1], m.rows, m.columns);
-  constexpr int64_t kColumns = 256;
-  alignas(64) float tile[kColumns * 16];
-  for (int64_t row = 0; row < m.rows; row += 16)
-    for (int64_t column = 0; column < m.columns; column += kColumns) {
-      const int64_t rows = std::min<int64_t>(16, m.rows - row), columns = std::min(kColumns, m.columns - column);
-      kernels().read_tile(m, row, rows, column, columns, tile, kColumns);
-      for (int64_t r = 0; r < rows; r++) std::memcpy(into + (row + r) * m.columns + column, tile + r * kColumns, static_cast<size_t>(columns) * 4);
-    }
+  fold::read_rows(rows_of(info[1], from.matrix.rows, from.matrix.columns), from.matrix, info[2].ToNumber());
   return info.Env().Undefined();
 }
 

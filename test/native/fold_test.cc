@@ -136,7 +136,9 @@ KERNEL_TEST(primitives_do_not_depend_on_threads) {
   for (int i = 0; i < 2; i++) {
     norms[i].resize(out);
     fold::square_norms(w.matrix, a.matrix, b.matrix, 0.7, norms[i].data(), 1 + 2 * i);
-    rows[i].assign(static_cast<size_t>(out * k), 1);
+    rows[i].resize(static_cast<size_t>(out * k));
+    fold::read_rows(rows[i].data(), w.matrix, 1 + 2 * i);
+    check(std::equal(rows[i].begin(), rows[i].end(), w.values.begin()), "rows as they lie there");
     fold::add_product(rows[i].data(), b.matrix, a.matrix, 0.7f, 1 + 2 * i);
     fold::multiply_by_product(rows[i].data(), b.matrix, a.matrix, 1 + 2 * i);
     fold::multiply_elements(rows[i].data(), w.matrix, 1 + 2 * i);
