@@ -2,7 +2,7 @@
  * How long adapters of every method take to load at an 8B shape: 32 layers of hidden 4096, feed-forward 14336 and 1024 for keys and values, all seven projections, rank 16.
  * The 32 layers share one layer's random weights (436 MB, so that they stay in the page cache); methods whose images take gigabytes are measured on fewer layers and scaled up.
  * The floor is what any loader must do with the same file: read it, hash it, copy it to fresh memory. Written-out methods are set against reading the base's 14 GB, RandLoRA
- * against its 55.5 TFLOP at the rate of one float32 product, measured before and after it.
+ * against its 55.5 TFLOP at the rate of one float32 product, measured before and after it. CPU s: of all threads, which other work on the machine changes least.
  * `node dist/bench/fold.js [--rounds 3] [--only hira,randlora]`
  */
 import { createHash } from 'node:crypto'
@@ -245,7 +245,9 @@ function readBase(base: BaseModel): number {
 const base = baseModel()
 const names = values.only?.split(',') ?? Object.keys(METHODS)
 const baseSeconds: number[] = []
-const results = new Map(names.map((name) => [name, { floor: [] as number[], load: [] as number[], rate: [] as number[] }]))
+const results = new Map(
+  names.map((name) => [name, { floor: [] as number[], load: [] as number[], cpu: [] as number[], rate: [] as number[] }]),
+)
 for (let round = 0; round < Number(values.rounds); round++) {
   baseSeconds.push(readBase(base))
   for (const [name, result] of results) {
@@ -254,7 +256,10 @@ for (let round = 0; round < Number(values.rounds); round++) {
     const scaled = LAYERS / method.layers
     result.floor.push(scaled * floor(folder))
     if (name === 'randlora') result.rate.push(productRate())
+    const before = process.cpuUsage()
     result.load.push(scaled * seconds(() => loadAdapter(name, folder, base, { dtype: 'float16', blockBytes: 1 << 20 }, memory)))
+    const { user, system } = process.cpuUsage(before)
+    result.cpu.push((scaled * (user + system)) / 1e6)
     if (name === 'randlora') result.rate.push(productRate())
   }
 }
@@ -279,8 +284,8 @@ console.log(
 )
 console.log(
   table(
-    ['method', 'layers measured', 'file MB', 'floor s', 'load s', 'of the floor', 'against'],
-    [...results].map(([name, { floor, load, rate }]) => {
+    ['method', 'layers measured', 'file MB', 'floor s', 'load s', 'CPU s', 'of the floor', 'against'],
+    [...results].map(([name, { floor, load, cpu, rate }]) => {
       const method = METHODS[name]
       const perLayer = SHAPES.reduce(
         (sum, [module, inputs, outputs]) =>
@@ -296,6 +301,7 @@ console.log(
         ((2 * (LAYERS * perLayer + shared)) / 1e6).toFixed(1),
         f.toFixed(2),
         l.toFixed(2),
+        median(cpu).toFixed(2),
         `${(l / f).toFixed(1)} ×`,
         against && `${against}${met ? '' : ': MISSED'}`,
       ]
