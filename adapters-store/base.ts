@@ -1,77 +1,53 @@
-/** The base model's weights, read in runs of rows while an adapter is folded (DoRA, HiRA, IA3 on shared inputs, saved modules). */
-import { closeSync, openSync, readSync } from 'node:fs'
+/** The base model's weights where they lie: handed to the addon, or read in runs of rows, while an adapter is folded. */
+import { statSync } from 'node:fs'
+import { type FoldMatrix, readRows, rowRange } from './arithmetic.ts'
 import { AdapterError } from './errors.ts'
-import { decodeFloats } from './half.ts'
 import type { AdapterDtype, BaseModel, Site, TensorRef } from './types.ts'
 
-/** Bytes read at a time: enough to make the system call cheap, small enough for the cache. */
-const RUN_BYTES = 1 << 20
+/** Floats read at a time: enough to make the call cheap, small enough for the cache. */
+const RUN_FLOATS = 1 << 18
 
-/** Reads rows of one tensor; rows asked for in ascending order cost one read per megabyte. */
+/** The rows that were read last, of whichever tensor: a fold uses one at a time. */
+interface Run {
+  of?: RowReader
+  first: number
+  values: Float32Array
+}
+
+/** Reads rows of one tensor; rows asked for in ascending order are read in runs. */
 export class RowReader {
   readonly rows: number
   readonly width: number
-  readonly #reference: TensorRef
-  readonly #descriptor: number
-  readonly #runRows: number
-  #run = new Float32Array(0)
-  #bytes = new Uint8Array(0)
-  #first = 0
-  #count = 0
+  readonly #matrix: FoldMatrix
+  readonly #run: Run
 
-  constructor(reference: TensorRef, descriptor: number) {
-    const [rows, width] = reference.shape.length === 1 ? [1, reference.shape[0]] : reference.shape
-    this.rows = rows
-    this.width = width
-    this.#reference = reference
-    this.#descriptor = descriptor
-    const rowBytes = reference.length / rows
-    this.#runRows = Math.max(1, Math.min(rows, Math.floor(RUN_BYTES / rowBytes)))
+  constructor(matrix: FoldMatrix, run: Run) {
+    this.rows = matrix.rows
+    this.width = matrix.columns
+    this.#matrix = matrix
+    this.#run = run
   }
 
-  get dtype(): AdapterDtype {
-    return this.#reference.dtype as AdapterDtype
-  }
-
-  /** Row i as float32, valid until the next call. Shape [width]. */
+  /** Row i as float32, valid until the next call of any reader. Shape [width]. */
   row(i: number): Float32Array {
-    if (i < this.#first || i >= this.#first + this.#count) this.#load(i)
-    const start = (i - this.#first) * this.width
-    return this.#run.subarray(start, start + this.width)
+    const run = this.#run
+    if (run.of !== this || i < run.first || (i + 1 - run.first) * this.width > run.values.length) this.#read(i)
+    const start = (i - run.first) * this.width
+    return run.values.subarray(start, start + this.width)
   }
 
-  /** The bytes of as many rows as fill `into`, from row `first` on. */
-  read(first: number, into: Uint8Array): void {
-    const { file, offset, length } = this.#reference
-    const start = offset + first * (length / this.rows)
-    let done = 0
-    while (done < into.length) {
-      const got = readSync(this.#descriptor, into, done, into.length - done, start + done)
-      if (got === 0)
-        throw new AdapterError('adapter_unreadable', `the base model's ${file} ended early: it has changed since the start`)
-      done += got
-    }
-  }
-
-  #load(first: number): void {
-    const rowBytes = this.#reference.length / this.rows
-    if (this.#run.length === 0) {
-      this.#bytes = new Uint8Array(this.#runRows * rowBytes)
-      this.#run = new Float32Array(this.#runRows * this.width)
-    }
-    const count = Math.min(this.#runRows, this.rows - first)
-    const bytes = this.#bytes.subarray(0, count * rowBytes)
-    this.read(first, bytes)
-    decodeFloats(this.dtype, bytes, this.#run.subarray(0, count * this.width))
-    this.#first = first
-    this.#count = count
+  #read(first: number): void {
+    const count = Math.min(this.rows - first, Math.max(1, Math.floor(RUN_FLOATS / this.width)))
+    const values = new Float32Array(count * this.width)
+    readRows(rowRange(this.#matrix, first, count), values)
+    Object.assign(this.#run, { of: this, first, values })
   }
 }
 
 export class BaseWeights {
   readonly model: BaseModel
   readonly #sites: Map<string, Site>
-  readonly #descriptors = new Map<string, number>()
+  readonly #run: Run = { first: 0, values: new Float32Array(0) }
 
   constructor(model: BaseModel) {
     this.model = model
@@ -82,8 +58,8 @@ export class BaseWeights {
     return this.#sites.get(module)
   }
 
-  /** Reader of checkpoint tensor `name`, at most two-dimensional. Valid until close(). */
-  rows(name: string): RowReader {
+  /** Checkpoint tensor `name`, at most two-dimensional; a vector is one row. */
+  matrix(name: string): FoldMatrix {
     const reference = this.model.tensors[name]
     const readable = reference && ['float32', 'float16', 'bfloat16'].includes(reference.dtype) && reference.shape.length <= 2
     if (!readable) {
@@ -93,28 +69,30 @@ export class BaseWeights {
         `the base model's ${name} is ${found}; a float matrix is needed to fold this adapter`,
       )
     }
-    let descriptor = this.#descriptors.get(reference.file)
-    if (descriptor === undefined) {
-      try {
-        descriptor = openSync(reference.file, 'r')
-      } catch (error) {
-        throw new AdapterError(
-          'adapter_unreadable',
-          `the base model's ${reference.file} cannot be opened: ${(error as Error).message}`,
-        )
-      }
-      this.#descriptors.set(reference.file, descriptor)
-    }
-    return new RowReader(reference, descriptor)
+    requireThere(reference)
+    const [rows, columns] = reference.shape.length === 1 ? [1, reference.shape[0]] : reference.shape
+    const { dtype, file, offset } = reference
+    return { dtype: dtype as AdapterDtype, rows, columns, data: { file, offset } }
+  }
+
+  rows(name: string): RowReader {
+    return new RowReader(this.matrix(name), this.#run)
   }
 
   /** A site's bias, or undefined. Shape [out]. */
   bias(site: Site): Float32Array | undefined {
     return site.bias === undefined ? undefined : this.rows(site.bias).row(0).slice()
   }
+}
 
-  close(): void {
-    for (const descriptor of this.#descriptors.values()) closeSync(descriptor)
-    this.#descriptors.clear()
+/** The file is mapped for each use, so what has become of it since the start is asked here. */
+function requireThere({ file, offset, length }: TensorRef): void {
+  let size: number
+  try {
+    size = statSync(file).size
+  } catch (error) {
+    throw new AdapterError('adapter_unreadable', `the base model's ${file} cannot be opened: ${(error as Error).message}`)
   }
+  if (size < offset + length)
+    throw new AdapterError('adapter_unreadable', `the base model's ${file} ended early: it has changed since the start`)
 }

@@ -1,7 +1,61 @@
 /** What a method makes of one site: the canonical delta before it is packed. */
+import { addProduct, type FoldMatrix, floatMatrix, largest, readRows, rowRange, transposed } from './arithmetic.ts'
 import { AdapterError } from './errors.ts'
-import { type Factors, floatsOf } from './factors.ts'
-import type { Site } from './types.ts'
+import type { AdapterDtype, Site } from './types.ts'
+
+/** ΔW = scale · Σ_j b_j a_jᵀ. Shape: a [rank, in]; b [rank, out], a column of B per row. */
+export interface Factors {
+  rank: number
+  a: FactorRows
+  b: FactorRows
+  scale: number
+}
+
+/**
+ * Rows of a factor, one after the other; as columns of a matrix [width, rank]; as the file has them; or what makes them when they are written, so that factors larger
+ * than their file are never held for all sites at once.
+ */
+export type FactorRows = Float32Array | { columns: Float32Array } | FileMatrix | (() => Float32Array | { columns: Float32Array })
+
+/** A matrix as it lies in the file, so that no second copy of an adapter is held while it is folded. */
+export interface FileMatrix {
+  file: string
+  key: string
+  dtype: AdapterDtype
+  bytes: Uint8Array
+  /** The factor's rows are the columns of what lies there. */
+  transposed: boolean
+  /** Elements from row to row of what lies there, if more than are used. */
+  stride?: number
+}
+
+/** Both as they lie in the file: a [rank, in], b [out, rank]. */
+export interface FileFactors extends Factors {
+  a: FileMatrix
+  b: FileMatrix
+}
+
+/** Shape: [rank, width]. */
+export function matrixOf(rows: FactorRows, rank: number, width: number): FoldMatrix {
+  if (typeof rows === 'function') return matrixOf(rows(), rank, width)
+  if (rows instanceof Float32Array) return floatMatrix(rows, rank, width)
+  if ('columns' in rows) return transposed(floatMatrix(rows.columns, width, rank))
+  const { dtype, bytes, transposed: asColumns, stride } = rows
+  return { dtype, rows: rank, columns: width, transposed: asColumns, stride, data: bytes }
+}
+
+/** As floats. Shape: [rank, width]. */
+export function valuesOf(rows: FactorRows, rank: number, width: number): Float32Array {
+  const values = new Float32Array(rank * width)
+  readRows(matrixOf(rows, rank, width), values)
+  return values
+}
+
+/** Throws, naming file and key, if what the file has there is not finite. Shape: [rank, width]. */
+export function requireFinite(rows: FactorRows, rank: number, width: number): void {
+  if (!('key' in rows) || Number.isFinite(largest(matrixOf(rows, rank, width)))) return
+  throw new AdapterError('adapter_tensor_invalid', `${rows.file}: ${rows.key} holds NaN or infinite values`)
+}
 
 /**
  * Whole rows of ΔW, made when they are packed so that a saved head of gigabytes is never held twice. Rows are those of the checkpoint tensor:
@@ -11,8 +65,17 @@ export interface DenseRows {
   count: number
   /** Which rows, ascending; absent: all. Shape [count]. */
   index?: Int32Array
-  /** Writes ΔW's row index[j] (or j). */
-  row(j: number, into: Float32Array): void
+  /** Terms of the product behind each element; absent: few. */
+  depth?: number
+  /** Writes ΔW's rows index[j] (or j) from j = first on, as many as `into` holds, which comes zeroed. Shape: into [n, width]. */
+  rows(first: number, into: Float32Array): void
+}
+
+/** Rows that are made one by one. */
+export function oneByOne(width: number, row: (j: number, into: Float32Array) => void): DenseRows['rows'] {
+  return (first, into) => {
+    for (let at = 0; at < into.length; at += width) row(first + at / width, into.subarray(at, at + width))
+  }
 }
 
 /** Factors, rows or neither, and any of the vectors (design 7). */
@@ -47,24 +110,27 @@ export function smallerOf(site: Site, factors: Factors): Fold {
 export function multipliedOut(site: Site, factors: Factors): DenseRows {
   const { rank, scale } = factors
   const { rows, width } = weightShape(site)
-  const a = floatsOf(factors.a, rank, site.inFeatures)
-  const b = floatsOf(factors.b, rank, site.outFeatures)
-  // Row o of ΔW for a linear site is Σ_j b[j][o] a_j; of the table (stored [tokens, hidden]) Σ_j a[j][o] b_j.
-  const [outer, inner] = site.kind === 'embedding' ? [a, b] : [b, a]
-  const sums = new Float64Array(width)
+  requireFinite(factors.a, rank, site.inFeatures)
+  requireFinite(factors.b, rank, site.outFeatures)
+  /** Made for the first row, dropped after the last. */
+  let sides: { left: FoldMatrix; right: FoldMatrix } | undefined
   return {
     count: rows,
-    row(o, into) {
-      sums.fill(0)
-      for (let j = 0; j < rank; j++) addScaled(sums, inner, j * width, scale * outer[j * rows + o])
-      into.set(sums)
+    depth: rank,
+    rows(first, into) {
+      sides ??= sidesOf(site, factors)
+      const count = into.length / width
+      addProduct(into, rowRange(sides.left, first, count), sides.right, scale)
+      if (first + count === rows) sides = undefined
     },
   }
 }
 
-/** sums += factor · values[start, start + sums.length) */
-export function addScaled(sums: Float64Array, values: Float32Array, start: number, factor: number): void {
-  for (let i = 0; i < sums.length; i++) sums[i] += factor * values[start + i]
+/** ΔW of a linear site is Bᵀ A with the rows of Factors; of the table, which is stored [tokens, hidden], Aᵀ B. */
+function sidesOf(site: Site, factors: Factors) {
+  const a = matrixOf(factors.a, factors.rank, site.inFeatures)
+  const b = matrixOf(factors.b, factors.rank, site.outFeatures)
+  return site.kind === 'embedding' ? { left: transposed(a), right: b } : { left: transposed(b), right: a }
 }
 
 /** A site's fold and what is to be said of it in errors. */

@@ -1,7 +1,7 @@
 /** The adapters-store: from PEFT folders to images that the engine can take. */
 export { readSafetensorsHeader } from './checkpoint/index.ts'
 export { ADAPTER_ERROR_CODES, AdapterError, type AdapterErrorCode } from './errors.ts'
-export { type LoadOptions, loadAdapter } from './load.ts'
+export { loadAdapter } from './load.ts'
 export { SUPPORTED_METHODS } from './methods/index.ts'
 export { AdapterRegistry } from './registry.ts'
 export { AdapterStore } from './store.ts'

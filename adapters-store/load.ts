@@ -7,29 +7,13 @@ import { FileMemory, readAdapterFiles } from './files.ts'
 import { combinationRefused, type Fold, type SiteFold } from './fold.ts'
 import { methodOf } from './methods/index.ts'
 import type { FoldContext, Method } from './methods/method.ts'
-import { type CallForHelp, RowNorms } from './norms/norms.ts'
 import { pack } from './pack.ts'
 import { type Replacement, replacements } from './replacements.ts'
 import { AdapterTensors } from './tensors.ts'
-import type { AdapterDtype, AdapterImage, BaseModel, Site } from './types.ts'
-
-/** What a thread that loads many adapters has; each may be absent. */
-export interface LoaderThread {
-  /** Where files are read to; the same for all saves time. */
-  memory?: FileMemory
-  /** Reaches threads that could take a share of DoRA's norms. */
-  callForHelp?: CallForHelp
-}
-
-export interface LoadOptions {
-  /** Element type of rank rows. */
-  dtype: AdapterDtype
-  /** Bytes of a pool block; a multiple of 64. */
-  blockBytes: number
-}
+import type { AdapterImage, BaseModel, LoadOptions, Site } from './types.ts'
 
 /**
- * Reads `directory` and folds it for `base`. Synchronous: AdapterStore runs it in a thread of its own.
+ * Reads `directory` (to `memory`: the same for many loads saves time) and folds it for `base`. Synchronous: AdapterStore runs it in a thread of its own.
  * Throws AdapterError for everything that would give wrong answers; the message names the file, key or module and what would be right.
  */
 export function loadAdapter(
@@ -37,9 +21,9 @@ export function loadAdapter(
   directory: string,
   base: BaseModel,
   options: LoadOptions,
-  thread: LoaderThread = {},
+  memory = new FileMemory(),
 ): AdapterImage {
-  const files = readAdapterFiles(directory, thread.memory ?? new FileMemory())
+  const files = readAdapterFiles(directory, memory)
   const method = methodOf(files.configFile, files.config.peft_type)
   checkConfig(files.configFile, files.config, method.config)
   const config = new ConfigReader(
@@ -48,21 +32,17 @@ export function loadAdapter(
     base.sites.map((site) => site.module),
   )
   const weights = new BaseWeights(base)
-  try {
-    const tensors = new AdapterTensors(files.weightsFile, files.weights, weights)
-    const folds = foldSites(method, { config, tensors, base: weights, norms: new RowNorms(weights, thread.callForHelp) })
-    const label = method.label?.(config) ?? method.peftType.toLowerCase()
-    return {
-      name,
-      digest: files.digest,
-      dtype: options.dtype,
-      blockBytes: options.blockBytes,
-      ...pack(folds, options),
-      method: label,
-      warnings: tensors.warnings,
-    }
-  } finally {
-    weights.close()
+  const tensors = new AdapterTensors(files.weightsFile, files.weights, weights)
+  const folds = foldSites(method, { config, tensors, base: weights })
+  const label = method.label?.(config) ?? method.peftType.toLowerCase()
+  return {
+    name,
+    digest: files.digest,
+    dtype: options.dtype,
+    blockBytes: options.blockBytes,
+    ...pack(folds, options),
+    method: label,
+    warnings: tensors.warnings,
   }
 }
 
@@ -83,7 +63,6 @@ function foldSites(method: Method, context: FoldContext): SiteFold[] {
   }
   tensors.requireAllTaken(method.peftType)
   requireComplete(method, context, folds, replaced)
-  context.norms.compute()
   return base.model.sites
     .filter((site) => folds.has(site) || replaced.has(site))
     .map((site) => combine(site, folds.get(site) ?? {}, replaced.get(site), base))

@@ -2,11 +2,11 @@
  * Folds to an image in kernel layout: rows 64-byte aligned in blocks, none straddling two (see AdapterImage in types.ts).
  * Each row goes into the first block with room for it, so that the tails left by long rows are filled with short ones.
  */
-import { encodeDense, encodeFactors, requireInRange, type Target } from './encode.ts'
+import { elementBytes, largestMagnitude } from '../native/floats.ts'
+import type { FoldImage } from './arithmetic.ts'
 import { AdapterError } from './errors.ts'
-import type { Factors } from './factors.ts'
-import { type DenseRows, type SiteFold, weightShape } from './fold.ts'
-import { elementBytes, largestMagnitude } from './half.ts'
+import { type DenseRows, type Factors, oneByOne, type SiteFold, weightShape } from './fold.ts'
+import { placeDense, placeFactors, requireInRange } from './place.ts'
 import { type AdapterDtype, type AdapterImage, ENTRY, ENTRY_FIELDS, type Site } from './types.ts'
 
 const ALIGNMENT = 64
@@ -20,16 +20,17 @@ export function pack(folds: SiteFold[], { dtype, blockBytes }: { dtype: AdapterD
   for (const fold of folds) plan.add(fold)
   const { places, blocks, bytes } = layOut(plan.rowBytes, blockBytes)
   let image: SharedArrayBuffer
+  let view: Uint8Array
   try {
     image = new SharedArrayBuffer(bytes)
+    view = new Uint8Array(image)
   } catch {
     throw new AdapterError(
       'adapter_too_large',
       `folded, the adapter takes ${bytes} bytes, more than can be allocated in one piece`,
     )
   }
-  const rowAt: Target = (row) => new Uint8Array(image, places[2 * row] * blockBytes + places[2 * row + 1], plan.rowBytes[row])
-  for (const write of plan.writers) write(rowAt)
+  for (const write of plan.writers) write({ dtype, blockBytes, bytes: view, places })
   return { blocks, image, rows: places, entries: Int32Array.from(plan.entries), maxRank: plan.maxRank }
 }
 
@@ -37,7 +38,7 @@ export function pack(folds: SiteFold[], { dtype, blockBytes }: { dtype: AdapterD
 class Plan {
   readonly rowBytes: number[] = []
   readonly entries: number[] = []
-  readonly writers: ((rowAt: Target) => void)[] = []
+  readonly writers: ((image: FoldImage) => void)[] = []
   maxRank = 0
   readonly #dtype: AdapterDtype
   readonly #blockBytes: number
@@ -70,15 +71,7 @@ class Plan {
     entry[ENTRY.rank] = rank
     entry[ENTRY.a] = a
     entry[ENTRY.b] = b
-    this.writers.push((rowAt) => {
-      encodeFactors(
-        site,
-        factors,
-        this.#dtype,
-        (j) => rowAt(a + j),
-        (j) => rowAt(b + j),
-      )
-    })
+    this.writers.push((image) => placeFactors(image, site, factors, a, b))
   }
 
   #dense(entry: number[], site: Site, rows: DenseRows): void {
@@ -87,7 +80,7 @@ class Plan {
     const first = this.#rows(site, dense.count, weightShape(site).width * elementBytes(this.#dtype))
     entry[ENTRY.rank] = dense.count
     entry[ENTRY.a] = first
-    this.writers.push((rowAt) => encodeDense(site, dense, this.#dtype, (j) => rowAt(first + j)))
+    this.writers.push((image) => placeDense(image, site, dense, first))
     if (dense.index) entry[ENTRY.index] = this.#words(site, dense.index)
   }
 
@@ -98,7 +91,10 @@ class Plan {
 
   #words(site: Site, values: Float32Array | Int32Array): number {
     const row = this.#rows(site, 1, values.byteLength)
-    this.writers.push((rowAt) => rowAt(row).set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)))
+    const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+    this.writers.push(({ bytes: image, places, blockBytes }) =>
+      image.set(bytes, places[2 * row] * blockBytes + places[2 * row + 1]),
+    )
     return row
   }
 
@@ -116,15 +112,15 @@ class Plan {
   }
 }
 
-function allRows(site: Site, { index, row }: DenseRows): DenseRows {
+function allRows(site: Site, { index, rows }: DenseRows): DenseRows {
   const place = new Map(Array.from(index!, (o, j) => [o, j]))
+  const shape = weightShape(site)
   return {
-    count: weightShape(site).rows,
-    row(o, into) {
+    count: shape.rows,
+    rows: oneByOne(shape.width, (o, into) => {
       const j = place.get(o)
-      if (j === undefined) into.fill(0)
-      else row(j, into)
-    },
+      if (j !== undefined) rows(j, into)
+    }),
   }
 }
 

@@ -4,7 +4,7 @@
  * (save_embedding_layers, bias), tuners/trainable_tokens.
  */
 import { AdapterError } from './errors.ts'
-import { combinationRefused, type DenseRows, weightShape } from './fold.ts'
+import { combinationRefused, type DenseRows, oneByOne, weightShape } from './fold.ts'
 import type { FoldContext } from './methods/method.ts'
 import { targetedSites } from './targets.ts'
 import type { SiteTensors } from './tensors.ts'
@@ -86,12 +86,12 @@ function changedRows({ base }: FoldContext, tensors: SiteTensors, name: string):
   return {
     count: changed.length,
     index: changed.length === rows ? undefined : Int32Array.from(changed),
-    row(j, into) {
+    rows: oneByOne(width, (j, into) => {
       const o = changed[j]
       const original = weights.row(o)
       into.set(file.rows(key, reference, o, 1))
       for (let i = 0; i < width; i++) into[i] -= original[i]
-    },
+    }),
   }
 }
 
@@ -246,11 +246,11 @@ function tokenRows(
     dense: {
       count: tokens.length,
       index: Int32Array.from(order, (k) => tokens[k]),
-      row(j, into) {
+      rows: oneByOne(width, (j, into) => {
         const k = order[j]
         const original = weights.row(tokens[k])
         for (let i = 0; i < width; i++) into[i] = replaced[k * width + i] - original[i]
-      },
+      }),
     },
   }
 }

@@ -1,31 +1,18 @@
 /** Loads adapters in threads of their own: folding a large one takes seconds, and the caller serves requests meanwhile. */
 import { statSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
+import { LOADER_THREADS } from './arithmetic.ts'
 import { AdapterError, type AdapterErrorCode } from './errors.ts'
 import { WEIGHTS_FILE } from './files.ts'
-import type { LoadOptions } from './load.ts'
-import type { NormJob } from './norms/job.ts'
-import type { AdapterImage, BaseModel } from './types.ts'
+import type { AdapterImage, BaseModel, LoadOptions } from './types.ts'
 
 export interface LoadRequest {
-  type: 'load'
   name: string
   directory: string
 }
 
-/** A thread posts a job to offer it, and is posted one to take a share of it if it has nothing else to do. */
-export interface HelpRequest {
-  type: 'help'
-  job: NormJob
-}
-
-export type ThreadTask = LoadRequest | HelpRequest
-export type ThreadReply =
-  | { type: 'loaded'; image: AdapterImage }
-  | { type: 'failed'; code?: AdapterErrorCode; message: string }
-  | HelpRequest
+export type ThreadReply = { type: 'loaded'; image: AdapterImage } | { type: 'failed'; code?: AdapterErrorCode; message: string }
 
 interface Load {
   request: LoadRequest
@@ -38,12 +25,8 @@ interface LoaderThread {
   /** What it has in hand, and how large its file is. */
   load?: Load
   bytes: number
-  /** What it would let others help with. */
-  job?: NormJob
 }
 
-/** Beyond this an adapter more is memory and disk more than speed. */
-const MOST_THREADS = 4
 /** Files that are loaded at once take no more than this together, unless it is one alone: each is held beside its image. */
 const BYTES_AT_ONCE = 1 << 30
 
@@ -56,7 +39,7 @@ export class AdapterStore {
   #closed = false
 
   /** `threads` at most, started when they are needed. They run at a lower priority than the rest (Linux). */
-  constructor(base: BaseModel, options: LoadOptions, threads = Math.min(MOST_THREADS, availableParallelism())) {
+  constructor(base: BaseModel, options: LoadOptions, threads = LOADER_THREADS) {
     this.#base = base
     this.#options = options
     this.#limit = threads
@@ -67,7 +50,7 @@ export class AdapterStore {
     if (this.#closed)
       return Promise.reject(new AdapterError('adapter_store_closed', `${name} cannot be loaded: the server is closing`))
     return new Promise((resolve, reject) => {
-      this.#queue.push({ request: { type: 'load', name, directory }, resolve, reject })
+      this.#queue.push({ request: { name, directory }, resolve, reject })
       this.#dispatch()
     })
   }
@@ -117,26 +100,12 @@ export class AdapterStore {
 
   #receive(thread: LoaderThread, reply: ThreadReply): void {
     if (!this.#threads.has(thread)) return
-    if (reply.type === 'help') {
-      thread.job = reply.job
-      while (this.#threads.size < this.#limit) this.#start()
-      for (const other of this.#threads) if (!other.load) other.worker.postMessage(reply)
-      return
-    }
     const load = thread.load as Load
-    this.#release(thread)
+    thread.load = undefined
+    thread.worker.unref() // an idle loader must not keep the process alive
     if (reply.type === 'loaded') load.resolve(reply.image)
     else load.reject(reply.code ? new AdapterError(reply.code, reply.message) : new Error(reply.message))
     this.#dispatch()
-    if (thread.load) return
-    for (const { job } of this.#threads) if (job) thread.worker.postMessage({ type: 'help', job } satisfies HelpRequest)
-  }
-
-  #release(thread: LoaderThread): void {
-    thread.load = undefined
-    thread.job = undefined
-    // An idle loader must not keep the process alive.
-    thread.worker.unref()
   }
 
   /** The thread died (out of memory, most likely): what it had in hand fails, and the next load starts another. */

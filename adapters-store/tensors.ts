@@ -2,11 +2,11 @@
  * The adapter's tensors by module. Keys are `base_model.model.<module>.<parameter>`; every one has to be taken by something, because a tensor
  * that is accepted and not applied is a wrong answer.
  */
+import { decodeFloats, largestMagnitude } from '../native/floats.ts'
 import type { BaseWeights } from './base.ts'
 import { CheckpointError, parseSafetensors } from './checkpoint/index.ts'
 import { AdapterError } from './errors.ts'
-import type { FileMatrix } from './factors.ts'
-import { decodeFloats, largestMagnitude } from './half.ts'
+import type { FileMatrix } from './fold.ts'
 import type { AdapterDtype, Site, TensorRef } from './types.ts'
 
 export interface Tensor {

@@ -77,4 +77,11 @@ export interface AdapterImage {
   warnings?: string[]
 }
 
+export interface LoadOptions {
+  /** Element type of rank rows. */
+  dtype: AdapterDtype
+  /** Bytes of a pool block; a multiple of 64. */
+  blockBytes: number
+}
+
 export type { AdapterDtype, TensorRef }

@@ -108,4 +108,4 @@ console.log(
     ],
   ),
 )
-console.log(`\none of them as DoRA, one thread: ${median(times.dora).toFixed(0)} ms`)
+console.log(`\none of them as DoRA, its norms on every core: ${median(times.dora).toFixed(0)} ms`)

@@ -28,7 +28,7 @@ export interface BenchModel {
   names: string[]
 }
 
-interface Planned {
+export interface Planned {
   name: string
   shape: number[]
   /** Standard deviation; absent: all ones (norm weights). */
@@ -36,7 +36,7 @@ interface Planned {
 }
 
 /** Writes a safetensors file of random tensors, one tensor in memory at a time. */
-function writeRandom(file: string, tensors: Planned[], dtype: 'F32' | 'F16', seed: number): void {
+export function writeRandom(file: string, tensors: Planned[], dtype: 'F32' | 'F16', seed: number): void {
   const width = dtype === 'F32' ? 4 : 2
   const size = ({ shape }: Planned) => shape.reduce((a, b) => a * b, 1)
   let offset = 0

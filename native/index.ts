@@ -18,9 +18,10 @@ let addon: NativeAddon | undefined
 
 /** The addon, built by native/build.mjs. Throws an error that lists what to do when it cannot be loaded. */
 export function loadNative(): NativeAddon {
+  if (addon) return addon
   const file = process.env.LORIKEET_ADDON ?? path.join(repositoryRoot(), 'build', 'native', 'lorikeet.node')
   try {
-    addon ??= require(file) as NativeAddon
+    addon = require(file) as NativeAddon
     return addon
   } catch (cause) {
     throw new Error(

@@ -218,3 +218,64 @@ export interface NativeAddon {
   /** The CUDA device that would be used, or why there is none. */
   cudaDevice(): { name: string; totalBytes: number; freeBytes: number; computeCapability: [number, number] } | { missing: string }
 }
+
+/** A matrix of floats as the folding of adapters sees it; any alignment. Not a matrix whose file may change: such bytes are read first. */
+export interface FoldMatrix {
+  dtype: TensorType
+  rows: number
+  columns: number
+  /** It lies there as [columns, rows]. */
+  transposed?: boolean
+  /** Elements from the start of a row, as it lies there, to that of the next; absent: they follow each other. */
+  stride?: number
+  /** In memory, or from byte `offset` of a file of the base model, which is mapped for the time of a call. */
+  data: Uint8Array | Float32Array | { file: string; offset: number }
+}
+
+/** An adapter's image while it is made (AdapterImage in adapters-store/types.ts): `places` are its `rows`. */
+export interface FoldImage {
+  dtype: AdapterDtype
+  blockBytes: number
+  bytes: Uint8Array
+  places: Int32Array
+}
+
+/**
+ * What folds adapters: each call returns when its work is done, for loader threads. `threads` at most take part, fewer when other calls are under way; results do
+ * not depend on how many. Throws a RangeError for shapes that do not fit, an Error that names a file which cannot be mapped or is too short.
+ */
+export interface FoldAddon {
+  /** Element by element, rounding to nearest even. */
+  convert(from: Uint8Array | Float32Array, fromType: TensorType, to: Uint8Array | Float32Array, toType: TensorType): void
+  /** The largest magnitude; Infinity if a value is infinite or NaN. */
+  largest(matrix: FoldMatrix, threads: number): number
+  /** All of it as float32. Shape: into [rows * columns]. */
+  readRows(matrix: FoldMatrix, into: Float32Array, threads: number): void
+  /**
+   * Image rows [firstA, firstA + rank) become A, [firstB, …) scale · B; each pair of rows balanced for float16 (native/fold/place.h). Shape: a [rank, in], b [rank, out].
+   * Returns the first pair whose largest magnitudes the image's type cannot hold.
+   */
+  placeFactors(
+    image: FoldImage,
+    a: FoldMatrix,
+    firstA: number,
+    b: FoldMatrix,
+    firstB: number,
+    scale: number,
+    threads: number,
+  ): { row: number; a: number; b: number } | undefined
+  /** Image rows [first, first + rows.rows) become these. Returns their largest magnitude, as `largest`. */
+  placeRows(image: FoldImage, first: number, rows: FoldMatrix, threads: number): number
+  /** into += scale · left right, in float32. Shape: left [m, k], right [k, n], into [m * n]. */
+  addProduct(into: Float32Array, left: FoldMatrix, right: FoldMatrix, scale: number, threads: number): void
+  /** into ⊙= left right. Shapes as addProduct's. */
+  multiplyByProduct(into: Float32Array, left: FoldMatrix, right: FoldMatrix, threads: number): void
+  /** into ⊙= by. Shape: into [by.rows * by.columns]. */
+  multiplyElements(into: Float32Array, by: FoldMatrix, threads: number): void
+  /** ‖w_o + scale Σ_j b_oj a_j‖² of each row, W + BA never written out. Shape: weight [out, in], a [rank, in], b [out, rank], result [out]. */
+  squareNorms(weight: FoldMatrix, a: FoldMatrix, b: FoldMatrix, scale: number, threads: number): Float64Array
+}
+
+export interface NativeAddon {
+  readonly fold: FoldAddon
+}

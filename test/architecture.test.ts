@@ -15,7 +15,7 @@ const CPP = /\.(h|cc|cu|cuh)$/
 const may: Record<string, { values: string[]; types: string[] }> = {
   server: { values: ['runtime', 'adapters-store'], types: ['native'] },
   runtime: { values: ['adapters-store', 'native'], types: [] },
-  'adapters-store': { values: [], types: ['native'] },
+  'adapters-store': { values: ['native'], types: [] },
   native: { values: [], types: [] },
 }
 

@@ -3,7 +3,6 @@
  * ranks that were kept, but the scale keeps init_r (model.py, resize_modules_by_rank_pattern).
  */
 import { ignored, oneOf } from '../config.ts'
-import { transpose } from '../factors.ts'
 import { type Fold, smallerOf } from '../fold.ts'
 import { LORA_CONFIG } from './lora.ts'
 import type { Method } from './method.ts'
@@ -36,10 +35,9 @@ export const adalora: Method = {
       const b = tensors.take('lora_B', [site.outFeatures, rank])
       const e = tensors.take('lora_E', [rank, 1]).data
       if (rank === 0) return {} // every rank was pruned
-      const rows = transpose(b.data, site.outFeatures, rank)
-      for (let j = 0; j < rank; j++) for (let o = 0; o < site.outFeatures; o++) rows[j * site.outFeatures + o] *= e[j]
+      const rows = a.data.map((value, i) => value * e[Math.floor(i / site.inFeatures)])
       const scale = (alpha > 0 ? alpha : rank) / (initialRank + 1e-5)
-      return smallerOf(site, { rank, a: a.data, b: rows, scale })
+      return smallerOf(site, { rank, a: rows, b: { columns: b.data }, scale })
     }
   },
 }

@@ -3,7 +3,6 @@
  * saved with the adapter.
  */
 import { ignored } from '../config.ts'
-import { transpose } from '../factors.ts'
 import { smallerOf } from '../fold.ts'
 import { requireRank } from './lora.ts'
 import type { Method } from './method.ts'
@@ -29,23 +28,22 @@ export const delora: Method = {
       const a = tensors.take('delora_A', [null, inFeatures])
       const rank = a.shape[0]
       requireRank(config, rank, site.module)
-      const b = transpose(tensors.take('delora_B', [outFeatures, rank]).data, outFeatures, rank)
+      const b = tensors.take('delora_B', [outFeatures, rank]).data
       const [lambda] = tensors.take('delora_lambda', [1]).data
       const inputNorms = tensors.take('delora_w_norm', [inFeatures]).data
       const rows = new Float32Array(a.data.length)
       for (let j = 0; j < rank; j++) {
-        const aRow = a.data.subarray(j * inFeatures, (j + 1) * inFeatures)
-        const bRow = b.subarray(j * outFeatures, (j + 1) * outFeatures)
-        const factor = lambda / rank / (norm(aRow) * norm(bRow))
-        for (let i = 0; i < inFeatures; i++) rows[j * inFeatures + i] = factor * aRow[i] * inputNorms[i]
+        const factor = lambda / rank / (norm(a.data, j * inFeatures, 1, inFeatures) * norm(b, j, rank, outFeatures))
+        for (let i = 0; i < inFeatures; i++) rows[j * inFeatures + i] = factor * a.data[j * inFeatures + i] * inputNorms[i]
       }
-      return smallerOf(site, { rank, a: rows, b, scale: 1 })
+      return smallerOf(site, { rank, a: rows, b: { columns: b }, scale: 1 })
     }
   },
 }
 
-function norm(values: Float32Array): number {
+/** Of `count` values, `step` apart. */
+function norm(values: Float32Array, start: number, step: number, count: number): number {
   let sum = 0
-  for (const value of values) sum += value * value
+  for (let i = 0; i < count; i++) sum += values[start + i * step] ** 2
   return Math.max(Math.sqrt(sum), SMALLEST_NORM)
 }

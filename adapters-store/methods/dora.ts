@@ -2,38 +2,48 @@
  * DoRA (Liu et al., 2024). peft 0.21, tuners/lora/dora.py: W' = diag(m / ‖W + sBA‖) (W + sBA), norms of rows in the [out, in] sense; the
  * base's bias stays outside. For the embedding the norms run over the vocabulary, and W' has no canonical factors, so it is folded to rows.
  */
+import { squareNorms, transposed } from '../arithmetic.ts'
 import type { BaseWeights } from '../base.ts'
 import { AdapterError } from '../errors.ts'
-import type { Factors, FileFactors } from '../factors.ts'
-import { type Fold, multipliedOut, smallerOf } from '../fold.ts'
-import type { RowNorms } from '../norms/norms.ts'
+import { type Factors, type FileFactors, type Fold, matrixOf, multipliedOut, requireFinite, smallerOf } from '../fold.ts'
 import type { Site } from '../types.ts'
 
-/** The fold's outScale holds its values when `norms` have been computed. */
-export function doraLinear(site: Site, factors: FileFactors, magnitude: Float32Array, norms: RowNorms): Fold {
-  const outScale = new Float32Array(site.outFeatures)
-  norms.ask(site, factors, (squares) => outScale.set(magnitude.map((m, o) => ratio(site, m, squares[o]))))
-  return { ...smallerOf(site, factors), outScale }
+/** Rows of the table at a time. */
+const BLOCK_ROWS = 256
+
+export function doraLinear(site: Site, factors: FileFactors, magnitude: Float32Array, base: BaseWeights): Fold {
+  const { rank, scale } = factors
+  requireFinite(factors.a, rank, site.inFeatures)
+  requireFinite(factors.b, rank, site.outFeatures)
+  const a = matrixOf(factors.a, rank, site.inFeatures)
+  const b = transposed(matrixOf(factors.b, rank, site.outFeatures))
+  const squares = squareNorms(base.matrix(site.weight), a, b, scale)
+  return { ...smallerOf(site, factors), outScale: magnitude.map((m, o) => ratio(site, m, squares[o])) }
 }
 
 export function doraEmbedding(site: Site, factors: Factors, magnitude: Float32Array, base: BaseWeights): Fold {
+  const width = site.outFeatures
   const delta = multipliedOut(site, factors)
   const table = base.rows(site.weight)
-  const squares = new Float64Array(site.outFeatures)
-  const row = new Float32Array(site.outFeatures)
-  for (let t = 0; t < table.rows; t++) {
-    delta.row(t, row)
-    const weights = table.row(t)
-    for (let d = 0; d < row.length; d++) squares[d] += (weights[d] + row[d]) ** 2
+  const squares = new Float64Array(width)
+  for (let first = 0; first < delta.count; first += BLOCK_ROWS) {
+    const rows = new Float32Array(Math.min(BLOCK_ROWS, delta.count - first) * width)
+    delta.rows(first, rows)
+    for (let at = 0; at < rows.length; at += width) {
+      const weights = table.row(first + at / width)
+      for (let d = 0; d < width; d++) squares[d] += (weights[d] + rows[at + d]) ** 2
+    }
   }
   const scales = Float64Array.from(magnitude, (m, d) => ratio(site, m, squares[d]))
   return {
     dense: {
       count: delta.count,
-      row(t, into) {
-        delta.row(t, into)
-        const weights = table.row(t)
-        for (let d = 0; d < into.length; d++) into[d] = scales[d] * (weights[d] + into[d]) - weights[d]
+      rows(first, into) {
+        delta.rows(first, into)
+        for (let at = 0; at < into.length; at += width) {
+          const weights = table.row(first + at / width)
+          for (let d = 0; d < width; d++) into[at + d] = scales[d] * (weights[d] + into[at + d]) - weights[d]
+        }
       },
     },
   }

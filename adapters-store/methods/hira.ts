@@ -1,6 +1,6 @@
 /** HiRA (Huang et al., 2025). peft 0.21, tuners/hira/layer.py: ΔW = W ⊙ (B A). As full a rank as W has, so it is written out. */
+import { multiplyElements, rowRange } from '../arithmetic.ts'
 import { ignored } from '../config.ts'
-import { transpose } from '../factors.ts'
 import { multipliedOut } from '../fold.ts'
 import { requireRank } from './lora.ts'
 import type { Method } from './method.ts'
@@ -23,15 +23,14 @@ export const hira: Method = {
       const rank = a.shape[0]
       const b = tensors.take('hira_B', [site.outFeatures, rank]).data
       requireRank(config, rank, site.module, 32)
-      const product = multipliedOut(site, { rank, a: a.data, b: transpose(b, site.outFeatures, rank), scale: 1 })
-      const weights = base.rows(site.weight)
+      const product = multipliedOut(site, { rank, a: a.data, b: { columns: b }, scale: 1 })
+      const weights = base.matrix(site.weight)
       return {
         dense: {
           count: product.count,
-          row(o, into) {
-            product.row(o, into)
-            const row = weights.row(o)
-            for (let i = 0; i < into.length; i++) into[i] *= row[i]
+          rows(first, into) {
+            product.rows(first, into)
+            multiplyElements(into, rowRange(weights, first, into.length / site.inFeatures))
           },
         },
       }

@@ -2,8 +2,8 @@
  * LoHa (Hyeon-Woo et al., 2021). peft 0.21, tuners/loha/layer.py: ΔW = (alpha / r) (w1_a w1_b) ⊙ (w2_a w2_b). A Hadamard product of ranks r1 and
  * r2 has rank r1 r2: its rows of A are the products of rows of w1_b and w2_b, its columns of B those of columns of w1_a and w2_a.
  */
+import { addProduct, floatMatrix, multiplyByProduct, rowRange } from '../arithmetic.ts'
 import { ignored } from '../config.ts'
-import { transpose } from '../factors.ts'
 import type { DenseRows, Fold } from '../fold.ts'
 import type { Site } from '../types.ts'
 import { requireRank } from './lora.ts'
@@ -37,8 +37,8 @@ export const loha: Method = {
       if (r1 * r2 * (inFeatures + outFeatures) > inFeatures * outFeatures) {
         return { dense: hadamardRows(site, a1, b1.data, a2, b2.data, scale) }
       }
-      const a = rowProducts(b1.data, b2.data, r1, r2, inFeatures)
-      const b = rowProducts(transpose(a1, outFeatures, r1), transpose(a2, outFeatures, r2), r1, r2, outFeatures)
+      const a = () => rowProducts(b1.data, b2.data, r1, r2, inFeatures)
+      const b = () => ({ columns: columnProducts(a1, a2, r1, r2, outFeatures) })
       return { factors: { rank: r1 * r2, a, b, scale } }
     }
   },
@@ -56,27 +56,34 @@ function rowProducts(x: Float32Array, y: Float32Array, r1: number, r2: number, n
   return rows
 }
 
+/** Column (i, j) is column i of x times column j of y. Shape: [n, r1], [n, r2] to [n, r1 r2]. */
+function columnProducts(x: Float32Array, y: Float32Array, r1: number, r2: number, n: number): Float32Array {
+  const columns = new Float32Array(n * r1 * r2)
+  for (let k = 0; k < n; k++) {
+    for (let i = 0; i < r1; i++) {
+      const start = (k * r1 + i) * r2
+      for (let j = 0; j < r2; j++) columns[start + j] = x[k * r1 + i] * y[k * r2 + j]
+    }
+  }
+  return columns
+}
+
 function hadamardRows(
-  site: Site,
+  { inFeatures, outFeatures }: Site,
   a1: Float32Array,
   b1: Float32Array,
   a2: Float32Array,
   b2: Float32Array,
   scale: number,
 ): DenseRows {
-  const n = site.inFeatures
-  const r1 = a1.length / site.outFeatures
-  const r2 = a2.length / site.outFeatures
+  const [left1, left2] = [a1, a2].map((a) => floatMatrix(a, outFeatures, a.length / outFeatures))
+  const [right1, right2] = [b1, b2].map((b) => floatMatrix(b, b.length / inFeatures, inFeatures))
   return {
-    count: site.outFeatures,
-    row(o, into) {
-      for (let k = 0; k < n; k++) {
-        let left = 0
-        let right = 0
-        for (let i = 0; i < r1; i++) left += a1[o * r1 + i] * b1[i * n + k]
-        for (let j = 0; j < r2; j++) right += a2[o * r2 + j] * b2[j * n + k]
-        into[k] = scale * left * right
-      }
+    count: outFeatures,
+    rows(first, into) {
+      const count = into.length / inFeatures
+      addProduct(into, rowRange(left1, first, count), right1, scale)
+      multiplyByProduct(into, rowRange(left2, first, count), right2)
     },
   }
 }

@@ -3,10 +3,10 @@
  * kron(p q, s t) = kron(p, s) kron(q, t), so the rank is that of w1 times that of w2; a whole factor is itself times an identity on its smaller
  * side. Where that takes more bytes than ΔW, ΔW is written out.
  */
+import { addProduct, floatMatrix } from '../arithmetic.ts'
 import { type ConfigReader, ignored } from '../config.ts'
 import { AdapterError } from '../errors.ts'
-import { transpose } from '../factors.ts'
-import type { DenseRows, Fold } from '../fold.ts'
+import { type DenseRows, type Fold, oneByOne } from '../fold.ts'
 import type { SiteTensors } from '../tensors.ts'
 import type { Method } from './method.ts'
 
@@ -50,8 +50,8 @@ export const lokr: Method = {
       const scale = scaleOf(config, tensors)
       const rank = w1.rank * w2.rank
       if (rank * (inFeatures + outFeatures) > inFeatures * outFeatures) return { dense: kroneckerRows(w1, w2, scale) }
-      const b = kronecker(transposed(w1.left, w1), transposed(w2.left, w2), w1.rank, w1.rows, w2.rank, w2.rows)
-      const a = kronecker(w1.right, w2.right, w1.rank, w1.columns, w2.rank, w2.columns)
+      const b = () => ({ columns: kronecker(w1.left, w2.left, w1.rows, w1.rank, w2.rows, w2.rank) })
+      const a = () => kronecker(w1.right, w2.right, w1.rank, w1.columns, w2.rank, w2.columns)
       return { factors: { rank, a, b, scale } }
     }
   },
@@ -80,10 +80,6 @@ function identity(n: number): Float32Array {
   const values = new Float32Array(n * n)
   for (let i = 0; i < n; i++) values[i * n + i] = 1
   return values
-}
-
-function transposed(left: Float32Array, { rows, rank }: Pair): Float32Array {
-  return transpose(left, rows, rank)
 }
 
 /** Shape: x [m, n], y [p, q] to [m p, n q]. */
@@ -115,18 +111,12 @@ function kroneckerRows(w1: Pair, w2: Pair, scale: number): DenseRows {
   const y = product(w2)
   return {
     count: w1.rows * w2.rows,
-    row: (o, into) => kroneckerRow(x, y, w1.columns, w2.rows, w2.columns, o, into, scale),
+    rows: oneByOne(w1.columns * w2.columns, (o, into) => kroneckerRow(x, y, w1.columns, w2.rows, w2.columns, o, into, scale)),
   }
 }
 
 function product({ rows, columns, rank, left, right }: Pair): Float32Array {
   const result = new Float32Array(rows * columns)
-  for (let r = 0; r < rows; r++) {
-    for (let c = 0; c < columns; c++) {
-      let sum = 0
-      for (let j = 0; j < rank; j++) sum += left[r * rank + j] * right[j * columns + c]
-      result[r * columns + c] = sum
-    }
-  }
+  addProduct(result, floatMatrix(left, rows, rank), floatMatrix(right, rank, columns), 1)
   return result
 }

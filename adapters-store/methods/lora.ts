@@ -5,8 +5,7 @@
  */
 import { absent, type ConfigReader, ignored, off, type Rule } from '../config.ts'
 import { AdapterError } from '../errors.ts'
-import type { FileFactors } from '../factors.ts'
-import { type Fold, smallerOf } from '../fold.ts'
+import { type FileFactors, type Fold, smallerOf } from '../fold.ts'
 import type { SiteTensors } from '../tensors.ts'
 import { doraEmbedding, doraLinear } from './dora.ts'
 import type { Method } from './method.ts'
@@ -63,7 +62,7 @@ export const lora: Method = {
   label: (config) => (config.boolean('use_dora') ? 'dora' : config.boolean('use_rslora') ? 'rslora' : 'lora'),
   parameters: ['lora_A', 'lora_embedding_A'],
   sites: ['linear', 'head', 'embedding'],
-  prepare({ config, base, norms }) {
+  prepare({ config, base }) {
     const dora = config.boolean('use_dora')
     const withBias = config.boolean('lora_bias')
     if (dora && withBias)
@@ -75,7 +74,7 @@ export const lora: Method = {
         const magnitude = tensors.take('lora_magnitude_vector', [site.outFeatures]).data
         return site.kind === 'embedding'
           ? doraEmbedding(site, factors, magnitude, base)
-          : doraLinear(site, factors, magnitude, norms)
+          : doraLinear(site, factors, magnitude, base)
       }
       const fold: Fold = smallerOf(site, factors)
       if (withBias && site.kind !== 'embedding') {

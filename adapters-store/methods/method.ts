@@ -2,7 +2,6 @@
 import type { BaseWeights } from '../base.ts'
 import type { ConfigReader, Rule } from '../config.ts'
 import type { Fold } from '../fold.ts'
-import type { RowNorms } from '../norms/norms.ts'
 import type { AdapterTensors, SiteTensors } from '../tensors.ts'
 import type { Site } from '../types.ts'
 
@@ -10,8 +9,6 @@ export interface FoldContext {
   config: ConfigReader
   tensors: AdapterTensors
   base: BaseWeights
-  /** Asked while sites are folded; computed when all are. */
-  norms: RowNorms
 }
 
 export interface Method {

@@ -4,7 +4,9 @@
  *     mini   the same with the block's columns repeated: block[i mod r, o mod mini_r]
  *     bat    per r × r block (p of the outputs) of W: ΔW = W block_p + block_p
  */
+import { addProduct, floatMatrix, rowRange } from '../arithmetic.ts'
 import { ignored, oneOf } from '../config.ts'
+import { AdapterError } from '../errors.ts'
 import { type Fold, smallerOf } from '../fold.ts'
 import type { SiteTensors } from '../tensors.ts'
 import type { FoldContext, Method } from './method.ts'
@@ -42,21 +44,37 @@ function blockwise(tensors: SiteTensors, { base }: FoldContext): Fold {
   const { inFeatures, outFeatures } = site
   const r = tensors.shape('miss_block')?.at(-1) || 1
   const blocks = tensors.take('miss_block', [outFeatures / r, r, r]).data
-  const weights = base.rows(site.weight)
+  if (inFeatures % r !== 0) {
+    throw new AdapterError(
+      'adapter_base_mismatch',
+      `${site.module}: miss_block of ${r} × ${r} does not divide its ${inFeatures} inputs`,
+    )
+  }
+  const weights = base.matrix(site.weight)
   return {
     dense: {
       count: outFeatures,
-      row(o, into) {
-        const weight = weights.row(o)
-        const block = Math.floor(o / r) * r * r
-        const p = o % r
-        for (let i = 0; i < inFeatures; i++) {
-          const q = i % r
-          let sum = blocks[block + p * r + q]
-          for (let t = 0; t < r; t++) sum += weight[i - q + t] * blocks[block + t * r + q]
-          into[i] = sum
+      rows(first, into) {
+        const end = first + into.length / inFeatures
+        for (let o = first, next: number; o < end; o = next) {
+          const p = Math.floor(o / r)
+          next = Math.min(end, (p + 1) * r)
+          const block = blocks.subarray(p * r * r, (p + 1) * r * r)
+          const rows = into.subarray((o - first) * inFeatures, (next - first) * inFeatures)
+          for (let i = o; i < next; i++)
+            repeat(block.subarray((i % r) * r, ((i % r) + 1) * r), rows, (i - o) * inFeatures, inFeatures)
+          // Rows [o, next) of W, cut into pieces of r inputs, one below the other.
+          const pieces = { ...rowRange(weights, o, next - o), rows: rows.length / r, columns: r, stride: r }
+          addProduct(rows, pieces, floatMatrix(block, r, r), 1)
         }
       },
     },
   }
+}
+
+/** Fills `count` elements from `start` on with the piece, again and again. */
+function repeat(piece: Float32Array, into: Float32Array, start: number, count: number): void {
+  into.set(piece, start)
+  for (let done = piece.length; done < count; done *= 2)
+    into.copyWithin(start + done, start, start + Math.min(done, count - done))
 }

@@ -5,6 +5,7 @@
 import { ignored, oneOf } from '../config.ts'
 import { AdapterError } from '../errors.ts'
 import { smallerOf } from '../fold.ts'
+import type { Tensor } from '../tensors.ts'
 import type { FoldContext, Method } from './method.ts'
 
 export const vera: Method = {
@@ -39,13 +40,12 @@ export const vera: Method = {
           `${site.module}: vera_A [${a.shape}] and vera_B [${b.shape}] are too small for [${outFeatures}, ${inFeatures}]`,
         )
       }
-      const rowsA = new Float32Array(rank * inFeatures)
-      const rowsB = new Float32Array(rank * outFeatures)
-      for (let j = 0; j < rank; j++) {
-        for (let i = 0; i < inFeatures; i++) rowsA[j * inFeatures + i] = lambdaD[j] * a.data[j * a.shape[1] + i]
-        for (let o = 0; o < outFeatures; o++) rowsB[j * outFeatures + o] = lambdaB[o] * b.data[o * rank + j]
-      }
-      return smallerOf(site, { rank, a: rowsA, b: rowsB, scale: 1 })
+      return smallerOf(site, {
+        rank,
+        a: () => scaledRows(a, lambdaD, inFeatures),
+        b: () => ({ columns: scaledRows(b, lambdaB, rank) }),
+        scale: 1,
+      })
     }
   },
 }
@@ -54,4 +54,13 @@ function projection({ tensors }: FoldContext, name: string) {
   const found = tensors.sharedTensor(name, [null, null])
   if (!found) throw tensors.invalid(`base_model.${name} is missing; train with save_projection=True`)
   return found
+}
+
+/** Row j of the matrix, cut to `width`, times factors[j]. Shape: [factors.length, width]. */
+function scaledRows({ shape, data }: Tensor, factors: Float32Array, width: number): Float32Array {
+  const rows = new Float32Array(factors.length * width)
+  factors.forEach((factor, j) => {
+    for (let i = 0; i < width; i++) rows[j * width + i] = factor * data[j * shape[1] + i]
+  })
+  return rows
 }

@@ -25,6 +25,7 @@ void bench_lora(const Machine& machine, const Parallel& parallel);
 void bench_attention(const Machine& machine, const Parallel& parallel);
 void bench_sampling(const Machine& machine, const Parallel& parallel);
 void bench_slots(const Machine& machine);
+void bench_product(const Machine& machine, const Parallel& parallel);
 
 // SmolLM-135M's shape.
 constexpr int kLayers = 30, kHidden = 576, kFeed = 1536, kHeads = 9, kKvHeads = 3, kHead = 64, kBlock = 16;

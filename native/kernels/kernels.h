@@ -3,7 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include "../numeric/dtype.h"
+#include "matrix.h"
 
 namespace lorikeet {
 
@@ -161,6 +161,15 @@ struct Kernels {
   void (*paged_attention)(const AttentionArgs&, const Parallel&);
   void (*sample)(const SampleArgs&, const Parallel&);
   void (*gated_activation)(const GatedArgs&, const Parallel&);
+  // Folding; see matrix.h.
+  // Elements [row, row + rows) × [column, column + columns) as floats, to[r · width + c]; width: a multiple of 16, filled up with zeros.
+  void (*read_tile)(const Matrix&, int64_t row, int64_t rows, int64_t column, int64_t columns, float* to, int64_t width);
+  // to[i] = from[i] · factor, rounded to nearest even.
+  void (*write_row)(const float* from, int64_t count, float factor, DType type, uint8_t* to);
+  // The largest magnitude; infinite if a value is infinite or no number.
+  float (*largest_magnitude)(const float* values, int64_t count);
+  void (*add_product)(const ProductArgs&, const Parallel&);
+  void (*row_products)(const RowProductArgs&, const Parallel&);
 };
 
 // Null where the machine (or the build) lacks it.

@@ -6,6 +6,7 @@
 #include <utility>
 #include "../engine/stepper.h"
 #include "convert.h"
+#include "fold.h"
 
 namespace lorikeet {
 namespace {
@@ -228,6 +229,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(constructor);  // freed with the environment (each worker thread has its own)
   exports.Set("createEngine", Napi::Function::New(env, create_engine, "createEngine"));
   exports.Set("info", Napi::Function::New(env, addon_info, "info"));
+  exports.Set("fold", fold_functions(env));
   exports.Set("cudaDevice", Napi::Function::New(env, cuda_device, "cudaDevice"));
   return exports;
 }

@@ -1,6 +1,4 @@
 /** An ONNX graph under construction, and its serialization (onnx/onnx.proto, field numbers in the comments there). */
-import { encodeRow } from '../../adapters-store/half.ts'
-import type { TensorType } from '../../native/types.ts'
 import { Message } from './protobuf.ts'
 
 /** TensorProto.DataType; `float8` is FLOAT8E4M3FN, the form that KV caches use. */
@@ -91,13 +89,6 @@ export class OnnxGraph {
     for (const [domain, version] of Object.entries(OPSETS)) model.message(8, new Message().string(1, domain).int(2, version))
     return model.bytes()
   }
-}
-
-/** Floats in a constant's bytes, rounded to nearest even. */
-export function floatData(type: TensorType, values: Float32Array): Uint8Array {
-  const bytes = new Uint8Array(values.length * (type === 'float32' ? 4 : 2))
-  encodeRow(type, values, 1, bytes, new Float32Array(values.length))
-  return bytes
 }
 
 function valueInfo(name: string, type: ElementType, shape: Dimension[]): Message {

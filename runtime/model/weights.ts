@@ -6,7 +6,7 @@ import {
   readTensor,
   type TensorRef,
 } from '../../adapters-store/checkpoint/index.ts'
-import { decodeFloats } from '../../adapters-store/half.ts'
+import { decodeFloats } from '../../native/floats.ts'
 import type { InitializerRef, TensorType } from '../../native/types.ts'
 import { ModelError, type ModelErrorCode } from './errors.ts'
 

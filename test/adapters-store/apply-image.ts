@@ -1,7 +1,7 @@
 /** What the kernels make of an AdapterImage at one site, in float64 and by the book (adapters-store/types.ts), for comparison with PEFT. */
 import { readFileSync } from 'node:fs'
-import { decodeFloats, elementBytes } from '../../adapters-store/half.ts'
 import { type AdapterImage, type BaseModel, ENTRY, ENTRY_FIELDS, type Site } from '../../adapters-store/types.ts'
+import { decodeFloats, elementBytes } from '../../native/floats.ts'
 
 export function tensorValues(base: BaseModel, name: string): Float32Array {
   const { file, offset, length, dtype, shape } = base.tensors[name]

@@ -1,7 +1,6 @@
 /** The layout that the kernels rely on, and how rows are scaled before they are rounded. */
 import t from 'tap'
-import { balance } from '../../adapters-store/balance.ts'
-import type { SiteFold } from '../../adapters-store/fold.ts'
+import { oneByOne, type SiteFold } from '../../adapters-store/fold.ts'
 import { pack } from '../../adapters-store/pack.ts'
 import { ENTRY, ENTRY_FIELDS, type Site } from '../../adapters-store/types.ts'
 import { entryOf, imageRow } from './apply-image.ts'
@@ -82,7 +81,7 @@ t.test('the image ends with its last row', async (t) => {
 t.test('rows of some outputs come with their index; one that fits no block becomes all rows', async (t) => {
   const s = site(0, 16, 40)
   const index = Int32Array.from({ length: 20 }, (_, j) => 2 * j)
-  const dense = { count: 20, index, row: (j: number, into: Float32Array) => into.fill(j + 1) }
+  const dense = { count: 20, index, rows: oneByOne(16, (j, into) => into.fill(j + 1)) }
   const wide = packed([{ site: s, dense }], 128)
   const entry = entryOf(wide, s)!
   t.equal(entry[ENTRY.rank], 20)
@@ -112,19 +111,37 @@ t.test('float16 factors meet in the middle by a power of two, so that neither ov
     b: Float32Array.from([1e-6, 0, 0, 0, 1e3, 0, 0, 1]),
     scale: 2,
   }
-  const { a, b } = balance(s, Float64Array.of(1e6, 1e-7), Float64Array.of(1e-6, 1e3), 2, 'float16')
-  for (const j of [0, 1]) {
-    t.equal(a[j] * b[j], 2, 'together the scale')
-    t.equal(Math.log2(a[j]) % 1, 0, 'a power of two')
-  }
   const image = packed([{ site: s, factors }], 64, 'float16')
   const entry = entryOf(image, s)!
   for (const j of [0, 1]) {
     const product = imageRow(image, entry[ENTRY.a] + j, 4)[0] * imageRow(image, entry[ENTRY.b] + j, 4)[0]
     const exact = factors.a[4 * j] * factors.b[4 * j] * 2
     t.ok(Math.abs(product / exact - 1) < 2 ** -10, `${product} for ${exact}`)
+    const ratio = imageRow(image, entry[ENTRY.a] + j, 4)[0] / imageRow(image, entry[ENTRY.b] + j, 4)[0]
+    t.ok(Math.abs(Math.log2(Math.abs(ratio))) <= 1.01, `they met in the middle: ${ratio}`)
   }
 })
+
+t.test(
+  'pairs of rows that float16 cannot hold, values too large and values that are no numbers are refused by name',
+  async (t) => {
+    const s = site(0, 2, 2)
+    const factors = (a: number, b: number) => ({ rank: 1, a: Float32Array.of(a, 0), b: Float32Array.of(b, 0), scale: 1 })
+    const of = (a: number, b: number, dtype: 'float32' | 'float16') => () =>
+      packed([{ site: s, factors: factors(a, b) }], 64, dtype)
+    t.throws(of(1e10, 1e3, 'float16'), { code: 'adapter_tensor_invalid', message: /m.0_proj: rank row 0 .*beyond float16/ })
+    t.doesNotThrow(of(1e10, 1e3, 'float32'))
+    t.throws(of(Number.NaN, 0, 'float32'), { code: 'adapter_tensor_invalid', message: /m.0_proj: rank row 0/ })
+    const dense = { count: 2, rows: oneByOne(2, (_, into) => into.fill(1e5)) }
+    t.throws(() => packed([{ site: s, dense }], 64, 'float16'), {
+      message: /m.0_proj: folded, the adapter has values beyond float16/,
+    })
+    const bytes = new Uint8Array(Float32Array.of(Number.POSITIVE_INFINITY, 1).buffer)
+    const a = { file: 'f', key: 'the.key', dtype: 'float32' as const, bytes, transposed: false }
+    for (const b of [0, 1])
+      t.throws(() => packed([{ site: s, factors: { ...factors(1, b), a } }], 64, 'float32'), { message: /f: the.key holds NaN/ })
+  },
+)
 
 t.test('a rank row that adds nothing is packed as zeros, however large its other side', async (t) => {
   const s = site(0, 2, 2)

@@ -87,7 +87,7 @@ t.test('adapters of all sizes and methods, one after the other in one thread, co
   }
 })
 
-t.test('idle threads share a DoRA adapter whose norms are much work, and take loads meanwhile', async (t) => {
+t.test('a DoRA adapter with many norms is the same alone and beside others', async (t) => {
   const folder = temporaryFolder(t)
   const { model, adapter } = manyNorms(folder)
   const alone = loadAdapter('dora', adapter, model, options)
@@ -97,7 +97,7 @@ t.test('idle threads share a DoRA adapter whose norms are much work, and take lo
   for (const { image } of await Promise.all(loads)) t.ok(Buffer.from(image).equals(Buffer.from(alone.image)))
 })
 
-t.test('idle threads, those that only helped too, do not keep the process alive', async (t) => {
+t.test('idle threads do not keep the process alive', async (t) => {
   const folder = temporaryFolder(t)
   const { model, adapter } = manyNorms(folder)
   const script = join(folder, 'load.mjs')
@@ -119,7 +119,7 @@ t.test('closing rejects what is under way, what waits and all that follows', asy
   await store.close()
 })
 
-/** Sixteen projections, each a piece of its own. */
+/** Sixteen projections. */
 function manyNorms(folder: string): { model: BaseModel; adapter: string } {
   const modules = Array.from({ length: 16 }, (_, i) => `model.layers.${i}.self_attn.q_proj`)
   const weights = Object.fromEntries(modules.map((module) => [`${module}.weight`, floats([96, 64])]))

@@ -5,9 +5,10 @@
 import t from 'tap'
 import { loadAdapter } from '../../adapters-store/index.ts'
 import type { BaseModel } from '../../adapters-store/types.ts'
+import { encodeFloats } from '../../native/floats.ts'
 import { Cuda } from '../../runtime/model/devices/cuda.ts'
 import { type BuildOptions, type BuiltModel, buildModel } from '../../runtime/model/index.ts'
-import { floatData } from '../../runtime/model/onnx.ts'
+
 import { floats, type Tensors, writeAdapter } from '../adapters-store/write-adapter.ts'
 import { needsEmulated } from '../support/emulated.ts'
 import { withHeadsOf16 } from '../support/model-folder.ts'
@@ -49,7 +50,7 @@ function withoutJoins(folder: string, options: BuildOptions): BuiltModel {
 function inFloat16(tensors: Tensors): void {
   for (const [name, { shape, bytes }] of Object.entries(tensors)) {
     const values = new Float32Array(new Uint8Array(bytes).buffer)
-    tensors[name] = { dtype: 'F16', shape, bytes: floatData('float16', values) }
+    tensors[name] = { dtype: 'F16', shape, bytes: encodeFloats('float16', values) }
   }
 }
 

@@ -6,6 +6,7 @@
 #include "attention.h"
 #include "gated_activation.h"
 #include "lora.h"
+#include "product.h"
 #include "sampling.h"
 
 namespace lorikeet {
@@ -17,7 +18,12 @@ const Kernels* kernels_of_avx2() {
                              avx2::batched_embedding,
                              avx2::paged_attention,
                              avx2::sample,
-                             avx2::gated_activation};
+                             avx2::gated_activation,
+                             avx2::read_tile,
+                             avx2::write_row,
+                             avx2::largest_magnitude,
+                             avx2::add_product,
+                             avx2::row_products};
   return &table;
 }
 

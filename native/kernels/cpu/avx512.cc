@@ -6,6 +6,7 @@
 #include "attention.h"
 #include "gated_activation.h"
 #include "lora.h"
+#include "product.h"
 #include "sampling.h"
 
 namespace lorikeet {
@@ -17,7 +18,12 @@ const Kernels* kernels_of_avx512() {
                              avx512::batched_embedding,
                              avx512::paged_attention,
                              avx512::sample,
-                             avx512::gated_activation};
+                             avx512::gated_activation,
+                             avx512::read_tile,
+                             avx512::write_row,
+                             avx512::largest_magnitude,
+                             avx512::add_product,
+                             avx512::row_products};
   return &table;
 }
 

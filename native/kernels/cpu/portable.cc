@@ -6,6 +6,7 @@
 #include "attention.h"
 #include "gated_activation.h"
 #include "lora.h"
+#include "product.h"
 #include "sampling.h"
 
 namespace lorikeet {
@@ -17,7 +18,12 @@ const Kernels* kernels_of_portable() {
                              portable::batched_embedding,
                              portable::paged_attention,
                              portable::sample,
-                             portable::gated_activation};
+                             portable::gated_activation,
+                             portable::read_tile,
+                             portable::write_row,
+                             portable::largest_magnitude,
+                             portable::add_product,
+                             portable::row_products};
   return &table;
 }
 

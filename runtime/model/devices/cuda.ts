@@ -2,11 +2,12 @@
  * The CUDA graph: 16-bit floats, ONNX Runtime's own PagedAttention, and no adapter inputs: our ops take each step's adapters from the addon, so that
  * a captured CUDA graph replays with any. Every node has a CUDA kernel for both types, and none works on shapes: one node on the CPU would forbid capture.
  */
-import { decodeFloats } from '../../../adapters-store/half.ts'
+
 import type { Site } from '../../../adapters-store/types.ts'
+import { decodeFloats, encodeFloats } from '../../../native/floats.ts'
 import type { Architecture } from '../architecture.ts'
 import { readCacheScales } from '../cache-scales.ts'
-import { type Attribute, floatData } from '../onnx.ts'
+import type { Attribute } from '../onnx.ts'
 import { shapeOf, single, type Weight } from '../weights.ts'
 import { type Attention, attentionAttributes, Device, type Normed, type Rows } from './device.ts'
 
@@ -92,7 +93,7 @@ export class Cuda extends Device {
     if (cacheDtype !== 'int8' && cacheDtype !== 'float8') return undefined
     const { k, v } = readCacheScales(this.weights, path, cacheDtype, cacheScheme)
     const constant = (name: string, scale: number) =>
-      this.graph.constant(name, 'float32', [1], floatData('float32', Float32Array.of(scale)))
+      this.graph.constant(name, 'float32', [1], encodeFloats('float32', Float32Array.of(scale)))
     return [constant(`${path}.cache.k_scale`, k), constant(`${path}.cache.v_scale`, v)]
   }
 
@@ -106,7 +107,7 @@ export class Cuda extends Device {
   /** Whether a number survives rounding to the activations' type (but for the error of one division). */
   private exact(value: number): boolean {
     const rounded = new Float32Array(1)
-    decodeFloats(this.setup.dtype, floatData(this.setup.dtype, Float32Array.of(value)), rounded)
+    decodeFloats(this.setup.dtype, encodeFloats(this.setup.dtype, Float32Array.of(value)), rounded)
     return Math.abs(rounded[0] - value) <= 1e-12 * Math.abs(value)
   }
 

@@ -1,8 +1,9 @@
 /** What differs between the devices' graphs: element types, graph inputs, how weights come in, the attention op, the adapter ops' inputs, fused ops. */
 import type { Site } from '../../../adapters-store/types.ts'
+import { encodeFloats } from '../../../native/floats.ts'
 import type { CacheDtype, TensorType } from '../../../native/types.ts'
 import type { Layer } from '../architecture.ts'
-import { type Attribute, floatData, type OnnxGraph } from '../onnx.ts'
+import type { Attribute, OnnxGraph } from '../onnx.ts'
 import type { Rope } from '../rope.ts'
 import { ropeTables } from '../rope-tables.ts'
 import type { Weight, Weights } from '../weights.ts'
@@ -97,7 +98,7 @@ export abstract class Device {
 
   /** A constant in `dtype`. */
   constant(name: string, shape: number[], values: Float32Array): string {
-    return this.graph.constant(name, this.setup.dtype, shape, floatData(this.setup.dtype, values))
+    return this.graph.constant(name, this.setup.dtype, shape, encodeFloats(this.setup.dtype, values))
   }
 
   norm(x: string, weight: string, epsilon: number, output: string): string {

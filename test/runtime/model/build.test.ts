@@ -2,7 +2,7 @@
 import { rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
-import { decodeFloats } from '../../../adapters-store/half.ts'
+import { decodeFloats } from '../../../native/floats.ts'
 import { buildModel, readBaseModel } from '../../../runtime/model/index.ts'
 import { readTensors, safetensorsBytes, type Tensors } from '../../adapters-store/write-adapter.ts'
 import { changedModel, type Json, logitsOf } from '../../support/model-folder.ts'

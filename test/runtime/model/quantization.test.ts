@@ -4,8 +4,8 @@
  */
 import path from 'node:path'
 import t from 'tap'
-import { decodeFloats } from '../../../adapters-store/half.ts'
 import { loadAdapter } from '../../../adapters-store/index.ts'
+import { decodeFloats } from '../../../native/floats.ts'
 import { buildModel } from '../../../runtime/model/index.ts'
 import { BLOCK } from '../../../runtime/model/quantized.ts'
 import type { TensorSource } from '../../adapters-store/write-adapter.ts'

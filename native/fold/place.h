@@ -1,0 +1,38 @@
+// Rows into an adapter's image (the kernel layout of adapters-store/types.ts): converted, transposed, scaled, rounded to nearest even.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include "../kernels/kernels.h"
+
+namespace lorikeet::fold {
+
+// Row i begins at blocks[2i] · block_bytes + blocks[2i + 1].
+struct Image {
+  uint8_t* bytes = nullptr;
+  const int32_t* places = nullptr;
+  int64_t block_bytes = 0;
+  DType dtype = DType::f16;
+
+  uint8_t* row(int64_t i) const { return bytes + places[2 * i] * block_bytes + places[2 * i + 1]; }
+};
+
+// The largest magnitude that does not round to infinity.
+float largest_finite(DType dtype);
+
+// The largest magnitude of a matrix; infinite if one of its values is infinite or no number.
+float largest(const Matrix& matrix, int threads);
+
+struct Excess {
+  int64_t row;
+  float a, b;  // the largest magnitudes of rows of A and of scale · B that do not fit together
+};
+
+// Rows [first_a, …) of the image become A's, rows [first_b, …) those of scale · B. For float16 each pair of rows takes reciprocal powers of two, which change no bit of
+// the product, so that their largest values meet in the middle: neither overflows, nor loses digits below 2^-14. A pair that adds nothing (an untrained row) becomes zeros.
+// Shape: a [rank, in], b [rank, out]. Returns the first pair of rows that `image.dtype` cannot hold; rows before it are written.
+std::optional<Excess> place_factors(const Image& image, const Matrix& a, int64_t first_a, const Matrix& b, int64_t first_b, double scale, int threads);
+
+// Rows [first, first + rows.rows) of the image become these. Returns their largest magnitude, infinite as above.
+float place_rows(const Image& image, int64_t first, const Matrix& rows, int threads);
+
+}  // namespace lorikeet::fold
