@@ -2,6 +2,7 @@
 import type { AdapterImage } from '../adapters-store/types.ts'
 import type { NativeEngine, PackedAdapter, StepBatch, StepOutput } from '../native/types.ts'
 import { packOptions } from '../runtime/sampling-options.ts'
+import type { ScalarSampling } from '../runtime/types.ts'
 
 /** The images as residents, in pool blocks from `firstBlock` on. */
 export function residentsOf(images: AdapterImage[], firstBlock: number): PackedAdapter[] {
@@ -25,20 +26,25 @@ export interface DecodeRows {
   vocabSize: number
   /** Row r uses adapter r mod adapters.length; none: the base. */
   adapters: PackedAdapter[]
+  /** What every row asks for; without it greedy tokens, nothing else. */
+  sampling?: Float64Array
   /** The step's token in row r; its default differs from row to row. */
   token?: (row: number) => number
   returnLogits?: boolean
 }
 
-/** Greedy, nothing else asked for. */
-export const GREEDY = packOptions({
-  ...{ maxTokens: 1, minTokens: 0, temperature: 0, topP: 1, topK: 0, minP: 0, ignoreEos: true },
-  ...{ presencePenalty: 0, frequencyPenalty: 0, repetitionPenalty: 1, logprobs: -1, promptLogprobs: -1 },
-})
+/** Greedy, nothing else asked for; or what `asked` says beside that. */
+export const samplingOf = (asked: Partial<ScalarSampling> = {}): Float64Array =>
+  packOptions({
+    ...{ maxTokens: 1, minTokens: 0, temperature: 0, topP: 1, topK: 0, minP: 0, ignoreEos: true },
+    ...{ presencePenalty: 0, frequencyPenalty: 0, repetitionPenalty: 1, logprobs: -1, promptLogprobs: -1 },
+    ...asked,
+  })
+export const GREEDY = samplingOf()
 
 /** Enters the rows' sequences in slots 0, 1, …; row r's KV lies in blocks r·n, r·n + 1, … Returns the step that computes their last token. */
 export function admitRows(engine: NativeEngine, options: DecodeRows): StepBatch {
-  const { rows, context, blockSize, vocabSize, adapters, returnLogits } = options
+  const { rows, context, blockSize, vocabSize, adapters, returnLogits, sampling = GREEDY } = options
   const token = options.token ?? ((row) => (row * 7919 + 11) % vocabSize)
   const perSequence = Math.ceil((context + 1) / blockSize)
   const blocks: number[] = []
@@ -53,7 +59,7 @@ export function admitRows(engine: NativeEngine, options: DecodeRows): StepBatch 
       entryGeneration: Int32Array.from(used, (adapter) => adapter.generation),
       entryDigest: BigUint64Array.from(used, (adapter) => adapter.digest),
       entryWeight: new Float32Array(used.length).fill(1),
-      options: GREEDY,
+      options: sampling,
       seed: 0n,
       biasTokens: new Int32Array(0),
       biasValues: new Float32Array(0),

@@ -1,0 +1,46 @@
+// What slots keep on the device: each sequence's tokens, which steps go on from and write to, and the lists by which it is sampled. Uploaded once, when a
+// sequence is admitted; a step uploads where they lie.
+#pragma once
+#include <vector>
+#include "../../kernels/cuda/sampling.h"
+#include "../../step/slots.h"
+#include "arena.h"
+
+namespace lorikeet {
+
+class DeviceSlots {
+ public:
+  // Allocates every slot's tokens, 4 bytes each, and room for as many lists as one allowed-token mask a slot takes; longer ones allocate.
+  DeviceSlots(int32_t slots, int32_t max_model_len, int64_t vocab);
+  ~DeviceSlots();
+
+  // The JavaScript thread's, on a stream of their own: the compute stream may be captured meanwhile. What `admit` throws leaves nothing behind.
+  void admit(const Slot& slot);
+  void release(int32_t slot);
+  // After a call that failed: whether every later one will.
+  bool lost() const { return device::abandon_capture(copies_.get()); }
+
+  // The launching thread's. `compute`'s later work waits for all that was admitted so far.
+  void hold(device::Stream compute) const { arrived_.hold(compute); }
+  int32_t* history(int32_t slot) const { return reinterpret_cast<int32_t*>(histories_.data()) + slot * stride_; }
+  // `asks` (Slots::asks) as the kernels read it, of a row behind `length` tokens.
+  cuda::SampleRow row(const Slot& slot, SamplingRow asks, int32_t length, bool scores) const;
+
+ private:
+  struct Lists {
+    uint8_t* piece = nullptr;
+    size_t bytes = 0;
+    const int32_t *bias_tokens = nullptr, *banned = nullptr;
+    const float* bias_values = nullptr;
+    const uint32_t* allowed = nullptr;
+  };
+
+  int64_t stride_, vocab_;
+  device::OwnedStream copies_;
+  device::Event arrived_;
+  device::Buffer histories_;  // [slots, stride]
+  Arena arena_{device::Memory::device};
+  std::vector<Lists> lists_;  // by slot
+};
+
+}  // namespace lorikeet
