@@ -7,7 +7,7 @@ namespace lorikeet {
 // The last token a sequence may have is sampled behind max_model_len others.
 DeviceSlots::DeviceSlots(int32_t slots, int32_t max_model_len, int64_t vocab)
     : stride_(max_model_len + 1), vocab_(vocab), histories_(device::Memory::device, sizeof(int32_t) * slots * stride_), lists_(slots) {
-  arena_.reserve(static_cast<size_t>(slots * (vocab / 8)));
+  for (Arena* arena : {&arena_, &staging_}) arena->reserve(static_cast<size_t>(slots * (vocab / 8)));
 }
 
 DeviceSlots::~DeviceSlots() {
@@ -20,6 +20,10 @@ DeviceSlots::~DeviceSlots() {
 
 void DeviceSlots::admit(const Slot& slot) {
   device::allow_captures_elsewhere();
+  if (arrived_.done()) {
+    for (const auto& [piece, bytes] : staged_) staging_.release(piece, bytes);
+    staged_.clear();
+  }
   const SlotInput& input = slot.input;
   std::vector<int32_t> bias_tokens = input.bias_tokens;
   std::vector<float> bias_values = input.bias_values;
@@ -28,14 +32,17 @@ void DeviceSlots::admit(const Slot& slot) {
 
   Lists lists;
   lists.bytes = sizeof(int32_t) * (2 * bias + banned + allowed);
+  const size_t token_bytes = sizeof(int32_t) * slot.history.size();
+  const Staged staged{staging_.allocate(lists.bytes + token_bytes), lists.bytes + token_bytes};
+  staged_.push_back(staged);
+  std::memcpy(staged.piece + lists.bytes, slot.history.data(), token_bytes);
   if (lists.bytes) {
-    std::vector<uint8_t> bytes(lists.bytes);
     lists.piece = arena_.allocate(lists.bytes);
     size_t at = 0;
     const auto place = [&]<class T>(const T*& there, const std::vector<T>& from, size_t count) {
       if (count == 0) return;
       there = reinterpret_cast<const T*>(lists.piece + at);
-      std::memcpy(bytes.data() + at, from.data(), sizeof(T) * count);
+      std::memcpy(staged.piece + at, from.data(), sizeof(T) * count);
       at += sizeof(T) * count;
     };
     place(lists.bias_tokens, bias_tokens, bias);
@@ -43,9 +50,9 @@ void DeviceSlots::admit(const Slot& slot) {
     place(lists.banned, slot.banned, banned);
     place(lists.allowed, input.allowed, allowed);
     lists_[input.slot] = lists;  // from here on `release` knows of it
-    device::copy_to_device(lists.piece, bytes.data(), bytes.size(), copies_.get());
+    device::copy_to_device(lists.piece, staged.piece, lists.bytes, copies_.get());
   }
-  device::copy_to_device(history(input.slot), slot.history.data(), sizeof(int32_t) * slot.history.size(), copies_.get());
+  device::copy_to_device(history(input.slot), staged.piece + lists.bytes, token_bytes, copies_.get());
   arrived_.record(copies_.get());
 }
 

@@ -10,7 +10,7 @@ namespace lorikeet {
 
 class DeviceSlots {
  public:
-  // Allocates every slot's tokens, 4 bytes each, and room for as many lists as one allowed-token mask a slot takes; longer ones allocate.
+  // Allocates every slot's tokens, 4 bytes each, and room for lists: about one allowed-token mask a slot. More than that is allocated when it comes.
   DeviceSlots(int32_t slots, int32_t max_model_len, int64_t vocab);
   ~DeviceSlots();
 
@@ -39,8 +39,13 @@ class DeviceSlots {
   device::OwnedStream copies_;
   device::Event arrived_;
   device::Buffer histories_;  // [slots, stride]
-  Arena arena_{device::Memory::device};
+  Arena arena_{device::Memory::device}, staging_{device::Memory::pinned};
   std::vector<Lists> lists_;  // by slot
+  struct Staged {
+    uint8_t* piece;
+    size_t bytes;
+  };
+  std::vector<Staged> staged_;  // on their way
 };
 
 }  // namespace lorikeet
