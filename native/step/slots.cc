@@ -85,6 +85,7 @@ StepInput Slots::prepare(const StepBatch& batch) {
     if (static_cast<size_t>(place) < blocks.size()) uses_[std::exchange(blocks[place], block)]--;
     else blocks.push_back(block);
     uses_[block]++;
+    slots_[s].handed = std::min(slots_[s].handed, place);
   }
   // What is written must be the slot's alone. Checked after its blocks are noted, which is harmless: they are the slot's from now on, whatever the step does.
   for (const StepSequence& s : batch.sequences)
@@ -102,6 +103,8 @@ StepInput Slots::prepare(const StepBatch& batch) {
   for (size_t b = 0; b < batch.sequences.size(); b++) {
     Slot& slot = slots_[batch.sequences[b].slot];
     write_out(batch.sequences[b], b ? &slots_[batch.sequences[b - 1].slot] : nullptr, columns, input);
+    for (; slot.handed < static_cast<int32_t>(slot.blocks.size()); slot.handed++)
+      input.blocks.push_back({batch.sequences[b].slot, slot.handed, slot.blocks[slot.handed]});
     slot.in_flight++;
     if (batch.sequences[b].samples) slot.length = std::max(slot.length, batch.sequences[b].past + batch.sequences[b].count + 1);
   }
@@ -183,7 +186,9 @@ void Slots::settle(const StepInput& input, bool failed) {
   for (const StepSequence& s : input.sequences) {
     Slot& slot = slots_[s.slot];
     slot.in_flight--;
-    if (failed && s.samples) slot.length = std::min(slot.length, s.past + s.count);
+    if (!failed) continue;
+    slot.handed = 0;
+    if (s.samples) slot.length = std::min(slot.length, s.past + s.count);
   }
 }
 

@@ -35,6 +35,7 @@ struct Slot {
   int32_t in_flight = 0;        // steps that name it
   int32_t length = 0;           // tokens known, or being sampled by a step in flight
   std::vector<int32_t> blocks;  // its block table
+  int32_t handed = 0;           // so many of its places went into steps (StepInput::blocks) as they are
   // The step thread's, and the JavaScript thread's while none is in flight.
   std::vector<int32_t> history;  // [≥ length]
   TokenCounts counts;

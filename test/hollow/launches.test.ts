@@ -170,7 +170,7 @@ t.test('a replayed step is one copy there, a kernel, one graph and one copy back
   await ask(engine, [6, 7, 8], { maxTokens: 8 })
   const log = takeLog()
   const replays = log.slice(log.findIndex((line) => line.startsWith('replay')) - 2)
-  const step = [/^copy \d+ to the device$/, /^kernel fill_tokens /, /^replay, \d+ nodes$/, /^copy \d+ to the host$/]
+  const step = [/^copy \d+ to the device$/, /^kernel fill_inputs /, /^replay, \d+ nodes$/, /^copy \d+ to the host$/]
   t.equal(replays.length % step.length, 0)
   for (const [i, line] of replays.entries()) t.match(line, step[i % step.length])
   t.ok(replays.length >= step.length * 6)

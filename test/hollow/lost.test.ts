@@ -38,14 +38,14 @@ t.test('a device that is lost ends the engine', needsHollow, async (t) => {
 })
 
 t.test('one that is lost before the first launch of a step', needsHollow, async (t) => {
-  // The first thing that a request asks of the device is to take its tokens.
+  // The first thing that a request asks of the device is whether the tokens of those before it have arrived.
   const { engine, images } = await startHollow(t, base, adapters)
   const failures: string[] = []
   engine.onFailure = ({ message }) => failures.push(message)
   const dora = [{ name: 'dora', digest: images.get('dora')!.digest, weight: 1 }]
   t.equal((await ask(engine, [3, 4, 5], {}, dora)).error, undefined)
   fault('lost -1')
-  t.match(await ask(engine, [3, 4, 5], {}, dora), { finish: 'error', error: /the device is lost: CUDA, a copy to the device: / })
+  t.match(await ask(engine, [3, 4, 5], {}, dora), { finish: 'error', error: /the device is lost: CUDA, an event: / })
   t.match(failures, [/the device is lost: .+/])
   fault()
   await engine.close()

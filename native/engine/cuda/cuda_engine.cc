@@ -41,6 +41,13 @@ void within(const std::string& what, const std::function<void()>& work) {
   }
 }
 
+static_assert(sizeof(TableChange) == sizeof(StepBlock));
+
+template <class T>
+T* items(uint8_t* base, size_t offset) {
+  return reinterpret_cast<T*>(base + offset);
+}
+
 size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 ONNXTensorElementDataType cache_type(CacheType type) {
@@ -54,6 +61,8 @@ ONNXTensorElementDataType cache_type(CacheType type) {
   throw std::invalid_argument("the KV cache on CUDA is float16, bfloat16, int8 or float8");
 }
 
+size_t upload_bytes(const StepInput& input, const InputLayout& at) { return at.changes - at.uploaded + sizeof(TableChange) * input.blocks.size(); }
+
 }  // namespace
 
 InputLayout::InputLayout(const StepShape& shape) {
@@ -62,18 +71,18 @@ InputLayout::InputLayout(const StepShape& shape) {
     at = end;
     end += aligned(bytes);
   };
-  place(histories, sizeof(int32_t*) * shape.sequences);
+  place(input_ids, sizeof(int32_t) * shape.tokens);
+  place(slot_mapping, sizeof(int32_t) * shape.tokens);
+  place(block_table, sizeof(int32_t) * shape.sequences * shape.columns);
+  uploaded = end;
+  place(slots, sizeof(int32_t) * shape.sequences);
   place(cumulative, sizeof(int32_t) * (shape.sequences + 1));
   place(past, sizeof(int32_t) * shape.sequences);
-  place(block_table, sizeof(int32_t) * shape.sequences * shape.columns);
   place(logits_indices, sizeof(int32_t) * shape.logits);
   place(adapters, shape.adapters.tiles ? Plan(shape.adapters.capacity()).bytes() : 0);
   place(head, shape.head.tiles ? Plan(shape.head.capacity()).bytes() : 0);
   place(samples, sizeof(SampleRow) * shape.logits);
-  uploaded = end;
-  place(input_ids, sizeof(int32_t) * shape.tokens);
-  place(slots, sizeof(int32_t) * shape.tokens);
-  bytes = end;
+  changes = end;
 }
 
 CudaEngine::CudaEngine(EngineOptions options, const std::function<void(float)>& progress)
@@ -92,7 +101,7 @@ CudaEngine::CudaEngine(EngineOptions options, const std::function<void(float)>& 
          [&] { session_ = make_session(options_, context_, compute_.get(), progress); });
   options_.model = {};
   within("the tokens of --max-sequences sequences of up to --max-model-len",
-         [&] { device_slots_ = std::make_unique<DeviceSlots>(options_.max_sequences, options_.max_model_len, options_.vocab_size); });
+         [&] { device_slots_ = std::make_unique<DeviceSlots>(options_.max_sequences, options_.max_model_len, options_.block_size, options_.vocab_size); });
   make_pool();
   open_slots(options_);
 }
@@ -139,8 +148,9 @@ int64_t CudaEngine::blocks_that_fit() {
   input.segment_starts = {0, tokens};
   input.segment_entries = {0, 0};
   input.segment_status = {0};
-  const Work work{input, std::vector<const int32_t*>(sequences), std::vector<SampleRow>(sequences, demanding())};
-  StepShape shape = shape_of(input, work.features(options_), limits_);
+  const std::vector<SampleRow> rows(sequences, demanding());
+  const Work work{input, rows, sample_features(rows.data(), rows.size(), options_.vocab_size)};
+  StepShape shape = shape_of(input, work.features, limits_);
   shape.adapters.h_rows = tokens * kCommonRank / kRankBlock;
   StepResult ignored;
   int32_t no_graph = 0;
@@ -148,6 +158,8 @@ int64_t CudaEngine::blocks_that_fit() {
          [&] {
            queue(work, shape, flights_[0], ignored, no_graph);
            device::synchronize(compute_.get());
+           flights_[1].sampled = flights_[0].sampled;
+           fit(input, shape, InputLayout(shape), flights_[1]);
          });
   cache_.clear();
   pool_ = {};
@@ -188,16 +200,16 @@ void CudaEngine::release(int32_t slot) {
 
 CudaEngine::Work CudaEngine::work_of(const StepInput& input) const {
   Work work{input, {}, {}};
-  for (const StepSequence& s : input.sequences) work.histories.push_back(device_slots_->history(s.slot));
   for (const LogitsRow& row : input.rows)
     work.rows.push_back(device_slots_->row(slots().at(input.sequences[row.sequence].slot), slots().asks(input, row), row.position + 1, row.scores));
+  work.features = sample_features(work.rows.data(), work.rows.size(), options_.vocab_size);
   return work;
 }
 
 void CudaEngine::launch(Step& step) {
   const StepInput& input = step.input;
   const Work work = work_of(input);
-  const StepShape shape = shape_of(input, work.features(options_), limits_);
+  const StepShape shape = shape_of(input, work.features, limits_);
   Flight& flight = flights_[launched_ % flights_.size()];
   int32_t graph = 0;
   const auto attempt = [&](const StepShape& shape) {
@@ -221,7 +233,7 @@ void CudaEngine::launch(Step& step) {
     graphs_.forget(shape);
     ShapeLimits plain = limits_;
     plain.captured_rows = 0;
-    attempt(shape_of(input, work.features(options_), plain));
+    attempt(shape_of(input, work.features, plain));
     step.result.warning = std::string("decode steps cannot be captured as CUDA graphs and run without from now on: ") + e.what();
     limits_ = plain;
     graphs_.clear();
@@ -245,26 +257,15 @@ void CudaEngine::queue(const Work& work, const StepShape& shape, Flight& flight,
   const StepInput& input = work.input;
   const InputLayout at(shape);
   context_.sample_shape = flight.sampled = {shape.logits, options_.vocab_size, options_.dtype, shape.sample};
-  fit(shape, at, flight, input.return_logits);
-  uint8_t* const staging = flight.staging.data();
-  fill(work, shape, at, staging);
-  plan(input, shape, at, staging);
+  fit(input, shape, at, flight);
+  fill(work, shape, at, flight);
+  plan(input, shape, at, flight);
   flight.begun.record(compute_.get());
-  device::copy_to_device(inputs_.data(), staging, at.uploaded, compute_.get());
-  const StepInputs inputs{.histories = reinterpret_cast<const int32_t* const*>(inputs_.data() + at.histories),
-                          .cumulative = reinterpret_cast<const int32_t*>(inputs_.data() + at.cumulative),
-                          .past = reinterpret_cast<const int32_t*>(inputs_.data() + at.past),
-                          .block_table = reinterpret_cast<const int32_t*>(inputs_.data() + at.block_table),
-                          .sequences = shape.sequences,
-                          .columns = shape.columns,
-                          .block_size = options_.block_size,
-                          .tokens = shape.tokens,
-                          .input_ids = reinterpret_cast<int32_t*>(inputs_.data() + at.input_ids),
-                          .slot_mapping = reinterpret_cast<int32_t*>(inputs_.data() + at.slots)};
-  must_launch(fill_step_inputs(inputs, compute_.get()), "the step's inputs");
+  device::copy_to_device(inputs_.data() + at.uploaded, flight.staging.data(), upload_bytes(input, at), compute_.get());
+  make_inputs(input, shape, at);
 
   context_.sites = shape.sites;
-  context_.sample.rows = reinterpret_cast<const SampleRow*>(inputs_.data() + at.samples);
+  context_.sample.rows = items<SampleRow>(inputs_.data(), at.samples);
   context_.sample.scratch = sample_scratch_.data();
   context_.sample.results = results_.data();
   context_.sample.logits_out = input.return_logits ? reinterpret_cast<float*>(raw_logits_.data()) : nullptr;
@@ -280,7 +281,7 @@ void CudaEngine::queue(const Work& work, const StepShape& shape, Flight& flight,
 }
 
 // Makes room. The steps in flight use the device's buffers, so one that grows waits for them; it takes the graphs with it that were captured on its address.
-void CudaEngine::fit(const StepShape& shape, const InputLayout& at, Flight& flight, bool with_logits) {
+void CudaEngine::fit(const StepInput& input, const StepShape& shape, const InputLayout& at, Flight& flight) {
   auto grow = [&](device::Buffer& buffer, device::Memory kind, size_t bytes) {
     if (buffer.bytes() >= bytes) return;
     if (kind == device::Memory::device) {
@@ -291,13 +292,13 @@ void CudaEngine::fit(const StepShape& shape, const InputLayout& at, Flight& flig
     buffer = device::Buffer(kind, std::max(bytes + bytes / 2, size_t{1} << 20));
   };
   const size_t result_bytes = sample_results(flight.sampled).bytes;
-  grow(flight.staging, device::Memory::pinned, at.uploaded);
+  grow(flight.staging, device::Memory::pinned, upload_bytes(input, at));
   grow(flight.fetched, device::Memory::pinned, result_bytes);
-  grow(inputs_, device::Memory::device, at.bytes);
+  grow(inputs_, device::Memory::device, at.uploaded + upload_bytes(input, at));
   grow(results_, device::Memory::device, result_bytes);
   grow(tokens_, device::Memory::device, sizeof(int32_t) * shape.logits);
   grow(sample_scratch_, device::Memory::device, sample_scratch_bytes(flight.sampled));
-  if (with_logits) grow(raw_logits_, device::Memory::device, sizeof(float) * shape.logits * options_.vocab_size);
+  if (input.return_logits) grow(raw_logits_, device::Memory::device, sizeof(float) * shape.logits * options_.vocab_size);
   const int32_t h_rows = std::max(shape.adapters.h_rows, shape.head.h_rows);
   if (h_rows) grow(lora_scratch_, device::Memory::device, lora_scratch_bytes(options_.max_site_inputs, kMaxProducts, h_rows));
   context_.h = reinterpret_cast<float*>(lora_scratch_.data());
@@ -305,32 +306,44 @@ void CudaEngine::fit(const StepShape& shape, const InputLayout& at, Flight& flig
 }
 
 // A row that only pads a bucket is a sequence of one token that writes nothing and sees the first block.
-void CudaEngine::fill(const Work& work, const StepShape& shape, const InputLayout& at, uint8_t* staging) const {
+void CudaEngine::fill(const Work& work, const StepShape& shape, const InputLayout& at, Flight& flight) const {
   const StepInput& input = work.input;
-  auto place = [&]<class T>(const std::vector<T>& from, size_t offset, int32_t count, const T& filler) {
-    T* const to = reinterpret_cast<T*>(staging + offset);
-    std::copy(from.begin(), from.end(), to);
-    std::fill(to + from.size(), to + count, filler);
-    return to;
-  };
-  place(work.histories, at.histories, shape.sequences, static_cast<const int32_t*>(nullptr));
-  place(input.past, at.past, shape.sequences, 0);
-  place(work.rows, at.samples, shape.logits, SampleRow{});
-  int32_t* const cumulative = place(input.cumulative, at.cumulative, shape.sequences + 1, 0);
-  for (int32_t b = static_cast<int32_t>(input.past.size()); b < shape.sequences; b++) cumulative[b + 1] = cumulative[b] + 1;
-  int32_t* const indices = place(input.logits_indices, at.logits_indices, shape.logits, 0);
-  for (int32_t r = static_cast<int32_t>(input.logits_indices.size()); shape.captured && r < shape.logits; r++) indices[r] = r;
-
-  // Pool blocks become the cache views of docs/graph.md.
-  const int32_t views = 2 * options_.layers;
-  const size_t columns = input.columns();
-  auto* const table = reinterpret_cast<int32_t*>(staging + at.block_table);
-  std::fill(table, table + static_cast<size_t>(shape.sequences) * shape.columns, 0);
-  for (size_t b = 0; b < input.past.size(); b++)
-    for (size_t c = 0; c < columns; c++) table[b * shape.columns + c] = input.block_table[b * columns + c] * views;
+  uint8_t* const base = flight.staging.data() - at.uploaded;  // places count from the device's buffer
+  auto padded = [](auto* to, const auto& from, int32_t count, const auto& filler) { std::fill(std::copy(from.begin(), from.end(), to), to + count, filler); };
+  int32_t* const slots = items<int32_t>(base, at.slots);
+  for (int32_t b = 0; b < shape.sequences; b++) slots[b] = static_cast<size_t>(b) < input.sequences.size() ? input.sequences[b].slot : -1;
+  padded(items<int32_t>(base, at.past), input.past, shape.sequences, 0);
+  padded(items<SampleRow>(base, at.samples), work.rows, shape.logits, SampleRow{});
+  int32_t* const cumulative = items<int32_t>(base, at.cumulative);
+  std::copy(input.cumulative.begin(), input.cumulative.end(), cumulative);
+  for (auto b = static_cast<int32_t>(input.past.size()); b < shape.sequences; b++) cumulative[b + 1] = cumulative[b] + 1;
+  int32_t* const indices = items<int32_t>(base, at.logits_indices);
+  padded(indices, input.logits_indices, shape.logits, 0);
+  for (auto r = static_cast<int32_t>(input.logits_indices.size()); shape.captured && r < shape.logits; r++) indices[r] = r;
+  std::memcpy(items<TableChange>(base, at.changes), input.blocks.data(), sizeof(TableChange) * input.blocks.size());
 }
 
-void CudaEngine::plan(const StepInput& input, const StepShape& shape, const InputLayout& at, uint8_t* staging) {
+void CudaEngine::make_inputs(const StepInput& input, const StepShape& shape, const InputLayout& at) {
+  auto ints = [&](size_t offset) { return items<int32_t>(inputs_.data(), offset); };
+  StepInputs inputs;
+  inputs.state = device_slots_->state();
+  inputs.slots = ints(at.slots);
+  inputs.cumulative = ints(at.cumulative);
+  inputs.past = ints(at.past);
+  inputs.sequences = shape.sequences;
+  inputs.columns = shape.columns;
+  inputs.tokens = shape.tokens;
+  inputs.block_size = options_.block_size;
+  inputs.views = 2 * options_.layers;  // docs/graph.md
+  inputs.input_ids = ints(at.input_ids);
+  inputs.slot_mapping = ints(at.slot_mapping);
+  inputs.block_table = ints(at.block_table);
+  if (const auto changes = static_cast<int32_t>(input.blocks.size()))
+    must_launch(change_tables(inputs.state, items<TableChange>(inputs_.data(), at.changes), changes, compute_.get()), "block tables");
+  must_launch(fill_step_inputs(inputs, compute_.get()), "the step's inputs");
+}
+
+void CudaEngine::plan(const StepInput& input, const StepShape& shape, const InputLayout& at, Flight& flight) {
   const PlanEntries entries(input);
   auto planned = [&](const PlanShape& wanted, const std::vector<int32_t>& starts, size_t offset) {
     AdapterRows rows;
@@ -343,7 +356,7 @@ void CudaEngine::plan(const StepInput& input, const StepShape& shape, const Inpu
     if (!wanted.tiles) return rows;
     Plan plan(wanted.capacity());
     if (!plan.build(entries.over(input, starts), wanted.wide)) throw std::logic_error("the step's segments do not fit their own plan");
-    std::memcpy(staging + offset, plan.data(), plan.bytes());
+    std::memcpy(flight.staging.data() + offset - at.uploaded, plan.data(), plan.bytes());
     rows.step.plan = plan.view(inputs_.data() + offset);
     rows.launch.counts = shape.captured ? wanted.bounds() : plan.counts();
     return rows;
@@ -369,7 +382,7 @@ void CudaEngine::run(const StepShape& shape, const InputLayout& at, int32_t grap
   feed("cumulative_sequence_length", base + at.cumulative, {shape.sequences + 1});
   feed("past_seqlens", base + at.past, {shape.sequences});
   feed("block_table", base + at.block_table, {shape.sequences, shape.columns});
-  feed("slot_mapping", base + at.slots, {shape.tokens});
+  feed("slot_mapping", base + at.slot_mapping, {shape.tokens});
   feed("logits_indices", base + at.logits_indices, {shape.logits});
   feed("attention_metadata", metadata, {2}, true);
   for (size_t i = 0; i < cache_.size(); i++) {

@@ -1,6 +1,6 @@
 // The engine on CUDA: device pool and slots, adapters uploaded beside the steps, one upload and one download a step, decode steps replayed as CUDA graphs.
-// `launch`, in order: hold for adapters and slots on their way → decide the step's shape → write all its inputs into one pinned buffer → copy it → fill in the
-// token ids on the device → run the graph (or replay it), which notes the sampled tokens in their slots → copy the results back. `finish` waits for that copy.
+// `launch`, in order: hold for adapters and slots on their way → decide the step's shape → write all its inputs into one pinned buffer → copy it → fill in token
+// ids and block tables on the device → run the graph (or replay it), which notes the sampled tokens in their slots → copy the results back. `finish` waits for that copy.
 //
 // Two steps may be in flight: all is on one stream, so that they share the device's buffers; of the host's there are two, used in turn.
 #pragma once
@@ -20,9 +20,10 @@ namespace lorikeet::cuda {
 // Where each array of a step lies in the device's buffer; a function of the shape alone.
 struct InputLayout {
   explicit InputLayout(const StepShape& shape);
-  size_t histories, cumulative, past, block_table, logits_indices, adapters, head, samples;
-  size_t uploaded;  // up to here the host writes them; what follows is made on the device
-  size_t input_ids, slots, bytes;
+  size_t input_ids, slot_mapping, block_table;  // made there
+  size_t uploaded;                              // from here on the host writes them
+  size_t slots, cumulative, past, logits_indices, adapters, head, samples;
+  size_t changes;  // of block tables: as many as there are
 };
 
 class CudaEngine : public Engine {
@@ -49,16 +50,15 @@ class CudaEngine : public Engine {
  private:
   // What the host keeps of a step in flight.
   struct Flight {
-    device::Buffer staging, fetched;  // pinned: its inputs, its results
+    device::Buffer staging, fetched;  // pinned: its inputs from `uploaded` on, its results
     device::Event begun{true}, done{true};
     SampleShape sampled;
   };
-  // A step as its launch takes it: the batch, where each sequence's tokens lie, and what each row asks for.
+  // A step as its launch takes it: the batch, and what each row of logits asks for.
   struct Work {
     const StepInput& input;
-    std::vector<const int32_t*> histories;  // [B]; null: one that pads
-    std::vector<SampleRow> rows;            // [R]
-    SampleFeatures features(const EngineOptions& options) const { return sample_features(rows.data(), rows.size(), options.vocab_size); }
+    std::vector<SampleRow> rows;  // [R]
+    SampleFeatures features;
   };
 
   void make_pool();
@@ -67,9 +67,10 @@ class CudaEngine : public Engine {
   Work work_of(const StepInput& input) const;
   // `graph`: under which the step was captured or replayed, also if that failed; 0 without.
   void queue(const Work& work, const StepShape& shape, Flight& flight, StepResult& result, int32_t& graph);
-  void fit(const StepShape& shape, const InputLayout& at, Flight& flight, bool with_logits);
-  void fill(const Work& work, const StepShape& shape, const InputLayout& at, uint8_t* staging) const;
-  void plan(const StepInput& input, const StepShape& shape, const InputLayout& at, uint8_t* staging);
+  void fit(const StepInput& input, const StepShape& shape, const InputLayout& at, Flight& flight);
+  void fill(const Work& work, const StepShape& shape, const InputLayout& at, Flight& flight) const;
+  void plan(const StepInput& input, const StepShape& shape, const InputLayout& at, Flight& flight);
+  void make_inputs(const StepInput& input, const StepShape& shape, const InputLayout& at);
   void run(const StepShape& shape, const InputLayout& at, int32_t graph);
   void fetch(const StepInput& input, const Flight& flight, StepResult& result) const;
 

@@ -4,9 +4,13 @@
 
 namespace lorikeet {
 
-// The last token a sequence may have is sampled behind max_model_len others.
-DeviceSlots::DeviceSlots(int32_t slots, int32_t max_model_len, int64_t vocab)
-    : stride_(max_model_len + 1), vocab_(vocab), histories_(device::Memory::device, sizeof(int32_t) * slots * stride_), lists_(slots) {
+DeviceSlots::DeviceSlots(int32_t slots, int32_t max_model_len, int32_t block_size, int64_t vocab) : vocab_(vocab), lists_(slots) {
+  state_.history_stride = max_model_len + 1;  // the last token that a sequence may have is sampled behind max_model_len others
+  state_.table_stride = (max_model_len + block_size - 1) / block_size;
+  histories_ = device::Buffer(device::Memory::device, sizeof(int32_t) * slots * state_.history_stride);
+  tables_ = device::Buffer(device::Memory::device, sizeof(int32_t) * slots * state_.table_stride);
+  state_.histories = reinterpret_cast<int32_t*>(histories_.data());
+  state_.tables = reinterpret_cast<int32_t*>(tables_.data());
   for (Arena* arena : {&arena_, &staging_}) arena->reserve(static_cast<size_t>(slots * (vocab / 8)));
 }
 
