@@ -11,6 +11,7 @@
 #include "emulator.h"
 #include "emulator_check.h"
 #include "graph_table_check.h"
+#include "slots_check.h"
 #endif
 
 namespace lorikeet::test {
@@ -39,6 +40,7 @@ int main(int argc, char** argv) {
   lorikeet::test::check_step_inputs();
 #else
   lorikeet::test::check_graph_table();
+  lorikeet::test::check_slots();
   lorikeet::test::check_emulator();
   lorikeet::test::check_emulated_device();
   lorikeet::test::check_emulated_attention();
