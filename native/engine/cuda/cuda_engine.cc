@@ -1,7 +1,6 @@
 #include "cuda_engine.h"
 #include <algorithm>
 #include <cstring>
-#include "../../kernels/cuda/step_inputs.h"
 #include "../../ops/cuda/adapter_ops.h"
 
 namespace lorikeet::cuda {
@@ -41,15 +40,6 @@ void within(const std::string& what, const std::function<void()>& work) {
   }
 }
 
-static_assert(sizeof(TableChange) == sizeof(StepBlock));
-
-template <class T>
-T* items(uint8_t* base, size_t offset) {
-  return reinterpret_cast<T*>(base + offset);
-}
-
-size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
-
 ONNXTensorElementDataType cache_type(CacheType type) {
   switch (type) {
     case CacheType::f16: return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16;
@@ -61,29 +51,7 @@ ONNXTensorElementDataType cache_type(CacheType type) {
   throw std::invalid_argument("the KV cache on CUDA is float16, bfloat16, int8 or float8");
 }
 
-size_t upload_bytes(const StepInput& input, const InputLayout& at) { return at.changes - at.uploaded + sizeof(TableChange) * input.blocks.size(); }
-
 }  // namespace
-
-InputLayout::InputLayout(const StepShape& shape) {
-  size_t end = 0;
-  auto place = [&](size_t& at, size_t bytes) {
-    at = end;
-    end += aligned(bytes);
-  };
-  place(input_ids, sizeof(int32_t) * shape.tokens);
-  place(slot_mapping, sizeof(int32_t) * shape.tokens);
-  place(block_table, sizeof(int32_t) * shape.sequences * shape.columns);
-  uploaded = end;
-  place(slots, sizeof(int32_t) * shape.sequences);
-  place(cumulative, sizeof(int32_t) * (shape.sequences + 1));
-  place(past, sizeof(int32_t) * shape.sequences);
-  place(logits_indices, sizeof(int32_t) * shape.logits);
-  place(adapters, shape.adapters.tiles ? Plan(shape.adapters.capacity()).bytes() : 0);
-  place(head, shape.head.tiles ? Plan(shape.head.capacity()).bytes() : 0);
-  place(samples, sizeof(SampleRow) * shape.logits);
-  changes = end;
-}
 
 CudaEngine::CudaEngine(EngineOptions options, const std::function<void(float)>& progress)
     : options_(std::move(options)), graphs_(kGraphs, [this](int32_t graph) {
@@ -258,10 +226,10 @@ void CudaEngine::queue(const Work& work, const StepShape& shape, Flight& flight,
   const InputLayout at(shape);
   context_.sample_shape = flight.sampled = {shape.logits, options_.vocab_size, options_.dtype, shape.sample};
   fit(input, shape, at, flight);
-  fill(work, shape, at, flight);
+  write_inputs(input, work.rows, shape, at, flight.staging.data() - at.uploaded);
   plan(input, shape, at, flight);
   flight.begun.record(compute_.get());
-  device::copy_to_device(inputs_.data() + at.uploaded, flight.staging.data(), upload_bytes(input, at), compute_.get());
+  device::copy_to_device(inputs_.data() + at.uploaded, flight.staging.data(), at.upload_bytes(input), compute_.get());
   make_inputs(input, shape, at);
 
   context_.sites = shape.sites;
@@ -292,9 +260,9 @@ void CudaEngine::fit(const StepInput& input, const StepShape& shape, const Input
     buffer = device::Buffer(kind, std::max(bytes + bytes / 2, size_t{1} << 20));
   };
   const size_t result_bytes = sample_results(flight.sampled).bytes;
-  grow(flight.staging, device::Memory::pinned, upload_bytes(input, at));
+  grow(flight.staging, device::Memory::pinned, at.upload_bytes(input));
   grow(flight.fetched, device::Memory::pinned, result_bytes);
-  grow(inputs_, device::Memory::device, at.uploaded + upload_bytes(input, at));
+  grow(inputs_, device::Memory::device, at.end(input));
   grow(results_, device::Memory::device, result_bytes);
   grow(tokens_, device::Memory::device, sizeof(int32_t) * shape.logits);
   grow(sample_scratch_, device::Memory::device, sample_scratch_bytes(flight.sampled));
@@ -305,39 +273,10 @@ void CudaEngine::fit(const StepInput& input, const StepShape& shape, const Input
   context_.h_rows = h_rows;
 }
 
-// A row that only pads a bucket is a sequence of one token that writes nothing and sees the first block.
-void CudaEngine::fill(const Work& work, const StepShape& shape, const InputLayout& at, Flight& flight) const {
-  const StepInput& input = work.input;
-  uint8_t* const base = flight.staging.data() - at.uploaded;  // places count from the device's buffer
-  auto padded = [](auto* to, const auto& from, int32_t count, const auto& filler) { std::fill(std::copy(from.begin(), from.end(), to), to + count, filler); };
-  int32_t* const slots = items<int32_t>(base, at.slots);
-  for (int32_t b = 0; b < shape.sequences; b++) slots[b] = static_cast<size_t>(b) < input.sequences.size() ? input.sequences[b].slot : -1;
-  padded(items<int32_t>(base, at.past), input.past, shape.sequences, 0);
-  padded(items<SampleRow>(base, at.samples), work.rows, shape.logits, SampleRow{});
-  int32_t* const cumulative = items<int32_t>(base, at.cumulative);
-  std::copy(input.cumulative.begin(), input.cumulative.end(), cumulative);
-  for (auto b = static_cast<int32_t>(input.past.size()); b < shape.sequences; b++) cumulative[b + 1] = cumulative[b] + 1;
-  int32_t* const indices = items<int32_t>(base, at.logits_indices);
-  padded(indices, input.logits_indices, shape.logits, 0);
-  for (auto r = static_cast<int32_t>(input.logits_indices.size()); shape.captured && r < shape.logits; r++) indices[r] = r;
-  std::memcpy(items<TableChange>(base, at.changes), input.blocks.data(), sizeof(TableChange) * input.blocks.size());
-}
-
 void CudaEngine::make_inputs(const StepInput& input, const StepShape& shape, const InputLayout& at) {
-  auto ints = [&](size_t offset) { return items<int32_t>(inputs_.data(), offset); };
-  StepInputs inputs;
-  inputs.state = device_slots_->state();
-  inputs.slots = ints(at.slots);
-  inputs.cumulative = ints(at.cumulative);
-  inputs.past = ints(at.past);
-  inputs.sequences = shape.sequences;
-  inputs.columns = shape.columns;
-  inputs.tokens = shape.tokens;
+  StepInputs inputs = inputs_at(shape, at, device_slots_->state(), inputs_.data());
   inputs.block_size = options_.block_size;
-  inputs.views = 2 * options_.layers;  // docs/graph.md
-  inputs.input_ids = ints(at.input_ids);
-  inputs.slot_mapping = ints(at.slot_mapping);
-  inputs.block_table = ints(at.block_table);
+  inputs.views = 2 * options_.layers;  // a pool block is so many of the cache views of docs/graph.md
   if (const auto changes = static_cast<int32_t>(input.blocks.size()))
     must_launch(change_tables(inputs.state, items<TableChange>(inputs_.data(), at.changes), changes, compute_.get()), "block tables");
   must_launch(fill_step_inputs(inputs, compute_.get()), "the step's inputs");

@@ -1,6 +1,6 @@
 // The engine on CUDA: device pool and slots, adapters uploaded beside the steps, one upload and one download a step, decode steps replayed as CUDA graphs.
-// `launch`, in order: hold for adapters and slots on their way → decide the step's shape → write all its inputs into one pinned buffer → copy it → fill in token
-// ids and block tables on the device → run the graph (or replay it), which notes the sampled tokens in their slots → copy the results back. `finish` waits for that copy.
+// `launch`, in order: hold for adapters and slots on their way → decide the step's shape → write its inputs into one pinned buffer → copy it → make token ids and
+// block tables from the slots → run the graph (or replay it), which notes the sampled tokens in their slots → copy the results back. `finish` waits for that.
 //
 // Two steps may be in flight: all is on one stream, so that they share the device's buffers; of the host's there are two, used in turn.
 #pragma once
@@ -12,19 +12,11 @@
 #include "../../pool/cuda/device_slots.h"
 #include "../engine.h"
 #include "graph_table.h"
+#include "input_layout.h"
 #include "session.h"
 #include "step_shape.h"
 
 namespace lorikeet::cuda {
-
-// Where each array of a step lies in the device's buffer; a function of the shape alone.
-struct InputLayout {
-  explicit InputLayout(const StepShape& shape);
-  size_t input_ids, slot_mapping, block_table;  // made there
-  size_t uploaded;                              // from here on the host writes them
-  size_t slots, cumulative, past, logits_indices, adapters, head, samples;
-  size_t changes;  // of block tables: as many as there are
-};
 
 class CudaEngine : public Engine {
  public:
@@ -68,7 +60,6 @@ class CudaEngine : public Engine {
   // `graph`: under which the step was captured or replayed, also if that failed; 0 without.
   void queue(const Work& work, const StepShape& shape, Flight& flight, StepResult& result, int32_t& graph);
   void fit(const StepInput& input, const StepShape& shape, const InputLayout& at, Flight& flight);
-  void fill(const Work& work, const StepShape& shape, const InputLayout& at, Flight& flight) const;
   void plan(const StepInput& input, const StepShape& shape, const InputLayout& at, Flight& flight);
   void make_inputs(const StepInput& input, const StepShape& shape, const InputLayout& at);
   void run(const StepShape& shape, const InputLayout& at, int32_t graph);

@@ -28,8 +28,8 @@ __device__ void fill_token(const StepInputs& inputs, int32_t t) {
 
 __device__ void fill_column(const StepInputs& inputs, int32_t b, int32_t column) {
   const int32_t slot = inputs.slots[b], length = inputs.past[b] + inputs.cumulative[b + 1] - inputs.cumulative[b];
-  const bool used = slot >= 0 && column * inputs.block_size < length;
-  inputs.block_table[static_cast<int64_t>(b) * inputs.columns + column] = used ? inputs.state.tables[slot * inputs.state.table_stride + column] * inputs.views : 0;
+  int32_t& to = inputs.block_table[static_cast<int64_t>(b) * inputs.columns + column];
+  to = slot >= 0 && column * inputs.block_size < length ? inputs.state.tables[slot * inputs.state.table_stride + column] * inputs.views : 0;
 }
 
 __global__ void __launch_bounds__(kThreads) fill_inputs(const __grid_constant__ StepInputs inputs) {

@@ -11,7 +11,8 @@ namespace lorikeet {
 
 class DeviceSlots {
  public:
-  // Allocates every slot's tokens and block table, 4 bytes a token and a place, and room for lists: about one allowed-token mask a slot. More than that is allocated when it comes.
+  // Allocates every slot's tokens and block table, 4 bytes a token and a place, and room for lists: about one allowed-token mask a slot. More than that is
+  // allocated when it comes.
   DeviceSlots(int32_t slots, int32_t max_model_len, int32_t block_size, int64_t vocab);
   ~DeviceSlots();
 
