@@ -9,9 +9,9 @@ namespace {
 
 constexpr int32_t kBlockSize = 4, kSlots = 3, kPlaces = 16;
 
-class World {
+class Tables {
  public:
-  World() : slots_({kSlots, kBlockSize, 64, kBlockSize * kPlaces, 100, 50}) {
+  Tables() : slots_({kSlots, kBlockSize, 64, kBlockSize * kPlaces, 100, 50}) {
     for (int32_t slot = 0; slot < kSlots; slot++) admit(slot);
   }
   void admit(int32_t slot) {
@@ -53,44 +53,44 @@ class World {
 }  // namespace
 
 void check_slots() {
-  World world;
-  const auto first = world.step(0, 0, 6, {{0, 0, 10}, {0, 1, 11}});
+  Tables tables;
+  const auto first = tables.step(0, 0, 6, {{0, 0, 10}, {0, 1, 11}});
   check(first && first->blocks.size() == 2, "a first step hands its blocks over");
-  world.run(*first);
-  world.check_table(0, "and the table has them");
-  const auto second = world.step(0, 4, 2, {});
+  tables.run(*first);
+  tables.check_table(0, "and the table has them");
+  const auto second = tables.step(0, 4, 2, {});
   check(second && second->blocks.empty(), "a step without new blocks hands none over");
-  world.run(*second);
+  tables.run(*second);
 
   // Another block in a place that had one.
-  const auto replaced = world.step(0, 4, 2, {{0, 1, 12}});
+  const auto replaced = tables.step(0, 4, 2, {{0, 1, 12}});
   check(replaced.has_value(), "a place may get another block");
-  world.run(*replaced);
-  world.check_table(0, "a block that was replaced");
+  tables.run(*replaced);
+  tables.check_table(0, "a block that was replaced");
 
   // Two steps in flight, the first of which fails and the second is dropped with it.
-  const auto failed = world.step(1, 0, 4, {{1, 0, 20}}), dropped = world.step(1, 4, 2, {{1, 1, 21}});
+  const auto failed = tables.step(1, 0, 4, {{1, 0, 20}}), dropped = tables.step(1, 4, 2, {{1, 1, 21}});
   check(failed && dropped && dropped->blocks.size() == 1, "the second of two hands over its own alone");
-  world.fail(*failed);
-  world.fail(*dropped);
-  const auto again = world.step(1, 0, 4, {});
+  tables.fail(*failed);
+  tables.fail(*dropped);
+  const auto again = tables.step(1, 0, 4, {});
   check(again.has_value(), "the blocks are the slot's all the same");
-  world.run(*again);
-  world.check_table(1, "after steps that did not run the next one hands everything over");
+  tables.run(*again);
+  tables.check_table(1, "after steps that did not run the next one hands everything over");
 
   // A batch that is refused after it was told its blocks: 10 is another slot's.
-  check(!world.step(2, 0, 6, {{2, 0, 30}, {2, 1, 10}}), "a step may not write into another's block");
-  const auto right = world.step(2, 0, 6, {{2, 1, 31}});
+  check(!tables.step(2, 0, 6, {{2, 0, 30}, {2, 1, 10}}), "a step may not write into another's block");
+  const auto right = tables.step(2, 0, 6, {{2, 1, 31}});
   check(right.has_value(), "with another block it may");
-  world.run(*right);
-  world.check_table(2, "what a refused batch brought is handed over with the next one");
+  tables.run(*right);
+  tables.check_table(2, "what a refused batch brought is handed over with the next one");
 
   // A slot that is let go and taken anew starts with nothing.
-  world.slots().release(0);
-  world.admit(0);
-  const auto anew = world.step(0, 0, 6, {{0, 0, 12}, {0, 1, 10}});
+  tables.slots().release(0);
+  tables.admit(0);
+  const auto anew = tables.step(0, 0, 6, {{0, 0, 12}, {0, 1, 10}});
   check(anew && anew->blocks.size() == 2, "a slot taken anew hands its blocks over");
-  check(!world.step(0, kBlockSize * kPlaces, 1, {}), "no token is computed beyond the longest sequence");
+  check(!tables.step(0, kBlockSize * kPlaces, 1, {}), "no token is computed beyond the longest sequence");
 }
 
 }  // namespace lorikeet::test

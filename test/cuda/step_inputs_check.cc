@@ -9,9 +9,9 @@ namespace {
 
 constexpr int32_t kSlots = 70, kLength = 600, kBlockSize = 16, kPlaces = 40, kViews = 6;
 
-class World {
+class SlotsOnDevice {
  public:
-  explicit World(Random& random) : random_(random), tokens_(drawn(kSlots * kLength, 100000)), histories_(tokens_) {}
+  explicit SlotsOnDevice(Random& random) : random_(random), tokens_(drawn(kSlots * kLength, 100000)), histories_(tokens_) {}
 
   // Some places of every slot's table, all of them the first time.
   void change_tables() {
@@ -75,12 +75,12 @@ class World {
 
 void check_step_inputs() {
   Random random(17);
-  World world(random);
+  SlotsOnDevice slots(random);
   for (int round = 0; round < 4; round++) {
-    world.change_tables();
-    world.check_step(1, 1, 1, "step inputs: one row");
-    world.check_step(64, 1, 32, "step inputs: decode rows");
-    world.check_step(1 + random.below(40), 200, 13 + random.below(20), "step inputs: chunks of prompts");
+    slots.change_tables();
+    slots.check_step(1, 1, 1, "step inputs: one row");
+    slots.check_step(64, 1, 32, "step inputs: decode rows");
+    slots.check_step(1 + random.below(40), 200, 13 + random.below(20), "step inputs: chunks of prompts");
   }
 }
 
