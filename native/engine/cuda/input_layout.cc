@@ -50,7 +50,7 @@ void write_inputs(const StepInput& input, const std::vector<SampleRow>& rows, co
   auto* const indices = items<int32_t>(base, at.logits_indices);
   padded(indices, input.logits_indices, shape.logits, 0);
   for (auto r = static_cast<int32_t>(input.logits_indices.size()); shape.captured && r < shape.logits; r++) indices[r] = r;
-  std::memcpy(base + at.changes, input.blocks.data(), sizeof(TableChange) * input.blocks.size());
+  if (!input.blocks.empty()) std::memcpy(base + at.changes, input.blocks.data(), sizeof(TableChange) * input.blocks.size());
 }
 
 StepInputs inputs_at(const StepShape& shape, const InputLayout& at, const SlotState& state, uint8_t* base) {
