@@ -1,6 +1,6 @@
 /** Decode steps put together by hand, so that the native step can be measured without the scheduler. */
 import type { AdapterImage } from '../adapters-store/types.ts'
-import type { NativeEngine, PackedAdapter, StepBatch, StepOutput } from '../native/types.ts'
+import type { NativeEngine, PackedAdapter, SlotInput, StepBatch, StepOutput } from '../native/types.ts'
 import { packOptions } from '../runtime/sampling-options.ts'
 import type { ScalarSampling } from '../runtime/types.ts'
 
@@ -42,6 +42,24 @@ export const samplingOf = (asked: Partial<ScalarSampling> = {}): Float64Array =>
   })
 export const GREEDY = samplingOf()
 
+/** A prompt to be entered in a slot, with lists of nothing. */
+export const slotInput = (slot: number, tokens: Int32Array, used: PackedAdapter[] = [], sampling = GREEDY): SlotInput => ({
+  slot,
+  tokens,
+  promptLength: tokens.length,
+  entryAdapter: Int32Array.from(used, (adapter) => adapter.index),
+  entryGeneration: Int32Array.from(used, (adapter) => adapter.generation),
+  entryDigest: BigUint64Array.from(used, (adapter) => adapter.digest),
+  entryWeight: new Float32Array(used.length).fill(1),
+  options: sampling,
+  seed: 0n,
+  biasTokens: new Int32Array(0),
+  biasValues: new Float32Array(0),
+  allowed: new Uint32Array(0),
+  stopTokens: new Int32Array(0),
+  endTokens: new Int32Array(0),
+})
+
 /** Enters the rows' sequences in slots 0, 1, …; row r's KV lies in blocks r·n, r·n + 1, … Returns the step that computes their last token. */
 export function admitRows(engine: NativeEngine, options: DecodeRows): StepBatch {
   const { rows, context, blockSize, vocabSize, adapters, returnLogits, sampling = GREEDY } = options
@@ -51,22 +69,7 @@ export function admitRows(engine: NativeEngine, options: DecodeRows): StepBatch 
   const sequences: number[] = []
   for (let slot = 0; slot < rows; slot++) {
     const used = adapters.length === 0 ? [] : [adapters[slot % adapters.length]]
-    engine.admit({
-      slot,
-      tokens: new Int32Array(context + 1).fill(token(slot)),
-      promptLength: context + 1,
-      entryAdapter: Int32Array.from(used, (adapter) => adapter.index),
-      entryGeneration: Int32Array.from(used, (adapter) => adapter.generation),
-      entryDigest: BigUint64Array.from(used, (adapter) => adapter.digest),
-      entryWeight: new Float32Array(used.length).fill(1),
-      options: sampling,
-      seed: 0n,
-      biasTokens: new Int32Array(0),
-      biasValues: new Float32Array(0),
-      allowed: new Uint32Array(0),
-      stopTokens: new Int32Array(0),
-      endTokens: new Int32Array(0),
-    })
+    engine.admit(slotInput(slot, new Int32Array(context + 1).fill(token(slot)), used, sampling))
     for (let place = 0; place < perSequence; place++) blocks.push(slot, place, slot * perSequence + place)
     sequences.push(slot, context, 1, 0, 0, 1)
   }
