@@ -1,7 +1,8 @@
 /** Decode steps put together by hand, so that the native step can be measured without the scheduler. */
 import type { AdapterImage } from '../adapters-store/types.ts'
-import type { NativeEngine, PackedAdapter, StepBatch, StepOutput } from '../native/types.ts'
+import type { NativeEngine, PackedAdapter, SlotInput, StepBatch, StepOutput } from '../native/types.ts'
 import { packOptions } from '../runtime/sampling-options.ts'
+import type { ScalarSampling } from '../runtime/types.ts'
 
 /** The images as residents, in pool blocks from `firstBlock` on. */
 export function residentsOf(images: AdapterImage[], firstBlock: number): PackedAdapter[] {
@@ -25,42 +26,50 @@ export interface DecodeRows {
   vocabSize: number
   /** Row r uses adapter r mod adapters.length; none: the base. */
   adapters: PackedAdapter[]
+  /** What every row asks for; without it greedy tokens, nothing else. */
+  sampling?: Float64Array
   /** The step's token in row r; its default differs from row to row. */
   token?: (row: number) => number
   returnLogits?: boolean
 }
 
-/** Greedy, nothing else asked for. */
-export const GREEDY = packOptions({
-  ...{ maxTokens: 1, minTokens: 0, temperature: 0, topP: 1, topK: 0, minP: 0, ignoreEos: true },
-  ...{ presencePenalty: 0, frequencyPenalty: 0, repetitionPenalty: 1, logprobs: -1, promptLogprobs: -1 },
+/** Greedy, nothing else asked for; or what `asked` says beside that. */
+export const samplingOf = (asked: Partial<ScalarSampling> = {}): Float64Array =>
+  packOptions({
+    ...{ maxTokens: 1, minTokens: 0, temperature: 0, topP: 1, topK: 0, minP: 0, ignoreEos: true },
+    ...{ presencePenalty: 0, frequencyPenalty: 0, repetitionPenalty: 1, logprobs: -1, promptLogprobs: -1 },
+    ...asked,
+  })
+export const GREEDY = samplingOf()
+
+/** A prompt to be entered in a slot, with lists of nothing. */
+export const slotInput = (slot: number, tokens: Int32Array, used: PackedAdapter[] = [], sampling = GREEDY): SlotInput => ({
+  slot,
+  tokens,
+  promptLength: tokens.length,
+  entryAdapter: Int32Array.from(used, (adapter) => adapter.index),
+  entryGeneration: Int32Array.from(used, (adapter) => adapter.generation),
+  entryDigest: BigUint64Array.from(used, (adapter) => adapter.digest),
+  entryWeight: new Float32Array(used.length).fill(1),
+  options: sampling,
+  seed: 0n,
+  biasTokens: new Int32Array(0),
+  biasValues: new Float32Array(0),
+  allowed: new Uint32Array(0),
+  stopTokens: new Int32Array(0),
+  endTokens: new Int32Array(0),
 })
 
 /** Enters the rows' sequences in slots 0, 1, …; row r's KV lies in blocks r·n, r·n + 1, … Returns the step that computes their last token. */
 export function admitRows(engine: NativeEngine, options: DecodeRows): StepBatch {
-  const { rows, context, blockSize, vocabSize, adapters, returnLogits } = options
+  const { rows, context, blockSize, vocabSize, adapters, returnLogits, sampling = GREEDY } = options
   const token = options.token ?? ((row) => (row * 7919 + 11) % vocabSize)
   const perSequence = Math.ceil((context + 1) / blockSize)
   const blocks: number[] = []
   const sequences: number[] = []
   for (let slot = 0; slot < rows; slot++) {
     const used = adapters.length === 0 ? [] : [adapters[slot % adapters.length]]
-    engine.admit({
-      slot,
-      tokens: new Int32Array(context + 1).fill(token(slot)),
-      promptLength: context + 1,
-      entryAdapter: Int32Array.from(used, (adapter) => adapter.index),
-      entryGeneration: Int32Array.from(used, (adapter) => adapter.generation),
-      entryDigest: BigUint64Array.from(used, (adapter) => adapter.digest),
-      entryWeight: new Float32Array(used.length).fill(1),
-      options: GREEDY,
-      seed: 0n,
-      biasTokens: new Int32Array(0),
-      biasValues: new Float32Array(0),
-      allowed: new Uint32Array(0),
-      stopTokens: new Int32Array(0),
-      endTokens: new Int32Array(0),
-    })
+    engine.admit(slotInput(slot, new Int32Array(context + 1).fill(token(slot)), used, sampling))
     for (let place = 0; place < perSequence; place++) blocks.push(slot, place, slot * perSequence + place)
     sequences.push(slot, context, 1, 0, 0, 1)
   }

@@ -75,13 +75,6 @@ OwnedStream::~OwnedStream() { cudaStreamDestroy(stream_); }
 Event::Event(bool timed) { must(cudaEventCreateWithFlags(&event_, timed ? cudaEventDefault : cudaEventDisableTiming), "an event"); }
 Event::~Event() { cudaEventDestroy(event_); }
 void Event::record(Stream stream) { must(cudaEventRecord(event_, stream), "an event's record"); }
-void Event::record_in_graph(Stream stream) {
-  // While a graph is captured this becomes a node that records the event anew at every replay.
-  cudaStreamCaptureStatus status = cudaStreamCaptureStatusNone;
-  must(cudaStreamIsCapturing(stream, &status), "a stream's state");
-  must(cudaEventRecordWithFlags(event_, stream, status == cudaStreamCaptureStatusActive ? cudaEventRecordExternal : cudaEventRecordDefault),
-       "an event's record");
-}
 bool Event::done() const {
   const cudaError_t error = cudaEventQuery(event_);
   if (error != cudaErrorNotReady) must(error, "an event");

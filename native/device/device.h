@@ -65,7 +65,6 @@ class Event {
   Event(const Event&) = delete;
   ~Event();
   void record(Stream stream);
-  void record_in_graph(Stream stream);  // as record; inside a captured graph at every replay
   bool done() const;
   void wait() const;                 // blocks the calling thread
   void hold(Stream stream) const;    // the stream's later work waits; the host does not

@@ -43,6 +43,7 @@ class Engine {
   virtual void finish(Step& step) = 0;
 
   Slots& slots() { return *slots_; }
+  const Slots& slots() const { return *slots_; }
 
  protected:
   // For the end of a constructor, when the pool's size is known.

@@ -11,6 +11,12 @@
 namespace lorikeet {
 namespace {
 
+Napi::Error device_lost(Napi::Env env, const std::string& message) {
+  auto error = Napi::Error::New(env, message);
+  error.Value().Set("code", "DEVICE_LOST");
+  return error;
+}
+
 // What C++ throws, as JavaScript may catch it: misuse as a RangeError. An exception that left a binding would end the process.
 template <typename Work>
 auto caught(Napi::Env env, Work work) {
@@ -20,6 +26,8 @@ auto caught(Napi::Env env, Work work) {
     throw;
   } catch (const std::invalid_argument& e) {
     throw Napi::RangeError::New(env, e.what());
+  } catch (const DeviceLost& e) {
+    throw device_lost(env, e.what());
   } catch (const std::exception& e) {
     throw Napi::Error::New(env, e.what());
   }
@@ -152,8 +160,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
       Unref();
     }
     if (outcome.kind == Outcome::fine) return deferred.Resolve(step_output(env, step));
-    auto error = Napi::Error::New(env, outcome.error);
-    if (outcome.kind == Outcome::device_lost) error.Value().Set("code", "DEVICE_LOST");
+    auto error = outcome.kind == Outcome::device_lost ? device_lost(env, outcome.error) : Napi::Error::New(env, outcome.error);
     if (outcome.kind == Outcome::dropped) error.Value().Set("code", "STEP_DROPPED");
     deferred.Reject(error.Value());
   }

@@ -85,6 +85,7 @@ StepInput Slots::prepare(const StepBatch& batch) {
     if (static_cast<size_t>(place) < blocks.size()) uses_[std::exchange(blocks[place], block)]--;
     else blocks.push_back(block);
     uses_[block]++;
+    slots_[s].handed = std::min(slots_[s].handed, place);
   }
   // What is written must be the slot's alone. Checked after its blocks are noted, which is harmless: they are the slot's from now on, whatever the step does.
   for (const StepSequence& s : batch.sequences)
@@ -102,6 +103,8 @@ StepInput Slots::prepare(const StepBatch& batch) {
   for (size_t b = 0; b < batch.sequences.size(); b++) {
     Slot& slot = slots_[batch.sequences[b].slot];
     write_out(batch.sequences[b], b ? &slots_[batch.sequences[b - 1].slot] : nullptr, columns, input);
+    for (; slot.handed < static_cast<int32_t>(slot.blocks.size()); slot.handed++)
+      input.blocks.push_back({batch.sequences[b].slot, slot.handed, slot.blocks[slot.handed]});
     slot.in_flight++;
     if (batch.sequences[b].samples) slot.length = std::max(slot.length, batch.sequences[b].past + batch.sequences[b].count + 1);
   }
@@ -141,6 +144,7 @@ void Slots::check(const StepBatch& batch) {
     named_in_[s.slot] = step_;
     require(s.past >= 0, "past", s.past, "it must not be negative");
     require(s.count > 0, "count", s.count, "it must be positive");
+    require(end <= limits_.max_model_len, "past + count", end, "a sequence has at most " + std::to_string(limits_.max_model_len) + " tokens");
     require(end <= slot.length, "past + count", end, "the sequence has " + std::to_string(slot.length) + " tokens");
     require((end - 1) / limits_.block_size < places, "past + count", end, "the sequence has " + std::to_string(places) + " blocks of " + std::to_string(limits_.block_size));
     require(s.scored >= 0 && (s.scored == 0 || (s.score_from >= s.past && int64_t{s.score_from} + s.scored <= end)), "scored", s.scored,
@@ -182,7 +186,9 @@ void Slots::settle(const StepInput& input, bool failed) {
   for (const StepSequence& s : input.sequences) {
     Slot& slot = slots_[s.slot];
     slot.in_flight--;
-    if (failed && s.samples) slot.length = std::min(slot.length, s.past + s.count);
+    if (!failed) continue;
+    slot.handed = 0;
+    if (s.samples) slot.length = std::min(slot.length, s.past + s.count);
   }
 }
 
@@ -194,42 +200,51 @@ void Slots::fill_tokens(StepInput& input) const {
   }
 }
 
+SamplingRow Slots::asks(const StepInput& input, const LogitsRow& at) const {
+  const Slot& slot = slots_[input.sequences[at.sequence].slot];
+  const auto number = [&](SamplingOption o) { return static_cast<float>(slot.option(o)); };
+  const auto integer = [&](SamplingOption o) { return static_cast<int32_t>(slot.option(o)); };
+  SamplingRow row;
+  if (at.scores) {
+    row.logprobs = integer(SamplingOption::prompt_logprobs);
+    return row;
+  }
+  row.temperature = number(SamplingOption::temperature);
+  row.top_p = number(SamplingOption::top_p);
+  row.top_k = integer(SamplingOption::top_k);
+  row.min_p = number(SamplingOption::min_p);
+  row.seed = slot.input.seed;
+  row.position = at.position + 1 - slot.input.prompt_length;
+  row.logprobs = integer(SamplingOption::logprobs);
+  if (slot.penalised) {
+    row.presence = number(SamplingOption::presence_penalty);
+    row.frequency = number(SamplingOption::frequency_penalty);
+    row.repetition = number(SamplingOption::repetition_penalty);
+  }
+  row.bias_tokens = slot.input.bias_tokens.data();
+  row.bias_values = slot.input.bias_values.data();
+  row.bias_count = static_cast<int32_t>(slot.input.bias_tokens.size());
+  if (row.position < slot.min_tokens()) {
+    row.banned = slot.banned.data();
+    row.banned_count = static_cast<int32_t>(slot.banned.size());
+  }
+  if (!slot.input.allowed.empty()) row.allowed = slot.input.allowed.data();
+  return row;
+}
+
 std::vector<SamplingRow> Slots::sampling_rows(const StepInput& input) {
   std::vector<SamplingRow> rows;
   rows.reserve(input.rows.size());
   for (const LogitsRow& at : input.rows) {
     Slot& slot = slots_[input.sequences[at.sequence].slot];
-    const auto number = [&](SamplingOption o) { return static_cast<float>(slot.option(o)); };
-    const auto integer = [&](SamplingOption o) { return static_cast<int32_t>(slot.option(o)); };
-    SamplingRow& row = rows.emplace_back();
+    SamplingRow& row = rows.emplace_back(asks(input, at));
     if (at.scores) {
       row.target = slot.history[at.position + 1];
-      row.logprobs = integer(SamplingOption::prompt_logprobs);
-      continue;
-    }
-    row.temperature = number(SamplingOption::temperature);
-    row.top_p = number(SamplingOption::top_p);
-    row.top_k = integer(SamplingOption::top_k);
-    row.min_p = number(SamplingOption::min_p);
-    row.seed = slot.input.seed;
-    row.position = at.position + 1 - slot.input.prompt_length;
-    row.logprobs = integer(SamplingOption::logprobs);
-    if (slot.penalised) {
-      row.presence = number(SamplingOption::presence_penalty);
-      row.frequency = number(SamplingOption::frequency_penalty);
-      row.repetition = number(SamplingOption::repetition_penalty);
+    } else if (slot.penalised) {
       slot.counts.count(slot.history, slot.input.prompt_length, at.position + 1);
       row.counts = slot.counts.items().data();
       row.count_count = static_cast<int32_t>(slot.counts.items().size());
     }
-    row.bias_tokens = slot.input.bias_tokens.data();
-    row.bias_values = slot.input.bias_values.data();
-    row.bias_count = static_cast<int32_t>(slot.input.bias_tokens.size());
-    if (row.position < slot.min_tokens()) {
-      row.banned = slot.banned.data();
-      row.banned_count = static_cast<int32_t>(slot.banned.size());
-    }
-    if (!slot.input.allowed.empty()) row.allowed = slot.input.allowed.data();
   }
   return rows;
 }

@@ -1,8 +1,9 @@
 // The persistent batch: a slot per admitted sequence keeps what the sequence brings (sampling options, stop ids, masks, adapters) and what its steps leave
 // behind (token history, counts for penalties, block table). A step names slots and says what changed; it costs that, not what requests brought.
 //
-// Two threads, no lock: the engine's JavaScript thread admits, prepares steps and lets go; the step thread writes `history` and `counts` while a step runs.
-// A slot is admitted or let go only while no step in flight names it, and what prepares a step reads only what its own thread writes.
+// No lock: the engine's JavaScript thread admits, prepares steps and lets go; a step thread (the one that finishes steps, on the CPU the one that begins them)
+// writes `history` and `counts` while steps run. A slot is admitted or let go only while no step in flight names it, what prepares a step reads only what its
+// own thread writes, and what begins a step on a device reads only what admission wrote: the tokens of the step before it are not known here yet.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -34,6 +35,7 @@ struct Slot {
   int32_t in_flight = 0;        // steps that name it
   int32_t length = 0;           // tokens known, or being sampled by a step in flight
   std::vector<int32_t> blocks;  // its block table
+  int32_t handed = 0;           // so many of its places went into steps (StepInput::blocks) as they are
   // The step thread's, and the JavaScript thread's while none is in flight.
   std::vector<int32_t> history;  // [≥ length]
   TokenCounts counts;
@@ -64,9 +66,12 @@ class Slots {
   // The step is over. After one that failed, what it would have sampled is not known.
   void settle(const StepInput& input, bool failed);
 
-  // What follows is the step thread's. Token ids of the step.
+  // What a row asks of sampling, its lists pointing into the slots; neither counts nor target. Reads only what admission wrote: for any step thread.
+  SamplingRow asks(const StepInput& input, const LogitsRow& at) const;
+
+  // What follows is the thread's that finishes steps, or computes them when they are begun: it alone knows all tokens. Token ids of the step.
   void fill_tokens(StepInput& input) const;
-  // Rows for the kernels, pointing into the slots; their counts are brought up to each row's position.
+  // Rows for the CPU's kernels; their counts are brought up to each row's position.
   std::vector<SamplingRow> sampling_rows(const StepInput& input);
   // Notes what was sampled: history, and whether the token ends its sequence (result.stopped).
   void sampled(const StepInput& input, StepResult& result);

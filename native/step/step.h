@@ -38,6 +38,7 @@ struct StepInput {
   std::vector<int32_t> input_ids;                     // [T]
   std::vector<int32_t> cumulative, past;              // [B + 1], [B]
   std::vector<int32_t> block_table;                   // [B, columns], padded with 0
+  std::vector<StepBlock> blocks;                      // what these tables have gained since the last step that named them: for a device that keeps them
   std::vector<int32_t> slot_mapping;                  // [T]
   std::vector<int32_t> segment_starts, segment_entries;  // [S + 1]
   std::vector<AdapterIdentity> entries;               // of all segments

@@ -5,4 +5,5 @@
 #include "sampling_check.cc"
 #include "sampling_reference.cc"
 #include "sampling_run.cc"
+#include "step_inputs_check.cc"
 #include "world.cc"

@@ -4,6 +4,7 @@
 // AddressSanitizer. What it cannot show: speed, the memory model between blocks, and how the hardware rounds inside one instruction.
 #pragma once
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -142,7 +143,10 @@ inline uint64_t from_lane(uint64_t v, int lane) {
 inline uint32_t atomic_add(uint32_t* p, uint32_t v) { return (*p += v) - v; }
 inline void atomic_add(uint64_t* p, uint64_t v) { *p += v; }
 inline void atomic_or(uint32_t* p, uint32_t v) { *p |= v; }
+inline void atomic_max(uint64_t* p, uint64_t v) { *p = std::max(*p, v); }
 inline uint32_t atomic_exchange(uint32_t* p, uint32_t v) { return std::exchange(*p, v); }
+
+inline uint64_t clock_ns() { return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1); }
 
 float fused(float a, float b, float c);
 float product(float a, float b);

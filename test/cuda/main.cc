@@ -5,11 +5,13 @@
 #include "gated_check.h"
 #include "lora_check.h"
 #include "sampling_check.h"
+#include "step_inputs_check.h"
 #ifndef __CUDACC__
 #include "emulated_check.h"
 #include "emulator.h"
 #include "emulator_check.h"
 #include "graph_table_check.h"
+#include "slots_check.h"
 #endif
 
 namespace lorikeet::test {
@@ -35,8 +37,10 @@ int main(int argc, char** argv) {
   lorikeet::test::check_lora(!quick);
   lorikeet::test::check_sampling(!quick);
   lorikeet::test::check_gated(!quick);
+  lorikeet::test::check_step_inputs();
 #else
   lorikeet::test::check_graph_table();
+  lorikeet::test::check_slots();
   lorikeet::test::check_emulator();
   lorikeet::test::check_emulated_device();
   lorikeet::test::check_emulated_attention();
@@ -46,6 +50,7 @@ int main(int argc, char** argv) {
     lorikeet::test::check_lora(false);
     lorikeet::test::check_sampling(false);
     lorikeet::test::check_gated(false);
+    lorikeet::test::check_step_inputs();
   }
 #endif
   std::printf("cuda: %d passed, %d failed\n", lorikeet::test::checks - lorikeet::test::failures, lorikeet::test::failures);

@@ -46,7 +46,7 @@ class OnDevice {
 #ifdef __CUDACC__
     must(cudaMemcpy(data_, from, count * sizeof(T), cudaMemcpyHostToDevice), "cudaMemcpy");
 #else
-    std::memcpy(static_cast<void*>(data_), from, count * sizeof(T));
+    if (count) std::memcpy(static_cast<void*>(data_), from, count * sizeof(T));
 #endif
   }
   std::vector<T> get() const {
@@ -55,7 +55,7 @@ class OnDevice {
     must(cudaDeviceSynchronize(), "kernels");
     must(cudaMemcpy(to.data(), data_, count_ * sizeof(T), cudaMemcpyDeviceToHost), "cudaMemcpy");
 #else
-    std::memcpy(static_cast<void*>(to.data()), data_, count_ * sizeof(T));
+    if (count_) std::memcpy(static_cast<void*>(to.data()), data_, count_ * sizeof(T));
 #endif
     return to;
   }

@@ -97,6 +97,10 @@ Ask draw_ask(Random& random, int32_t vocab) {
     for (int32_t n = 0; n < count; n++) ask.allowed.push_back(token());
     ask.allowed.push_back(random.below(vocab));
   }
+  if (one_in(4)) {
+    const int32_t count = 1 + random.below(30);
+    for (int32_t n = 0; n < count; n++) ask.banned.push_back(token());
+  }
   if (one_in(3)) ask.logprobs = random.below(20);
   if (one_in(12)) {
     ask.target = random.below(vocab);
@@ -152,7 +156,7 @@ void check_void_rows() {
     asks.push_back(ask);
   };
   const auto untouched = [](std::vector<float>&) {};
-  Ask draw, truncated, banned, lifted, repeated, unknown, target;
+  Ask draw, truncated, banned, lifted, repeated, unknown, forbidden, target;
   draw.temperature = truncated.temperature = 0.8f;
   truncated.top_p = 0.9f;
   banned.temperature = 1;
@@ -164,6 +168,9 @@ void check_void_rows() {
   repeated.bias_tokens = {11, 5, 11, 11};  // in this order 11 ends at 25 and wins; in others at 0, by rounding
   repeated.bias_values = {1e9f, 1, -1e9f, 25};
   unknown.allowed = {-5, vocab, vocab + 70000};
+  forbidden.banned = {11, -4, vocab};  // not even a bias brings it back
+  forbidden.bias_tokens = {11, 11};
+  forbidden.bias_values = {kInfinity, 3};
   target.target = 17;
   for (const Ask& ask : {Ask{}, draw, truncated}) {
     for (const int32_t at : {0, 2047, 2048, vocab - 1}) add(ask, [&](std::vector<float>& x) { x[at] = at % 2 ? nan : kInfinity; });
@@ -173,7 +180,7 @@ void check_void_rows() {
       x[2300] = -40;
     });
   }
-  for (const Ask& ask : {banned, lifted, repeated, unknown, target}) add(ask, untouched);
+  for (const Ask& ask : {banned, lifted, repeated, unknown, forbidden, target}) add(ask, untouched);
   for (int i = 0; i < 4; i++) add(target, [&](std::vector<float>& x) { i % 2 ? std::fill(x.begin(), x.end(), -kInfinity) : void(x[17] = -kInfinity); });
   check_rows({vocab, DType::f32, values}, asks, "rows of which little or nothing may be sampled", 3);
 }

@@ -1,5 +1,7 @@
 #include "sampling_run.h"
-#include <memory>
+#include <list>
+#include <map>
+#include <utility>
 #include "kernels/cuda/sampling.h"
 #include "memory.h"
 #include "sampling_reference.h"
@@ -8,55 +10,66 @@
 namespace lorikeet::test {
 namespace {
 
-// The asks as a step's plain arrays.
-class Asks {
- public:
-  explicit Asks(const std::vector<Ask>& asks) : rows_(static_cast<int32_t>(asks.size())) {
-    for (const Ask& ask : asks) {
-      for (const float v : {ask.temperature, ask.top_p, ask.min_p, ask.presence, ask.frequency, ask.repetition})
-        floats_[floats_at_++ % 6].push_back(v);
-      for (const int32_t v : {ask.top_k, ask.position, ask.prompt, ask.logprobs, ask.target}) integers_[integers_at_++ % 5].push_back(v);
-      seed_.push_back(ask.seed);
-      history_.insert(history_.end(), ask.history.begin(), ask.history.end());
-      history_starts_.push_back(static_cast<int32_t>(history_.size()));
-      bias_tokens_.insert(bias_tokens_.end(), ask.bias_tokens.begin(), ask.bias_tokens.end());
-      bias_values_.insert(bias_values_.end(), ask.bias_values.begin(), ask.bias_values.end());
-      bias_starts_.push_back(static_cast<int32_t>(bias_tokens_.size()));
-      allowed_.insert(allowed_.end(), ask.allowed.begin(), ask.allowed.end());
-      allowed_starts_.push_back(static_cast<int32_t>(allowed_.size()));
-    }
+// Everything of an ask but where its lists are.
+SamplingRow scalars_of(const Ask& ask) {
+  SamplingRow row;
+  row.temperature = ask.temperature;
+  row.top_p = ask.top_p;
+  row.min_p = ask.min_p;
+  row.top_k = ask.top_k;
+  row.seed = ask.seed;
+  row.position = ask.position;
+  row.presence = ask.presence;
+  row.frequency = ask.frequency;
+  row.repetition = ask.repetition;
+  row.bias_count = static_cast<int32_t>(ask.bias_tokens.size());
+  row.banned_count = static_cast<int32_t>(ask.banned.size());
+  row.logprobs = ask.logprobs;
+  return row;
+}
+
+// The CPU counts what the device looks up in the history.
+std::vector<TokenCount> counts_of(const Ask& ask) {
+  std::map<int32_t, TokenCount> counts;
+  for (size_t i = 0; i < ask.history.size(); i++) {
+    TokenCount& count = counts[ask.history[i]];
+    count.token = ask.history[i];
+    count.occurrences++;
+    count.output += i >= static_cast<size_t>(ask.prompt);
   }
-  cuda::SamplingView view() const {
-    cuda::SamplingView view;
-    view.rows = rows_;
-    view.temperature = floats_[0].data();
-    view.top_p = floats_[1].data();
-    view.min_p = floats_[2].data();
-    view.presence = floats_[3].data();
-    view.frequency = floats_[4].data();
-    view.repetition = floats_[5].data();
-    view.top_k = integers_[0].data();
-    view.position = integers_[1].data();
-    view.history_prompt = integers_[2].data();
-    view.logprobs = integers_[3].data();
-    view.target = integers_[4].data();
-    view.seed = seed_.data();
-    view.history_starts = history_starts_.data();
-    view.history = history_.data();
-    view.bias_starts = bias_starts_.data();
-    view.bias_tokens = bias_tokens_.data();
-    view.bias_values = bias_values_.data();
-    view.allowed_starts = allowed_starts_.data();
-    view.allowed_tokens = allowed_.data();
-    return view;
+  std::vector<TokenCount> all;
+  for (const auto& [token, count] : counts) all.push_back(count);
+  return all;
+}
+
+// What one row's sequence keeps on the device: its tokens with room for the next one, and its lists.
+struct Resident {
+  OnDevice<int32_t> history, bias_tokens, banned;
+  OnDevice<float> bias_values;
+  OnDevice<uint32_t> allowed;
+
+  Resident(const Ask& ask, int32_t vocab)
+      : history(with_next(ask)), bias_tokens(sorted(ask).first), banned(ask.banned), bias_values(sorted(ask).second), allowed(mask_of(ask, vocab)) {}
+  cuda::SampleRow row(const Ask& ask, int32_t vocab) const {
+    SamplingRow asked = scalars_of(ask);
+    asked.bias_tokens = bias_tokens.data();
+    asked.bias_values = bias_values.data();
+    asked.banned = banned.data();
+    if (!ask.allowed.empty()) asked.allowed = allowed.data();
+    return cuda::sample_row(asked, {history.data(), static_cast<int32_t>(ask.history.size()), ask.prompt, ask.target >= 0}, vocab);
   }
 
  private:
-  int32_t rows_;
-  size_t floats_at_ = 0, integers_at_ = 0;
-  std::vector<float> floats_[6], bias_values_;
-  std::vector<int32_t> integers_[5], history_starts_{0}, history_, bias_starts_{0}, bias_tokens_, allowed_starts_{0}, allowed_;
-  std::vector<uint64_t> seed_;
+  static std::vector<int32_t> with_next(const Ask& ask) {
+    std::vector<int32_t> tokens = ask.history;
+    tokens.push_back(ask.target);
+    return tokens;
+  }
+  static std::pair<std::vector<int32_t>, std::vector<float>> sorted(const Ask& ask) {
+    auto bias = std::pair(ask.bias_tokens, ask.bias_values);
+    cuda::sort_bias(bias.first.data(), bias.second.data(), bias.first.size());
+    return bias;
+  }
 };
 
 }  // namespace
@@ -86,25 +99,24 @@ std::vector<uint8_t> Logits::bytes() const {
   return out;
 }
 
+std::vector<uint32_t> mask_of(const Ask& ask, int32_t vocab) {
+  if (ask.allowed.empty()) return {};
+  std::vector<uint32_t> mask((vocab + 31) / 32);
+  for (const int32_t token : ask.allowed)
+    if (token >= 0 && token < vocab) mask[token / 32] |= uint32_t{1} << token % 32;
+  return mask;
+}
+
 Sampled on_cpu(const Logits& logits, int32_t r, const Ask& ask) {
-  SamplingRow row;
-  row.temperature = ask.temperature;
-  row.top_p = ask.top_p;
-  row.min_p = ask.min_p;
-  row.top_k = ask.top_k;
-  row.seed = ask.seed;
-  row.position = ask.position;
-  row.presence = ask.presence;
-  row.frequency = ask.frequency;
-  row.repetition = ask.repetition;
-  row.history = ask.history.data();
-  row.history_count = static_cast<int32_t>(ask.history.size());
-  row.history_prompt = ask.prompt;
+  SamplingRow row = scalars_of(ask);
+  const std::vector<TokenCount> counts = counts_of(ask);
+  row.counts = counts.data();
+  row.count_count = static_cast<int32_t>(counts.size());
   row.bias_tokens = ask.bias_tokens.data();
   row.bias_values = ask.bias_values.data();
-  row.bias_count = static_cast<int32_t>(ask.bias_tokens.size());
-  row.allowed = ask.allowed.data();
-  row.allowed_count = static_cast<int32_t>(ask.allowed.size());
+  row.banned = ask.banned.data();
+  const std::vector<uint32_t> mask = mask_of(ask, logits.vocab);
+  if (!ask.allowed.empty()) row.allowed = mask.data();
   row.logprobs = std::min(ask.logprobs, logits.vocab);
   row.target = ask.target;
   std::vector<float> x(logits.values.begin() + int64_t(r) * logits.vocab, logits.values.begin() + int64_t(r + 1) * logits.vocab);
@@ -128,35 +140,29 @@ Sampled on_cpu(const Logits& logits, int32_t r, const Ask& ask) {
 }
 
 std::vector<Sampled> on_device(const Logits& logits, const std::vector<Ask>& asks, const Run& run, const std::string& what) {
-  const Asks arrays(asks);
-  const cuda::SamplingView view = arrays.view();
+  std::list<Resident> residents;
+  std::vector<cuda::SampleRow> asked;
+  for (const Ask& ask : asks) asked.push_back(residents.emplace_back(ask, logits.vocab).row(ask, logits.vocab));
   cuda::SampleShape shape;
-  shape.rows = view.rows + run.padding;
+  shape.rows = static_cast<int32_t>(asks.size()) + run.padding;
   shape.vocab = logits.vocab;
   shape.dtype = logits.type;
   shape.group = run.group;
-  shape.features = cuda::sample_features(view, logits.vocab);
+  shape.features = cuda::sample_features(asked.data(), asked.size(), logits.vocab);
   if (run.all_features) shape.features = {true, true, true, true, std::max(3, shape.features.top)};
-
-  const size_t rows_at = 48, lists_at = rows_at + sizeof(cuda::SampleRow) * shape.rows + 16;
-  // One word of the lists' more, so that the places of empty ones are inside.
-  const size_t upload_bytes = lists_at + cuda::sample_list_bytes(view) + 4;
-  const std::unique_ptr<void, decltype(&std::free)> image(std::aligned_alloc(16, (upload_bytes + 15) / 16 * 16), &std::free);
-  auto* const host = static_cast<uint8_t*>(image.get());
-  std::memset(host, 0xff, upload_bytes);
-  cuda::pack_sample_rows(view, logits.vocab, shape.rows, host, rows_at, lists_at);
+  asked.resize(shape.rows);
 
   std::vector<uint8_t> bytes = logits.bytes();
   bytes.resize(bytes.size() + size_t(run.padding) * logits.vocab * element_size(logits.type), 0xff);
-  const OnDevice<uint8_t> in(bytes), upload(std::vector<uint8_t>(host, host + upload_bytes)), scratch(cuda::sample_scratch_bytes(shape));
+  const OnDevice<cuda::SampleRow> rows(asked);
+  const OnDevice<uint8_t> in(bytes), scratch(cuda::sample_scratch_bytes(shape));
   const cuda::SampleResults at = cuda::sample_results(shape);
   const OnDevice<uint8_t> results(at.bytes);
   const OnDevice<int32_t> tokens(shape.rows);
   const OnDevice<float> raw(size_t(shape.rows) * logits.vocab);
   cuda::SampleOp op;
   op.logits = in.data();
-  op.upload = upload.data();
-  op.rows = reinterpret_cast<const cuda::SampleRow*>(upload.data() + rows_at);
+  op.rows = rows.data();
   op.scratch = scratch.data();
   op.results = results.data();
   op.tokens = tokens.data();
@@ -196,6 +202,17 @@ std::vector<Sampled> on_device(const Logits& logits, const std::vector<Ask>& ask
     for (size_t i = 0; i < logits.values.size(); i++)
       fine &= std::isnan(logits.values[i]) ? std::isnan(copied[i]) : same_bits(copied[i], logits.values[i]);
     check(fine, what + ": the tokens' second copy and the float32 logits");
+    uint64_t times[2];
+    std::memcpy(times, got.data() + at.times, sizeof times);
+    check(times[0] > 0 && times[0] <= times[1], what + ": when sampling began and ended");
+    bool noted = true;
+    auto resident = residents.begin();
+    for (size_t r = 0; r < asks.size(); r++, resident++) {
+      const std::vector<int32_t> tokens_now = resident->history.get();
+      noted &= std::equal(asks[r].history.begin(), asks[r].history.end(), tokens_now.begin());
+      noted &= tokens_now.back() == (asks[r].target >= 0 ? asks[r].target : std::max(0, now[r].result.token));
+    }
+    check(noted, what + ": each row's token behind its history, and nothing else");
     bool harmless = true;
     for (size_t r = asks.size(); r < now.size(); r++) harmless &= now[r].result.token == 0 && now[r].result.status == 0 && now[r].result.top_count == 0;
     for (size_t i = logits.values.size(); i < copied.size(); i++) harmless &= std::isnan(copied[i]);

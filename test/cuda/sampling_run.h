@@ -15,9 +15,13 @@ struct Ask {
   int32_t prompt = 0;
   std::vector<int32_t> bias_tokens;
   std::vector<float> bias_values;
-  std::vector<int32_t> allowed;
+  std::vector<int32_t> banned;
+  std::vector<int32_t> allowed;  // empty: all are
   int32_t logprobs = -1, target = -1;
 };
+
+// A bit per token id: SamplingRow::allowed. Empty where all are allowed.
+std::vector<uint32_t> mask_of(const Ask& ask, int32_t vocab);
 
 struct Sampled {
   SamplingResult result;

@@ -29,7 +29,13 @@ function start(): Promise<NativeEngine> {
     blockCount: 256,
   }
   const types = { device: 'cuda', dtype: 'float16', cacheDtype: 'float16', adapterDtype: 'float16' } as const
-  const limits = { memoryFraction: 0, maxBlockCount: 0, maxBatchTokens: ROWS, maxSequences: ROWS, maxModelLen: 64 }
+  const limits = {
+    memoryFraction: 0,
+    maxBlockCount: 0,
+    maxBatchTokens: ROWS,
+    maxSequences: ROWS,
+    maxModelLen: 2 * model.maxModelLen,
+  }
   const sites = { maxSiteInputs: Math.max(...model.base.sites.map((site) => site.inFeatures)), headSite: -1 }
   const session = { library: onnxRuntimeLibrary(), model: graph, threads: 1, captureGraphs: true, overlapLaunches: false }
   return loadNative().createEngine({ ...shape, ...types, ...limits, ...sites, ...session }, () => {})
@@ -66,10 +72,12 @@ t.test('uploads', needsEmulated, async (t) => {
 
   t.test('a step with an adapter that is on its way waits for it', async (t) => {
     // In the place of another, whose tables it takes over: without the wait these, or NaN, would be read.
+    engine.dropAdapter(one.index)
     engine.putAdapter({ ...other, index: one.index, generation: 6 })
     arrival(engine, one.index)
     t.notSame((await decode(engine, 0, [{ ...other, index: one.index, generation: 6 }])).logits, right.logits)
     const again = { ...one, generation: 7, blocks: one.blocks.map((block) => block + 100) }
+    engine.dropAdapter(one.index)
     engine.putAdapter(again)
     t.notOk(engine.adapterReady(again.index))
     t.same((await decode(engine, 0, [again])).logits, right.logits)
@@ -107,9 +115,9 @@ t.test('uploads', needsEmulated, async (t) => {
   })
 
   t.test('a fault on the device: every later step says that it is lost, and closing works', async (t) => {
-    const outside = decodeBatch({ rows: ROWS, context: 0, blockSize: family.blockSize, vocabSize: model.vocabSize, adapters: [] })
-    outside.blockTable.fill(100000)
-    await t.rejects(engine.step(outside), { code: 'DEVICE_LOST', message: /block outside the cache/ })
+    // The engine believes what it is told of the model: that a sequence may be longer than the table of rotations.
+    for (const { index } of [one, other]) engine.dropAdapter(index)
+    await t.rejects(decode(engine, model.maxModelLen, []), { code: 'DEVICE_LOST', message: /longer than the rotation's tables/ })
     await t.rejects(decode(engine, 0, []), { code: 'DEVICE_LOST' })
     t.throws(() => engine.putAdapter({ ...other, generation: 40 }), /lost/)
   })

@@ -100,7 +100,7 @@ t.test('no memory while the engine loads', needsHollow, async (t) => {
       if (started instanceof Error)
         t.match(
           started.message,
-          /^(the model does not load \(\d+ of \d+ bytes on hollow|the largest step that --max-batch-tokens .*: |CUDA, pinned memory: )/,
+          /^(the model does not load \(\d+ of \d+ bytes on hollow|the largest step that --max-batch-tokens .*: |the tokens of --max-sequences .*: |CUDA, pinned memory: )/,
         )
       else await started.engine.close()
     }

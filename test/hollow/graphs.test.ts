@@ -1,8 +1,7 @@
 /** More shapes of decode steps than graphs are kept: the latest ones have theirs, and an old one gets it back. */
 import '../support/hollow.ts'
 import t from 'tap'
-import { decodeBatch } from '../../bench/decode-batch.ts'
-import type { StepBatch } from '../../native/types.ts'
+import { type DecodeRows, decodeStep, samplingOf } from '../../bench/decode-batch.ts'
 import { buildModel } from '../../runtime/model/index.ts'
 import { broken, capturesOf, needsHollow, startNative, takeLog } from '../support/hollow.ts'
 import { fixture } from '../support/repo.ts'
@@ -25,12 +24,11 @@ const SHAPES = ROWS.flatMap((rows) =>
   CONTEXTS.flatMap((context) => ([0, 1, 2] as const).map((form): Shape => ({ rows, context, form }))),
 )
 
-function batchOf({ rows, context, form }: Shape): StepBatch {
-  const batch = decodeBatch({ rows, context, blockSize: 16, vocabSize: model.vocabSize, adapters: [] })
-  if (form > 0) batch.sampling.temperature.fill(0.8)
-  if (form > 1) batch.sampling.logprobs.fill(1)
-  return batch
-}
+const FORMS = [{}, { temperature: 0.8 }, { temperature: 0.8, logprobs: 1 }].map(samplingOf)
+const rowsOf = ({ rows, context, form }: Shape): DecodeRows => ({
+  ...{ rows, context, blockSize: 16, vocabSize: model.vocabSize, adapters: [] },
+  sampling: FORMS[form],
+})
 
 t.test('graphs of more shapes than are kept', needsHollow, async (t) => {
   t.ok(SHAPES.length > MOST_GRAPHS, `${SHAPES.length} shapes`)
@@ -39,8 +37,7 @@ t.test('graphs of more shapes than are kept', needsHollow, async (t) => {
   /** Captures and replays of some steps of one shape. */
   const run = async (shape: Shape, steps: number) => {
     takeLog()
-    const batch = batchOf(shape)
-    for (let i = 0; i < steps; i++) t.equal((await engine.step(batch)).warning, undefined)
+    for (let i = 0; i < steps; i++) t.equal((await decodeStep(engine, rowsOf(shape))).warning, undefined)
     const log = takeLog()
     t.same(broken(log), [])
     return { captures: capturesOf(log).length, replays: log.filter((line) => line.startsWith('replay')).length }

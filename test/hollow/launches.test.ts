@@ -72,8 +72,9 @@ async function captured(
   const log = takeLog()
   t.same(broken(log), [])
   const captures = capturesOf(log)
-  t.equal(captures.length, 1)
-  return captures[0].filter((line) => /^(kernel|product)/.test(line)).map(nameOf)
+  t.ok(captures.length > 0)
+  // Those that came in time for a step before the others may have had a shape of their own.
+  return captures[captures.length - 1].filter((line) => /^(kernel|product)/.test(line)).map(nameOf)
 }
 
 /** A model whose heads the XQA kernel takes: four of 64 channels to a key head. */
@@ -162,16 +163,15 @@ t.test('launches of a step', needsHollow, async (t) => {
   })
 })
 
-t.test('a replayed step is one copy there, one graph and one copy back', needsHollow, async (t) => {
+t.test('a replayed step is one copy there, a kernel, one graph and one copy back', needsHollow, async (t) => {
   const { engine } = await startHollow(t, fixture('oracle/llama-heads16/base'), undefined)
   await ask(engine, [3, 4, 5], { maxTokens: 8 })
   takeLog()
   await ask(engine, [6, 7, 8], { maxTokens: 8 })
   const log = takeLog()
-  const replays = log.slice(log.findIndex((line) => line.startsWith('replay')) - 1)
-  t.equal(replays.length % 3, 0)
-  for (let i = 0; i < replays.length; i += 3)
-    for (const [at, expected] of [/^copy \d+ to the device$/, /^replay, \d+ nodes$/, /^copy \d+ to the host$/].entries())
-      t.match(replays[i + at], expected)
-  t.ok(replays.length >= 3 * 6)
+  const replays = log.slice(log.findIndex((line) => line.startsWith('replay')) - 2)
+  const step = [/^copy \d+ to the device$/, /^kernel fill_inputs /, /^replay, \d+ nodes$/, /^copy \d+ to the host$/]
+  t.equal(replays.length % step.length, 0)
+  for (const [i, line] of replays.entries()) t.match(line, step[i % step.length])
+  t.ok(replays.length >= step.length * 6)
 })

@@ -38,7 +38,7 @@ t.test('a device that is lost ends the engine', needsHollow, async (t) => {
 })
 
 t.test('one that is lost before the first launch of a step', needsHollow, async (t) => {
-  // The first thing that a step asks of the device is whether its adapters have arrived.
+  // The first thing that a request asks of the device is whether the tokens of those before it have arrived.
   const { engine, images } = await startHollow(t, base, adapters)
   const failures: string[] = []
   engine.onFailure = ({ message }) => failures.push(message)

@@ -1,7 +1,7 @@
 #include "cuda_engine.h"
 #include <algorithm>
-#include <chrono>
 #include <cstring>
+#include "../../ops/cuda/adapter_ops.h"
 
 namespace lorikeet::cuda {
 namespace {
@@ -14,22 +14,21 @@ constexpr int32_t kLeastBlocks = 4;
 // Adapters up to this rank find their scratch ready when the pool is sized.
 constexpr int32_t kCommonRank = 64;
 
-// Sampling parameters that ask for everything, of rows that nobody reads.
-SamplingInput demanding(int32_t rows) {
+// A row that asks for everything, of logits that nobody reads.
+SampleRow demanding() {
   constexpr int32_t kTopLogprobs = 20;  // the most that OpenAI's clients ask for
-  SamplingInput in;
-  for (auto* zeros : {&in.min_p, &in.presence, &in.frequency}) zeros->assign(rows, 0);
-  for (auto* ones : {&in.temperature, &in.repetition}) ones->assign(rows, 1);
-  in.top_p.assign(rows, 0.5f);
-  for (auto* zeros : {&in.top_k, &in.position, &in.history_prompt}) zeros->assign(rows, 0);
-  for (auto* starts : {&in.history_starts, &in.allowed_starts}) starts->assign(rows + 1, 0);
-  for (int32_t r = 0; r <= rows; r++) in.bias_starts.push_back(r);
-  in.bias_tokens.assign(rows, 0);
-  in.bias_values.assign(rows, 1);
-  in.logprobs.assign(rows, kTopLogprobs);
-  in.target.assign(rows, -1);
-  in.seed.assign(rows, 0);
-  return in;
+  static const int32_t token = 0;
+  static const float bias = 1;
+  SamplingRow row;
+  row.temperature = 1;
+  row.top_p = 0.5f;
+  row.logprobs = kTopLogprobs;
+  row.bias_tokens = &token;
+  row.bias_values = &bias;
+  row.bias_count = 1;
+  SampleRow asks = sample_row(row, {}, kMaxSampleVocab);
+  asks.idle = 1;  // the lists are the host's
+  return asks;
 }
 
 // What `work` throws, with what it was for.
@@ -40,8 +39,6 @@ void within(const std::string& what, const std::function<void()>& work) {
     throw std::runtime_error(what + ": " + e.what());
   }
 }
-
-size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
 ONNXTensorElementDataType cache_type(CacheType type) {
   switch (type) {
@@ -56,49 +53,30 @@ ONNXTensorElementDataType cache_type(CacheType type) {
 
 }  // namespace
 
-UploadLayout::UploadLayout(const StepShape& shape) {
-  size_t end = 0;
-  auto place = [&](size_t& at, size_t bytes) {
-    at = end;
-    end += aligned(bytes);
-  };
-  place(input_ids, sizeof(int32_t) * shape.tokens);
-  place(cumulative, sizeof(int32_t) * (shape.sequences + 1));
-  place(past, sizeof(int32_t) * shape.sequences);
-  place(block_table, sizeof(int32_t) * shape.sequences * shape.columns);
-  place(slots, sizeof(int32_t) * shape.tokens);
-  place(logits_indices, sizeof(int32_t) * shape.logits);
-  place(adapters, shape.adapters.tiles ? Plan(shape.adapters.capacity()).bytes() : 0);
-  place(head, shape.head.tiles ? Plan(shape.head.capacity()).bytes() : 0);
-  place(samples, sizeof(SampleRow) * shape.logits);
-  lists = end;
-}
-
 CudaEngine::CudaEngine(EngineOptions options, const std::function<void(float)>& progress)
-    : options_(std::move(options)), graphs_(kGraphs, [this](int32_t graph) { session_->release_graph(graph); }) {
+    : options_(std::move(options)), graphs_(kGraphs, [this](int32_t graph) {
+        device::synchronize(compute_.get());  // it may be replayed just now
+        session_->release_graph(graph);
+      }) {
   std::string missing;
   if (!device::available(missing)) throw std::runtime_error("no CUDA device: " + missing);
   device_ = device::info();
-  limits_ = {options_.block_size, options_.site_count, options_.head_site, options_.vocab_size, options_.capture_graphs ? kCapturedRows : 0};
+  limits_ = {options_.block_size, options_.site_count, options_.head_site, options_.capture_graphs ? kCapturedRows : 0};
   context_.dtype = options_.dtype;
   context_.vocab_size = options_.vocab_size;
   context_.sites = SiteBits(options_.site_count);
-  context_.sample_begin = &sample_begin_;
-  context_.sample_end = &sample_end_;
-  thread_.run([&] {
-    within("the model does not load (" + std::to_string(device_.free) + " of " + std::to_string(device_.total) + " bytes on " + device_.name + " were free)",
-           [&] { session_ = make_session(options_, context_, compute_.get(), progress); });
-    make_pool();
-  });
+  within("the model does not load (" + std::to_string(device_.free) + " of " + std::to_string(device_.total) + " bytes on " + device_.name + " were free)",
+         [&] { session_ = make_session(options_, context_, compute_.get(), progress); });
   options_.model = {};
+  within("the tokens of --max-sequences sequences of up to --max-model-len",
+         [&] { device_slots_ = std::make_unique<DeviceSlots>(options_.max_sequences, options_.max_model_len, options_.block_size, options_.vocab_size); });
+  make_pool();
+  open_slots(options_);
 }
 
 CudaEngine::~CudaEngine() {
-  // On its own thread: what ONNX Runtime keeps per thread goes with the session.
-  thread_.run([&] {
-    session_.reset();
-    residents_.reset();
-  });
+  // On this thread, which is the one that ran it: what ONNX Runtime keeps per thread goes with the session.
+  session_.reset();
 }
 
 void CudaEngine::bind_cache(uint8_t* pool, int64_t blocks) {
@@ -123,8 +101,6 @@ int64_t CudaEngine::blocks_that_fit() {
   pool_ = device::Buffer(device::Memory::device, options_.block_bytes());
   bind_cache(pool_.data(), 1);
   StepInput input;
-  input.input_ids.assign(tokens, 0);
-  input.slots.assign(tokens, -1);
   input.past.assign(sequences, 0);
   // One token for each, and what remains for the first ones: as long as a sequence may be.
   int32_t longest = 0, rest = tokens - sequences;
@@ -140,13 +116,19 @@ int64_t CudaEngine::blocks_that_fit() {
   input.segment_starts = {0, tokens};
   input.segment_entries = {0, 0};
   input.segment_status = {0};
-  input.sampling = demanding(sequences);
-  StepShape shape = shape_of(input, limits_);
+  const std::vector<SampleRow> rows(sequences, demanding());
+  const Work work{input, rows, sample_features(rows.data(), rows.size(), options_.vocab_size)};
+  StepShape shape = shape_of(input, work.features, limits_);
   shape.adapters.h_rows = tokens * kCommonRank / kRankBlock;
   StepResult ignored;
   int32_t no_graph = 0;
   within("the largest step that --max-batch-tokens and --max-sequences allow does not run beside the weights",
-         [&] { run_shape(input, shape, ignored, no_graph); });
+         [&] {
+           queue(work, shape, flights_[0], ignored, no_graph);
+           device::synchronize(compute_.get());
+           flights_[1].sampled = flights_[0].sampled;
+           fit(input, shape, InputLayout(shape), flights_[1]);
+         });
   cache_.clear();
   pool_ = {};
   const device::Info now = device::info();
@@ -167,22 +149,44 @@ void CudaEngine::make_pool() {
   residents_ = std::make_unique<DeviceResidents>(pool_.data(), options_.image_limits(block_count_));
 }
 
-StepResult CudaEngine::run(StepInput& input) {
-  StepResult result;
-  thread_.run([&] { result = step(input); });
-  return result;
+void CudaEngine::admit(SlotInput input) {
+  const int32_t slot = input.slot;
+  Engine::admit(std::move(input));
+  try {
+    device_slots_->admit(slots().at(slot));
+  } catch (const std::exception& e) {
+    release(slot);
+    if (device_slots_->lost()) throw DeviceLost(e.what());
+    throw;
+  }
 }
 
-StepResult CudaEngine::step(StepInput& input) {
-  const auto started = std::chrono::steady_clock::now();
-  StepResult result;
-  const StepShape shape = shape_of(input, limits_);
+void CudaEngine::release(int32_t slot) {
+  Engine::release(slot);
+  device_slots_->release(slot);
+}
+
+CudaEngine::Work CudaEngine::work_of(const StepInput& input) const {
+  Work work{input, {}, {}};
+  for (const LogitsRow& row : input.rows)
+    work.rows.push_back(device_slots_->row(slots().at(input.sequences[row.sequence].slot), slots().asks(input, row), row.position + 1, row.scores));
+  work.features = sample_features(work.rows.data(), work.rows.size(), options_.vocab_size);
+  return work;
+}
+
+void CudaEngine::launch(Step& step) {
+  const StepInput& input = step.input;
+  const Work work = work_of(input);
+  const StepShape shape = shape_of(input, work.features, limits_);
+  Flight& flight = flights_[launched_ % flights_.size()];
   int32_t graph = 0;
   const auto attempt = [&](const StepShape& shape) {
     try {
       residents_->hold(compute_.get(), input.resolved);
-      run_shape(input, shape, result, graph);
+      device_slots_->hold(compute_.get());
+      queue(work, shape, flight, step.result, graph);
     } catch (const std::exception& e) {
+      // Whatever of it was queued is over after this, and so is the step before it.
       if (device::abandon_capture(compute_.get())) throw DeviceLost(e.what());
       throw;
     }
@@ -197,97 +201,88 @@ StepResult CudaEngine::step(StepInput& input) {
     graphs_.forget(shape);
     ShapeLimits plain = limits_;
     plain.captured_rows = 0;
-    attempt(shape_of(input, plain));
-    result.warning = std::string("decode steps cannot be captured as CUDA graphs and run without from now on: ") + e.what();
+    attempt(shape_of(input, work.features, plain));
+    step.result.warning = std::string("decode steps cannot be captured as CUDA graphs and run without from now on: ") + e.what();
     limits_ = plain;
     graphs_.clear();
   }
-  result.segment_status = std::move(input.segment_status);
-  result.sample_ms = sample_end_.ms_since(sample_begin_);
-  result.run_ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - started).count() - result.sample_ms;
-  return result;
+  launched_++;
 }
 
-void CudaEngine::run_shape(const StepInput& input, const StepShape& shape, StepResult& result, int32_t& graph) {
-  const UploadLayout at(shape);
-  const SamplingView sampling = view_of(input.sampling);
-  context_.sample_shape = {shape.logits, options_.vocab_size, options_.dtype, shape.sample};
-  const size_t bytes = at.lists + sample_list_bytes(sampling);
-  fit(shape, bytes, input.return_logits);
-  fill(input, shape, at);
-  plan(input, shape, at);
-  pack_sample_rows(sampling, options_.vocab_size, shape.logits, staging_.data(), at.samples, at.lists);
-  device::copy_to_device(upload_.data(), staging_.data(), bytes, compute_.get());
+void CudaEngine::finish(Step& step) {
+  device::allow_captures_elsewhere();
+  const Flight& flight = flights_[finished_++ % flights_.size()];
+  try {
+    flight.done.wait();
+  } catch (const std::exception& e) {
+    throw DeviceLost(e.what());  // what a stream meets after a launch was taken is not of that launch alone
+  }
+  fetch(step.input, flight, step.result);
+  slots().sampled(step.input, step.result);
+}
+
+void CudaEngine::queue(const Work& work, const StepShape& shape, Flight& flight, StepResult& result, int32_t& graph) {
+  const StepInput& input = work.input;
+  const InputLayout at(shape);
+  context_.sample_shape = flight.sampled = {shape.logits, options_.vocab_size, options_.dtype, shape.sample};
+  fit(input, shape, at, flight);
+  write_inputs(input, work.rows, shape, at, flight.staging.data() - at.uploaded);
+  plan(input, shape, at, flight);
+  flight.begun.record(compute_.get());
+  device::copy_to_device(inputs_.data() + at.uploaded, flight.staging.data(), at.upload_bytes(input), compute_.get());
+  make_inputs(input, shape, at);
 
   context_.sites = shape.sites;
-  context_.sample.upload = upload_.data();
-  context_.sample.rows = reinterpret_cast<const SampleRow*>(upload_.data() + at.samples);
+  context_.sample.rows = items<SampleRow>(inputs_.data(), at.samples);
   context_.sample.scratch = sample_scratch_.data();
   context_.sample.results = results_.data();
   context_.sample.logits_out = input.return_logits ? reinterpret_cast<float*>(raw_logits_.data()) : nullptr;
   graph = shape.captured ? graphs_.graph_of(shape) : 0;
-  launch(shape, at, graph);
-  device::copy_to_host(fetched_.data(), results_.data(), sample_results(context_.sample_shape).bytes, compute_.get());
+  run(shape, at, graph);
+  device::copy_to_host(flight.fetched.data(), results_.data(), sample_results(flight.sampled).bytes, compute_.get());
   if (input.return_logits) {
+    // Not into pinned memory, so that this waits for the step: only tests and tools ask.
     result.logits.resize(input.logits_indices.size() * options_.vocab_size);
     device::copy_to_host(result.logits.data(), raw_logits_.data(), sizeof(float) * result.logits.size(), compute_.get());
   }
-  done_.record(compute_.get());
-  done_.wait();
-  fetch(input, result);
+  flight.done.record(compute_.get());
 }
 
-// Makes room. A buffer that moves takes the graphs with it that were captured on its address.
-void CudaEngine::fit(const StepShape& shape, size_t upload_bytes, bool with_logits) {
+// Makes room. The steps in flight use the device's buffers, so one that grows waits for them; it takes the graphs with it that were captured on its address.
+void CudaEngine::fit(const StepInput& input, const StepShape& shape, const InputLayout& at, Flight& flight) {
   auto grow = [&](device::Buffer& buffer, device::Memory kind, size_t bytes) {
     if (buffer.bytes() >= bytes) return;
-    graphs_.clear();
+    if (kind == device::Memory::device) {
+      device::synchronize(compute_.get());
+      graphs_.clear();
+    }
     buffer = {};
     buffer = device::Buffer(kind, std::max(bytes + bytes / 2, size_t{1} << 20));
   };
-  const size_t result_bytes = sample_results(context_.sample_shape).bytes;
-  grow(staging_, device::Memory::pinned, upload_bytes);
-  grow(upload_, device::Memory::device, upload_bytes);
-  grow(fetched_, device::Memory::pinned, result_bytes);
+  const size_t result_bytes = sample_results(flight.sampled).bytes;
+  grow(flight.staging, device::Memory::pinned, at.upload_bytes(input));
+  grow(flight.fetched, device::Memory::pinned, result_bytes);
+  grow(inputs_, device::Memory::device, at.end(input));
   grow(results_, device::Memory::device, result_bytes);
   grow(tokens_, device::Memory::device, sizeof(int32_t) * shape.logits);
-  grow(sample_scratch_, device::Memory::device, sample_scratch_bytes(context_.sample_shape));
-  if (with_logits) grow(raw_logits_, device::Memory::device, sizeof(float) * shape.logits * options_.vocab_size);
+  grow(sample_scratch_, device::Memory::device, sample_scratch_bytes(flight.sampled));
+  if (input.return_logits) grow(raw_logits_, device::Memory::device, sizeof(float) * shape.logits * options_.vocab_size);
   const int32_t h_rows = std::max(shape.adapters.h_rows, shape.head.h_rows);
   if (h_rows) grow(lora_scratch_, device::Memory::device, lora_scratch_bytes(options_.max_site_inputs, kMaxProducts, h_rows));
   context_.h = reinterpret_cast<float*>(lora_scratch_.data());
   context_.h_rows = h_rows;
 }
 
-void CudaEngine::fill(const StepInput& input, const StepShape& shape, const UploadLayout& at) {
-  auto ints = [&](size_t offset) { return reinterpret_cast<int32_t*>(staging_.data() + offset); };
-  auto padded = [](int32_t* to, const std::vector<int32_t>& from, size_t count, int32_t filler) {
-    std::copy(from.begin(), from.end(), to);
-    std::fill(to + from.size(), to + count, filler);
-  };
-  // A row that only pads a bucket is a sequence of one token that writes nothing and sees the first block.
-  padded(ints(at.input_ids), input.input_ids, shape.tokens, 0);
-  padded(ints(at.past), input.past, shape.sequences, 0);
-  padded(ints(at.logits_indices), input.logits_indices, shape.logits, 0);
-  int32_t* const cumulative = ints(at.cumulative);
-  std::copy(input.cumulative.begin(), input.cumulative.end(), cumulative);
-  for (int32_t b = static_cast<int32_t>(input.past.size()); b < shape.sequences; b++) cumulative[b + 1] = cumulative[b] + 1;
-  for (int32_t r = static_cast<int32_t>(input.logits_indices.size()); shape.captured && r < shape.logits; r++) ints(at.logits_indices)[r] = r;
-
-  // Pool blocks and slots become the cache views of docs/graph.md.
-  const int32_t views = 2 * options_.layers, block_size = options_.block_size;
-  const size_t columns = input.past.empty() ? 0 : input.block_table.size() / input.past.size();
-  int32_t* const table = ints(at.block_table);
-  std::fill(table, table + static_cast<size_t>(shape.sequences) * shape.columns, 0);
-  for (size_t b = 0; b < input.past.size(); b++)
-    for (size_t c = 0; c < columns; c++) table[b * shape.columns + c] = input.block_table[b * columns + c] * views;
-  int32_t* const slots = ints(at.slots);
-  for (size_t t = 0; t < input.slots.size(); t++)
-    slots[t] = input.slots[t] < 0 ? -1 : input.slots[t] / block_size * views * block_size + input.slots[t] % block_size;
-  std::fill(slots + input.slots.size(), slots + shape.tokens, -1);
+void CudaEngine::make_inputs(const StepInput& input, const StepShape& shape, const InputLayout& at) {
+  StepInputs inputs = inputs_at(shape, at, device_slots_->state(), inputs_.data());
+  inputs.block_size = options_.block_size;
+  inputs.views = 2 * options_.layers;  // a pool block is so many of the cache views of docs/graph.md
+  if (const auto changes = static_cast<int32_t>(input.blocks.size()))
+    must_launch(change_tables(inputs.state, items<TableChange>(inputs_.data(), at.changes), changes, compute_.get()), "block tables");
+  must_launch(fill_step_inputs(inputs, compute_.get()), "the step's inputs");
 }
 
-void CudaEngine::plan(const StepInput& input, const StepShape& shape, const UploadLayout& at) {
+void CudaEngine::plan(const StepInput& input, const StepShape& shape, const InputLayout& at, Flight& flight) {
   const PlanEntries entries(input);
   auto planned = [&](const PlanShape& wanted, const std::vector<int32_t>& starts, size_t offset) {
     AdapterRows rows;
@@ -300,8 +295,8 @@ void CudaEngine::plan(const StepInput& input, const StepShape& shape, const Uplo
     if (!wanted.tiles) return rows;
     Plan plan(wanted.capacity());
     if (!plan.build(entries.over(input, starts), wanted.wide)) throw std::logic_error("the step's segments do not fit their own plan");
-    std::memcpy(staging_.data() + offset, plan.data(), plan.bytes());
-    rows.step.plan = plan.view(upload_.data() + offset);
+    std::memcpy(flight.staging.data() + offset - at.uploaded, plan.data(), plan.bytes());
+    rows.step.plan = plan.view(inputs_.data() + offset);
     rows.launch.counts = shape.captured ? wanted.bounds() : plan.counts();
     return rows;
   };
@@ -310,7 +305,7 @@ void CudaEngine::plan(const StepInput& input, const StepShape& shape, const Uplo
   context_.logits = shape.head.tiles ? planned(shape.head, logits_starts(input), at.head) : context_.tokens;
 }
 
-void CudaEngine::launch(const StepShape& shape, const UploadLayout& at, int32_t graph) {
+void CudaEngine::run(const StepShape& shape, const InputLayout& at, int32_t graph) {
   std::vector<const char*> names;
   std::vector<const OrtValue*> values;
   std::vector<ValuePtr> owned;
@@ -320,13 +315,13 @@ void CudaEngine::launch(const StepShape& shape, const UploadLayout& at, int32_t 
     names.push_back(name);
     values.push_back(owned.emplace_back(session_->tensor(data, bytes, dims, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32, on_host)).get());
   };
-  uint8_t* const base = upload_.data();
+  uint8_t* const base = inputs_.data();
   int32_t metadata[] = {shape.max_query, shape.max_kv};
   feed("input_ids", base + at.input_ids, {shape.tokens});
   feed("cumulative_sequence_length", base + at.cumulative, {shape.sequences + 1});
   feed("past_seqlens", base + at.past, {shape.sequences});
   feed("block_table", base + at.block_table, {shape.sequences, shape.columns});
-  feed("slot_mapping", base + at.slots, {shape.tokens});
+  feed("slot_mapping", base + at.slot_mapping, {shape.tokens});
   feed("logits_indices", base + at.logits_indices, {shape.logits});
   feed("attention_metadata", metadata, {2}, true);
   for (size_t i = 0; i < cache_.size(); i++) {
@@ -337,10 +332,13 @@ void CudaEngine::launch(const StepShape& shape, const UploadLayout& at, int32_t 
   session_->run(names, values, tokens.get(), graph);
 }
 
-void CudaEngine::fetch(const StepInput& input, StepResult& result) const {
-  const SampleResults at = sample_results(context_.sample_shape);
-  const size_t rows = input.logits_indices.size(), top = context_.sample_shape.features.top;
-  const uint8_t* const base = fetched_.data();
+void CudaEngine::fetch(const StepInput& input, const Flight& flight, StepResult& result) const {
+  const SampleResults at = sample_results(flight.sampled);
+  const size_t rows = input.rows.size(), top = flight.sampled.features.top;
+  const uint8_t* const base = flight.fetched.data();
+  const auto* const times = reinterpret_cast<const uint64_t*>(base + at.times);
+  result.sample_ms = static_cast<double>(times[1] - times[0]) * 1e-6;
+  result.run_ms = flight.done.ms_since(flight.begun) - result.sample_ms;
   auto ints = [&](size_t offset) { return reinterpret_cast<const int32_t*>(base + offset); };
   auto floats = [&](size_t offset) { return reinterpret_cast<const float*>(base + offset); };
   result.tokens.assign(ints(at.tokens), ints(at.tokens) + rows);

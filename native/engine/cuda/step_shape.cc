@@ -87,31 +87,6 @@ PlanCounts PlanShape::bounds() const {
   return counts;
 }
 
-SamplingView view_of(const SamplingInput& in) {
-  SamplingView view;
-  view.rows = static_cast<int32_t>(in.temperature.size());
-  view.temperature = in.temperature.data();
-  view.top_p = in.top_p.data();
-  view.min_p = in.min_p.data();
-  view.presence = in.presence.data();
-  view.frequency = in.frequency.data();
-  view.repetition = in.repetition.data();
-  view.top_k = in.top_k.data();
-  view.seed = in.seed.data();
-  view.position = in.position.data();
-  view.history_starts = in.history_starts.data();
-  view.history = in.history.data();
-  view.history_prompt = in.history_prompt.data();
-  view.bias_starts = in.bias_starts.data();
-  view.bias_tokens = in.bias_tokens.data();
-  view.bias_values = in.bias_values.data();
-  view.allowed_starts = in.allowed_starts.data();
-  view.allowed_tokens = in.allowed_tokens.data();
-  view.logprobs = in.logprobs.data();
-  view.target = in.target.data();
-  return view;
-}
-
 std::vector<int32_t> logits_starts(const StepInput& input) {
   std::vector<int32_t> starts;
   for (int32_t start : input.segment_starts)
@@ -132,11 +107,11 @@ PlanInput PlanEntries::over(const StepInput& input, const std::vector<int32_t>& 
   return {starts.data(), input.segment_entries.data(), static_cast<int32_t>(starts.size()) - 1, tables_.data(), input.entry_weight.data(), shapes_.data()};
 }
 
-StepShape shape_of(const StepInput& input, const ShapeLimits& limits) {
+StepShape shape_of(const StepInput& input, const SampleFeatures& sample, const ShapeLimits& limits) {
   StepShape shape;
-  shape.tokens = static_cast<int32_t>(input.input_ids.size());
+  shape.tokens = input.tokens();
   shape.sequences = static_cast<int32_t>(input.past.size());
-  shape.columns = shape.sequences ? static_cast<int32_t>(input.block_table.size()) / shape.sequences : 0;
+  shape.columns = input.columns();
   shape.logits = static_cast<int32_t>(input.logits_indices.size());
   for (int32_t b = 0; b < shape.sequences; b++) {
     const int32_t count = input.cumulative[b + 1] - input.cumulative[b];
@@ -146,7 +121,7 @@ StepShape shape_of(const StepInput& input, const ShapeLimits& limits) {
   shape.sites = SiteBits(limits.site_count);
   for (const auto& used : input.resolved)
     if (const auto* adapter = static_cast<const DeviceResident*>(used.get())) shape.sites.add(adapter->sites);
-  shape.sample = sample_features(view_of(input.sampling), limits.vocab_size);
+  shape.sample = sample;
 
   const bool decode = shape.tokens == shape.sequences && shape.max_query == 1;
   shape.adapters = plan_shape(input, input.segment_starts, !decode);

@@ -38,14 +38,11 @@ struct StepShape {
 
 struct ShapeLimits {
   int32_t block_size = 0, site_count = 0, head_site = -1;
-  int64_t vocab_size = 0;
   int32_t captured_rows = 0;  // largest decode step that is captured; 0: none is
 };
 
-StepShape shape_of(const StepInput& input, const ShapeLimits& limits);
-
-// How the step samples, as the kernels' host side takes it; points into `in`.
-SamplingView view_of(const SamplingInput& in);
+// `sample`: what the step's rows need.
+StepShape shape_of(const StepInput& input, const SampleFeatures& sample, const ShapeLimits& limits);
 
 // A plan's input: the segments over the tokens, or (given their starts) over the logits rows. Points into `input` and `entries`.
 struct PlanEntries {

@@ -106,7 +106,15 @@ __device__ inline uint64_t from_lane(uint64_t v, int lane) { return __shfl_sync(
 __device__ inline uint32_t atomic_add(uint32_t* p, uint32_t v) { return atomicAdd(p, v); }
 __device__ inline void atomic_add(uint64_t* p, uint64_t v) { atomicAdd(reinterpret_cast<unsigned long long*>(p), static_cast<unsigned long long>(v)); }
 __device__ inline void atomic_or(uint32_t* p, uint32_t v) { atomicOr(p, v); }
+__device__ inline void atomic_max(uint64_t* p, uint64_t v) { atomicMax(reinterpret_cast<unsigned long long*>(p), static_cast<unsigned long long>(v)); }
 __device__ inline uint32_t atomic_exchange(uint32_t* p, uint32_t v) { return atomicExch(p, v); }
+
+// The device's clock, one for all multiprocessors; it ticks every 32 ns to 1 µs.
+__device__ inline uint64_t clock_ns() {
+  uint64_t ns;
+  asm volatile("mov.u64 %0, %globaltimer;" : "=l"(ns));
+  return ns;
+}
 
 // a*b + c rounded once; a*b rounded, never fused with an addition that follows.
 __device__ inline float fused(float a, float b, float c) { return __fmaf_rn(a, b, c); }

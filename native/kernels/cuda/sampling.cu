@@ -73,13 +73,13 @@ int sample(const SampleOp& op, const SampleShape& asked, CUstream_st* stream) {
   lay_out(work, shape, static_cast<uint8_t*>(op.scratch));
   work.logits = op.logits;
   work.rows = op.rows;
-  work.upload = op.upload;
   work.logits_out = op.logits_out;
   work.vocab = static_cast<int32_t>(shape.vocab);
   work.spans = (work.vocab + kSpan - 1) / kSpan;
   work.features = shape.features;
   const SampleResults at = sample_results(shape);
   const auto integers = [&](size_t offset) { return reinterpret_cast<int32_t*>(op.results + offset); };
+  work.times = reinterpret_cast<uint64_t*>(op.results + at.times);
   work.tokens = integers(at.tokens);
   work.ranks = integers(at.ranks);
   work.statuses = integers(at.statuses);

@@ -25,7 +25,6 @@ enum View { kChosen = 0, kRaw = 1, kViews = 2 };
 struct SampleWork {
   const void* logits;
   const SampleRow* rows;
-  const uint8_t* upload;
   float* logits_out;
   int32_t vocab, spans, first_row;  // of the group that is being sampled
   SampleFeatures features;
@@ -41,6 +40,7 @@ struct SampleWork {
   uint32_t* seen;            // [vocab], at the history's places
   uint64_t* sorted;          // [power of two ≥ features.top]
   // Results
+  uint64_t* times;
   int32_t *tokens, *ranks, *statuses, *top_counts, *top_tokens, *also_tokens;
   float *logprobs, *top_logprobs;
 
@@ -50,7 +50,7 @@ struct SampleWork {
     return features.truncation && (row.top_k > 0 || row.top_p < 1 || row.min_p_offset > -INFINITY);
   }
   __device__ bool changes(const SampleRow& row) const {
-    return features.effects && row.history_count + row.bias_count + row.allowed_count > 0;
+    return features.effects && (row.history_count + row.bias_count + row.banned_count > 0 || row.allowed);
   }
   __device__ bool reports(const SampleRow& row) const { return features.logprobs && row.logprobs >= 0; }
   __device__ int32_t tops(const SampleRow& row) const {
@@ -60,9 +60,10 @@ struct SampleWork {
   __device__ const float* logits_of(View view, const SampleRow& row, int32_t r) const {
     return plane[view == kChosen && changes(row) ? kChosen : kRaw] + static_cast<int64_t>(r) * spans * kSpan;
   }
-  __device__ const int32_t* integers(uint32_t at) const { return reinterpret_cast<const int32_t*>(upload) + at; }
   __device__ bool knows(int32_t token) const { return token >= 0 && token < vocab; }
 };
+
+__device__ inline bool allows(const SampleRow& row, int32_t token) { return !row.allowed || (row.allowed[token >> 5] >> (token & 31) & 1); }
 
 // Keys that order as floats do, −0 equal to 0.
 __device__ inline uint32_t ordered(float x) {

@@ -5,6 +5,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include "../kernels.h"
 
 struct CUstream_st;
@@ -17,7 +18,7 @@ constexpr int64_t kMaxSampleVocab = int64_t{1} << 20;
 struct SampleFeatures {
   bool draw = false;        // a row with a temperature
   bool truncation = false;  // a row that draws, with top-k, top-p or min-p
-  bool effects = false;     // a row with bias, allowed tokens or penalties
+  bool effects = false;     // a row with bias, banned or allowed tokens, or penalties
   bool logprobs = false;    // a row that wants logprobs
   int32_t top = 0;          // the most of the largest that a row wants; room for that many is in the results, of every row
 };
@@ -31,48 +32,48 @@ struct SampleShape {
   int32_t group = 64;  // rows sampled at once; scratch is for one group
 };
 
-// One row's parameters as kernels read them. List places count 4 bytes from the upload's base.
+// One row's parameters as kernels read them. What its sequence brought, and what it has so far, lies on the device: pointers.
 struct alignas(16) SampleRow {
-  float scale;         // 1 / temperature; 0: take the largest
-  float top_p;         // 1 or more: off
-  float min_p_offset;  // temperature · ln(min_p): what a logit may lie below the largest; −inf: off
-  int32_t top_k;       // 0: off
-  double uniform;      // in [0, 1): the row's draw
-  float presence, frequency, repetition;
-  int32_t history_count, history_prompt, bias_count, allowed_count;
-  uint32_t history, bias_tokens, bias_values, allowed;
-  int32_t logprobs;  // -1: none at all
-  int32_t target;    // -1: sample
-  int32_t idle;      // 1: the row is padding; its logits are not read and its token is 0
-};
-
-// A step's sampling parameters in plain arrays, as SamplingBatch in native/types.ts has them. Host pointers.
-struct SamplingView {
-  int32_t rows = 0;
-  const float *temperature = nullptr, *top_p = nullptr, *min_p = nullptr, *presence = nullptr, *frequency = nullptr, *repetition = nullptr;
-  const int32_t* top_k = nullptr;
-  const uint64_t* seed = nullptr;
-  const int32_t* position = nullptr;
-  const int32_t *history_starts = nullptr, *history = nullptr, *history_prompt = nullptr;
-  const int32_t *bias_starts = nullptr, *bias_tokens = nullptr;
+  float scale = 0;   // 1 / temperature; 0: take the largest
+  float top_p = 1;   // 1 or more: off
+  float min_p_offset = -std::numeric_limits<float>::infinity();  // temperature · ln(min_p): what a logit may lie below the largest; −inf: off
+  int32_t top_k = 0;    // 0: off
+  double uniform = 0;   // in [0, 1): the row's draw
+  float presence = 0, frequency = 0, repetition = 1;
+  int32_t history_count = 0, prompt_length = 0;  // 0: nothing is penalised; of the history, the first so many are the prompt
+  int32_t bias_count = 0, banned_count = 0;
+  int32_t logprobs = -1;  // -1: none at all
+  int32_t scores = 0;     // 1: the row's token is read at `token`, nothing is sampled
+  int32_t idle = 1;       // 1: the row is padding; its logits are not read and its token is 0
+  const int32_t* history = nullptr;      // [history_count]
+  const int32_t* bias_tokens = nullptr;  // [bias_count] ascending; see sort_bias
   const float* bias_values = nullptr;
-  const int32_t *allowed_starts = nullptr, *allowed_tokens = nullptr;
-  const int32_t *logprobs = nullptr, *target = nullptr;
+  const int32_t* banned = nullptr;    // [banned_count]
+  const uint32_t* allowed = nullptr;  // as SamplingRow's
+  int32_t* token = nullptr;  // where the row's token stands in its sequence: it is written there (0 where there is none); null: nowhere
 };
 
-// The features that the view's rows need.
-SampleFeatures sample_features(const SamplingView& view, int64_t vocab);
-// Bytes of the view's lists in an upload; its rows take sizeof(SampleRow) each, padded ones too.
-size_t sample_list_bytes(const SamplingView& view);
-// Writes `padded_rows` rows (those after the view's are idle) at base + rows_at, and the lists at base + lists_at. `base` is the host's image of the
-// upload buffer, whose copy on the device is SampleOp::upload. Both places are multiples of 16 bytes, and base is 16-byte aligned.
-void pack_sample_rows(const SamplingView& view, int64_t vocab, int32_t padded_rows, uint8_t* base, size_t rows_at, size_t lists_at);
+// Where a row stands in its sequence, whose tokens lie at `history` on the device.
+struct RowPlace {
+  int32_t* history = nullptr;
+  int32_t length = 0;  // tokens before the row's
+  int32_t prompt_length = 0;
+  bool scores = false;
+};
+
+// `row` as kernels read it. Its lists are the device's and its bias is sorted; counts and target are not read: the place says both.
+SampleRow sample_row(const SamplingRow& row, const RowPlace& place, int64_t vocab);
+// The features that these rows need.
+SampleFeatures sample_features(const SampleRow* rows, size_t count, int64_t vocab);
+// Tokens ascending, and what one token is given more than once in the order it was given: a kernel's thread adds one token's biases in turn.
+void sort_bias(int32_t* tokens, float* values, size_t count);
 
 // Byte offsets in the result buffer, one contiguous piece.
 //   tokens, ranks, statuses, top_counts: int32 [rows]; logprobs: float32 [rows]; as SamplingResult
+//   times: uint64 [2]: when sampling began and ended on the device's clock, in ns
 //   top_tokens: int32, top_logprobs: float32 [rows, features.top], of which row r's first top_counts[r] are written, best first
 struct SampleResults {
-  size_t tokens, ranks, statuses, top_counts, logprobs, top_tokens, top_logprobs, bytes;
+  size_t times, tokens, ranks, statuses, top_counts, logprobs, top_tokens, top_logprobs, bytes;
 };
 SampleResults sample_results(const SampleShape& shape);
 
@@ -81,8 +82,7 @@ size_t sample_scratch_bytes(const SampleShape& shape);
 // All pointers are the device's, 16-byte aligned.
 struct SampleOp {
   const void* logits = nullptr;      // [rows, vocab]
-  const uint8_t* upload = nullptr;   // the upload's base
-  const SampleRow* rows = nullptr;   // [rows], in the upload
+  const SampleRow* rows = nullptr;   // [rows]
   void* scratch = nullptr;           // sample_scratch_bytes
   uint8_t* results = nullptr;        // sample_results(shape).bytes
   int32_t* tokens = nullptr;         // [rows] or null: the tokens once more, for what follows on the device

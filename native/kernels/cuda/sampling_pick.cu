@@ -68,7 +68,7 @@ __device__ int32_t draw_of_listed(const SampleWork& work, const SampleRow& row, 
 // −1: nothing may be taken.
 __device__ int32_t choose(const SampleWork& work, const SampleRow& row, int32_t r, const Largest& raw, SelectMemory& memory) {
   if (raw.broken) return -1;
-  if (row.target >= 0) return row.target;
+  if (row.scores) return *row.token;
   const Largest largest = work.changes(row) ? largest_of(work, kChosen, row, r) : raw;
   if (!largest.usable()) return -1;
   if (!work.draws(row)) return largest.id;
@@ -160,10 +160,12 @@ __global__ void __launch_bounds__(kSelectThreads) pick_tokens(const __grid_const
   const int64_t to = work.first_row + r;
   work.tokens[to] = token;
   if (work.also_tokens) work.also_tokens[to] = token;
+  if (row.token && !row.scores) *row.token = token < 0 ? 0 : token;
   work.ranks[to] = rank;
   work.logprobs[to] = logprob;
   work.statuses[to] = token < 0;
   work.top_counts[to] = token < 0 || row.idle ? 0 : work.tops(row);
+  atomic_max(work.times + 1, clock_ns());
 }
 
 // rank += how many raw logits are greater than the token's.
@@ -182,6 +184,7 @@ __global__ void __launch_bounds__(kSpanThreads) rank_tokens(const __grid_constan
   for (int j = 0; j < kPerThread; j++) better += v[j] > logit;
   better = over_block<kSpanThreads>(better, warps, plus);
   if (threadIdx.x == 0 && better > 0) atomic_add(reinterpret_cast<uint32_t*>(work.ranks) + work.first_row + r, static_cast<uint32_t>(better));
+  if (span == 0 && threadIdx.x == 0) atomic_max(work.times + 1, clock_ns());
 }
 
 }  // namespace

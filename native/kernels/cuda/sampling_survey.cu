@@ -1,5 +1,5 @@
 // The first pass over the logits: each span's largest, and the float32 plane that later kernels read. The only pass that greedy rows need.
-// Then what a row asks of its logits before sampling (bias, allowed tokens, penalties), on a plane of its own, and that plane's largest.
+// Then what a row asks of its logits before sampling (bias, bans, allowed tokens, penalties), on a plane of its own, and that plane's largest.
 #include "sampling.cuh"
 
 namespace lorikeet::cuda {
@@ -93,6 +93,7 @@ template <class E, bool kAligned>
 __global__ void __launch_bounds__(kSpanThreads) survey_logits(const __grid_constant__ SampleWork work) {
   const auto r = static_cast<int32_t>(blockIdx.x) / work.spans, span = static_cast<int32_t>(blockIdx.x) % work.spans;
   const SampleRow& row = work.row(r);
+  if (blockIdx.x == 0 && work.first_row == 0 && threadIdx.x == 0) work.times[0] = work.times[1] = clock_ns();
   if (row.idle) return;
   const int64_t global_row = work.first_row + r;
   float v[kPerThread];
@@ -109,12 +110,15 @@ __global__ void __launch_bounds__(kSpanThreads) survey_logits(const __grid_const
   const int64_t plane = static_cast<int64_t>(r) * work.spans * kSpan;
   if (work.keep_raw) write_plane<E, kAligned>(work.plane[kRaw] + plane, v, span);
   if (!work.changes(row)) return;
-  if (row.allowed_count > 0) {  // nothing, until apply_effects lets some in
+  if (row.allowed) {
 #pragma unroll
-    for (int j = 0; j < kPerThread; j++) v[j] = -INFINITY;
+    for (int j = 0; j < kPerThread; j++) {
+      const int32_t id = logit_at<E, kAligned>(span, j);
+      if (id < work.vocab && !allows(row, id)) v[j] = -INFINITY;
+    }
   }
   write_plane<E, kAligned>(work.plane[kChosen] + plane, v, span);
-  const int32_t* history = work.integers(row.history);
+  const int32_t* history = row.history;
   uint32_t* seen = work.seen + static_cast<int64_t>(r) * work.vocab;
   for (int32_t i = span * kSpanThreads + static_cast<int32_t>(threadIdx.x); i < row.history_count; i += work.spans * kSpanThreads)
     if (work.knows(history[i])) seen[history[i]] = 0;
@@ -126,33 +130,30 @@ __global__ void __launch_bounds__(kEffectThreads) change_logits(const __grid_con
   const SampleRow& row = work.row(r);
   if (row.idle || !work.changes(row)) return;
   const int64_t plane = static_cast<int64_t>(r) * work.spans * kSpan;
-  const float* raw = work.plane[kRaw] + plane;
   float* x = work.plane[kChosen] + plane;
-  const int32_t* allowed = work.integers(row.allowed);
-  for (int32_t i = thread; i < row.allowed_count; i += kEffectThreads)
-    if (work.knows(allowed[i])) x[allowed[i]] = raw[allowed[i]];
-  __syncthreads();
   // One token's biases are neighbours: its first thread adds them all, in order.
-  const int32_t* tokens = work.integers(row.bias_tokens);
-  const auto* values = reinterpret_cast<const float*>(work.integers(row.bias_values));
+  const int32_t* tokens = row.bias_tokens;
   for (int32_t i = thread; i < row.bias_count; i += kEffectThreads) {
     const int32_t token = tokens[i];
     if (!work.knows(token) || (i > 0 && tokens[i - 1] == token)) continue;
-    if (row.allowed_count > 0 && x[token] == -INFINITY) continue;  // not allowed, so that not even +inf brings it back
+    if (!allows(row, token)) continue;  // not even +inf brings it back
     float logit = x[token];
-    for (int32_t next = i; next < row.bias_count && tokens[next] == token; next++) logit += values[next];
+    for (int32_t next = i; next < row.bias_count && tokens[next] == token; next++) logit += row.bias_values[next];
     x[token] = logit;
   }
+  __syncthreads();
+  for (int32_t i = thread; i < row.banned_count; i += kEffectThreads)
+    if (work.knows(row.banned[i])) x[row.banned[i]] = -INFINITY;
   // How often each token stands in the output, and a mark that it stands in the history at all.
   constexpr uint32_t kMark = 0x80000000u;
-  const int32_t* history = work.integers(row.history);
+  const int32_t* history = row.history;
   uint32_t* seen = work.seen + static_cast<int64_t>(r) * work.vocab;
   for (int32_t i = thread; i < row.history_count; i += kEffectThreads) {
     if (!work.knows(history[i])) continue;
     atomic_or(seen + history[i], kMark);
-    if (i >= row.history_prompt) atomic_add(seen + history[i], 1u);
+    if (i >= row.prompt_length) atomic_add(seen + history[i], 1u);
   }
-  __syncthreads();  // for the counts, and for the biases before them
+  __syncthreads();  // for the counts, and for the biases and bans before them
   for (int32_t i = thread; i < row.history_count; i += kEffectThreads) {
     const int32_t token = history[i];
     if (!work.knows(token)) continue;

@@ -9,9 +9,7 @@ void SampleCompute::compute(OrtKernelContext* kernel) {
   SampleOp op = context_.sample;
   op.logits = input<void>(kernel, 0);
   op.tokens = static_cast<int32_t*>(output_data(kernel, 0, {logits[0]}));
-  context_.sample_begin->record_in_graph(context_.tokens.launch.stream);
   must_launch(sample(op, shape, context_.tokens.launch.stream), "Sample");
-  context_.sample_end->record_in_graph(context_.tokens.launch.stream);
 }
 
 }  // namespace lorikeet::cuda

@@ -26,8 +26,6 @@ struct CudaStepContext {
   // Sampling: everything but the logits and the tokens.
   SampleShape sample_shape;
   SampleOp sample;
-  device::Event* sample_begin = nullptr;
-  device::Event* sample_end = nullptr;
 
   bool touches(int64_t site) const { return SiteBits::has(sites.touched, site); }
   bool scales_input(int64_t site) const { return SiteBits::has(sites.scaled, site); }

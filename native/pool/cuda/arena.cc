@@ -9,6 +9,13 @@ int Arena::class_of(size_t bytes) {
   return c;
 }
 
+void Arena::reserve(size_t bytes) {
+  if (bytes <= left_) return;
+  const device::Buffer& chunk = chunks_.emplace_back(kind_, std::max(bytes, kChunk));
+  next_ = chunk.data();
+  left_ = chunk.bytes();
+}
+
 uint8_t* Arena::allocate(size_t bytes) {
   const int c = class_of(bytes);
   if (!free_[c].empty()) {
@@ -17,11 +24,7 @@ uint8_t* Arena::allocate(size_t bytes) {
     return piece;
   }
   const size_t size = kLeast << c;
-  if (size > left_) {
-    const device::Buffer& chunk = chunks_.emplace_back(kind_, std::max(size, kChunk));
-    next_ = chunk.data();
-    left_ = chunk.bytes();
-  }
+  reserve(size);
   uint8_t* piece = next_;
   next_ += size;
   left_ -= size;

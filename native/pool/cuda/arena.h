@@ -11,6 +11,8 @@ namespace lorikeet {
 class Arena {
  public:
   explicit Arena(device::Memory kind) : kind_(kind) {}
+  // So many bytes are there for pieces to come.
+  void reserve(size_t bytes);
   uint8_t* allocate(size_t bytes);
   void release(uint8_t* piece, size_t bytes);
 

@@ -31,7 +31,6 @@ void DeviceResidents::put(const AdapterIdentity& id, const PackedAdapter& image)
     settle(*resident);
     return true;
   });
-  drop(id.index);
 
   auto resident = std::make_shared<DeviceResident>();
   resident->generation = id.generation;

@@ -1,5 +1,5 @@
 // Adapters in a device's pool. Their bytes travel on a stream of their own beside the steps; nothing here waits for the device, except unpinning.
-// Used from the engine's JavaScript thread, but for hold(): the step's thread alone touches the compute stream, which it may be capturing.
+// Used from the engine's JavaScript thread, but for hold(): the thread that begins steps alone touches the compute stream, which it may be capturing.
 #pragma once
 #include <map>
 #include <memory>

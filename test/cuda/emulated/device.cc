@@ -115,7 +115,6 @@ void Event::record(Stream stream) {
   stream->add(std::move(work), emulated::beside() || !stream->waiting.empty());
   event_->place = stream->enqueued;
 }
-void Event::record_in_graph(Stream stream) { record(stream); }
 bool Event::done() const {
   const Call call;
   if (!complete(*event_) && ++event_->asked > kNotYet) finish(*event_);

@@ -1,6 +1,6 @@
 // The device's time. By itself whatever is put into a stream is done at once. While HOLLOW_FAULTS says `slow-step N`, a step occupies its stream for N µs from
-// the moment it is put there, or from the end of what the stream still has: events and waits behind it are done only then. What a step is: every replay of a
-// graph, and without one the kernels between two copies to the device on one stream, as the engine uploads its inputs once. (The bytes of copies are moved at
+// the moment it is put there, or from the end of what the stream still has: events and waits behind it are done only then. What a step is: the kernels and the
+// replay between two copies to the device on one stream, as the engine uploads its inputs once. (The bytes of copies are moved at
 // once all the same: nothing here computes them.) The log gets `step BEGIN END` in µs of one clock: what lies between one's end and the next one's begin is time
 // in which the device is idle.
 #include <algorithm>

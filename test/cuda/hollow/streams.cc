@@ -150,7 +150,6 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsig
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   if (const cudaError_t error = fault("cudaGraphLaunch")) return error;
   log("replay, %d nodes%s", exec->nodes, exec->frees != device_frees() ? " STALE" : "");
-  step_begins(of(stream));
   step_works(of(stream));
   return cudaSuccess;
 }
