@@ -39,17 +39,17 @@ function asksBeside(plain: number[]): Asked[] {
 }
 /** What else. */
 const OTHERS: Asked[] = [
-  { what: 'drawn', prompt: short, sampling: { temperature: 1, seed: 5 } },
+  { what: 'drawn', prompt: short, sampling: { temperature: 1, seed: 5n } },
   {
     what: 'drawn with an adapter',
     prompt: long,
-    sampling: { temperature: 0.9, topP: 0.9, seed: 6 },
+    sampling: { temperature: 0.9, topP: 0.9, seed: 6n },
     adapter: 'lora-bias',
   },
   {
     what: 'drawn under a penalty',
     prompt: short,
-    sampling: { temperature: 1, topK: 40, presencePenalty: 1, seed: 7 },
+    sampling: { temperature: 1, topK: 40, presencePenalty: 1, seed: 7n },
   },
   { what: 'repetition with an adapter', prompt: short, sampling: { repetitionPenalty: 1.3 }, adapter: 'dora' },
   { what: 'logprobs', prompt: long, sampling: { logprobs: 3, promptLogprobs: 1 } },
