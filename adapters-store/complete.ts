@@ -4,14 +4,20 @@
  * the method's own ("Found missing adapter keys"), which then add nothing: peft 0.21, peft_model.py, from_pretrained.
  */
 import type { Fold } from './fold.ts'
-import type { FoldContext, Method } from './methods/method.ts'
-import { type Replacement, WEIGHTS } from './replacements.ts'
 import { targetedSites } from './targets.ts'
+import { type FoldContext, WEIGHTS } from './tensors.ts'
 import type { Site } from './types.ts'
 
 const GATHER = 'a save under ZeRO-3 or FSDP that does not gather the shards leaves such a file: save it again, gathered'
 /** Of missing modules as many are named. */
 const SHOWN = 3
+
+/** What a method's file should hold (methods/method.ts). */
+interface Expected {
+  peftType: string
+  parameters: string[]
+  sites: Site['kind'][]
+}
 
 /**
  * Throws AdapterError for an adapter that adapts nothing, that has none of its method's tensors, or that lacks a saved module. Notes a warning where
@@ -19,10 +25,10 @@ const SHOWN = 3
  * from MLX, which trains the last layers only), and PEFT serves them.
  */
 export function requireComplete(
-  method: Method,
+  method: Expected,
   context: FoldContext,
   folds: Map<Site, Fold>,
-  replaced: Map<Site, Replacement>,
+  replaced: Map<Site, unknown>,
 ): void {
   const { config, base, tensors } = context
   requireSavedModules(context)

@@ -3,7 +3,7 @@
  * key's value may be. Read off peft 0.21 (src/peft/config.py, src/peft/tuners/<method>/config.py).
  */
 import { AdapterError } from './errors.ts'
-import { FORMS, PatternMatcher } from './pattern.ts'
+import { FORMS, type Found, PatternError, PatternMatcher } from './pattern.ts'
 
 export type Config = Record<string, unknown>
 /** Why this value is refused, or undefined when it is fine. */
@@ -95,8 +95,7 @@ function short(value: unknown): string {
 export class ConfigReader {
   readonly file: string
   readonly values: Config
-  /** All patterns of this config, and the time they have. */
-  readonly patterns = new PatternMatcher()
+  readonly #patterns = new PatternMatcher()
   readonly #modules: string[]
   readonly #perModule = new Map<string, Map<string, unknown>>()
 
@@ -137,12 +136,25 @@ export class ConfigReader {
     return found === undefined ? this.number(key, otherwise) : this.#number(patternKey, found)
   }
 
+  /**
+   * The first of a field's `patterns` that fits, per name; all patterns of a config share the time that they have. Throws AdapterError for one that cannot be
+   * used, caused by the PatternError.
+   */
+  first(field: string, patterns: string[], names: string[], form: (key: string) => string): (Found | undefined)[] {
+    try {
+      return this.#patterns.first(field, patterns, names, form)
+    } catch (cause) {
+      if (cause instanceof PatternError) throw new AdapterError('adapter_option_unsupported', cause.message, { cause })
+      throw cause
+    }
+  }
+
   #matched(patternKey: string, modules: string[]): Map<string, unknown> {
     const values = this.values[patternKey] ?? {}
     if (typeof values !== 'object' || Array.isArray(values))
       throw this.#invalid(patternKey, values, 'an object of patterns and numbers')
     const patterns = Object.entries(values)
-    const found = this.patterns.first(
+    const found = this.first(
       patternKey,
       patterns.map(([key]) => key),
       modules,

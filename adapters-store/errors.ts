@@ -25,8 +25,8 @@ export type AdapterErrorCode = (typeof ADAPTER_ERROR_CODES)[number]
 export class AdapterError extends Error {
   readonly code: AdapterErrorCode
 
-  constructor(code: AdapterErrorCode, message: string) {
-    super(message)
+  constructor(code: AdapterErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
     this.name = 'AdapterError'
     this.code = code
   }

@@ -6,10 +6,10 @@ import { AdapterError } from './errors.ts'
 import { FileMemory, readAdapterFiles } from './files.ts'
 import { combinationRefused, type Fold, type SiteFold } from './fold.ts'
 import { methodOf } from './methods/index.ts'
-import type { FoldContext, Method } from './methods/method.ts'
+import type { Method } from './methods/method.ts'
 import { pack } from './pack.ts'
 import { type Replacement, replacements } from './replacements.ts'
-import { AdapterTensors } from './tensors.ts'
+import { AdapterTensors, type FoldContext } from './tensors.ts'
 import type { AdapterImage, BaseModel, LoadOptions, Site } from './types.ts'
 
 /**

@@ -3,7 +3,6 @@
  * `(.|.)(.|.)…!` takes twice as long for each pair of brackets. All that one adapter's patterns take together, over all modules, has one limit.
  */
 import { createContext, Script } from 'node:vm'
-import { AdapterError } from './errors.ts'
 
 /** For a whole load. Names are short, so honest patterns need a millisecond or two: 500 names as patterns on 500 modules take two, 500 expressions on 500 modules 30 to 100. */
 const LIMIT_MS = 200
@@ -50,12 +49,17 @@ interface Task {
 }
 let sandbox: Task | undefined
 
-/** JavaScript cannot read it, or would read something else than Python. */
-export class UnreadablePattern extends AdapterError {
+/** A pattern that cannot be used; the message names its field. */
+export class PatternError extends Error {
   constructor(field: string, key: string, reason: string) {
-    super('adapter_option_unsupported', described(field, key, reason))
+    const shown = JSON.stringify(key.length > 80 ? `${key.slice(0, 77)}…` : key)
+    super(`${field}: the pattern ${shown} ${reason}; name the modules instead`)
+    this.name = 'PatternError'
   }
 }
+
+/** JavaScript cannot read it, or would read something else than Python. */
+export class UnreadablePattern extends PatternError {}
 
 /** One adapter's patterns and the time that they have left. */
 export class PatternMatcher {
@@ -66,7 +70,7 @@ export class PatternMatcher {
   }
 
   /**
-   * The first of `patterns` that fits, per name. Throws adapter_option_unsupported for a pattern that has no time left, and as UnreadablePattern for
+   * The first of `patterns` that fits, per name. Throws PatternError for a pattern that has no time left, and as UnreadablePattern for
    * one that JavaScript reads otherwise than Python or that is too long.
    */
   first(field: string, patterns: string[], names: string[], form: (key: string) => string): (Found | undefined)[] {
@@ -96,13 +100,13 @@ export class PatternMatcher {
       runner.runInContext(sandbox, { timeout })
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw this.#late(field, tried())
-      throw refused(field, tried(), `cannot be matched: ${(error as Error).message}`)
+      throw new PatternError(field, tried(), `cannot be matched: ${(error as Error).message}`)
     }
   }
 
-  #late(field: string, key: string): AdapterError {
+  #late(field: string, key: string): PatternError {
     this.#left = 0
-    return refused(field, key, `took longer than ${LIMIT_MS} ms to match, with those before it`)
+    return new PatternError(field, key, `took longer than ${LIMIT_MS} ms to match, with those before it`)
   }
 }
 
@@ -138,13 +142,4 @@ function endsOf(names: string[]): Map<string, number[]> {
     }
   }
   return ends
-}
-
-function refused(field: string, key: string, reason: string): AdapterError {
-  return new AdapterError('adapter_option_unsupported', described(field, key, reason))
-}
-
-function described(field: string, key: string, reason: string): string {
-  const shown = JSON.stringify(key.length > 80 ? `${key.slice(0, 77)}…` : key)
-  return `${field}: the pattern ${shown} ${reason}; name the modules instead`
 }

@@ -5,9 +5,8 @@
  */
 import { AdapterError } from './errors.ts'
 import { combinationRefused, type DenseRows, oneByOne, weightShape } from './fold.ts'
-import type { FoldContext } from './methods/method.ts'
 import { targetedSites } from './targets.ts'
-import type { SiteTensors } from './tensors.ts'
+import { type FoldContext, type SiteTensors, WEIGHTS } from './tensors.ts'
 import type { BaseModel, Site } from './types.ts'
 
 export interface Replacement {
@@ -49,8 +48,6 @@ export function replacements(context: FoldContext): Map<Site, Replacement> {
   return found
 }
 
-/** A weight of its own: of a saved module, or of the base where PEFT loads it into the base itself. */
-export const WEIGHTS = ['modules_to_save.weight', 'weight', 'base_layer.weight']
 /** What `save_embedding_layers` adds: the base's own weight behind a wrapper. Accepted only as it is in the base. */
 const COPIES = ['original_module.weight', 'token_adapter.base_layer.weight']
 const BIASES = ['bias', 'base_layer.bias', 'modules_to_save.bias']

@@ -18,7 +18,7 @@ export function targetedSites(config: ConfigReader, sites: Site[]): Site[] | und
     const inLayers = layerFilter(config, names)
     return sites.filter(({ module }) => targeted.has(module) && !excluded.has(module) && inLayers(module))
   } catch (error) {
-    if (error instanceof UnreadablePattern) return undefined
+    if ((error as Error).cause instanceof UnreadablePattern) return undefined
     throw error
   }
 }
@@ -31,7 +31,7 @@ function linear(sites: Site[]): string[] {
 function listed(config: ConfigReader, field: string, names: string[]): string[] {
   const value = config.values[field] ?? ''
   if (value === '') return []
-  if (typeof value === 'string') return fitting(names, config.patterns.first(field, [value], names, FORMS.whole))
+  if (typeof value === 'string') return fitting(names, config.first(field, [value], names, FORMS.whole))
   const ends = new Set(config.names(field))
   return names.filter((name) => endsOf(name).some((end) => ends.has(end)))
 }
@@ -44,7 +44,7 @@ function endsOf(name: string): string[] {
 
 /** What is saved whole, and what lies in it, is not adapted. */
 function saved(config: ConfigReader, names: string[]): string[] {
-  return fitting(names, config.patterns.first('modules_to_save', config.names('modules_to_save'), names, FORMS.within))
+  return fitting(names, config.first('modules_to_save', config.names('modules_to_save'), names, FORMS.within))
 }
 
 function fitting(names: string[], found: (Found | undefined)[]): string[] {
@@ -59,8 +59,8 @@ function layerFilter(config: ConfigReader, names: string[]): (module: string) =>
   const patterns = config.names('layers_pattern')
   const found =
     patterns.length > 0
-      ? config.patterns.first('layers_pattern', patterns, names, FORMS.layer)
-      : config.patterns.first('layers_to_transform', [ANY_LAYER], names, FORMS.start)
+      ? config.first('layers_pattern', patterns, names, FORMS.layer)
+      : config.first('layers_to_transform', [ANY_LAYER], names, FORMS.start)
   const chosen = new Set(names.filter((_, i) => wanted.has(Number(found[i]?.groups?.idx))))
   return (module) => chosen.has(module)
 }

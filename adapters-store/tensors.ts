@@ -5,9 +5,20 @@
 import { decodeFloats, largestMagnitude } from '../native/floats.ts'
 import type { BaseWeights } from './base.ts'
 import { CheckpointError, parseSafetensors } from './checkpoint/index.ts'
+import type { ConfigReader } from './config.ts'
 import { AdapterError } from './errors.ts'
 import type { FileMatrix } from './fold.ts'
 import type { AdapterDtype, Site, TensorRef } from './types.ts'
+
+/** All that an adapter is folded from: what its config and its file say, and the base under it. */
+export interface FoldContext {
+  config: ConfigReader
+  tensors: AdapterTensors
+  base: BaseWeights
+}
+
+/** The parameters of a module that is saved whole, whatever saved it. */
+export const WEIGHTS = ['modules_to_save.weight', 'weight', 'base_layer.weight']
 
 export interface Tensor {
   shape: number[]

@@ -1,6 +1,5 @@
 /** What the store needs to know of the base model, and what it hands to the engine. */
-import type { AdapterDtype } from '../native/types.ts'
-import type { TensorRef } from './checkpoint/index.ts'
+import type { AdapterDtype, TensorRef } from '../native/types.ts'
 
 /** A place in the model where an adapter can act: a projection, the embedding table or the head. `index` is its id in the graph. */
 export interface Site {

@@ -15,6 +15,15 @@ export type AdapterDtype = TensorType
 export type CacheDtype = TensorType | 'int8' | 'float8'
 export type Device = 'cpu' | 'cuda'
 
+/** Where a tensor lies: `length` bytes at `offset` of `file`. */
+export interface TensorRef {
+  file: string
+  dtype: TensorType | 'int8' | 'int32' | 'int64' | 'uint8' | 'bool' | 'float64'
+  shape: number[]
+  offset: number
+  length: number
+}
+
 /**
  * A checkpoint tensor that an initializer of the graph points at: bytes [offset, offset + length) of `files[file]`, of type `dtype` there.
  * Given to the graph as it lies in the file, or converted while the engine loads:

@@ -1,9 +1,10 @@
 /** A model folder's weights: one file, or shards and the index that says which tensor lies in which (transformers, `save_pretrained`). */
 import { existsSync } from 'node:fs'
 import path from 'node:path'
+import type { TensorRef } from '../../native/types.ts'
 import { CheckpointError } from './errors.ts'
 import { withFile } from './file.ts'
-import { readSafetensorsHeader, type TensorRef } from './safetensors.ts'
+import { readSafetensorsHeader } from './safetensors.ts'
 
 const SINGLE = 'model.safetensors'
 const INDEX = 'model.safetensors.index.json'

@@ -2,4 +2,4 @@
 export { readCheckpoint } from './checkpoint.ts'
 export { CheckpointError, type CheckpointErrorCode } from './errors.ts'
 export { OpenFile, withFile } from './file.ts'
-export { parseSafetensors, readSafetensorsHeader, readTensor, type TensorRef } from './safetensors.ts'
+export { parseSafetensors, readSafetensorsHeader, readTensor } from './safetensors.ts'

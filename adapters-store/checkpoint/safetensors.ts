@@ -2,18 +2,9 @@
  * The safetensors header, read and checked. Format (huggingface/safetensors, README "Format"): 8 bytes N, little endian; N bytes of JSON
  * `{"name": {"dtype", "shape", "data_offsets": [begin, end]}, "__metadata__": {…}}`; then the data, which the offsets count from.
  */
-import type { TensorType } from '../../native/types.ts'
+import type { TensorRef } from '../../native/types.ts'
 import { CheckpointError } from './errors.ts'
 import { withFile } from './file.ts'
-
-/** Where a tensor lies: `length` bytes at `offset` of `file`. */
-export interface TensorRef {
-  file: string
-  dtype: TensorType | 'int8' | 'int32' | 'int64' | 'uint8' | 'bool' | 'float64'
-  shape: number[]
-  offset: number
-  length: number
-}
 
 /** The reference reader's own limit. */
 const HEADER_LIMIT = 100_000_000

@@ -1,15 +1,8 @@
 /** What one PEFT method has to say; see docs/adding-an-adapter-method.md. */
-import type { BaseWeights } from '../base.ts'
 import type { ConfigReader, Rule } from '../config.ts'
 import type { Fold } from '../fold.ts'
-import type { AdapterTensors, SiteTensors } from '../tensors.ts'
+import type { FoldContext, SiteTensors } from '../tensors.ts'
 import type { Site } from '../types.ts'
-
-export interface FoldContext {
-  config: ConfigReader
-  tensors: AdapterTensors
-  base: BaseWeights
-}
 
 export interface Method {
   /** `peft_type` of adapter_config.json. */

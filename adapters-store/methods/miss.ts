@@ -8,8 +8,8 @@ import { addProduct, floatMatrix, rowRange } from '../arithmetic.ts'
 import { ignored, oneOf } from '../config.ts'
 import { AdapterError } from '../errors.ts'
 import { type Fold, smallerOf } from '../fold.ts'
-import type { SiteTensors } from '../tensors.ts'
-import type { FoldContext, Method } from './method.ts'
+import type { FoldContext, SiteTensors } from '../tensors.ts'
+import type { Method } from './method.ts'
 
 export const miss: Method = {
   peftType: 'MISS',

@@ -5,8 +5,8 @@
 import { ignored, oneOf } from '../config.ts'
 import { AdapterError } from '../errors.ts'
 import { smallerOf } from '../fold.ts'
-import type { Tensor } from '../tensors.ts'
-import type { FoldContext, Method } from './method.ts'
+import type { FoldContext, Tensor } from '../tensors.ts'
+import type { Method } from './method.ts'
 
 export const vera: Method = {
   peftType: 'VERA',

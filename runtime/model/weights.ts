@@ -1,13 +1,7 @@
 /** The checkpoint's tensors: found by name, checked, and handed to the graph by reference. */
-import {
-  CheckpointError,
-  type CheckpointErrorCode,
-  readCheckpoint,
-  readTensor,
-  type TensorRef,
-} from '../../adapters-store/checkpoint/index.ts'
+import { CheckpointError, type CheckpointErrorCode, readCheckpoint, readTensor } from '../../adapters-store/checkpoint/index.ts'
 import { decodeFloats } from '../../native/floats.ts'
-import type { InitializerRef, TensorType } from '../../native/types.ts'
+import type { InitializerRef, TensorRef, TensorType } from '../../native/types.ts'
 import { ModelError, type ModelErrorCode } from './errors.ts'
 
 /** Headers of all the folder's weight files. Throws ModelError. */

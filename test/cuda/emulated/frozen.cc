@@ -74,6 +74,11 @@ void captured_graph_released(const void* session, int32_t graph) {
   if (!records.erase({session, graph})) throw std::runtime_error("graph " + std::to_string(graph) + " is given back and was never captured");
 }
 
+void captured_session_ended(const void* session) {
+  const std::lock_guard guard(mutex);
+  std::erase_if(records, [&](const auto& record) { return record.first.first == session; });
+}
+
 void captured_run_abandoned() { current() = {}; }
 
 void frozen_bytes(const char* what, const void* data, size_t bytes) {

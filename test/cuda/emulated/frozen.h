@@ -13,6 +13,8 @@ void captured_run_begins(const void* session, int32_t graph);
 void captured_run_ends();
 // Throws std::runtime_error where nothing was captured under that number, or it is gone already.
 void captured_graph_released(const void* session, int32_t graph);
+// Its graphs are no more: another session may come to lie where it did.
+void captured_session_ended(const void* session);
 // Gone without a check: the run has failed.
 void captured_run_abandoned();
 

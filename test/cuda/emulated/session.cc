@@ -31,6 +31,8 @@ class EmulatedSession : public Session {
     session_.reset(session);
   }
 
+  ~EmulatedSession() override { device::emulated::captured_session_ended(session_.get()); }
+
   ValuePtr tensor(void* data, size_t bytes, const std::vector<int64_t>& shape, ONNXTensorElementDataType type, bool) const override {
     OrtValue* value = nullptr;
     check(ort().CreateTensorWithDataAsOrtValue(memory_.get(), data, bytes, shape.data(), shape.size(), type, &value));
