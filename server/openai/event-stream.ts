@@ -1,6 +1,8 @@
 /** Server-sent events to one client: `data: {…}` lines in compact JSON, then `data: [DONE]`. */
+import { once } from 'node:events'
 import type { FastifyReply } from 'fastify'
 import type { ApiError } from '../errors.ts'
+import { jsonOf, paced } from '../json.ts'
 
 /** Bytes that may wait for a slow client; past that its request is ended, since nobody reads it. */
 const BACKLOG_LIMIT = 4 << 20
@@ -8,11 +10,18 @@ const BACKLOG_LIMIT = 4 << 20
 export class EventStream {
   private readonly raw: FastifyReply['raw']
   private readonly onBacklog: () => void
+  /** What comes after an event that is being written in pieces, and its length. */
+  private readonly queue: (string | Iterable<string>)[] = []
+  private queued = 0
+  private writing = false
+  private readonly closed: Promise<unknown>
+  private ending = false
 
   /** Sends the head: from here on errors are events. `onBacklog` is called once when the client does not keep up. */
   constructor(reply: FastifyReply, headers: Record<string, string>, onBacklog: () => void) {
     reply.hijack()
     this.raw = reply.raw
+    this.closed = once(this.raw, 'close')
     this.onBacklog = onBacklog
     const own = Object.fromEntries(Object.entries(reply.getHeaders()).filter(([, value]) => value !== undefined)) as Record<
       string,
@@ -29,9 +38,10 @@ export class EventStream {
   }
 
   send(event: object): void {
-    if (this.raw.destroyed || this.raw.writableEnded) return
-    this.raw.write(`data: ${JSON.stringify(event)}\n\n`)
-    if (this.raw.writableLength > BACKLOG_LIMIT) {
+    if (this.raw.destroyed || this.ending) return
+    const json = jsonOf(event)
+    this.write(typeof json === 'string' ? `data: ${json}\n\n` : framed(json))
+    if (this.raw.writableLength + this.queued > BACKLOG_LIMIT) {
       this.onBacklog()
       this.raw.destroy()
     }
@@ -42,6 +52,39 @@ export class EventStream {
   }
 
   done(): void {
-    if (!this.raw.destroyed) this.raw.end('data: [DONE]\n\n')
+    if (this.raw.destroyed || this.ending) return
+    this.write('data: [DONE]\n\n')
+    this.ending = true
+    if (!this.writing) this.raw.end()
   }
+
+  private write(text: string | Iterable<string>): void {
+    if (this.writing) {
+      this.queue.push(text)
+      this.queued += typeof text === 'string' ? text.length : 0
+    } else if (typeof text === 'string') {
+      this.raw.write(text)
+    } else {
+      this.writing = true
+      this.writePieces(text).catch(() => this.raw.destroy())
+    }
+  }
+
+  /** As fast as the client reads. */
+  private async writePieces(pieces: Iterable<string>): Promise<void> {
+    for await (const text of paced(pieces)) {
+      if (!this.raw.write(text)) await Promise.race([once(this.raw, 'drain'), this.closed])
+      if (this.raw.destroyed) return
+    }
+    this.writing = false
+    this.queued = 0
+    for (const next of this.queue.splice(0)) this.write(next)
+    if (this.ending && !this.writing) this.raw.end()
+  }
+}
+
+function* framed(pieces: Iterable<string>): Generator<string> {
+  yield 'data: '
+  yield* pieces
+  yield '\n\n'
 }
