@@ -60,7 +60,7 @@ t.test('an answer that cannot be written fails alone', async (t) => {
   const fake = await fakeServing(t, (one, index) =>
     later(() => {
       // No engine sends this: it stands for a fault of ours.
-      const logprobs = (index < 2 ? [{}] : undefined) as never
+      const logprobs = (index < 2 ? { from: 0, to: 1 } : undefined) as never
       one.send({ tokens: [533], cachedTokens: 0, logprobs, finish: index < 2 ? undefined : 'length' })
     }),
   )
