@@ -23,6 +23,7 @@ function scoring(sequence: Sequence, count: number): { scoreFrom: number; scored
 
 /** Rows of logits, beyond one, that the sequence's next `count` tokens have in a step. */
 export function rowsBeyondOne(sequence: Sequence, count: number): number {
+  if (!sequence.scores) return 0
   const samples = sequence.computed + count === sequence.length ? 1 : 0
   return Math.max(0, scoring(sequence, count).scored + samples - 1)
 }
