@@ -11,7 +11,7 @@ import { ADAPTER_HEADER } from '../adapter-choice.ts'
 import { ApiError, engineError } from '../errors.ts'
 import type { Detokenizer, Serving } from '../types.ts'
 import { LogprobList } from './logprob-list.ts'
-import { type ScoredChoice, scoredOnce } from './scored-once.ts'
+import { type Scored, scoredOnce } from './scored-once.ts'
 import { StopStrings } from './stop-strings.ts'
 
 export interface ChoiceRequest {
@@ -55,7 +55,7 @@ export interface Counts {
 
 interface Choice {
   id: string
-  request: ScoredChoice
+  request: Scored<ChoiceRequest>
   detokenizer: Detokenizer
   stop: StopStrings
   tokens: number
@@ -75,7 +75,7 @@ export class Generation {
   readonly counts: Counts = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 }
   private readonly serving: Serving
   private readonly request: GenerationRequest
-  private readonly requests: ScoredChoice[]
+  private readonly requests: Scored<ChoiceRequest>[]
   private readonly choices: Choice[] = []
   private readonly started = Date.now()
   private readonly onPiece: (choice: number, piece: Piece) => void
@@ -131,7 +131,7 @@ export class Generation {
     )
   }
 
-  private scoredFor({ scoredBy, sampling }: ScoredChoice): LogprobList | undefined {
+  private scoredFor({ scoredBy, sampling }: Scored<ChoiceRequest>): LogprobList | undefined {
     if (scoredBy !== undefined) return this.choices[scoredBy].scored
     return sampling.promptLogprobs < 0 ? undefined : new LogprobList()
   }

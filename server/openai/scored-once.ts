@@ -1,8 +1,13 @@
 /** Prompts that are scored: equal ones once. */
-import type { ChoiceRequest } from './generation.ts'
+
+/** What of a choice decides it. */
+interface Scorable {
+  promptIds: number[]
+  sampling: { promptLogprobs: number }
+}
 
 /** A choice as it runs. */
-export interface ScoredChoice extends ChoiceRequest {
+export type Scored<Choice> = Choice & {
   /** The choice with the same prompt whose prompt logprobs are its own too. Absent: its prompt is scored with it, if that is asked for. */
   scoredBy?: number
 }
@@ -17,7 +22,7 @@ const equal = (a: readonly number[], b: readonly number[]) =>
   a === b || (a.length === b.length && a.every((id, i) => id === b[i]))
 
 /** Of choices with equal prompts only the first has its prompt scored. All have the same adapters, as those of one request have. */
-export function scoredOnce(choices: readonly ChoiceRequest[]): ScoredChoice[] {
+export function scoredOnce<Choice extends Scorable>(choices: readonly Choice[]): Scored<Choice>[] {
   const firsts = new Map<number, number>()
   const hashes = new Map<number[], number>()
   return choices.map((choice, index) => {

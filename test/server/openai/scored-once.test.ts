@@ -1,6 +1,6 @@
 /** Equal prompts of one request are scored once, and every choice has the same logprobs of them. */
 import t from 'tap'
-import { type ScoredChoice, scoredOnce } from '../../../server/openai/scored-once.ts'
+import { scoredOnce } from '../../../server/openai/scored-once.ts'
 import { fakeServing, type Submitted } from '../../support/fake-serving.ts'
 import { greedy } from '../../support/greedy.ts'
 import { request } from '../../support/http.ts'
@@ -11,7 +11,7 @@ const choice = (promptIds: number[], promptLogprobs: number) => ({
   continues: true,
   sampling: { ...greedy(4), promptLogprobs },
 })
-const scoredBy = (choices: ScoredChoice[]) => choices.map((one) => one.scoredBy)
+const scoredBy = (choices: { scoredBy?: number }[]) => choices.map((one) => one.scoredBy)
 
 t.test('the first of equal prompts is scored, whether they are one list or equal ones', async (t) => {
   const shared = [1, 2, 3]
