@@ -1,10 +1,9 @@
 /** What both routes do with a request: run it, and answer whole or as a stream. The routes say how a choice, a chunk and the envelope look. */
-import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AdapterChoice } from '../adapter-choice.ts'
 import { costOf } from '../cost.ts'
 import { toApiError } from '../errors.ts'
-import { jsonOf, paced } from '../json.ts'
+import { jsonBody, SlicedArray } from '../json.ts'
 import type { Serving } from '../types.ts'
 import { VERSION } from '../version.ts'
 import { EventStream } from './event-stream.ts'
@@ -65,9 +64,9 @@ export async function answer(
     log(request, reply, adapter, generation)
     if (reply.raw.destroyed) return reply.hijack()
     const usage: Usage = usageOf(generation.counts)
-    const json = jsonOf({ ...envelope, system_fingerprint: FINGERPRINT, choices: shape.choices(), usage, ...shape.extra() })
+    const choices = new SlicedArray(shape.choices())
     reply.type('application/json; charset=utf-8')
-    return typeof json === 'string' ? json : Readable.from(paced(json), { highWaterMark: 1 })
+    return jsonBody({ ...envelope, system_fingerprint: FINGERPRINT, choices, usage, ...shape.extra() })
   }
   stream = new EventStream(reply, adapter.headers, () => generation.abort())
   try {

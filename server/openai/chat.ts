@@ -4,6 +4,7 @@ import type { LogprobRows } from '../../runtime/index.ts'
 import { chooseAdapter } from '../adapter-choice.ts'
 import { encodePrompt } from '../encode-prompt.ts'
 import { ApiError } from '../errors.ts'
+import { slicedNumbers } from '../json.ts'
 import type { Serving } from '../types.ts'
 import { answer } from './answer.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
@@ -115,7 +116,7 @@ class ChatShape extends Shape {
   /** The prompt is every choice's, and so are its logprobs. */
   extra(): object {
     return {
-      ...(this.asked('return_token_ids') && { prompt_token_ids: this.requests[0].promptIds }),
+      ...(this.asked('return_token_ids') && { prompt_token_ids: slicedNumbers(this.requests[0].promptIds) }),
       ...this.promptLogprobs(0, this.whole.find((piece) => piece.promptLogprobs)?.promptLogprobs),
     }
   }
@@ -129,6 +130,6 @@ class ChatShape extends Shape {
   }
 
   protected tail(_index: number, { tokens }: Pick<Piece, 'tokens'>): object {
-    return this.asked('return_token_ids') ? { token_ids: tokens } : {}
+    return this.asked('return_token_ids') ? { token_ids: slicedNumbers(tokens) } : {}
   }
 }

@@ -4,6 +4,7 @@ import type { LogprobRows } from '../../runtime/index.ts'
 import { chooseAdapter } from '../adapter-choice.ts'
 import { encodePrompt } from '../encode-prompt.ts'
 import { ApiError } from '../errors.ts'
+import { slicedNumbers } from '../json.ts'
 import type { Serving } from '../types.ts'
 import { answer } from './answer.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
@@ -155,7 +156,10 @@ class CompletionShape extends Shape {
   protected tail(index: number, piece: Pick<Piece, 'tokens' | 'promptLogprobs'>, first = true): object {
     const ids = this.asked('return_token_ids')
     return {
-      ...(ids && { token_ids: piece.tokens, ...(first && { prompt_token_ids: this.requests[index].promptIds }) }),
+      ...(ids && {
+        token_ids: slicedNumbers(piece.tokens),
+        ...(first && { prompt_token_ids: slicedNumbers(this.requests[index].promptIds) }),
+      }),
       ...this.promptLogprobs(index, piece.promptLogprobs),
     }
   }

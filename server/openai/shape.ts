@@ -50,15 +50,19 @@ export abstract class Shape {
     if (piece.finish) Object.assign(whole, { finish: piece.finish, stopReason: piece.stopReason })
   }
 
-  choices(): object[] {
-    return this.whole.map((whole, index) => ({
-      index,
-      ...this.content(whole.text),
-      logprobs: this.logprobs(index, whole.logprobs.rows, whole.promptLogprobs),
-      finish_reason: whole.finish ?? null,
-      stop_reason: whole.stopReason ?? null,
-      ...this.tail(index, whole),
-    }))
+  /** The whole answer's, each when it is asked for. */
+  *choices(): Generator<[object]> {
+    for (const [index, whole] of this.whole.entries()) {
+      const choice = {
+        index,
+        ...this.content(whole.text),
+        logprobs: this.logprobs(index, whole.logprobs.rows, whole.promptLogprobs),
+        finish_reason: whole.finish ?? null,
+        stop_reason: whole.stopReason ?? null,
+        ...this.tail(index, whole),
+      }
+      yield [choice]
+    }
   }
 
   protected asked(flag: string): boolean {

@@ -1,6 +1,7 @@
 /** JSON in pieces: byte for byte what JSON.stringify makes, a turn of the event loop between them. */
+import { Readable } from 'node:stream'
 import t from 'tap'
-import { jsonOf, paced, SlicedArray } from '../../server/json.ts'
+import { jsonBody, jsonOf, paced, SlicedArray, slicedNumbers } from '../../server/json.ts'
 
 const odd = [
   'a"b',
@@ -22,13 +23,42 @@ t.test('a value without sliced arrays is one text', async (t) => {
   t.equal(jsonOf(nested(odd)), JSON.stringify(nested(odd)))
 })
 
+const SLICINGS = [[], [[]], [odd], [[], odd.slice(0, 3), [], odd.slice(3)], odd.map((item) => [item])]
+
 t.test('sliced arrays are written as the same plain ones are, however they are cut', async (t) => {
-  for (const slices of [[], [[]], [odd], [[], odd.slice(0, 3), [], odd.slice(3)], odd.map((item) => [item])]) {
+  for (const slices of SLICINGS) {
     const pieces = jsonOf({ a: new SlicedArray(slices), b: [nested(new SlicedArray(slices))], c: new SlicedArray(slices) })
     const plain = slices.flat()
-    // Only one place of `nested` may hold an array: each is written once.
     t.not(typeof pieces, 'string')
     t.equal([...pieces].join(''), JSON.stringify({ a: plain, b: [nested(plain)], c: plain }))
+  }
+})
+
+t.test('sliced arrays may hold sliced arrays', async (t) => {
+  for (const slices of SLICINGS) {
+    const plain = slices.flat()
+    const holding = (array: () => unknown) => [{ a: array(), b: 1 }, odd, null, [{ c: [array(), array()] }]]
+    const deep = holding(() => new SlicedArray([holding(() => new SlicedArray(slices)), odd]))
+    const flat = holding(() => [...holding(() => plain), ...odd])
+    t.equal([...jsonOf({ x: new SlicedArray([deep]) })].join(''), JSON.stringify({ x: flat }))
+  }
+})
+
+t.test('long lists of numbers are sliced', async (t) => {
+  for (const length of [0, 1, 4096, 4097, 10_000]) {
+    const list = Array.from({ length }, (_, i) => i)
+    t.equal([...jsonOf({ list: slicedNumbers(list) })].join(''), JSON.stringify({ list }))
+  }
+})
+
+t.test('a small body is one text, a large one a stream', async (t) => {
+  t.equal(await jsonBody({ a: 1 }), '{"a":1}')
+  t.equal(await jsonBody({ a: new SlicedArray([[1], [2]]) }), '{"a":[1,2]}')
+  for (const length of [30_000, 100_000]) {
+    const list = Array.from({ length }, (_, i) => i)
+    const body = await jsonBody({ list: slicedNumbers(list) })
+    t.ok(body instanceof Readable)
+    t.equal((await (body as Readable).toArray()).join(''), JSON.stringify({ list }))
   }
 })
 
