@@ -1,5 +1,4 @@
 /** Server-sent events to one client: `data: {…}` lines in compact JSON, then `data: [DONE]`. */
-import { once } from 'node:events'
 import type { FastifyReply } from 'fastify'
 import type { ApiError } from '../errors.ts'
 import { jsonOf, paced } from '../json.ts'
@@ -14,14 +13,16 @@ export class EventStream {
   private readonly queue: (string | Iterable<string>)[] = []
   private queued = 0
   private writing = false
-  private readonly closed: Promise<unknown>
+  /** Called when the connection takes more, or is gone. */
+  private wake = () => {}
   private ending = false
 
   /** Sends the head: from here on errors are events. `onBacklog` is called once when the client does not keep up. */
   constructor(reply: FastifyReply, headers: Record<string, string>, onBacklog: () => void) {
     reply.hijack()
     this.raw = reply.raw
-    this.closed = once(this.raw, 'close')
+    this.raw.on('drain', () => this.wake())
+    this.raw.once('close', () => this.wake())
     this.onBacklog = onBacklog
     const own = Object.fromEntries(Object.entries(reply.getHeaders()).filter(([, value]) => value !== undefined)) as Record<
       string,
@@ -73,8 +74,11 @@ export class EventStream {
   /** As fast as the client reads. */
   private async writePieces(pieces: Iterable<string>): Promise<void> {
     for await (const text of paced(pieces)) {
-      if (!this.raw.write(text)) await Promise.race([once(this.raw, 'drain'), this.closed])
       if (this.raw.destroyed) return
+      if (this.raw.write(text)) continue
+      await new Promise<void>((resolve) => {
+        this.wake = resolve
+      })
     }
     this.writing = false
     this.queued = 0

@@ -178,16 +178,18 @@ t.test('an answer with many logprobs', async (t) => {
       await once(left, 'data')
       left.destroy()
     }
-    const slow = ask(false)
-    const parts = [(await once(slow, 'data'))[0] as Buffer]
-    slow.pause()
-    await setTimeout(500)
-    slow.on('data', (bytes: Buffer) => parts.push(bytes))
-    slow.resume()
-    await once(slow, 'close')
-    const size = parts.reduce((sum, { length }) => sum + length, 0)
-    t.ok(size > 10 << 20, `${size} bytes`)
-    t.equal(Buffer.concat(parts).subarray(-5).toString(), '0\r\n\r\n', 'to its end')
+    for (const stream of [false, true]) {
+      const slow = ask(stream)
+      const parts = [(await once(slow, 'data'))[0] as Buffer]
+      slow.pause()
+      await setTimeout(500)
+      slow.on('data', (bytes: Buffer) => parts.push(bytes))
+      slow.resume()
+      await once(slow, 'close')
+      const size = parts.reduce((sum, { length }) => sum + length, 0)
+      t.ok(size > 10 << 20, `${size} bytes`)
+      t.equal(Buffer.concat(parts).subarray(-5).toString(), '0\r\n\r\n', `stream: ${stream}, to its end`)
+    }
     t.same(await served.idleComplaints(), [])
   })
 })
