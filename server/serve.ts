@@ -14,6 +14,7 @@ import { samplingDefaults } from './config/generation-config.ts'
 import type { Config } from './config/settings.ts'
 import { ConfigError } from './config/values.ts'
 import { Connections } from './connections.ts'
+import { CostAccount } from './cost.ts'
 import { embeddedDemo } from './demo.ts'
 import { drain } from './drain.ts'
 import { createLog } from './log.ts'
@@ -97,6 +98,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
         requestTimeout: config.requestTimeout,
         maxConcurrentRequests: config.maxConcurrentRequests,
       },
+      cost: new CostAccount(config),
       unhealthy: () => {
         if (failed) return 'the engine has failed; see the server log'
         const silent = Math.floor(engine.silentMs / 1000)

@@ -3,6 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { AdapterImage } from '../adapters-store/types.ts'
 import type { SamplingScalars } from '../runtime/sampling-options.ts'
 import type { Engine } from '../runtime/types.ts'
+import type { CostAccount } from './cost.ts'
 
 /** Incremental detokenizer of one sequence. */
 export interface Detokenizer {
@@ -115,6 +116,8 @@ export interface Serving {
     /** Requests in flight (a request with n choices is one); more get 429 with retry-after. */
     maxConcurrentRequests: number
   }
+  /** What requests in flight cost together, and may. */
+  cost: CostAccount
   /** Why the engine cannot be relied on now: it has failed, or hangs. Undefined: it works. */
   unhealthy(): string | undefined
   log: FastifyBaseLogger

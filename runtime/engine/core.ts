@@ -7,10 +7,10 @@ import { COPY_RATE, Pool } from '../pool/pool.ts'
 import { begin, landed, type Scheduled, undo } from '../scheduler/scheduled.ts'
 import { Scheduler } from '../scheduler/scheduler.ts'
 import { Sequence } from '../scheduler/sequence.ts'
-import type { EngineSnapshot, SequenceOutput, StepTimes } from '../types.ts'
+import type { EngineSnapshot, Logprobs, SequenceOutput, StepTimes } from '../types.ts'
 import { Adapters } from './adapters.ts'
 import { Batch, type PackedStep } from './batch.ts'
-import { finishReason, rowLogprob, withStart } from './outputs.ts'
+import { finishReason, logprobsOf, withStart } from './outputs.ts'
 import type { PackedRequest } from './packed-request.ts'
 import { takeSnapshot } from './snapshot.ts'
 
@@ -211,6 +211,7 @@ export class EngineCore {
   }
 
   private commit({ scheduled }: Flight, step: StepOutput): void {
+    const logprobs = logprobsOf(step)
     let r = 0
     for (const [b, item] of scheduled.entries()) {
       const { sequence, from, count } = item
@@ -231,28 +232,30 @@ export class EngineCore {
       }
       this.scheduler.register(sequence, from + count)
       this.counters.promptTokens += Math.max(0, Math.min(from + count, sequence.promptLength) - from)
-      for (let i = first; i < first + item.scored; i++) sequence.promptLogprobs?.push(rowLogprob(step, i))
-      if (item.samples) this.sampled(sequence, step, r - 1)
+      const output: SequenceOutput = { id: sequence.request.id, tokens: [] }
+      if (item.scored > 0) output.promptLogprobs = { of: logprobs, from: first, to: first + item.scored }
+      if (item.samples) this.sampled(sequence, step, r - 1, logprobs, output)
+      else if (item.scored > 0) this.outputs.push(withStart(sequence, output))
     }
   }
 
-  private sampled(sequence: Sequence, step: StepOutput, r: number): void {
+  /** `output`: what the step has brought beside the token. */
+  private sampled(sequence: Sequence, step: StepOutput, r: number, logprobs: Logprobs, output: SequenceOutput): void {
     const token = step.tokens[r]
-    const { sampling, id } = sequence.request
+    const { sampling } = sequence.request
     if (sampling.maxTokens === 0) {
       // Only the prompt was to be scored.
-      this.end(sequence, { id, tokens: [], finish: 'length', promptLogprobs: sequence.promptLogprobs })
+      this.end(sequence, { ...output, finish: 'length' })
       return
     }
     sequence.tokens.push(token)
     this.counters.generationTokens++
-    const output: SequenceOutput = { id, tokens: [token] }
-    if (sampling.logprobs >= 0) output.logprobs = [rowLogprob(step, r)]
+    output.tokens.push(token)
+    if (sampling.logprobs >= 0) output.logprobs = { of: logprobs, from: r, to: r + 1 }
     if (sampling.returnLogits && step.logits) {
       const { vocabSize } = this.settings
       output.logits = [step.logits.slice(r * vocabSize, (r + 1) * vocabSize)]
     }
-    if (sequence.promptLogprobs && sequence.outputLength === 1) output.promptLogprobs = sequence.promptLogprobs
     const end = finishReason(sequence, token, step.stopped[r] === 1, this.settings.maxModelLen)
     if (end.finish) this.end(sequence, { ...output, ...end })
     else this.outputs.push(withStart(sequence, output))

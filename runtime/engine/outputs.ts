@@ -1,14 +1,23 @@
 /** From a native step's arrays to what each sequence is told. */
 import type { StepOutput } from '../../native/types.ts'
 import type { Sequence } from '../scheduler/sequence.ts'
-import type { FinishReason, SequenceOutput, TokenLogprob, TopLogprob } from '../types.ts'
+import type { FinishReason, Logprobs, SequenceOutput } from '../types.ts'
 
-/** Logprobs of row `r`, as the step reports them. */
-export function rowLogprob(step: StepOutput, r: number): TokenLogprob {
-  const top: TopLogprob[] = []
-  for (let i = step.topStarts[r]; i < step.topStarts[r + 1]; i++)
-    top.push({ token: step.topTokens[i], logprob: step.topLogprobs[i] })
-  return { token: step.tokens[r], logprob: step.logprob[r], rank: step.rank[r], top }
+/** The step's logprobs, not copied: one object, to which the outputs of all its sequences refer. */
+export function logprobsOf({ tokens, logprob, rank, topStarts, topTokens, topLogprobs }: StepOutput): Logprobs {
+  return { tokens, logprob, rank, topStarts, topTokens, topLogprobs }
+}
+
+/** The memory of the logprobs in `outputs`, which can move to the other thread: the engine has no more use for it. */
+export function transferable(outputs: readonly SequenceOutput[]): ArrayBuffer[] {
+  const told = new Set<Logprobs>()
+  for (const { logprobs, promptLogprobs } of outputs) {
+    if (logprobs) told.add(logprobs.of)
+    if (promptLogprobs) told.add(promptLogprobs.of)
+  }
+  const buffers = new Set<ArrayBuffer>()
+  for (const logprobs of told) for (const { buffer } of Object.values(logprobs)) buffers.add(buffer)
+  return [...buffers]
 }
 
 /** Why a sequence ends with the token it has just got, if it does. `stopped`: it is one of its stop tokens. */

@@ -7,12 +7,14 @@ import type { EngineInfo } from '../types.ts'
 import { EngineCore } from './core.ts'
 import { loadEngine } from './load.ts'
 import type { FromEngine, ToEngine, WorkerData } from './messages.ts'
+import { transferable } from './outputs.ts'
 
 /** A snapshot while steps go on is at most this old, in milliseconds. */
 const SNAPSHOT_INTERVAL = 50
 
 const port = parentPort as NonNullable<typeof parentPort>
-const post = (message: FromEngine) => port.postMessage(message)
+/** `moved`: memory of the message that is the other thread's from now on, instead of being copied. */
+const post = (message: FromEngine, moved: ArrayBuffer[] = []) => port.postMessage(message, moved)
 
 class EngineLoop {
   private readonly core: EngineCore
@@ -88,7 +90,8 @@ class EngineLoop {
   /** The engine can go on no longer; what came before that is told before it. */
   fail(error: Error): void {
     // Without a snapshot: it asks the addon, which may have lost its device.
-    post({ type: 'step', outputs: this.core.takeOutputs(), steps: this.core.takeSteps() })
+    const outputs = this.core.takeOutputs()
+    post({ type: 'step', outputs, steps: this.core.takeSteps() }, transferable(outputs))
     post({ type: 'failed', message: error instanceof EngineError ? error.message : (error.stack ?? error.message) })
   }
 
@@ -98,13 +101,14 @@ class EngineLoop {
     if (outputs.length > 0 || due) {
       if (due) this.snapshotAt = performance.now()
       const residents = this.core.pool.adapters.takeChanges()
-      post({
+      const message: FromEngine = {
         type: 'step',
         outputs,
         steps: this.core.takeSteps(),
         ...(residents && { residents }),
         ...(due && { snapshot: this.core.snapshot() }),
-      })
+      }
+      post(message, transferable(outputs))
     }
     if (idle) for (const ticket of this.idleTickets.splice(0)) post({ type: 'idle', ticket, snapshot: this.core.snapshot() })
   }

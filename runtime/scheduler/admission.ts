@@ -15,6 +15,17 @@ export interface Limits {
   longPrefillTokens?: number
 }
 
+/** Rows of logits that a step has for scoring prompts when its sequences are as many as may be. */
+const SCORED_ROWS = 128
+
+/**
+ * Rows of logits that a step has at most: one for each sequence, which samples, and those of prompts that are scored, whose chunks are cut to what is left. A row
+ * per token of a chunk of 2,048 would be 1.2 GB for a vocabulary of 152k, outside what the pool was sized with; this is 233 MB with 256 sequences.
+ */
+export function maxLogitsRows(maxSequences: number): number {
+  return maxSequences + SCORED_ROWS
+}
+
 export class Admission {
   prefixQueries = 0
   prefixHits = 0

@@ -13,15 +13,34 @@ export interface Scheduled {
   samples: boolean
 }
 
+/** Of the sequence's next `count` tokens: the first position that is scored, and how many are. Row p scores token p + 1. */
+function scoring(sequence: Sequence, count: number): { scoreFrom: number; scored: number } {
+  // After a preemption positions already scored are computed again, but not scored again.
+  const scoreFrom = Math.max(sequence.computed, sequence.scoredTo)
+  const last = Math.min(sequence.computed + count, sequence.promptLength - 1)
+  return { scoreFrom, scored: sequence.scores ? Math.max(0, last - scoreFrom) : 0 }
+}
+
+/** Rows of logits, beyond one, that the sequence's next `count` tokens have in a step. */
+export function rowsBeyondOne(sequence: Sequence, count: number): number {
+  if (!sequence.scores) return 0
+  const samples = sequence.computed + count === sequence.length ? 1 : 0
+  return Math.max(0, scoring(sequence, count).scored + samples - 1)
+}
+
+/** The most of its next `count` tokens, and one at least, with which it has no more than `spare` rows of logits beyond one. */
+export function withinRows(sequence: Sequence, count: number, spare: number): number {
+  if (rowsBeyondOne(sequence, count) <= spare) return count
+  return scoring(sequence, count).scoreFrom + 1 + spare - sequence.computed
+}
+
 /** From here on the sequence's next `count` tokens are a step's. */
 export function begin(sequence: Sequence, count: number): Scheduled {
   sequence.scheduledAt ??= Date.now()
   const from = sequence.computed
   const end = from + count
   const samples = end === sequence.length
-  // Row p scores token p + 1. After a preemption positions already scored are computed again, but not scored again.
-  const scoreFrom = Math.max(from, sequence.scoredTo)
-  const scored = sequence.promptLogprobs ? Math.max(0, Math.min(end, sequence.promptLength - 1) - scoreFrom) : 0
+  const { scoreFrom, scored } = scoring(sequence, count)
   if (scored > 0) sequence.scoredTo = scoreFrom + scored
   sequence.computed = end
   sequence.inFlight++

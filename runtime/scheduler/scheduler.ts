@@ -6,7 +6,7 @@
 import { EngineError } from '../errors.ts'
 import type { Pool } from '../pool/pool.ts'
 import type { AdapterImage } from '../types.ts'
-import { Admission, type Limits } from './admission.ts'
+import { Admission, type Limits, maxLogitsRows } from './admission.ts'
 import { arrived, HELD_AT_ONCE, readyOf, releaseFirst } from './arrivals.ts'
 import { shareOut } from './budget.ts'
 import { Draft, type Plan } from './draft.ts'
@@ -53,7 +53,7 @@ export class Scheduler {
    */
   plan(inFlight = false): Plan {
     this.pool.now++
-    const draft = new Draft(this.limits.maxBatchTokens, inFlight)
+    const draft = new Draft(this.limits.maxBatchTokens, this.spareRows(), inFlight)
     const going = this.running.filter((sequence) => this.goesOn(sequence))
     const ready = readyOf(going, this.pool.adapters)
     draft.held = going.length - ready.length
@@ -68,6 +68,12 @@ export class Scheduler {
     if (draft.picked.length === 0 && !inFlight) this.serveAlone(releaseFirst(this.running, this.pool.adapters), draft)
     this.fill(ready, draft)
     return draft.plan()
+  }
+
+  /** Rows of logits for scoring prompts in the next step: every sequence that could be in it keeps its own, so that no token waits for a prompt to be scored. */
+  private spareRows(): number {
+    const { maxSequences } = this.limits
+    return maxLogitsRows(maxSequences) - Math.min(maxSequences, this.running.length + this.waiting.length)
   }
 
   /** Whether it has more to compute as far as can be known now: it has not ended, and surely will not with the token that is being sampled. */
@@ -86,6 +92,7 @@ export class Scheduler {
 
   /** Schedules each of `ready` with its share, once there is room for all that is left of them. Nothing is scheduled yet. */
   private serve(ready: readonly Sequence[], shares: Int32Array, draft: Draft): void {
+    draft.cut(ready, shares)
     this.makeRoom(ready, shares, draft)
     if (draft.blocked) return
     for (let i = 0; i < ready.length; i++) {
@@ -128,9 +135,9 @@ export class Scheduler {
         this.refuse(sequence, draft)
         continue
       }
-      const share = Math.min(Math.max(1, shares.get(sequence) ?? this.longest), draft.budget)
+      const share = Math.min(Math.max(1, shares.get(sequence) ?? this.longest), draft.budget, sequence.remaining)
       try {
-        this.enter(sequence, this.admission.take(sequence, need, share), draft)
+        this.enter(sequence, this.admission.take(sequence, need, draft.within(sequence, share)), draft)
         claimed += claimOf(sequence, blockSize)
       } catch (error) {
         if (!(error instanceof EngineError)) throw error
@@ -163,15 +170,13 @@ export class Scheduler {
   private fill(ready: readonly Sequence[], draft: Draft): void {
     for (const item of draft.picked) {
       if (draft.budget === 0) return
-      const more = Math.min(item.sequence.remaining - item.count, draft.budget)
-      if (more === 0 || !this.admission.grow(item.sequence, item.count + more)) continue
-      item.count += more
-      draft.budget -= more
+      const more = draft.moreOf(item)
+      if (more > 0 && this.admission.grow(item.sequence, item.count + more)) draft.extend(item, more)
     }
     if (draft.picked.length >= ready.length) return
     const picked = new Set(draft.picked.map((item) => item.sequence))
     for (const sequence of ready) {
-      const count = Math.min(sequence.remaining, draft.budget)
+      const count = draft.within(sequence, Math.min(sequence.remaining, draft.budget))
       if (count === 0 || picked.has(sequence) || !draft.goesOn(sequence)) continue
       if (this.admission.grow(sequence, count)) draft.pick(sequence, count)
     }

@@ -2,7 +2,7 @@
 
 import type { PackedRequest } from '../engine/packed-request.ts'
 import { blockHash, rootHash } from '../pool/prefix-cache.ts'
-import type { AdapterUse, TokenLogprob } from '../types.ts'
+import type { AdapterUse } from '../types.ts'
 
 const useKey = (use: AdapterUse) => `${use.digest}:${use.weight}`
 
@@ -49,8 +49,7 @@ export class Sequence {
   reportedStart = false
   /** Its end has been told. */
   told = false
-  /** Prompt positions whose logprobs have been computed, and the first after those asked of a step; both survive preemption. */
-  promptLogprobs: (TokenLogprob | null)[] | undefined
+  /** The first prompt position after those whose logprobs were asked of a step; survives preemption. */
   scoredTo = 0
 
   constructor(request: PackedRequest, seed: bigint, order: number) {
@@ -61,7 +60,6 @@ export class Sequence {
     this.adapterKey = this.uses.map(useKey).join(',')
     this.tokens = Array.from(request.promptIds)
     this.promptLength = request.promptIds.length
-    if (request.sampling.promptLogprobs >= 0) this.promptLogprobs = [null]
   }
 
   get outputLength(): number {
@@ -81,6 +79,11 @@ export class Sequence {
   /** Blocks that its first `length` tokens need beyond those it has. */
   blocksFor(length: number, blockSize: number): number {
     return Math.max(0, Math.ceil(length / blockSize) - this.blocks.length)
+  }
+
+  /** Its prompt's logprobs are asked for. */
+  get scores(): boolean {
+    return this.request.sampling.promptLogprobs >= 0
   }
 
   get priority(): number {

@@ -182,6 +182,42 @@ export const SETTINGS = {
     fallback: 1024,
     help: 'generating requests in flight; more are told to come again (429)',
   },
+  // What a request costs is counted before it runs (server/cost.ts). Logprobs: a whole answer's stay in memory, 8 to 16 bytes each, until they are written.
+  'max-request-sequences': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 1,
+    fallback: 512,
+    help: 'sequences (prompts times n) of one request; more are refused (400)',
+  },
+  'max-request-tokens': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 1,
+    fallback: 2 ** 24,
+    help: 'tokens of one request: the prompt and max_tokens of each of its sequences',
+  },
+  'max-request-logprobs': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 1,
+    fallback: 2 ** 23,
+    help: 'logprobs of one request: tokens that have one times 1 + the likeliest beside it',
+  },
+  'max-sequences-in-flight': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 1,
+    fallback: 4096,
+    help: 'sequences of all requests in flight; a request that would bring more is told to come again (429)',
+  },
+  'max-logprobs-in-flight': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 1,
+    fallback: 2 ** 25,
+    help: 'logprobs of all requests in flight, which may take 16 bytes each; 429 likewise',
+  },
   'drain-timeout': {
     kind: 'integer',
     value: 'SECONDS',

@@ -1,7 +1,9 @@
 /** What both routes do with a request: run it, and answer whole or as a stream. The routes say how a choice, a chunk and the envelope look. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AdapterChoice } from '../adapter-choice.ts'
+import { costOf } from '../cost.ts'
 import { toApiError } from '../errors.ts'
+import { jsonBody, SlicedArray } from '../json.ts'
 import type { Serving } from '../types.ts'
 import { VERSION } from '../version.ts'
 import { EventStream } from './event-stream.ts'
@@ -25,6 +27,9 @@ export async function answer(
 ): Promise<unknown> {
   // Rendering and tokenizing take their time; who left meanwhile is not served.
   if (reply.raw.destroyed) return reply.hijack()
+  const countOut = serving.cost.take(costOf(generationRequest.choices), costFields(body, generationRequest.promptField))
+  // Comes exactly once, whoever ends the connection.
+  reply.raw.once('close', countOut)
   const envelope = {
     id: generationRequest.id,
     object: shape.object,
@@ -59,7 +64,9 @@ export async function answer(
     log(request, reply, adapter, generation)
     if (reply.raw.destroyed) return reply.hijack()
     const usage: Usage = usageOf(generation.counts)
-    return { ...envelope, system_fingerprint: FINGERPRINT, choices: shape.choices(), usage, ...shape.extra() }
+    const choices = new SlicedArray(shape.choices())
+    reply.type('application/json; charset=utf-8')
+    return jsonBody({ ...envelope, system_fingerprint: FINGERPRINT, choices, usage, ...shape.extra() })
   }
   stream = new EventStream(reply, adapter.headers, () => generation.abort())
   try {
@@ -79,6 +86,16 @@ export async function answer(
   log(request, reply, adapter, generation)
   stream.done()
   return reply
+}
+
+/** Fields that say how much of a unit a request wants. */
+function costFields(body: Body, promptField: string) {
+  const scored = given(body, 'prompt_logprobs', -1) >= 0
+  return {
+    sequences: given(body, 'n', 1) > 1 ? 'n' : promptField,
+    tokens: 'max_tokens',
+    logprobs: scored ? 'prompt_logprobs' : given(body, 'top_logprobs', 0) > 0 ? 'top_logprobs' : 'logprobs',
+  }
 }
 
 function log(request: FastifyRequest, reply: FastifyReply, adapter: AdapterChoice, { counts }: Generation): void {

@@ -1,12 +1,14 @@
 /** POST /v1/chat/completions. */
 import type { FastifyInstance } from 'fastify'
+import type { LogprobRows } from '../../runtime/index.ts'
 import { chooseAdapter } from '../adapter-choice.ts'
 import { encodePrompt } from '../encode-prompt.ts'
 import { ApiError } from '../errors.ts'
+import { slicedNumbers } from '../json.ts'
 import type { Serving } from '../types.ts'
 import { answer } from './answer.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
-import { type ChatLogprobs, chatLogprobs } from './logprobs.ts'
+import { chatLogprobs } from './logprobs.ts'
 import { messagesOf, renderPrompt } from './messages.ts'
 import { type Body, checkFields, given, settleMaxTokens, textOptions } from './parameters.ts'
 import { requestId } from './request-id.ts'
@@ -23,6 +25,8 @@ export function chatRoutes(app: FastifyInstance, serving: Serving): void {
       checkFields(body, schema)
       checkUnserved(body)
       const adapter = chooseAdapter(serving, request.headers, body.model as string | undefined)
+      const n = given(body, 'n', 1)
+      serving.cost.checkSequences(n, 'n')
       const text = await renderPrompt(serving, body)
       // The template writes the special tokens itself.
       const all = encodePrompt(serving, text, given<boolean>(body, 'add_special_tokens', false), 'messages')
@@ -33,7 +37,6 @@ export function chatRoutes(app: FastifyInstance, serving: Serving): void {
       const asked = given<number | undefined>(body, limit, undefined)
       if (asked === 0) throw new ApiError('invalid_request', `${limit} must be at least 1`, limit)
       const maxTokens = settleMaxTokens(asked, Number.POSITIVE_INFINITY, promptIds.length, serving.model.maxModelLen, 'messages')
-      const n = given(body, 'n', 1)
       const sampling = samplingOf(serving, body, {
         maxTokens: asked,
         logprobs: given<boolean>(body, 'logprobs', false) ? given(body, 'top_logprobs', 0) : -1,
@@ -89,14 +92,14 @@ function echoOf(body: Body): string {
   return (last?.role === 'assistant' && last.content) || ''
 }
 
-class ChatShape extends Shape<ChatLogprobs> {
+class ChatShape extends Shape {
   readonly object = 'chat.completion'
   readonly chunkObject = 'chat.completion.chunk'
   chunks(index: number, piece: Piece, first: boolean): object[] {
     const items: object[] = []
     const common = { logprobs: null, finish_reason: null }
     if (first) items.push({ index, delta: { role: 'assistant', content: this.whole[index].text }, ...common })
-    const logprobs = piece.logprobs.length > 0 ? this.logprobs(index, piece) : null
+    const logprobs = piece.logprobs ? this.logprobs(index, piece.logprobs) : null
     this.whole[index].promptLogprobs ??= piece.promptLogprobs
     if (piece.text !== '' || logprobs || piece.finish || this.asked('return_token_ids'))
       items.push({
@@ -113,8 +116,8 @@ class ChatShape extends Shape<ChatLogprobs> {
   /** The prompt is every choice's, and so are its logprobs. */
   extra(): object {
     return {
-      ...(this.asked('return_token_ids') && { prompt_token_ids: this.requests[0].promptIds }),
-      ...this.promptLogprobs(this.whole.find((piece) => piece.promptLogprobs)?.promptLogprobs),
+      ...(this.asked('return_token_ids') && { prompt_token_ids: slicedNumbers(this.requests[0].promptIds) }),
+      ...this.promptLogprobs(0, this.whole.find((piece) => piece.promptLogprobs)?.promptLogprobs),
     }
   }
 
@@ -122,15 +125,11 @@ class ChatShape extends Shape<ChatLogprobs> {
     return { message: { role: 'assistant', content, refusal: null } }
   }
 
-  protected logprobs(_index: number, { logprobs }: Piece): ChatLogprobs | null {
-    return this.asked('logprobs') ? chatLogprobs(this.serving.tokenizer, logprobs) : null
-  }
-
-  protected append(all: ChatLogprobs, more: ChatLogprobs): void {
-    for (const entry of more.content) all.content.push(entry)
+  protected logprobs(_index: number, rows: LogprobRows): object | null {
+    return this.asked('logprobs') ? chatLogprobs(this.serving.tokenizer, rows) : null
   }
 
   protected tail(_index: number, { tokens }: Pick<Piece, 'tokens'>): object {
-    return this.asked('return_token_ids') ? { token_ids: tokens } : {}
+    return this.asked('return_token_ids') ? { token_ids: slicedNumbers(tokens) } : {}
   }
 }

@@ -1,12 +1,15 @@
 /** POST /v1/completions. */
 import type { FastifyInstance } from 'fastify'
+import type { LogprobRows } from '../../runtime/index.ts'
 import { chooseAdapter } from '../adapter-choice.ts'
 import { encodePrompt } from '../encode-prompt.ts'
 import { ApiError } from '../errors.ts'
+import { slicedNumbers } from '../json.ts'
 import type { Serving } from '../types.ts'
 import { answer } from './answer.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
-import { append, type CompletionLogprobs, CompletionLogprobsBuilder } from './logprobs.ts'
+import type { LogprobList } from './logprob-list.ts'
+import { completionLogprobs, TextOffsets } from './logprobs.ts'
 import { type Body, checkFields, given, settleMaxTokens, textOptions } from './parameters.ts'
 import { requestId } from './request-id.ts'
 import { checkTokens, samplingOf, seededChoices } from './sampling.ts'
@@ -14,8 +17,6 @@ import { completionSchema } from './schemas.ts'
 import { Shape } from './shape.ts'
 
 const DEFAULT_MAX_TOKENS = 16
-/** Prompts times n: more sequences of one request than this are refused. */
-const SEQUENCE_LIMIT = 4096
 
 /** How far from its end a prompt is searched for text. */
 const TEXT_TOKENS = 8
@@ -39,13 +40,7 @@ export function completionRoutes(app: FastifyInstance, serving: Serving): void {
       const n = given(body, 'n', 1)
       if (given(body, 'best_of', n) !== n)
         throw new ApiError('unsupported_parameter', 'best_of must equal n: no more are drawn than are returned', 'best_of')
-      const prompts = promptsOf(serving, body)
-      if (prompts.length * n > SEQUENCE_LIMIT)
-        throw new ApiError(
-          'invalid_request',
-          `${prompts.length} prompts times n = ${n} are more than ${SEQUENCE_LIMIT} sequences`,
-          'n',
-        )
+      const prompts = promptsOf(serving, body, n)
       const echo = given<boolean>(body, 'echo', false)
       const asked = given<number | undefined>(body, 'max_tokens', undefined)
       if (asked === 0 && !echo)
@@ -81,7 +76,7 @@ export function completionRoutes(app: FastifyInstance, serving: Serving): void {
   })
 }
 
-function promptsOf(serving: Serving, body: Body): Prompt[] {
+function promptsOf(serving: Serving, body: Body, n: number): Prompt[] {
   const { tokenizer } = serving
   const given_ = body.prompt as string | string[] | number[] | number[][]
   const list =
@@ -90,6 +85,7 @@ function promptsOf(serving: Serving, body: Body): Prompt[] {
       : typeof given_[0] === 'number'
         ? [given_ as number[]]
         : (given_ as (string | number[])[])
+  serving.cost.checkSequences(list.length * n, n > 1 ? 'n' : 'prompt')
   const truncate = given<number | undefined>(body, 'truncate_prompt_tokens', undefined)
   const addSpecialTokens = given<boolean>(body, 'add_special_tokens', true)
   return list.map((one, i) => {
@@ -109,22 +105,22 @@ function promptsOf(serving: Serving, body: Body): Prompt[] {
   })
 }
 
-class CompletionShape extends Shape<CompletionLogprobs> {
+class CompletionShape extends Shape {
   readonly object = 'text_completion'
   readonly chunkObject = 'text_completion'
   /** Of the choices' own tokens; empty when none are asked for. */
-  private readonly builders: CompletionLogprobsBuilder[]
+  private readonly offsets: TextOffsets[]
 
   constructor(serving: Serving, body: Body, requests: ChoiceRequest[], echoed: (index: number) => string) {
     super(serving, body, requests, echoed)
-    this.builders =
+    this.offsets =
       given(body, 'logprobs', -1) < 0
         ? []
-        : requests.map(({ continues }, index) => this.builder(this.whole[index].text.length, continues))
+        : requests.map(({ continues }, index) => this.offsetsFrom(this.whole[index].text.length, continues))
   }
 
   chunks(index: number, piece: Piece, first: boolean): object[] {
-    const logprobs = this.logprobs(index, piece)
+    const logprobs = this.logprobs(index, piece.logprobs, piece.promptLogprobs)
     const text = (first ? this.whole[index].text : '') + piece.text
     if (text === '' && !logprobs && !piece.finish && !this.asked('return_token_ids') && !piece.promptLogprobs) return []
     return [
@@ -148,31 +144,28 @@ class CompletionShape extends Shape<CompletionLogprobs> {
   }
 
   /** With echo, the prompt's stand before those of the first piece. */
-  protected logprobs(index: number, piece: Piece): CompletionLogprobs | null {
-    if (this.builders.length === 0) return null
-    const own = piece.logprobs.length > 0 ? this.builders[index].build(piece.logprobs) : null
-    if (!piece.promptLogprobs || !this.asked('echo')) return own
+  protected logprobs(index: number, rows: LogprobRows | undefined, prompt: LogprobList | undefined): object | null {
+    if (this.offsets.length === 0) return null
     const [first] = this.requests[index].promptIds
-    const prompt = this.builder(0, false).build(piece.promptLogprobs, first)
-    if (own) append(prompt, own)
-    return prompt
-  }
-
-  protected append(all: CompletionLogprobs, more: CompletionLogprobs): void {
-    append(all, more)
+    const parts = []
+    if (prompt && this.asked('echo')) parts.push({ rows: prompt.rows, first, offsets: this.offsetsFrom(0, false) })
+    if (rows && rows.to > rows.from) parts.push({ rows, offsets: this.offsets[index] })
+    return parts.length > 0 ? completionLogprobs(this.serving.tokenizer, parts) : null
   }
 
   protected tail(index: number, piece: Pick<Piece, 'tokens' | 'promptLogprobs'>, first = true): object {
     const ids = this.asked('return_token_ids')
     return {
-      ...(ids && { token_ids: piece.tokens, ...(first && { prompt_token_ids: this.requests[index].promptIds }) }),
-      ...this.promptLogprobs(piece.promptLogprobs),
+      ...(ids && {
+        token_ids: slicedNumbers(piece.tokens),
+        ...(first && { prompt_token_ids: slicedNumbers(this.requests[index].promptIds) }),
+      }),
+      ...this.promptLogprobs(index, piece.promptLogprobs),
     }
   }
 
-  private builder(offset: number, continues: boolean): CompletionLogprobsBuilder {
+  private offsetsFrom(offset: number, continues: boolean): TextOffsets {
     const skipSpecialTokens = given<boolean>(this.body, 'skip_special_tokens', true)
-    const { tokenizer } = this.serving
-    return new CompletionLogprobsBuilder(tokenizer, tokenizer.detokenizer({ skipSpecialTokens, continues }), offset)
+    return new TextOffsets(this.serving.tokenizer.detokenizer({ skipSpecialTokens, continues }), offset)
   }
 }

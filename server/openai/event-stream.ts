@@ -1,6 +1,7 @@
 /** Server-sent events to one client: `data: {…}` lines in compact JSON, then `data: [DONE]`. */
 import type { FastifyReply } from 'fastify'
 import type { ApiError } from '../errors.ts'
+import { jsonOf, paced } from '../json.ts'
 
 /** Bytes that may wait for a slow client; past that its request is ended, since nobody reads it. */
 const BACKLOG_LIMIT = 4 << 20
@@ -8,11 +9,20 @@ const BACKLOG_LIMIT = 4 << 20
 export class EventStream {
   private readonly raw: FastifyReply['raw']
   private readonly onBacklog: () => void
+  /** What comes after an event that is being written in pieces, and its length. */
+  private readonly queue: (string | Iterable<string>)[] = []
+  private queued = 0
+  private writing = false
+  /** Called when the connection takes more, or is gone. */
+  private wake = () => {}
+  private ending = false
 
   /** Sends the head: from here on errors are events. `onBacklog` is called once when the client does not keep up. */
   constructor(reply: FastifyReply, headers: Record<string, string>, onBacklog: () => void) {
     reply.hijack()
     this.raw = reply.raw
+    this.raw.on('drain', () => this.wake())
+    this.raw.once('close', () => this.wake())
     this.onBacklog = onBacklog
     const own = Object.fromEntries(Object.entries(reply.getHeaders()).filter(([, value]) => value !== undefined)) as Record<
       string,
@@ -29,9 +39,10 @@ export class EventStream {
   }
 
   send(event: object): void {
-    if (this.raw.destroyed || this.raw.writableEnded) return
-    this.raw.write(`data: ${JSON.stringify(event)}\n\n`)
-    if (this.raw.writableLength > BACKLOG_LIMIT) {
+    if (this.raw.destroyed || this.ending) return
+    const json = jsonOf(event)
+    this.write(typeof json === 'string' ? `data: ${json}\n\n` : framed(json))
+    if (this.raw.writableLength + this.queued > BACKLOG_LIMIT) {
       this.onBacklog()
       this.raw.destroy()
     }
@@ -42,6 +53,42 @@ export class EventStream {
   }
 
   done(): void {
-    if (!this.raw.destroyed) this.raw.end('data: [DONE]\n\n')
+    if (this.raw.destroyed || this.ending) return
+    this.write('data: [DONE]\n\n')
+    this.ending = true
+    if (!this.writing) this.raw.end()
   }
+
+  private write(text: string | Iterable<string>): void {
+    if (this.writing) {
+      this.queue.push(text)
+      this.queued += typeof text === 'string' ? text.length : 0
+    } else if (typeof text === 'string') {
+      this.raw.write(text)
+    } else {
+      this.writing = true
+      this.writePieces(text).catch(() => this.raw.destroy())
+    }
+  }
+
+  /** As fast as the client reads. */
+  private async writePieces(pieces: Iterable<string>): Promise<void> {
+    for await (const text of paced(pieces)) {
+      if (this.raw.destroyed) return
+      if (this.raw.write(text)) continue
+      await new Promise<void>((resolve) => {
+        this.wake = resolve
+      })
+    }
+    this.writing = false
+    this.queued = 0
+    for (const next of this.queue.splice(0)) this.write(next)
+    if (this.ending && !this.writing) this.raw.end()
+  }
+}
+
+function* framed(pieces: Iterable<string>): Generator<string> {
+  yield 'data: '
+  yield* pieces
+  yield '\n\n'
 }

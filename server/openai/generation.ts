@@ -3,13 +3,15 @@ import {
   type AdapterUse,
   EngineError,
   type FinishReason,
+  type LogprobRows,
   type SamplingParams,
   type SequenceOutput,
-  type TokenLogprob,
 } from '../../runtime/index.ts'
 import { ADAPTER_HEADER } from '../adapter-choice.ts'
 import { ApiError, engineError } from '../errors.ts'
 import type { Detokenizer, Serving } from '../types.ts'
+import { LogprobList } from './logprob-list.ts'
+import { type Scored, scoredOnce } from './scored-once.ts'
 import { StopStrings } from './stop-strings.ts'
 
 export interface ChoiceRequest {
@@ -36,8 +38,10 @@ export interface GenerationRequest {
 export interface Piece {
   text: string
   tokens: number[]
-  logprobs: TokenLogprob[]
-  promptLogprobs?: (TokenLogprob | null)[]
+  /** Of `tokens`, when asked for. */
+  logprobs?: LogprobRows
+  /** With a choice's first piece, when asked for: of its prompt's tokens but the first. */
+  promptLogprobs?: LogprobList
   finish?: 'stop' | 'length'
   /** vLLM's stop_reason: the stop string or token that ended it, null for the model's own end; pool_exhausted with `length`: docs/scheduler.md. */
   stopReason?: string | number | null
@@ -51,11 +55,16 @@ export interface Counts {
 
 interface Choice {
   id: string
-  request: ChoiceRequest
+  request: Scored<ChoiceRequest>
   detokenizer: Detokenizer
   stop: StopStrings
   tokens: number
   cachedTokens: number
+  /** Logprobs of its prompt, as far as they have come; the same list for all that one choice is scored for. */
+  scored?: LogprobList
+  /** Choices that it is scored for too: they begin once it is. */
+  others: number[]
+  begun: boolean
   open: boolean
   firstAt?: number
   lastAt: number
@@ -66,6 +75,7 @@ export class Generation {
   readonly counts: Counts = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 }
   private readonly serving: Serving
   private readonly request: GenerationRequest
+  private readonly requests: Scored<ChoiceRequest>[]
   private readonly choices: Choice[] = []
   private readonly started = Date.now()
   private readonly onPiece: (choice: number, piece: Piece) => void
@@ -76,18 +86,19 @@ export class Generation {
   constructor(serving: Serving, request: GenerationRequest, onPiece: (choice: number, piece: Piece) => void) {
     this.serving = serving
     this.request = request
+    this.requests = scoredOnce(request.choices)
     this.onPiece = onPiece
   }
 
   /** Submits every choice; resolves when all have ended, rejects with the first failure (the others are aborted). Throws at once what can never run. */
   run(): Promise<void> {
-    const { engine, tokenizer } = this.serving
+    const { tokenizer } = this.serving
     const { request } = this
     const done = new Promise<void>((resolve, reject) => {
       this.settle = { resolve, reject }
     })
     try {
-      for (const [index, one] of request.choices.entries()) {
+      for (const [index, one] of this.requests.entries()) {
         const choice: Choice = {
           id: `${request.id}-${index}`,
           request: one,
@@ -95,29 +106,34 @@ export class Generation {
           stop: new StopStrings(request.stop, request.includeStop),
           tokens: 0,
           cachedTokens: 0,
+          scored: this.scoredFor(one),
+          others: [],
+          begun: false,
           open: true,
           lastAt: this.started,
         }
-        engine.submit(
-          {
-            id: choice.id,
-            promptIds: one.promptIds,
-            sampling: one.sampling,
-            adapters: request.adapters,
-            cacheSalt: request.cacheSalt,
-            priority: request.priority,
-            arrival: this.started,
-          },
-          (output) => this.guard(index, output),
-        )
+        if (one.scoredBy === undefined) this.submit(index, choice)
+        else this.choices[one.scoredBy].others.push(index)
         this.choices.push(choice)
         this.openChoices++
       }
     } catch (error) {
       this.abort()
-      throw error instanceof EngineError ? this.failure(error.code, error.message) : error
+      throw this.known(error)
     }
     return done
+  }
+
+  private submit(index: number, { id, request: { promptIds, sampling } }: Choice): void {
+    const { adapters, cacheSalt, priority } = this.request
+    this.serving.engine.submit({ id, promptIds, sampling, adapters, cacheSalt, priority, arrival: this.started }, (output) =>
+      this.guard(index, output),
+    )
+  }
+
+  private scoredFor({ scoredBy, sampling }: Scored<ChoiceRequest>): LogprobList | undefined {
+    if (scoredBy !== undefined) return this.choices[scoredBy].scored
+    return sampling.promptLogprobs < 0 ? undefined : new LogprobList()
   }
 
   /** Ends what still runs; nothing more is handed out. */
@@ -139,7 +155,7 @@ export class Generation {
     try {
       this.receive(index, output)
     } catch (error) {
-      this.settle?.reject(error as Error)
+      this.settle?.reject(this.known(error))
       this.abort()
     }
   }
@@ -156,12 +172,16 @@ export class Generation {
       this.settle?.reject(this.failure(code, message))
       return
     }
+    if (output.promptLogprobs) choice.scored?.append(output.promptLogprobs)
+    // A prompt that is scored tells of each chunk; its answer begins with the first token.
+    if (output.tokens.length === 0 && !output.finish) return
     choice.tokens += output.tokens.length
     this.counts.completionTokens += output.tokens.length
     const piece = this.pieceOf(choice, output)
     const finish = piece.finish
     if (finish) this.close(choice, finish, output.finish === undefined)
     this.onPiece(index, piece)
+    if (!this.ended) for (const other of choice.others.splice(0)) this.submit(other, this.choices[other])
     if (finish && this.openChoices === 0) {
       this.ended = true
       this.settle?.resolve()
@@ -173,9 +193,10 @@ export class Generation {
     const piece: Piece = {
       text: '',
       tokens: output.tokens,
-      logprobs: output.logprobs ?? [],
-      promptLogprobs: output.promptLogprobs,
+      logprobs: output.logprobs,
+      promptLogprobs: choice.begun ? undefined : choice.scored,
     }
+    choice.begun = true
     // The token that ended the sequence is no part of the text unless that is asked for.
     const hidden = output.stopToken !== undefined && !this.request.includeStop ? 1 : 0
     let text = choice.detokenizer.push(output.tokens.slice(0, output.tokens.length - hidden))
@@ -190,6 +211,10 @@ export class Generation {
     const own = output.stopToken === undefined || (!sampling.ignoreEos && sampling.eosTokenIds.includes(output.stopToken))
     piece.stopReason = output.stopReason ?? (own ? null : output.stopToken)
     return piece
+  }
+
+  private known(error: unknown): Error {
+    return error instanceof EngineError ? this.failure(error.code, error.message) : (error as Error)
   }
 
   /** Adapters whose weights overflow are the client's doing if it gave the weights. */

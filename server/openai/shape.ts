@@ -1,27 +1,28 @@
 /** How an answer's choices look, whole or as a stream's chunks: what both routes have in common. Each says how its own are written. */
+import type { LogprobRows } from '../../runtime/index.ts'
 import type { Serving } from '../types.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
+import { LogprobList } from './logprob-list.ts'
 import { promptLogprobs } from './logprobs.ts'
 import { type Body, given } from './parameters.ts'
 
 /** All that a choice brought so far. It begins with what is echoed; of a stream's, that is all. */
-type Whole<L> = Omit<Piece, 'logprobs'> & { logprobs: L | null }
+type Whole = Omit<Piece, 'logprobs'> & { logprobs: LogprobList }
 
-/** `L`: how the route writes logprobs. */
-export abstract class Shape<L = unknown> {
+export abstract class Shape {
   /** Object name of the whole answer and of a stream's chunks. */
   abstract readonly object: string
   abstract readonly chunkObject: string
   protected readonly serving: Serving
   protected readonly body: Body
   protected readonly requests: ChoiceRequest[]
-  protected readonly whole: Whole<L>[]
+  protected readonly whole: Whole[]
 
   constructor(serving: Serving, body: Body, requests: ChoiceRequest[], echoed: (index: number) => string) {
     this.serving = serving
     this.body = body
     this.requests = requests
-    this.whole = requests.map((_, index) => ({ text: echoed(index), tokens: [], logprobs: null }))
+    this.whole = requests.map((_, index) => ({ text: echoed(index), tokens: [], logprobs: new LogprobList() }))
   }
 
   /** `choices` items of a stream for one piece; `first` is the choice's first. */
@@ -33,11 +34,8 @@ export abstract class Shape<L = unknown> {
   /** The fields of a whole choice that hold its text. */
   protected abstract content(text: string): object
 
-  /** Of a piece's tokens; null when none are asked for. */
-  protected abstract logprobs(index: number, piece: Piece): L | null
-
-  /** `more` at the end of `all`. */
-  protected abstract append(all: L, more: L): void
+  /** How the next tokens' logprobs are written, all of a whole choice's or a piece's; null when none are asked for. */
+  protected abstract logprobs(index: number, rows: LogprobRows | undefined, prompt: LogprobList | undefined): object | null
 
   /** The last fields of a choice. */
   protected abstract tail(index: number, piece: Pick<Piece, 'tokens' | 'promptLogprobs'>): object
@@ -47,22 +45,24 @@ export abstract class Shape<L = unknown> {
     const whole = this.whole[index]
     whole.text += piece.text
     for (const token of piece.tokens) whole.tokens.push(token)
-    const more = this.logprobs(index, piece)
-    if (more && whole.logprobs) this.append(whole.logprobs, more)
-    else whole.logprobs ??= more
+    if (piece.logprobs) whole.logprobs.append(piece.logprobs)
     whole.promptLogprobs ??= piece.promptLogprobs
     if (piece.finish) Object.assign(whole, { finish: piece.finish, stopReason: piece.stopReason })
   }
 
-  choices(): object[] {
-    return this.whole.map((whole, index) => ({
-      index,
-      ...this.content(whole.text),
-      logprobs: whole.logprobs,
-      finish_reason: whole.finish ?? null,
-      stop_reason: whole.stopReason ?? null,
-      ...this.tail(index, whole),
-    }))
+  /** The whole answer's, each when it is asked for. */
+  *choices(): Generator<[object]> {
+    for (const [index, whole] of this.whole.entries()) {
+      const choice = {
+        index,
+        ...this.content(whole.text),
+        logprobs: this.logprobs(index, whole.logprobs.rows, whole.promptLogprobs),
+        finish_reason: whole.finish ?? null,
+        stop_reason: whole.stopReason ?? null,
+        ...this.tail(index, whole),
+      }
+      yield [choice]
+    }
   }
 
   protected asked(flag: string): boolean {
@@ -70,8 +70,9 @@ export abstract class Shape<L = unknown> {
   }
 
   /** `prompt_logprobs`, where the request wants them and they are there. */
-  protected promptLogprobs(entries: Piece['promptLogprobs']): object {
-    if (given(this.body, 'prompt_logprobs', -1) < 0 || !entries) return {}
-    return { prompt_logprobs: promptLogprobs(this.serving.tokenizer, entries) }
+  protected promptLogprobs(index: number, list: LogprobList | undefined): object {
+    if (given(this.body, 'prompt_logprobs', -1) < 0 || !list) return {}
+    const [first] = this.requests[index].promptIds
+    return { prompt_logprobs: promptLogprobs(this.serving.tokenizer, { rows: list.rows, first }) }
   }
 }

@@ -23,6 +23,8 @@ export function tokenText(value: unknown): string | undefined {
   return typeof content === 'string' ? content : undefined
 }
 
+type ShownToken = ReturnType<Tokenizer['token']>
+
 export class ModelTokenizer implements Tokenizer {
   readonly longestToken: number
   private readonly inner: HuggingFaceTokenizer
@@ -30,6 +32,9 @@ export class ModelTokenizer implements Tokenizer {
   private readonly special: Set<number>
   /** Bytes of tokens seen so far, as they are anywhere but at the beginning. */
   private readonly seen: (Uint8Array | undefined)[] = []
+  /** The same for `token`: a prompt's logprobs ask for 21 at each position, and making a decoder for each was most of their time. */
+  private readonly shown: (ShownToken | undefined)[] = []
+  private readonly utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
 
   /** Reads tokenizer.json and tokenizer_config.json of a model folder. Throws when there is none or it is not supported. */
   static load(directory: string): ModelTokenizer {
@@ -70,9 +75,13 @@ export class ModelTokenizer implements Tokenizer {
     )
   }
 
-  token(id: number): { text: string; bytes: number[] } {
+  token(id: number): ShownToken {
+    const known = this.shown[id]
+    if (known) return known
     const bytes = this.bytes(id, false) ?? new Uint8Array()
-    return { text: new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes), bytes: [...bytes] }
+    const shown = { text: this.utf8.decode(bytes), bytes: [...bytes] }
+    this.shown[id] = shown
+    return shown
   }
 
   tokenString(id: number): string {

@@ -1,5 +1,6 @@
 /** The engine over the toy model: every output equals what the sequence gives by itself, whatever happens around it; nothing is lost. */
 import t from 'tap'
+import { tokenLogprobs } from '../support/logprobs.ts'
 import { ToyCore, toyImage, use } from '../support/toy-core.ts'
 import { TOY_VOCABULARY, toyTokens } from '../support/toy-engine.ts'
 
@@ -172,22 +173,25 @@ t.test('stop tokens end a sequence, but not before min_tokens', async (t) => {
   t.match(toy.last('stop'), { finish: 'stop', stopToken: expected[2] })
 })
 
-t.test('prompt logprobs come once, one per prompt token, also after a preemption', async (t) => {
+t.test('prompt logprobs come in pieces, one per prompt token, also after a preemption', async (t) => {
   const toy = new ToyCore({ blockCount: 8, maxBatchTokens: 6 })
   toy.submit('a', [1, 2, 3], [], { maxTokens: 16 })
   const long = prompt(random(5), 11)
   toy.submit('b', long, [], { maxTokens: 12, promptLogprobs: 0 })
   await toy.drain()
-  const told = toy.outputs.get('b')?.flatMap((output) => (output.promptLogprobs ? [output.promptLogprobs] : []))
-  t.equal(told?.length, 1)
-  t.same(
-    told?.[0].map((entry) => entry?.token ?? null),
-    [null, ...long.slice(1)],
+  const scored = (id: string) =>
+    (toy.outputs.get(id) ?? []).flatMap(({ promptLogprobs }) => tokenLogprobs(promptLogprobs).map(({ token }) => token))
+  t.same(scored('b'), long.slice(1))
+  const pieces = (toy.outputs.get('b') ?? []).filter((output) => output.promptLogprobs)
+  t.ok(pieces.length > 1, 'a piece for each chunk')
+  t.ok(
+    pieces.slice(0, -1).every(({ tokens }) => tokens.length === 0),
+    'before the first token',
   )
   toy.submit('score only', long, [], { maxTokens: 0, promptLogprobs: 0 })
   await toy.drain()
   t.match(toy.last('score only'), { tokens: [], finish: 'length' })
-  t.equal(toy.last('score only')?.promptLogprobs?.length, long.length)
+  t.same(scored('score only'), long.slice(1))
 })
 
 t.test('under a random storm everybody gets the right tokens and every block is accounted for', async (t) => {

@@ -122,7 +122,7 @@ const CHAT: Wrong[] = [
 ]
 
 t.test('errors', async (t) => {
-  const served = await startServed(t, { 'body-limit': '64KiB', 'max-concurrent-requests': 1 })
+  const served = await startServed(t, { 'body-limit': '64KiB', 'max-concurrent-requests': 1, 'max-request-sequences': 4096 })
 
   for (const [route, wrongs] of [
     ['/v1/completions', COMPLETIONS],

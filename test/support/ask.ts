@@ -1,10 +1,12 @@
 /** One sequence, run on an engine to its end. */
-import type { Engine, SequenceOutput, SequenceRequest, TokenLogprob } from '../../runtime/types.ts'
+import type { Engine, SequenceOutput, SequenceRequest } from '../../runtime/types.ts'
 import { greedy } from './greedy.ts'
+import { type TokenLogprob, tokenLogprobs } from './logprobs.ts'
 
 export interface Answer {
   tokens: number[]
   logprobs: TokenLogprob[]
+  /** One per prompt token, null for the first; empty if none are asked for. */
   promptLogprobs: (TokenLogprob | null)[]
   cachedTokens: number
   finish: SequenceOutput['finish']
@@ -25,8 +27,9 @@ export function ask(
   return new Promise((resolve) => {
     engine.submit({ id: `ask-${asked++}`, promptIds, sampling, adapters, arrival: Date.now() }, (output) => {
       answer.tokens.push(...output.tokens)
-      answer.logprobs.push(...(output.logprobs ?? []))
-      answer.promptLogprobs.push(...(output.promptLogprobs ?? []))
+      answer.logprobs.push(...tokenLogprobs(output.logprobs))
+      if (output.promptLogprobs && answer.promptLogprobs.length === 0) answer.promptLogprobs.push(null)
+      answer.promptLogprobs.push(...tokenLogprobs(output.promptLogprobs))
       answer.cachedTokens = output.cachedTokens ?? answer.cachedTokens
       answer.finish = output.finish
       answer.error = output.error?.message

@@ -3,6 +3,8 @@ import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import type { Engine, SequenceOutput, SequenceRequest } from '../../runtime/index.ts'
 import { buildApp } from '../../server/app.ts'
+import { configOf } from '../../server/config/config.ts'
+import { CostAccount } from '../../server/cost.ts'
 import { ServerMetrics } from '../../server/metrics/metrics.ts'
 import { ModelChatTemplate } from '../../server/tokenizer/chat-template.ts'
 import { ModelTokenizer } from '../../server/tokenizer/tokenizer.ts'
@@ -51,6 +53,7 @@ export async function fakeServing(
     metrics: new ServerMetrics(engine, 'demo'),
     defaults: {},
     limits: { bodyLimit: 2 ** 20, requestTimeout: 60, maxConcurrentRequests: 8 },
+    cost: new CostAccount(configOf({})),
     unhealthy: () => undefined,
     log: pino({ level: 'silent' }),
     ...others,

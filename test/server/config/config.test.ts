@@ -83,6 +83,11 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     'body-limit': '2MB',
     'request-timeout': '7',
     'max-concurrent-requests': '5',
+    'max-request-sequences': '9',
+    'max-request-tokens': '1000',
+    'max-request-logprobs': '500',
+    'max-sequences-in-flight': '99',
+    'max-logprobs-in-flight': '5000',
     'drain-timeout': '9',
     'log-level': 'debug',
   }

@@ -4,9 +4,11 @@ import net from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { EngineError } from '../../../runtime/index.ts'
+import { ModelTokenizer } from '../../../server/tokenizer/tokenizer.ts'
 import type { AdapterRecord } from '../../../server/types.ts'
-import { fakeServing } from '../../support/fake-serving.ts'
+import { fakeServing, type Submitted } from '../../support/fake-serving.ts'
 import { request } from '../../support/http.ts'
+import { demoModel } from '../../support/repo.ts'
 
 const later = (work: () => void) => void setImmediate(work)
 const until = async (done: () => boolean) => {
@@ -60,7 +62,7 @@ t.test('an answer that cannot be written fails alone', async (t) => {
   const fake = await fakeServing(t, (one, index) =>
     later(() => {
       // No engine sends this: it stands for a fault of ours.
-      const logprobs = (index < 2 ? [{}] : undefined) as never
+      const logprobs = (index < 2 ? { from: 0, to: 1 } : undefined) as never
       one.send({ tokens: [533], cachedTokens: 0, logprobs, finish: index < 2 ? undefined : 'length' })
     }),
   )
@@ -73,6 +75,27 @@ t.test('an answer that cannot be written fails alone', async (t) => {
     fake.submitted.map((one) => one.request.id),
     'the engine does not go on with them',
   )
+  t.equal((await complete(fake.url, {})).status, 200)
+})
+
+t.test('an answer that cannot be written to its end is an error, or cut where it has begun, alone', async (t) => {
+  const tokenizer = ModelTokenizer.load(demoModel('base'))
+  tokenizer.token = (id) => {
+    if (id === -1) throw new Error('a fault of ours')
+    return { text: 'a', bytes: [97] }
+  }
+  const send = (one: Submitted, rows: number) => {
+    const ids = new Int32Array(rows)
+    ids[rows - 1] = -1
+    const none = { topStarts: new Int32Array(rows + 1), topTokens: new Int32Array(0), topLogprobs: new Float32Array(0) }
+    const of = { tokens: ids, logprob: new Float32Array(rows), rank: ids, ...none }
+    one.send({ tokens: [533], promptLogprobs: { of, from: 0, to: rows }, finish: 'length' })
+  }
+  const fake = await fakeServing(t, (one, index) => later(() => send(one, index === 0 ? 100 : 10_000)), { tokenizer })
+  const early = await complete(fake.url, { prompt_logprobs: 0 })
+  t.match(early, { status: 500, json: { error: { code: 'internal_error' } } })
+  for (const stream of [false, true])
+    await t.rejects(complete(fake.url, { prompt_logprobs: 0, stream }), /terminated|aborted|failed/, `stream: ${stream}`)
   t.equal((await complete(fake.url, {})).status, 200)
 })
 

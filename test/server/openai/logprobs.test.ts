@@ -1,5 +1,11 @@
 /** Log probabilities in their three shapes. */
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
+import { completionLogprobs, type TextOffsets } from '../../../server/openai/logprobs.ts'
+import type { Tokenizer } from '../../../server/types.ts'
+import { request } from '../../support/http.ts'
 import { chunksOf, goldenRows, openaiClient } from '../../support/openai.ts'
 import { startServed } from '../../support/served.ts'
 
@@ -117,4 +123,89 @@ t.test('logprobs', async (t) => {
     const chat = await served.post('/v1/chat/completions', { ...greedy, messages: row.messages, prompt_logprobs: 1 })
     t.same(chat.body.prompt_logprobs, prompt_logprobs)
   })
+})
+
+t.test('an answer with many logprobs', async (t) => {
+  const served = await startServed(t, {})
+  const prompt = [1, ...Array.from({ length: 900 }, (_, i) => 10 + ((i * 37) % 1400))]
+  const body = { prompt, prompt_logprobs: 20, echo: true, logprobs: 20, max_tokens: 100, temperature: 0, ignore_eos: true }
+  const whole = await served.post('/v1/completions', body)
+  const [choice] = whole.body.choices
+
+  t.test('is complete, in order, and says the same in both of its shapes', async (t) => {
+    t.equal(choice.prompt_logprobs.length, prompt.length)
+    t.equal(choice.logprobs.tokens.length, prompt.length + 100)
+    const { tokens, token_logprobs, top_logprobs, text_offset } = choice.logprobs
+    t.same(
+      choice.prompt_logprobs
+        .slice(1)
+        .map((entry: Record<string, { logprob: number }>, i: number) => entry[prompt[i + 1]].logprob),
+      token_logprobs.slice(1, prompt.length),
+    )
+    t.equal(top_logprobs.length, tokens.length)
+    t.ok(text_offset.every((offset: number, i: number) => i === 0 || offset >= text_offset[i - 1]))
+    const scored = await served.post('/v1/completions', { ...body, echo: false, prompt: prompt.slice(0, 20), max_tokens: 1 })
+    t.same(scored.body.choices[0].prompt_logprobs, choice.prompt_logprobs.slice(0, 20), 'as a short prompt has them')
+  })
+
+  t.test('is the same as a stream', async (t) => {
+    const { text } = await request(`${served.url}/v1/completions`, { body: JSON.stringify({ ...body, stream: true }) })
+    const events = text.split('\n\n').filter((event) => event.startsWith('data: {'))
+    const chunks = events.map((event) => JSON.parse(event.slice('data: '.length)).choices[0])
+    t.ok(events[0].length > 2 ** 20, 'the first event is large')
+    t.same(chunks[0].prompt_logprobs, choice.prompt_logprobs)
+    for (const name of ['tokens', 'token_logprobs', 'top_logprobs', 'text_offset'])
+      t.same(
+        chunks.flatMap((chunk) => chunk.logprobs?.[name] ?? []),
+        choice.logprobs[name],
+        name,
+      )
+    t.equal(chunks.map((chunk) => chunk.text).join(''), choice.text)
+    t.ok(text.endsWith('data: [DONE]\n\n'))
+  })
+
+  t.test('may be read slowly, or left: it holds nothing then', async (t) => {
+    const ask = (stream: boolean) => {
+      const socket = connect({ port: Number(new URL(served.url).port), host: '127.0.0.1' })
+      const text = JSON.stringify({ ...body, prompt: [prompt, prompt.slice(1)], n: 4, stream })
+      socket.write(
+        `POST /v1/completions HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${text.length}\r\n\r\n${text}`,
+      )
+      return socket
+    }
+    for (const stream of [false, true]) {
+      const left = ask(stream)
+      await once(left, 'data')
+      left.destroy()
+    }
+    for (const stream of [false, true]) {
+      const slow = ask(stream)
+      const parts = [(await once(slow, 'data'))[0] as Buffer]
+      slow.pause()
+      await setTimeout(500)
+      slow.on('data', (bytes: Buffer) => parts.push(bytes))
+      slow.resume()
+      await once(slow, 'close')
+      const size = parts.reduce((sum, { length }) => sum + length, 0)
+      t.ok(size > 10 << 20, `${size} bytes`)
+      t.equal(Buffer.concat(parts).subarray(-5).toString(), '0\r\n\r\n', `stream: ${stream}, to its end`)
+    }
+    t.same(await served.idleComplaints(), [])
+  })
+})
+
+t.test('texts of tokens may be names that every object has', async (t) => {
+  const texts = ['__proto__', 'constructor', '7', 'a']
+  const tokenizer = { token: (id: number) => ({ text: texts[id], bytes: [] }) } as unknown as Tokenizer
+  const of = {
+    tokens: Int32Array.of(1),
+    logprob: Float32Array.of(-1),
+    rank: Int32Array.of(2),
+    topStarts: Int32Array.of(0, 4),
+    topTokens: Int32Array.of(0, 1, 2, 3),
+    topLogprobs: Float32Array.of(-0.5, -1, -2, -4),
+  }
+  const offsets = { next: () => 0 } as unknown as TextOffsets
+  const { top_logprobs } = completionLogprobs(tokenizer, [{ rows: { of, from: 0, to: 1 }, offsets }])
+  t.equal(JSON.stringify(top_logprobs), '[{"7":-2,"__proto__":-0.5,"constructor":-1,"a":-4}]')
 })

@@ -1,6 +1,8 @@
 /** What the utility routes need, with the demo model's tokenizer and template and an engine that only has sizes and a snapshot. */
 import { pino } from 'pino'
 import type { Engine } from '../../../runtime/index.ts'
+import { configOf } from '../../../server/config/config.ts'
+import { CostAccount } from '../../../server/cost.ts'
 import { ServerMetrics } from '../../../server/metrics/metrics.ts'
 import { ModelChatTemplate } from '../../../server/tokenizer/chat-template.ts'
 import { ModelTokenizer } from '../../../server/tokenizer/tokenizer.ts'
@@ -36,6 +38,7 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     metrics: new ServerMetrics(engine, 'demo'),
     defaults: {},
     limits: { bodyLimit: 2 ** 20, requestTimeout: 60, maxConcurrentRequests: 8 },
+    cost: new CostAccount(configOf({})),
     unhealthy: () => undefined,
     log: pino({ level: 'silent' }),
     ...overrides,
