@@ -23,7 +23,8 @@ export type PackedRequest = Omit<SequenceRequest, 'promptIds' | 'sampling'> & {
 const shared = <T>(length: number, of: { new (buffer: SharedArrayBuffer): T; BYTES_PER_ELEMENT: number }) =>
   new of(new SharedArrayBuffer(length * of.BYTES_PER_ELEMENT))
 
-function sharedIds(ids: readonly number[]): Int32Array {
+function sharedIds(ids: readonly number[] | Int32Array): Int32Array {
+  if (ids instanceof Int32Array && ids.buffer instanceof SharedArrayBuffer) return ids
   const packed = shared(ids.length, Int32Array)
   packed.set(ids)
   return packed

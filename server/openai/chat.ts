@@ -1,7 +1,8 @@
 /** POST /v1/chat/completions. */
 import type { FastifyInstance } from 'fastify'
 import { chooseAdapter } from '../adapter-choice.ts'
-import { encodePrompt } from '../encode-prompt.ts'
+import { leaving } from '../client-left.ts'
+import { encodePrompts } from '../encode-prompts.ts'
 import { ApiError } from '../errors.ts'
 import type { Serving } from '../types.ts'
 import { answer } from './answer.ts'
@@ -23,10 +24,13 @@ export function chatRoutes(app: FastifyInstance, serving: Serving): void {
       checkFields(body, schema)
       checkUnserved(body)
       const adapter = chooseAdapter(serving, request.headers, body.model as string | undefined)
-      const text = await renderPrompt(serving, body)
+      const left = leaving(reply)
+      const text = await renderPrompt(serving, body, left)
       // The template writes the special tokens itself.
-      const all = encodePrompt(serving, text, given<boolean>(body, 'add_special_tokens', false), 'messages')
-      const promptIds = all.slice(-given(body, 'truncate_prompt_tokens', all.length))
+      const special = given<boolean>(body, 'add_special_tokens', false)
+      const [all] = await encodePrompts(serving, [text], special, 'messages', left)
+      const truncate = given<number | undefined>(body, 'truncate_prompt_tokens', undefined)
+      const promptIds = truncate === undefined ? all : all.slice(-truncate)
       if (promptIds.length === 0) throw new ApiError('invalid_request', 'the rendered messages hold no token', 'messages')
       // The newer name first, where both are there.
       const limit = body.max_completion_tokens == null ? 'max_tokens' : 'max_completion_tokens'
@@ -113,7 +117,7 @@ class ChatShape extends Shape<ChatLogprobs> {
   /** The prompt is every choice's, and so are its logprobs. */
   extra(): object {
     return {
-      ...(this.asked('return_token_ids') && { prompt_token_ids: this.requests[0].promptIds }),
+      ...(this.asked('return_token_ids') && { prompt_token_ids: Array.from(this.requests[0].promptIds) }),
       ...this.promptLogprobs(this.whole.find((piece) => piece.promptLogprobs)?.promptLogprobs),
     }
   }

@@ -9,11 +9,11 @@ import {
 } from '../../runtime/index.ts'
 import { ADAPTER_HEADER } from '../adapter-choice.ts'
 import { ApiError, engineError } from '../errors.ts'
-import type { Detokenizer, Serving } from '../types.ts'
-import { StopStrings } from './stop-strings.ts'
+import type { Detokenizer, Serving, TokenIds } from '../types.ts'
+import { StopAutomaton, StopStrings } from './stop-strings.ts'
 
 export interface ChoiceRequest {
-  promptIds: number[]
+  promptIds: TokenIds
   /** The text goes on with the prompt's: a space at its beginning is one. */
   continues: boolean
   sampling: SamplingParams
@@ -83,6 +83,7 @@ export class Generation {
   run(): Promise<void> {
     const { engine, tokenizer } = this.serving
     const { request } = this
+    const stops = new StopAutomaton(request.stop)
     const done = new Promise<void>((resolve, reject) => {
       this.settle = { resolve, reject }
     })
@@ -92,7 +93,7 @@ export class Generation {
           id: `${request.id}-${index}`,
           request: one,
           detokenizer: tokenizer.detokenizer({ skipSpecialTokens: request.skipSpecialTokens, continues: one.continues }),
-          stop: new StopStrings(request.stop, request.includeStop),
+          stop: new StopStrings(stops, request.includeStop),
           tokens: 0,
           cachedTokens: 0,
           open: true,

@@ -8,8 +8,9 @@ export const boolean = nullable({ type: 'boolean' })
 export const string = nullable({ type: 'string' })
 const tokenIds = { type: 'array', items: { type: 'integer', minimum: 0, maximum: 2 ** 31 - 1 } }
 
-/** Looking for the start of a stop string at the end of the text costs the square of its length. */
-const stopString = { type: 'string', minLength: 1, maxLength: 1024 }
+const stopString = { type: 'string', minLength: 1 }
+/** Of all stop strings of a request together: an automaton is built of them while others wait. */
+export const MAX_STOP_UNITS = 65536
 
 export const MAX_CHOICES = 128
 
@@ -41,7 +42,8 @@ function common(serving: Serving): Properties {
     ...samplingFields(serving),
     seed: nullable({ type: 'integer', format: 'int64' }),
     stop: nullable({
-      anyOf: [stopString, { type: 'array', items: stopString, maxItems: 64 }],
+      description: `Strings that end the text, of ${MAX_STOP_UNITS} characters together.`,
+      anyOf: [stopString, { type: 'array', items: stopString }],
     }),
     stop_token_ids: nullable({ ...tokenIds, maxItems: vocabSize }),
     include_stop_str_in_output: boolean,

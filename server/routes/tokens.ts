@@ -1,13 +1,17 @@
 /** POST /tokenize and /detokenize, as vLLM has them. */
 import type { FastifyInstance } from 'fastify'
 import { chooseAdapter } from '../adapter-choice.ts'
-import { encodePrompt } from '../encode-prompt.ts'
+import { leaving } from '../client-left.ts'
+import { encodePrompts } from '../encode-prompts.ts'
 import { ApiError } from '../errors.ts'
 import { renderPrompt } from '../openai/messages.ts'
 import { type Body, checkFields, given } from '../openai/parameters.ts'
 import { checkTokens } from '../openai/sampling.ts'
 import { type BodySchema, boolean, CONVERSATION, string } from '../openai/schemas.ts'
+import { decodeInSlices, jsonInSlices } from '../slices.ts'
 import type { Serving } from '../types.ts'
+
+const JSON_TYPE = 'application/json; charset=utf-8'
 
 const tokenizeSchema: BodySchema = {
   type: 'object',
@@ -31,21 +35,25 @@ export function tokenRoutes(app: FastifyInstance, serving: Serving): void {
   app.post<{ Body: Body }>(
     '/tokenize',
     { schema: { body: tokenizeSchema, tags: ['tokens'], summary: 'Token ids of a prompt or of messages' } },
-    async ({ body, headers }) => {
+    async ({ body, headers }, reply) => {
       checkFields(body, tokenizeSchema)
       chooseAdapter(serving, headers, body.model as string | undefined)
       if ((body.prompt === undefined) === (body.messages === undefined))
         throw new ApiError('invalid_request', 'you must provide either prompt or messages', 'prompt')
       const chat = body.prompt === undefined
-      const text = chat ? await renderPrompt(serving, body) : (body.prompt as string)
+      const left = leaving(reply)
+      const text = chat ? await renderPrompt(serving, body, left) : (body.prompt as string)
       const special = given<boolean>(body, 'add_special_tokens', !chat)
-      const tokens = encodePrompt(serving, text, special, chat ? 'messages' : 'prompt')
-      return {
+      const [tokens] = await encodePrompts(serving, [text], special, chat ? 'messages' : 'prompt', left)
+      const answer = {
         count: tokens.length,
         max_model_len: serving.model.maxModelLen,
         tokens,
-        token_strs: given<boolean>(body, 'return_token_strs', false) ? tokens.map((id) => tokenizer.tokenString(id)) : null,
+        token_strs: given<boolean>(body, 'return_token_strs', false)
+          ? Array.from(tokens, (id) => tokenizer.tokenString(id))
+          : null,
       }
+      return reply.type(JSON_TYPE).send(await jsonInSlices(answer))
     },
   )
   app.post<{ Body: Body }>(
@@ -56,7 +64,7 @@ export function tokenRoutes(app: FastifyInstance, serving: Serving): void {
       chooseAdapter(serving, headers, body.model as string | undefined)
       const tokens = body.tokens as number[]
       checkTokens(tokens, 'tokens', serving.engine.info.vocabSize)
-      return { prompt: tokenizer.decode(tokens, { skipSpecialTokens: false }) }
+      return { prompt: await decodeInSlices(tokenizer, tokens, { skipSpecialTokens: false }) }
     },
   )
 }

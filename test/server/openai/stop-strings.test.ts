@@ -1,10 +1,10 @@
 import t from 'tap'
-import { StopStrings } from '../../../server/openai/stop-strings.ts'
+import { StopAutomaton, StopStrings } from '../../../server/openai/stop-strings.ts'
 import { seeded } from '../../support/pace.ts'
 
 /** What comes out when `pieces` go in: the text given out, in pieces, and the stop string. */
 function run(stops: string[], pieces: string[], include = false): { given: string[]; stop?: string } {
-  const strings = new StopStrings(stops, include)
+  const strings = new StopStrings(new StopAutomaton(stops), include)
   const given: string[] = []
   for (const piece of pieces) {
     const { text, stop } = strings.push(piece)
