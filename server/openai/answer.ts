@@ -2,6 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AdapterChoice } from '../adapter-choice.ts'
 import { toApiError } from '../errors.ts'
+import { JSON_TYPE, jsonInSlices } from '../slices.ts'
 import type { Serving } from '../types.ts'
 import { VERSION } from '../version.ts'
 import { EventStream } from './event-stream.ts'
@@ -59,7 +60,8 @@ export async function answer(
     log(request, reply, adapter, generation)
     if (reply.raw.destroyed) return reply.hijack()
     const usage: Usage = usageOf(generation.counts)
-    return { ...envelope, system_fingerprint: FINGERPRINT, choices: shape.choices(), usage, ...shape.extra() }
+    const whole = { ...envelope, system_fingerprint: FINGERPRINT, choices: shape.choices(), usage, ...shape.extra() }
+    return reply.type(JSON_TYPE).send(await jsonInSlices(whole))
   }
   stream = new EventStream(reply, adapter.headers, () => generation.abort())
   try {

@@ -8,10 +8,8 @@ import { renderPrompt } from '../openai/messages.ts'
 import { type Body, checkFields, given } from '../openai/parameters.ts'
 import { checkTokens } from '../openai/sampling.ts'
 import { type BodySchema, boolean, CONVERSATION, string } from '../openai/schemas.ts'
-import { decodeInSlices, jsonInSlices } from '../slices.ts'
+import { decodeInSlices, JSON_TYPE, jsonInSlices } from '../slices.ts'
 import type { Serving } from '../types.ts'
-
-const JSON_TYPE = 'application/json; charset=utf-8'
 
 const tokenizeSchema: BodySchema = {
   type: 'object',

@@ -17,20 +17,25 @@ const SHORT = 4096
 /** Units of a request's texts that a process gets at a time, some 50 ms: between two such jobs come those of others. A single text is never cut. */
 const BATCH = 1 << 16
 
-/** Megabytes of heap: a text of 16 MB takes some 900; a template has no business with as much. */
-const HEAP = 2048
+/** Megabytes of heap: a text of 16 million characters takes some 700; a template has no business with as much. */
+const HEAP = 1024
 const GIVEN_HEAP = 192
 
 /** Milliseconds. Own templates and tokenizers get ten times what the slowest takes that we know, since while all cores compute a process of low priority gets a tenth of one. */
 const GIVEN_MS = 1000
 const OWN_MS = 2000
-const OWN_MS_PER_UNIT = 0.03
+const OWN_MS_PER_UNIT = 0.06
+
+/** A conversation that every template knows. One that refuses it has not hung. */
+const TRIAL: ChatMessage[] = [{ role: 'user', content: 'Hello' }]
 
 export class ModelPromptReader implements PromptReader {
   private readonly tokenizer: ModelTokenizer
   private readonly template: ModelChatTemplate
   private readonly tokenizing = new Watchdog()
   private readonly rendering = new Watchdog()
+  /** Whether a process has lived through rendering: the watchdog ends loops and not what is one long operation, which may fill the server's heap as well. */
+  private proven = false
   private readonly own: ProcessPool
   /** Templates that requests bring take a second each at will: apart, they keep only each other waiting. */
   private readonly given = new ProcessPool(1, [], GIVEN_HEAP)
@@ -42,8 +47,21 @@ export class ModelPromptReader implements PromptReader {
     this.own = new ProcessPool(processes, [folder], HEAP)
   }
 
+  /** Starts the first process, and lets it try the model's template. */
   warm(): void {
-    this.own.warm()
+    const { source, tokens } = this.template
+    if (source === undefined) {
+      this.own.warm()
+      return
+    }
+    const job: RenderJob = { kind: 'render', source, tokens, messages: TRIAL, options: { addGenerationPrompt: true } }
+    this.own.run(job, OWN_MS, new AbortController().signal).then(
+      () => {
+        this.proven = true
+      },
+      // Who asks for a chat is told.
+      () => undefined,
+    )
   }
 
   close(): void {
@@ -80,7 +98,7 @@ export class ModelPromptReader implements PromptReader {
     const source = given ?? template.source
     // It says what is missing.
     if (source === undefined) return template.render(messages, options)
-    if (given === undefined && sizeOf([messages, options], SHORT) <= SHORT) {
+    if (given === undefined && this.proven && sizeOf([messages, options], SHORT) <= SHORT) {
       const here = this.rendering.attempt(() => template.render(messages, options))
       if (here) return here.value
     }

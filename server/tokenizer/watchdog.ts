@@ -1,4 +1,4 @@
-/** Short work on the thread that serves everybody, cut off when it turns out to be long. */
+/** Short work on the thread that serves everybody, cut off when it loops for long; a single operation is not. */
 import { createContext, Script } from 'node:vm'
 
 /**
