@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { ApiError } from '../errors.ts'
 import { nearest } from '../nearest.ts'
-import { type BodySchema, MAX_STOP_UNITS, UNSERVED } from './schemas.ts'
+import { type BodySchema, UNSERVED } from './schemas.ts'
 
 /** A body as the schema lets it through. */
 export type Body = Record<string, unknown>
@@ -26,13 +26,6 @@ export function checkFields(body: Body, schema: BodySchema): void {
   }
   if (body.stream_options && !body.stream)
     throw new ApiError('invalid_request', 'stream_options needs stream to be true', 'stream_options')
-  const units = stopStrings(body).reduce((sum, { length }) => sum + length, 0)
-  if (units > MAX_STOP_UNITS)
-    throw new ApiError(
-      'invalid_request',
-      `stop holds ${units} characters; at most ${MAX_STOP_UNITS} together are looked for`,
-      'stop',
-    )
 }
 
 /** Present and not null, else the fallback. */

@@ -8,9 +8,8 @@ export const boolean = nullable({ type: 'boolean' })
 export const string = nullable({ type: 'string' })
 const tokenIds = { type: 'array', items: { type: 'integer', minimum: 0, maximum: 2 ** 31 - 1 } }
 
-const stopString = { type: 'string', minLength: 1 }
-/** Of all stop strings of a request together: an automaton is built of them while others wait. */
-export const MAX_STOP_UNITS = 65536
+/** With at most 64 of them: an automaton is built of all their characters while others wait (stop-strings.ts). */
+const stopString = { type: 'string', minLength: 1, maxLength: 1024 }
 
 export const MAX_CHOICES = 128
 
@@ -42,8 +41,7 @@ function common(serving: Serving): Properties {
     ...samplingFields(serving),
     seed: nullable({ type: 'integer', format: 'int64' }),
     stop: nullable({
-      description: `Strings that end the text, of ${MAX_STOP_UNITS} characters together.`,
-      anyOf: [stopString, { type: 'array', items: stopString }],
+      anyOf: [stopString, { type: 'array', items: stopString, maxItems: 64 }],
     }),
     stop_token_ids: nullable({ ...tokenIds, maxItems: vocabSize }),
     include_stop_str_in_output: boolean,
@@ -97,7 +95,7 @@ export const CONVERSATION: Properties = {
   messages: {
     type: 'array',
     minItems: 1,
-    // OpenAI's own limit; templates loop over messages, on the thread that serves everybody.
+    // OpenAI's own limit; templates loop over messages.
     maxItems: 2048,
     items: {
       type: 'object',
