@@ -1,4 +1,5 @@
-import { cpSync, readFileSync, writeFileSync } from 'node:fs'
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { getPriority } from 'node:os'
 import path from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import t from 'tap'
@@ -127,6 +128,18 @@ t.test("the model's own template may be as hostile: it is refused, and the main 
     })
     t.ok(gap < 500, `${source}: the longest gap was ${gap} ms`)
     t.equal(await prompts.render(user, plain, 'still {{ messages[0].content }}', stays()), 'still hi')
+  }
+})
+
+t.test('a process of templates may leave no core file, and gives way', { skip: process.platform !== 'linux' }, async (t) => {
+  const prompts = reader(t, folder)
+  await prompts.render(user, plain, 'x', stays())
+  const pids = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').split(' ').filter(Boolean)
+  const mine = pids.filter((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('tokenizer/process.js'))
+  t.ok(mine.length > 0)
+  for (const pid of mine) {
+    t.match(readFileSync(`/proc/${pid}/limits`, 'utf8'), /^Max core file size +0 +0 /m)
+    for (const thread of readdirSync(`/proc/${pid}/task`)) t.equal(getPriority(Number(thread)), 10, 'every thread')
   }
 })
 
