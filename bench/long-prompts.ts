@@ -1,5 +1,5 @@
 /**
- * What long prompts cost the others: four clients send bodies of a megabyte of text while one stream runs and /health is asked every 20 ms, on the demo model.
+ * What long prompts cost the others: four clients send bodies of a megabyte of text while streams run, one after the other, and /health is asked every 20 ms, on the demo model.
  * `node dist/bench/long-prompts.js [--rounds 3] [--server DIR]`; DIR is a built checkout to compare with.
  */
 import { spawn } from 'node:child_process'
@@ -83,17 +83,28 @@ async function health(url: string, done: () => boolean): Promise<number[]> {
   return times
 }
 
+/** One stream after the other until `done`; milliseconds between the arrivals of tokens. */
+async function streams(url: string, done: () => boolean): Promise<number[]> {
+  const between: number[] = []
+  while (!done()) {
+    const { answers } = await streamAll(url, [{ model: 'demo', prompt: [334, 584], maxTokens: TOKENS }])
+    for (const wait of answers[0].between) between.push(wait)
+  }
+  return between
+}
+
 async function round(server: Awaited<ReturnType<typeof start>>, bodies: string[]): Promise<number[]> {
   await server.gap()
   let over = false
   const asked = health(server.url, () => over)
-  const stream = streamAll(server.url, [{ model: 'demo', prompt: [334, 584], maxTokens: TOKENS }])
+  const streamed = streams(server.url, () => over)
+  await sleep(300)
   const began = performance.now()
   await Promise.all(bodies.map((body) => post(server.url, body)))
   const took = (performance.now() - began) / 1000
-  const { between } = (await stream).answers[0]
+  if (bodies.length === 0) await sleep(3000)
   over = true
-  const times = await asked
+  const [times, between] = await Promise.all([asked, streamed])
   return [await server.gap(), quantile(times, 0.99), Math.max(...between), quantile(between, 0.99), took]
 }
 

@@ -20,6 +20,12 @@ export interface RenderJob {
 
 export type Job = EncodeJob | RenderJob
 
+/** What a process is sent: a job, and how long it may take. */
+export interface Order {
+  job: Job
+  milliseconds: number
+}
+
 /** `template`: the error is the template's own. */
 export type Answer = { ids: Int32Array[] } | { text: string } | { error: string; template: boolean }
 

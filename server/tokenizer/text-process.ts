@@ -1,19 +1,16 @@
 /** One process that does jobs over texts, as its parent holds it. Low priority, bounded heap, no core file; whatever it does, it ends when it is told to. */
 import { type ChildProcess, fork } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import { constants, setPriority } from 'node:os'
-import type { Answer, Job } from './process-jobs.ts'
+import type { Answer, Job, Order } from './process-jobs.ts'
 
-/** Tokenizing a long prompt must not take a core from the threads that compute everybody's steps. */
-const PRIORITY = constants.priority.PRIORITY_BELOW_NORMAL
 /** A large vocabulary is read in about a second; on a busy machine at low priority in some ten. */
 const START_MS = 60_000
 /**
- * A heap that overflows aborts the process, and where core files are allowed (Docker's default often) each lay with hundreds of megabytes in the server's folder.
- * Node cannot set that limit; a shell can, and becomes the process.
+ * A shell sets what Node cannot, and becomes the process. No core file: a heap that overflows aborts the process, and where core files are allowed (Docker's default often) each
+ * time hundreds of megabytes lay in the server's folder. Low priority, of all threads: a long prompt must not take a core from those that compute everybody's steps.
  */
 const SHELL = '/bin/sh'
-const WITHOUT_CORE = ['-c', 'ulimit -c 0; exec "$0" "$@"', process.execPath]
+const LIMITED = 'ulimit -c 0; if command -v nice >/dev/null; then exec nice -n 10 "$0" "$@"; fi; exec "$0" "$@"'
 
 /** The job took more than it may: time or memory. The message begins with "took more than". */
 export class Overrun extends Error {}
@@ -33,17 +30,11 @@ export class TextProcess {
   constructor(args: readonly string[], heapMegabytes: number) {
     const flags = [`--max-old-space-size=${heapMegabytes}`]
     this.child = fork(new URL('./process.js', import.meta.url), args, {
-      ...(existsSync(SHELL) ? { execPath: SHELL, execArgv: [...WITHOUT_CORE, ...flags] } : { execArgv: flags }),
+      ...(existsSync(SHELL) ? { execPath: SHELL, execArgv: ['-c', LIMITED, process.execPath, ...flags] } : { execArgv: flags }),
       env: {},
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     })
-    try {
-      // Now, while it has one thread: those that it makes inherit it.
-      setPriority(this.child.pid as number, PRIORITY)
-    } catch {
-      // Where the system does not allow it, or there is no process: then 'error' tells.
-    }
     const failed = new Error('a process that reads texts could not be started')
     this.child.on('error', () => this.end(failed))
     this.child.on('exit', () => this.end(this.started ? new Overrun(`took more than ${heapMegabytes} MB`) : failed))
@@ -57,7 +48,7 @@ export class TextProcess {
   run(job: Job, milliseconds: number): Promise<Answer> {
     const answer = this.next<Answer>(milliseconds, new Overrun(`took more than ${milliseconds} ms`))
     try {
-      this.child.send(job)
+      this.child.send({ job, milliseconds } satisfies Order)
     } catch (error) {
       // JSON nested some thousands deep: writing it takes more stack than reading it did.
       this.fail?.(error as Error)

@@ -1,7 +1,10 @@
-import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { getPriority } from 'node:os'
 import path from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { ApiError, TemplateError } from '../../../server/errors.ts'
 import { ModelChatTemplate } from '../../../server/tokenizer/chat-template.ts'
@@ -141,6 +144,26 @@ t.test('a process of templates may leave no core file, and gives way', { skip: p
     t.match(readFileSync(`/proc/${pid}/limits`, 'utf8'), /^Max core file size +0 +0 /m)
     for (const thread of readdirSync(`/proc/${pid}/task`)) t.equal(getPriority(Number(thread)), 10, 'every thread')
   }
+})
+
+t.test('processes end with the server, also with one that was killed', { skip: process.platform !== 'linux' }, async (t) => {
+  const support = JSON.stringify(new URL('../../support/prompts.js', import.meta.url))
+  const script = `
+    const { demoPrompts } = await import(${support})
+    const prompts = demoPrompts()
+    const ask = (given) => prompts.render([], { addGenerationPrompt: false }, given, new AbortController().signal)
+    await ask('x')
+    setTimeout(() => console.log('it loops'), 300)
+    await ask(${JSON.stringify(ENDLESS)})`
+  const server = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+  await once(server.stdout, 'data')
+  const children = readFileSync(`/proc/${server.pid}/task/${server.pid}/children`, 'utf8').split(' ').filter(Boolean)
+  t.equal(children.length, 1)
+  server.kill('SIGKILL')
+  const gone = () =>
+    children.every((pid) => !existsSync(`/proc/${pid}/cmdline`) || readFileSync(`/proc/${pid}/cmdline`).length === 0)
+  for (let i = 0; i < 100 && !gone(); i++) await sleep(100)
+  t.ok(gone())
 })
 
 t.test('a tokenizer that hangs on a text is refused, and the main thread goes on', async (t) => {
