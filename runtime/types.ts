@@ -33,7 +33,8 @@ export interface AdapterUse {
 /** One sequence. A request with n > 1 or several prompts is several of these. */
 export interface SequenceRequest {
   id: string
-  promptIds: number[]
+  /** Over shared memory it crosses to the engine's thread without a copy; it must not be changed then. */
+  promptIds: readonly number[] | Int32Array
   sampling: SamplingParams
   /** Empty: the base model. */
   adapters: AdapterUse[]

@@ -7,6 +7,8 @@ import { completionRoutes } from './openai/completions.ts'
 import { keepSeeds } from './openai/seed.ts'
 import { registerDocs } from './openapi.ts'
 import { utilityRoutes } from './routes/index.ts'
+import { tokenRoutes } from './routes/tokens.ts'
+import { ClientLeft } from './tokenizer/process-pool.ts'
 import type { Serving } from './types.ts'
 
 /** Seconds after which a client that was turned away may try again. */
@@ -46,6 +48,7 @@ export async function buildApp(serving: Serving): Promise<FastifyInstance> {
     },
   })
   app.setErrorHandler((error, request, reply) => {
+    if (error instanceof ClientLeft) return reply.hijack()
     const known = toApiError(error, bodyLimit)
     if (known.status >= 500) request.log.error({ err: error }, 'a request failed')
     if (known.code === 'too_many_requests') reply.header('retry-after', RETRY_AFTER)
@@ -74,13 +77,14 @@ export async function buildApp(serving: Serving): Promise<FastifyInstance> {
     limitConcurrency(generation, serving.limits.maxConcurrentRequests)
     completionRoutes(generation, serving)
     chatRoutes(generation, serving)
+    tokenRoutes(generation, serving)
   })
   await app.register(utilityRoutes(serving))
   return app
 }
 
 /**
- * At most `limit` generating requests at a time; one more is told to come again, before its body is read if it can be. A request counts once its body is there:
+ * At most `limit` requests that generate or tokenize at a time; one more is told to come again, before its body is read if it can be. A request counts once its body is there:
  * as many connections as the limit that never sent theirs held every place.
  */
 function limitConcurrency(app: FastifyInstance, limit: number): void {

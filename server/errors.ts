@@ -10,6 +10,7 @@ export const CATALOGUE = {
   unsupported_parameter: { status: 400, type: 'invalid_request_error' },
   context_length_exceeded: { status: 400, type: 'invalid_request_error' },
   adapter_refused: { status: 400, type: 'invalid_request_error' },
+  tokenizer_failed: { status: 400, type: 'invalid_request_error' },
   chat_template_failed: { status: 400, type: 'invalid_request_error' },
   model_not_found: { status: 404, type: 'not_found_error' },
   route_not_found: { status: 404, type: 'not_found_error' },

@@ -45,10 +45,14 @@ export class SlicedArray {
 }
 
 /** A list of numbers, which is written in slices if it is long. */
-export function slicedNumbers(list: readonly number[]): readonly number[] | SlicedArray {
-  if (list.length <= NUMBERS) return list
+export function slicedNumbers(list: readonly number[] | Int32Array): readonly number[] | SlicedArray {
+  return list.length <= NUMBERS && Array.isArray(list) ? list : slicedList(list, (number) => number)
+}
+
+/** `item` of each number of a list, made when it is written. */
+export function slicedList(list: readonly number[] | Int32Array, item: (number: number) => unknown): SlicedArray {
   const slices = function* () {
-    for (let at = 0; at < list.length; at += NUMBERS) yield list.slice(at, at + NUMBERS)
+    for (let at = 0; at < list.length; at += NUMBERS) yield Array.from(list.slice(at, at + NUMBERS), item)
   }
   return new SlicedArray(slices())
 }

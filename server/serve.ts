@@ -20,6 +20,7 @@ import { drain } from './drain.ts'
 import { createLog } from './log.ts'
 import { ServerMetrics } from './metrics/metrics.ts'
 import { ModelChatTemplate } from './tokenizer/chat-template.ts'
+import { ModelPromptReader } from './tokenizer/prompt-reader.ts'
 import { ModelTokenizer } from './tokenizer/tokenizer.ts'
 import type { AdapterRecord, Serving } from './types.ts'
 
@@ -72,7 +73,10 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   }
   engine.onWarning = (message) => log.warn(message)
   const store = new AdapterStore(base, { dtype: engine.info.adapterDtype, blockBytes: engine.info.blockBytes })
+  const prompts = new ModelPromptReader(directory, tokenizer, chatTemplate, config.tokenizerProcesses)
+  prompts.warm()
   const release = async () => {
+    prompts.close()
     await engine.close()
     await store.close()
   }
@@ -89,7 +93,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       engine,
       model: { name, root: directory, created: started, maxModelLen: engine.info.maxModelLen },
       tokenizer,
-      chatTemplate,
+      prompts,
       adapters,
       metrics,
       defaults,

@@ -2,13 +2,16 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { AdapterImage } from '../adapters-store/types.ts'
 import type { SamplingScalars } from '../runtime/sampling-options.ts'
-import type { Engine } from '../runtime/types.ts'
+import type { Engine, SequenceRequest } from '../runtime/types.ts'
 import type { CostAccount } from './cost.ts'
+
+/** Those that the pool's processes made lie in shared memory, so that the engine's thread gets them without a copy. */
+export type TokenIds = SequenceRequest['promptIds']
 
 /** Incremental detokenizer of one sequence. */
 export interface Detokenizer {
   /** Adds tokens and returns the text that has become certain: never cut inside a character, and the pieces concatenate to `decode` of all. */
-  push(ids: readonly number[]): string
+  push(ids: TokenIds): string
   /** What was held back (an incomplete character becomes U+FFFD). */
   flush(): string
 }
@@ -17,7 +20,7 @@ export interface Tokenizer {
   /** UTF-16 units of the longest token: a text of more than n times as many has more than n tokens. */
   readonly longestToken: number
   encode(text: string, options: { addSpecialTokens: boolean }): number[]
-  decode(ids: readonly number[], options: { skipSpecialTokens: boolean }): string
+  decode(ids: TokenIds, options: { skipSpecialTokens: boolean }): string
   /** `continues`: the tokens go on with a text, so that a space which they begin with is one; some tokenizers begin every text with a space that is none. */
   detokenizer(options: { skipSpecialTokens: boolean; continues?: boolean }): Detokenizer
   /** One token alone, as logprobs show it: its text (bytes that are no UTF-8 as U+FFFD) and its bytes. */
@@ -40,11 +43,19 @@ export interface RenderOptions {
   kwargs?: Record<string, unknown>
 }
 
-export interface ChatTemplate {
-  /** Renders the conversation. Throws TemplateError (server/errors.ts) with the template's own message. */
-  render(messages: ChatMessage[], options: RenderOptions): string
-  /** The same by a template that a request brought, which nobody has reason to trust. */
-  renderGiven(source: string, messages: ChatMessage[], options: RenderOptions): Promise<string>
+/**
+ * What requests bring as text, read without keeping the others waiting. All reject with ClientLeft (tokenizer/process-pool.ts) when `signal` says so, and with TemplateError or
+ * an ApiError when the model's own tokenizer or template cannot do it.
+ */
+export interface PromptReader {
+  /** Token ids of each text; `param` is the field that holds them. */
+  encode(
+    texts: readonly string[],
+    options: { addSpecialTokens: boolean; param: string },
+    signal: AbortSignal,
+  ): Promise<TokenIds[]>
+  /** The conversation by `given`, a template that the request brought, or else by the model's own. */
+  render(messages: ChatMessage[], options: RenderOptions, given: string | undefined, signal: AbortSignal): Promise<string>
 }
 
 /** An adapter as the routes see it. */
@@ -102,8 +113,7 @@ export interface Serving {
   engine: Engine
   model: ServedModel
   tokenizer: Tokenizer
-  /** Without a template of its own (the model has none and none was given) it renders those that requests bring and refuses the others. */
-  chatTemplate: ChatTemplate
+  prompts: PromptReader
   adapters: AdapterCatalogue
   metrics: Metrics
   /** generation_config.json's defaults for sampling, as vLLM applies them. */

@@ -33,7 +33,8 @@ function packedArray<T>(length: number, of: ArrayType<T>): T {
   return new of(bytes < SHARED_FROM ? new ArrayBuffer(bytes) : new SharedArrayBuffer(bytes))
 }
 
-function packedIds(ids: readonly number[]): Int32Array {
+function packedIds(ids: readonly number[] | Int32Array): Int32Array {
+  if (ids instanceof Int32Array && ids.buffer instanceof SharedArrayBuffer) return ids
   const packed = packedArray(ids.length, Int32Array)
   packed.set(ids)
   return packed

@@ -167,6 +167,15 @@ export const SETTINGS = {
     help: 'keep the KV cache of prompts for requests that start alike',
   },
   'chat-template': { kind: 'text', value: 'FILE', help: "a Jinja template instead of the model's own" },
+  'tokenizer-processes': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 1,
+    maximum: 64,
+    fallback: 2,
+    vllm: 'tokenizer-pool-size',
+    help: 'processes that tokenize long prompts and render long conversations, at low priority',
+  },
   'body-limit': { kind: 'size', value: 'SIZE', fallback: '16MiB', help: 'largest request body' },
   'request-timeout': {
     kind: 'integer',
@@ -180,7 +189,7 @@ export const SETTINGS = {
     value: 'N',
     minimum: 1,
     fallback: 1024,
-    help: 'generating requests in flight; more are told to come again (429)',
+    help: 'generating and tokenizing requests in flight; more are told to come again (429)',
   },
   // What a request costs is counted before it runs (server/cost.ts). Logprobs: a whole answer's stay in memory, 8 to 16 bytes each, until they are written.
   'max-request-sequences': {

@@ -2,7 +2,8 @@
 import type { FastifyInstance } from 'fastify'
 import type { LogprobRows } from '../../runtime/index.ts'
 import { chooseAdapter } from '../adapter-choice.ts'
-import { encodePrompt } from '../encode-prompt.ts'
+import { leaving } from '../client-left.ts'
+import { encodePrompts } from '../encode-prompts.ts'
 import { ApiError } from '../errors.ts'
 import { slicedNumbers } from '../json.ts'
 import type { Serving } from '../types.ts'
@@ -27,10 +28,13 @@ export function chatRoutes(app: FastifyInstance, serving: Serving): void {
       const adapter = chooseAdapter(serving, request.headers, body.model as string | undefined)
       const n = given(body, 'n', 1)
       serving.cost.checkSequences(n, 'n')
-      const text = await renderPrompt(serving, body)
+      const left = leaving(reply)
+      const text = await renderPrompt(serving, body, left)
       // The template writes the special tokens itself.
-      const all = encodePrompt(serving, text, given<boolean>(body, 'add_special_tokens', false), 'messages')
-      const promptIds = all.slice(-given(body, 'truncate_prompt_tokens', all.length))
+      const special = given<boolean>(body, 'add_special_tokens', false)
+      const [all] = await encodePrompts(serving, [text], special, 'messages', left)
+      const truncate = given<number | undefined>(body, 'truncate_prompt_tokens', undefined)
+      const promptIds = truncate === undefined ? all : all.slice(-truncate)
       if (promptIds.length === 0) throw new ApiError('invalid_request', 'the rendered messages hold no token', 'messages')
       // The newer name first, where both are there.
       const limit = body.max_completion_tokens == null ? 'max_tokens' : 'max_completion_tokens'

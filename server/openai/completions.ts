@@ -2,10 +2,12 @@
 import type { FastifyInstance } from 'fastify'
 import type { LogprobRows } from '../../runtime/index.ts'
 import { chooseAdapter } from '../adapter-choice.ts'
-import { encodePrompt } from '../encode-prompt.ts'
+import { leaving } from '../client-left.ts'
+import { decodeInSlices } from '../decode-in-slices.ts'
+import { encodePrompts } from '../encode-prompts.ts'
 import { ApiError } from '../errors.ts'
 import { slicedNumbers } from '../json.ts'
-import type { Serving } from '../types.ts'
+import type { Serving, TokenIds } from '../types.ts'
 import { answer } from './answer.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
 import type { LogprobList } from './logprob-list.ts'
@@ -22,11 +24,11 @@ const DEFAULT_MAX_TOKENS = 16
 const TEXT_TOKENS = 8
 
 interface Prompt {
-  ids: number[]
+  ids: TokenIds
   /** False for special tokens alone. */
   hasText: boolean
-  /** For echo: as given, or decoded. */
-  text: () => string
+  /** For echo, else empty: as given, or decoded. */
+  text: string
 }
 
 export function completionRoutes(app: FastifyInstance, serving: Serving): void {
@@ -40,8 +42,8 @@ export function completionRoutes(app: FastifyInstance, serving: Serving): void {
       const n = given(body, 'n', 1)
       if (given(body, 'best_of', n) !== n)
         throw new ApiError('unsupported_parameter', 'best_of must equal n: no more are drawn than are returned', 'best_of')
-      const prompts = promptsOf(serving, body, n)
       const echo = given<boolean>(body, 'echo', false)
+      const prompts = await promptsOf(serving, body, n, echo, leaving(reply))
       const asked = given<number | undefined>(body, 'max_tokens', undefined)
       if (asked === 0 && !echo)
         throw new ApiError('invalid_request', 'max_tokens must be at least 1 unless echo is true', 'max_tokens')
@@ -70,13 +72,13 @@ export function completionRoutes(app: FastifyInstance, serving: Serving): void {
           ...textOptions(body),
         },
         prompts.reduce((sum, { ids }) => sum + ids.length, 0),
-        new CompletionShape(serving, body, choices, (index) => (echo ? prompts[Math.floor(index / n)].text() : '')),
+        new CompletionShape(serving, body, choices, (index) => prompts[Math.floor(index / n)].text),
       )
     },
   })
 }
 
-function promptsOf(serving: Serving, body: Body, n: number): Prompt[] {
+async function promptsOf(serving: Serving, body: Body, n: number, echo: boolean, left: AbortSignal): Promise<Prompt[]> {
   const { tokenizer } = serving
   const given_ = body.prompt as string | string[] | number[] | number[][]
   const list =
@@ -88,21 +90,21 @@ function promptsOf(serving: Serving, body: Body, n: number): Prompt[] {
   serving.cost.checkSequences(list.length * n, n > 1 ? 'n' : 'prompt')
   const truncate = given<number | undefined>(body, 'truncate_prompt_tokens', undefined)
   const addSpecialTokens = given<boolean>(body, 'add_special_tokens', true)
-  return list.map((one, i) => {
-    const all = typeof one === 'string' ? encodePrompt(serving, one, addSpecialTokens, 'prompt') : one
+  const skipSpecialTokens = given<boolean>(body, 'skip_special_tokens', true)
+  const texts = list.filter((one) => typeof one === 'string')
+  const encoded = (await encodePrompts(serving, texts, addSpecialTokens, 'prompt', left)).values()
+  const prompts: Prompt[] = []
+  for (const [i, one] of list.entries()) {
+    const all = typeof one === 'string' ? (encoded.next().value as TokenIds) : one
     checkTokens(all, list === given_ ? `prompt.${i}` : 'prompt', serving.engine.info.vocabSize)
     const ids = truncate === undefined ? all : all.slice(-truncate)
     if (ids.length === 0) throw new ApiError('invalid_request', 'prompt must hold at least one token', 'prompt')
     const asGiven = typeof one === 'string' && ids.length === all.length
-    return {
-      ids,
-      hasText: tokenizer.decode(ids.slice(-TEXT_TOKENS), { skipSpecialTokens: true }) !== '',
-      text: () =>
-        asGiven
-          ? (one as string)
-          : tokenizer.decode(ids, { skipSpecialTokens: given<boolean>(body, 'skip_special_tokens', true) }),
-    }
-  })
+    const hasText = tokenizer.decode(ids.slice(-TEXT_TOKENS), { skipSpecialTokens: true }) !== ''
+    const text = !echo ? '' : asGiven ? one : await decodeInSlices(tokenizer, ids, { skipSpecialTokens })
+    prompts.push({ ids, hasText, text })
+  }
+  return prompts
 }
 
 class CompletionShape extends Shape {

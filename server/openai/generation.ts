@@ -9,13 +9,13 @@ import {
 } from '../../runtime/index.ts'
 import { ADAPTER_HEADER } from '../adapter-choice.ts'
 import { ApiError, engineError } from '../errors.ts'
-import type { Detokenizer, Serving } from '../types.ts'
+import type { Detokenizer, Serving, TokenIds } from '../types.ts'
 import { LogprobList } from './logprob-list.ts'
 import { type Scored, scoredOnce } from './scored-once.ts'
-import { StopStrings } from './stop-strings.ts'
+import { StopAutomaton, StopStrings } from './stop-strings.ts'
 
 export interface ChoiceRequest {
-  promptIds: number[]
+  promptIds: TokenIds
   /** The text goes on with the prompt's: a space at its beginning is one. */
   continues: boolean
   sampling: SamplingParams
@@ -94,6 +94,7 @@ export class Generation {
   run(): Promise<void> {
     const { tokenizer } = this.serving
     const { request } = this
+    const stops = new StopAutomaton(request.stop)
     const done = new Promise<void>((resolve, reject) => {
       this.settle = { resolve, reject }
     })
@@ -103,7 +104,7 @@ export class Generation {
           id: `${request.id}-${index}`,
           request: one,
           detokenizer: tokenizer.detokenizer({ skipSpecialTokens: request.skipSpecialTokens, continues: one.continues }),
-          stop: new StopStrings(request.stop, request.includeStop),
+          stop: new StopStrings(stops, request.includeStop),
           tokens: 0,
           cachedTokens: 0,
           scored: this.scoredFor(one),

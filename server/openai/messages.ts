@@ -35,7 +35,7 @@ function contentOf(content: unknown, param: string): string | null {
 }
 
 /** The conversation as the model reads it. */
-export async function renderPrompt(serving: Serving, body: Body): Promise<string> {
+export async function renderPrompt(serving: Serving, body: Body, signal: AbortSignal): Promise<string> {
   const continueFinalMessage = given<boolean>(body, 'continue_final_message', false)
   const addGenerationPrompt = given<boolean>(body, 'add_generation_prompt', !continueFinalMessage)
   if (continueFinalMessage && addGenerationPrompt)
@@ -50,7 +50,5 @@ export async function renderPrompt(serving: Serving, body: Body): Promise<string
     continueFinalMessage,
     kwargs: given<Record<string, unknown> | undefined>(body, 'chat_template_kwargs', undefined),
   }
-  const template = given<string | undefined>(body, 'chat_template', undefined)
-  if (template === undefined) return serving.chatTemplate.render(messages, options)
-  return serving.chatTemplate.renderGiven(template, messages, options)
+  return serving.prompts.render(messages, options, given<string | undefined>(body, 'chat_template', undefined), signal)
 }

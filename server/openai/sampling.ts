@@ -7,7 +7,7 @@ import {
   type SamplingScalars,
 } from '../../runtime/sampling-options.ts'
 import { ApiError } from '../errors.ts'
-import type { Serving } from '../types.ts'
+import type { Serving, TokenIds } from '../types.ts'
 import { type Body, given } from './parameters.ts'
 import { seedOf, seedOfChoice } from './seed.ts'
 
@@ -80,7 +80,7 @@ function outOfVocabulary(param: string, id: number | string, vocabSize: number):
 }
 
 /** Refuses a list of ids, which stands at `param` of the body, for the first that the model does not have. */
-export function checkTokens(ids: readonly number[], param: string, vocabSize: number): void {
+export function checkTokens(ids: TokenIds, param: string, vocabSize: number): void {
   const odd = ids.findIndex((id) => id >= vocabSize)
   if (odd >= 0) throw outOfVocabulary(`${param}.${odd}`, ids[odd], vocabSize)
 }

@@ -8,7 +8,7 @@ export const boolean = nullable({ type: 'boolean' })
 export const string = nullable({ type: 'string' })
 const tokenIds = { type: 'array', items: { type: 'integer', minimum: 0, maximum: 2 ** 31 - 1 } }
 
-/** Looking for the start of a stop string at the end of the text costs the square of its length. */
+/** With at most 64 of them: an automaton is built of all their characters while others wait (stop-strings.ts). */
 const stopString = { type: 'string', minLength: 1, maxLength: 1024 }
 
 export const MAX_CHOICES = 128
@@ -95,7 +95,7 @@ export const CONVERSATION: Properties = {
   messages: {
     type: 'array',
     minItems: 1,
-    // OpenAI's own limit; templates loop over messages, on the thread that serves everybody.
+    // OpenAI's own limit; templates loop over messages.
     maxItems: 2048,
     items: {
       type: 'object',

@@ -1,8 +1,9 @@
 /** Prompts that are scored: equal ones once. */
+import type { TokenIds } from '../types.ts'
 
 /** What of a choice decides it. */
 interface Scorable {
-  promptIds: number[]
+  promptIds: TokenIds
   sampling: { promptLogprobs: number }
 }
 
@@ -12,19 +13,18 @@ export type Scored<Choice> = Choice & {
   scoredBy?: number
 }
 
-function hashOf(ids: readonly number[]): number {
+function hashOf(ids: TokenIds): number {
   let hash = 0
   for (const id of ids) hash = Math.imul(hash ^ id, 0x01000193)
   return hash
 }
 
-const equal = (a: readonly number[], b: readonly number[]) =>
-  a === b || (a.length === b.length && a.every((id, i) => id === b[i]))
+const equal = (a: TokenIds, b: TokenIds) => a === b || (a.length === b.length && a.every((id, i) => id === b[i]))
 
 /** Of choices with equal prompts only the first has its prompt scored. All have the same adapters, as those of one request have. */
 export function scoredOnce<Choice extends Scorable>(choices: readonly Choice[]): Scored<Choice>[] {
   const firsts = new Map<number, number>()
-  const hashes = new Map<number[], number>()
+  const hashes = new Map<TokenIds, number>()
   return choices.map((choice, index) => {
     const { promptIds, sampling } = choice
     if (sampling.promptLogprobs < 0) return choice

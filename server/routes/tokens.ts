@@ -1,8 +1,11 @@
 /** POST /tokenize and /detokenize, as vLLM has them. */
 import type { FastifyInstance } from 'fastify'
 import { chooseAdapter } from '../adapter-choice.ts'
-import { encodePrompt } from '../encode-prompt.ts'
+import { leaving } from '../client-left.ts'
+import { decodeInSlices } from '../decode-in-slices.ts'
+import { encodePrompts } from '../encode-prompts.ts'
 import { ApiError } from '../errors.ts'
+import { jsonBody, slicedList, slicedNumbers } from '../json.ts'
 import { renderPrompt } from '../openai/messages.ts'
 import { type Body, checkFields, given } from '../openai/parameters.ts'
 import { checkTokens } from '../openai/sampling.ts'
@@ -31,21 +34,26 @@ export function tokenRoutes(app: FastifyInstance, serving: Serving): void {
   app.post<{ Body: Body }>(
     '/tokenize',
     { schema: { body: tokenizeSchema, tags: ['tokens'], summary: 'Token ids of a prompt or of messages' } },
-    async ({ body, headers }) => {
+    async ({ body, headers }, reply) => {
       checkFields(body, tokenizeSchema)
       chooseAdapter(serving, headers, body.model as string | undefined)
       if ((body.prompt === undefined) === (body.messages === undefined))
         throw new ApiError('invalid_request', 'you must provide either prompt or messages', 'prompt')
       const chat = body.prompt === undefined
-      const text = chat ? await renderPrompt(serving, body) : (body.prompt as string)
+      const left = leaving(reply)
+      const text = chat ? await renderPrompt(serving, body, left) : (body.prompt as string)
       const special = given<boolean>(body, 'add_special_tokens', !chat)
-      const tokens = encodePrompt(serving, text, special, chat ? 'messages' : 'prompt')
-      return {
+      const [tokens] = await encodePrompts(serving, [text], special, chat ? 'messages' : 'prompt', left)
+      const answer = {
         count: tokens.length,
         max_model_len: serving.model.maxModelLen,
-        tokens,
-        token_strs: given<boolean>(body, 'return_token_strs', false) ? tokens.map((id) => tokenizer.tokenString(id)) : null,
+        tokens: slicedNumbers(tokens),
+        token_strs: given<boolean>(body, 'return_token_strs', false)
+          ? slicedList(tokens, (id) => tokenizer.tokenString(id))
+          : null,
       }
+      reply.type('application/json; charset=utf-8')
+      return jsonBody(answer)
     },
   )
   app.post<{ Body: Body }>(
@@ -56,7 +64,7 @@ export function tokenRoutes(app: FastifyInstance, serving: Serving): void {
       chooseAdapter(serving, headers, body.model as string | undefined)
       const tokens = body.tokens as number[]
       checkTokens(tokens, 'tokens', serving.engine.info.vocabSize)
-      return { prompt: tokenizer.decode(tokens, { skipSpecialTokens: false }) }
+      return { prompt: await decodeInSlices(tokenizer, tokens, { skipSpecialTokens: false }) }
     },
   )
 }

@@ -3,9 +3,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { Template } from '@huggingface/jinja'
 import { TemplateError } from '../errors.ts'
-import type { ChatMessage, ChatTemplate, RenderOptions } from '../types.ts'
+import type { ChatMessage, RenderOptions } from '../types.ts'
 import type { Json } from './definition.ts'
-import { GivenTemplates } from './given-template.ts'
 import { readJsonFile, tokenText } from './tokenizer.ts'
 
 /** Special tokens that templates may name. */
@@ -14,14 +13,16 @@ const TOKENS = ['bos_token', 'eos_token', 'unk_token', 'sep_token', 'pad_token',
 const MARK = '\u0001continue\u0001'
 const MARK_AND_SPACE = `${MARK} `
 
-export class ModelChatTemplate implements ChatTemplate {
-  private readonly tokens: Record<string, string>
+export class ModelChatTemplate {
+  /** The special tokens by name (bos_token, …). */
+  readonly tokens: Record<string, string>
+  readonly source: string | undefined
   private readonly own: Template | undefined
-  private readonly given = new GivenTemplates()
 
-  /** `tokens`: the special tokens by name (bos_token, …). Throws TemplateError when the template is not valid Jinja. */
+  /** Without `source` every rendering is refused. Throws TemplateError when the template is not valid Jinja. */
   constructor(source: string | undefined, tokens: Record<string, string>) {
     this.tokens = tokens
+    this.source = source
     this.own = source === undefined ? undefined : compile(source)
   }
 
@@ -33,6 +34,7 @@ export class ModelChatTemplate implements ChatTemplate {
     return new ModelChatTemplate(source, specialTokens(directory, config))
   }
 
+  /** Throws TemplateError with the template's own message. */
   render(messages: ChatMessage[], options: RenderOptions): string {
     const template = this.own
     if (!template)
@@ -50,10 +52,6 @@ export class ModelChatTemplate implements ChatTemplate {
       add_generation_prompt: options.addGenerationPrompt,
     })
     return options.continueFinalMessage ? cutAtMark(rendered) : rendered
-  }
-
-  renderGiven(source: string, messages: ChatMessage[], options: RenderOptions): Promise<string> {
-    return this.given.render({ source, tokens: this.tokens, messages, options })
   }
 }
 

@@ -5,7 +5,7 @@
  * One difference from Hugging Face's decode, which looks at the whole: where byte tokens (`<0xE2>`) form no character, it makes one U+FFFD of each byte
  * of the whole run of byte tokens, the well-formed characters in it too. Those are kept here, and what is malformed becomes U+FFFD as in WHATWG's decoder.
  */
-import type { Detokenizer } from '../types.ts'
+import type { Detokenizer, TokenIds } from '../types.ts'
 
 /** The bytes of a token; undefined: left out. `first` holds until one was not left out. */
 export type BytesOf = (id: number, first: boolean) => Uint8Array | undefined
@@ -25,7 +25,7 @@ export class StreamingDetokenizer implements Detokenizer {
     this.toStrip = lead?.count ?? 0
   }
 
-  push(ids: readonly number[]): string {
+  push(ids: TokenIds): string {
     let text = ''
     for (const id of ids) {
       const bytes = this.bytesOf(id, this.first)

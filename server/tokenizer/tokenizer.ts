@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers'
-import type { Detokenizer, Tokenizer } from '../types.ts'
+import type { Detokenizer, TokenIds, Tokenizer } from '../types.ts'
 import { TokenDecoding } from './decoding.ts'
 import { faithful, type Json } from './definition.ts'
 import { StreamingDetokenizer } from './detokenizer.ts'
@@ -61,7 +61,7 @@ export class ModelTokenizer implements Tokenizer {
     return this.inner.encode(text, { add_special_tokens: options.addSpecialTokens }).ids
   }
 
-  decode(ids: readonly number[], options: { skipSpecialTokens: boolean }): string {
+  decode(ids: TokenIds, options: { skipSpecialTokens: boolean }): string {
     const detokenizer = this.detokenizer(options)
     return detokenizer.push(ids) + detokenizer.flush()
   }

@@ -1,7 +1,7 @@
 /** JSON in pieces: byte for byte what JSON.stringify makes, a turn of the event loop between them. */
 import { Readable } from 'node:stream'
 import t from 'tap'
-import { jsonBody, jsonOf, paced, SlicedArray, slicedNumbers } from '../../server/json.ts'
+import { jsonBody, jsonOf, paced, SlicedArray, slicedList, slicedNumbers } from '../../server/json.ts'
 
 const odd = [
   'a"b',
@@ -90,4 +90,14 @@ t.test('others are served between pieces', async (t) => {
   t.equal(written.join(''), texts.join(''))
   t.ok(written.length > 5 && written.length < 10, `${written.length} pieces`)
   t.ok(turns >= written.length - 1, `${turns} turns`)
+})
+
+t.test('typed arrays are lists of numbers, and what is made of each is made when it is written', async (t) => {
+  for (const length of [0, 2, 5000]) {
+    const ids = new Int32Array(length).fill(7)
+    const value = { ids: slicedNumbers(ids), names: slicedList(ids, (id) => `<${id}>`) }
+    const body = await jsonBody(value)
+    const text = typeof body === 'string' ? body : (await body.toArray()).join('')
+    t.same(JSON.parse(text), { ids: Array.from(ids), names: Array.from(ids, (id) => `<${id}>`) })
+  }
 })

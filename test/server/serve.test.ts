@@ -25,7 +25,9 @@ t.test('a model folder gives its name, its sampling defaults and its template', 
   const { serving, adapters } = await served(t, settings)
   t.match(serving.model, { name: 'fox-model', root: folder, maxModelLen: 64 })
   t.same(serving.defaults, { temperature: 0.6, topP: 0.9, topK: 20, minP: 0.05, repetitionPenalty: 1.1 })
-  t.equal(serving.chatTemplate.render([{ role: 'user', content: 'x' }], { addGenerationPrompt: true }), 'other x')
+  const { signal } = new AbortController()
+  const messages = [{ role: 'user', content: 'x' }]
+  t.equal(await serving.prompts.render(messages, { addGenerationPrompt: true }, undefined, signal), 'other x')
   t.same(adapters, [], 'the demo adapters are for the demo model')
 })
 

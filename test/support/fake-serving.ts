@@ -6,9 +6,9 @@ import { buildApp } from '../../server/app.ts'
 import { configOf } from '../../server/config/config.ts'
 import { CostAccount } from '../../server/cost.ts'
 import { ServerMetrics } from '../../server/metrics/metrics.ts'
-import { ModelChatTemplate } from '../../server/tokenizer/chat-template.ts'
 import { ModelTokenizer } from '../../server/tokenizer/tokenizer.ts'
 import type { Serving } from '../../server/types.ts'
+import { demoPrompts } from './prompts.ts'
 import { demoModel } from './repo.ts'
 
 export interface Submitted {
@@ -48,7 +48,7 @@ export async function fakeServing(
     engine,
     model: { name: 'demo', root: '/models/demo', created: 10, maxModelLen: 1 << 20 },
     tokenizer: ModelTokenizer.load(demoModel('base')),
-    chatTemplate: ModelChatTemplate.load(demoModel('base')),
+    prompts: demoPrompts(),
     adapters: { get: () => undefined, list: () => [] },
     metrics: new ServerMetrics(engine, 'demo'),
     defaults: {},

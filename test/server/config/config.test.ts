@@ -80,6 +80,7 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     threads: '3',
     'prefix-cache': 'false',
     'chat-template': 't.jinja',
+    'tokenizer-processes': '4',
     'body-limit': '2MB',
     'request-timeout': '7',
     'max-concurrent-requests': '5',

@@ -4,9 +4,9 @@ import type { Engine } from '../../../runtime/index.ts'
 import { configOf } from '../../../server/config/config.ts'
 import { CostAccount } from '../../../server/cost.ts'
 import { ServerMetrics } from '../../../server/metrics/metrics.ts'
-import { ModelChatTemplate } from '../../../server/tokenizer/chat-template.ts'
 import { ModelTokenizer } from '../../../server/tokenizer/tokenizer.ts'
 import type { AdapterRecord, Serving } from '../../../server/types.ts'
+import { demoPrompts } from '../../support/prompts.ts'
 import { demoModel } from '../../support/repo.ts'
 
 export function utilityServing(overrides: Partial<Serving> = {}): Serving {
@@ -33,7 +33,7 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     engine,
     model: { name: 'demo', root: '/models/demo', created: 10, maxModelLen: 1024 },
     tokenizer: ModelTokenizer.load(demoModel('base')),
-    chatTemplate: ModelChatTemplate.load(demoModel('base')),
+    prompts: demoPrompts(),
     adapters: { get: (name) => records.find((record) => record.name === name), list: () => records },
     metrics: new ServerMetrics(engine, 'demo'),
     defaults: {},

@@ -71,33 +71,6 @@ t.test('a message is cut at its own end when it is continued, also where its tex
   t.throws(() => silent.render(user, { ...plain, continueFinalMessage: true }), { message: /does not show the last message/ })
 })
 
-t.test("a request's template is used instead of the model's, with a model that has none too", async (t) => {
-  for (const own of ['own', undefined]) {
-    const template = new ModelChatTemplate(own, tokens)
-    t.equal(await template.renderGiven('{{ eos_token }}{{ messages[0].content }}', user, plain), '</s>hi')
-    await t.rejects(template.renderGiven('{% if %}', user, plain), { message: /not valid/ })
-  }
-  t.throws(() => new ModelChatTemplate(undefined, {}).render(user, plain), { message: /has no chat template/ })
-})
-
-t.test("a request's template that never ends, or fills the memory, costs its own request alone", async (t) => {
-  const template = new ModelChatTemplate(undefined, {})
-  const endless = '{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}'
-  const doubling =
-    "{% set n = namespace(x='aaaaaaaaaaaaaaaa') %}{% for i in range(21) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}"
-  const wrong = [
-    template.renderGiven(endless, user, plain).catch((error) => error),
-    template.renderGiven('{{ range(200000000)|length }}', user, plain).catch((error) => error),
-    template.renderGiven(doubling, user, plain).catch((error) => error),
-  ]
-  t.equal(await template.renderGiven('{{ messages[0].content }} still', user, plain), 'hi still')
-  const [slow, large, long] = await Promise.all(wrong)
-  t.match(slow, { message: /took more than 1000 ms/ })
-  t.match(large, { message: /took more than \d+ (ms|MB)/ })
-  t.match(long, { message: /more than 16777216 characters/ })
-  for (const error of [slow, large, long]) t.ok(error instanceof TemplateError)
-})
-
 t.test('where a template comes from: the flag, chat_template.jinja, tokenizer_config.json', async (t) => {
   const folder = temporaryFolder(t)
   const write = (name: string, content: unknown) =>

@@ -1,0 +1,143 @@
+/** Reads what requests bring as text: what is short at once, on the main thread, everything else in processes of low priority (docs/decisions/0003). */
+import { ApiError, TemplateError } from '../errors.ts'
+import type { ChatMessage, PromptReader, RenderOptions, TokenIds } from '../types.ts'
+import type { ModelChatTemplate } from './chat-template.ts'
+import type { EncodeJob, RenderJob } from './process-jobs.ts'
+import { ProcessPool } from './process-pool.ts'
+import { sizeOf } from './size.ts'
+import { Overrun } from './text-process.ts'
+import type { ModelTokenizer } from './tokenizer.ts'
+import { Watchdog } from './watchdog.ts'
+
+/**
+ * UTF-16 units up to which the main thread reads a text itself: 1 to 2 ms of tokenizing, about what a trip to a process costs while all cores compute. A conversation of them
+ * renders in 0.1 ms.
+ */
+const SHORT = 4096
+/** Units of a request's texts that a process gets at a time, some 50 ms: between two such jobs come those of others. A single text is never cut. */
+const BATCH = 1 << 16
+
+/** Megabytes of heap: a text of 16 million characters takes some 700; a template has no business with as much. */
+const HEAP = 1024
+const GIVEN_HEAP = 192
+
+/** Milliseconds. Own templates and tokenizers get ten times what the slowest takes that we know, since while all cores compute a process of low priority gets a tenth of one. */
+const GIVEN_MS = 1000
+const OWN_MS = 2000
+const OWN_MS_PER_UNIT = 0.06
+
+/** A conversation that every template knows. One that refuses it has not hung. */
+const TRIAL: ChatMessage[] = [{ role: 'user', content: 'Hello' }]
+
+export class ModelPromptReader implements PromptReader {
+  private readonly tokenizer: ModelTokenizer
+  private readonly template: ModelChatTemplate
+  private readonly tokenizing = new Watchdog()
+  private readonly rendering = new Watchdog()
+  /** Whether a process has lived through rendering: the watchdog ends loops and not what is one long operation, which may fill the server's heap as well. */
+  private proven = false
+  private readonly own: ProcessPool
+  /** Templates that requests bring take a second each at will: apart, they keep only each other waiting. */
+  private readonly given = new ProcessPool(1, [], GIVEN_HEAP)
+
+  /** `folder`: where the tokenizer was read. */
+  constructor(folder: string, tokenizer: ModelTokenizer, template: ModelChatTemplate, processes: number) {
+    this.tokenizer = tokenizer
+    this.template = template
+    this.own = new ProcessPool(processes, [folder], HEAP)
+  }
+
+  /** Starts the first process, and lets it try the model's template. */
+  warm(): void {
+    const { source, tokens } = this.template
+    if (source === undefined) {
+      this.own.warm()
+      return
+    }
+    const job: RenderJob = { kind: 'render', source, tokens, messages: TRIAL, options: { addGenerationPrompt: true } }
+    this.own.run(job, OWN_MS, new AbortController().signal).then(
+      () => {
+        this.proven = true
+      },
+      // Who asks for a chat is told.
+      () => undefined,
+    )
+  }
+
+  close(): void {
+    this.own.close()
+    this.given.close()
+  }
+
+  async encode(
+    texts: readonly string[],
+    { addSpecialTokens, param }: { addSpecialTokens: boolean; param: string },
+    signal: AbortSignal,
+  ): Promise<TokenIds[]> {
+    const options = { addSpecialTokens }
+    if (sizeOf(texts, SHORT) <= SHORT) {
+      const here = this.tokenizing.attempt(() => texts.map((text) => this.tokenizer.encode(text, options)))
+      if (here) return here.value
+    }
+    const all: TokenIds[] = []
+    for (const batch of batches(texts)) {
+      const job: EncodeJob = { kind: 'encode', texts: batch, addSpecialTokens }
+      const units = batch.reduce((sum, { length }) => sum + length, 0)
+      const answer = await this.own.run(job, ownLimit(units), signal).catch((error: Error) => {
+        if (!(error instanceof Overrun)) throw error
+        throw new ApiError('tokenizer_failed', `the model's tokenizer ${error.message} for ${units} characters`, param)
+      })
+      if (!('ids' in answer)) throw new Error('error' in answer ? answer.error : 'a text came back instead of token ids')
+      for (const ids of answer.ids) all.push(shared(ids))
+    }
+    return all
+  }
+
+  async render(messages: ChatMessage[], options: RenderOptions, given: string | undefined, signal: AbortSignal): Promise<string> {
+    const { template } = this
+    const source = given ?? template.source
+    // It says what is missing.
+    if (source === undefined) return template.render(messages, options)
+    if (given === undefined && this.proven && sizeOf([messages, options], SHORT) <= SHORT) {
+      const here = this.rendering.attempt(() => template.render(messages, options))
+      if (here) return here.value
+    }
+    const job: RenderJob = { kind: 'render', source, tokens: template.tokens, messages, options }
+    const pool = given === undefined ? this.own : this.given
+    const limit = given === undefined ? ownLimit(sizeOf([messages, options], Number.POSITIVE_INFINITY)) : GIVEN_MS
+    const whose = given === undefined ? 'the' : "the request's"
+    const answer = await pool.run(job, limit, signal).catch((error: Error) => {
+      if (error instanceof Overrun) throw new TemplateError(`${whose} chat template ${error.message}`)
+      // v8's serializer says so of JSON nested some thousands deep.
+      if (error instanceof RangeError) throw new TemplateError(`${whose} chat template could not be run: ${error.message}`)
+      throw error
+    })
+    if ('text' in answer) return answer.text
+    if ('error' in answer && answer.template) throw new TemplateError(answer.error)
+    throw new Error('error' in answer ? answer.error : 'token ids came back instead of a text')
+  }
+}
+
+const ownLimit = (units: number) => Math.round(OWN_MS + units * OWN_MS_PER_UNIT)
+
+/** Neighbouring texts, of BATCH units together where they are shorter. */
+function* batches(texts: readonly string[]): Generator<string[]> {
+  let batch: string[] = []
+  let units = 0
+  for (const text of texts) {
+    if (batch.length > 0 && units + text.length > BATCH) {
+      yield batch
+      batch = []
+      units = 0
+    }
+    batch.push(text)
+    units += text.length
+  }
+  if (batch.length > 0) yield batch
+}
+
+function shared(ids: Int32Array): Int32Array {
+  const copy = new Int32Array(new SharedArrayBuffer(ids.byteLength))
+  copy.set(ids)
+  return copy
+}
