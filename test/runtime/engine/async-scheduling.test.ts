@@ -3,6 +3,7 @@ import path from 'node:path'
 import t from 'tap'
 import { type EngineSettings, type SamplingParams, type SequenceOutput, startEngine } from '../../../runtime/index.ts'
 import { greedy } from '../../support/greedy.ts'
+import { tokenLogprobs } from '../../support/logprobs.ts'
 import { repoRoot } from '../../support/repo.ts'
 
 const settings: EngineSettings = {
@@ -59,8 +60,8 @@ async function answers(asyncScheduling: boolean) {
     const merged = [...outputs].map(([id, all]) => ({
       id,
       tokens: all.flatMap((output) => output.tokens),
-      logprobs: all.flatMap((output) => output.logprobs ?? []),
-      promptLogprobs: all.flatMap((output) => output.promptLogprobs ?? []),
+      logprobs: all.flatMap((output) => tokenLogprobs(output.logprobs)),
+      promptLogprobs: all.flatMap((output) => tokenLogprobs(output.promptLogprobs)),
       finish: all.at(-1)?.finish,
       stopToken: all.at(-1)?.stopToken,
     }))

@@ -54,24 +54,30 @@ t.test('it is a sorted list, whatever comes and goes', async (t) => {
 })
 
 t.test('40,000 that come in mixed priorities and go in any order cost little', async (t) => {
-  const r = random(5)
-  const all = Array.from({ length: 40_000 }, (_, i) => sequence(i, r(40_000)))
-  const queue = new WaitingQueue()
-  const started = performance.now()
-  for (const one of all) queue.push(one)
-  for (const one of all) {
-    if (r(2)) continue
-    if (r(2)) queue.remove(one)
-    else {
-      one.state = 'ended'
-      queue.drop(one)
+  const came: number[] = []
+  const admitted: number[] = []
+  // The best of some rounds: what others do on the machine only adds to it.
+  for (let round = 0; round < 4; round++) {
+    const r = random(5)
+    const all = Array.from({ length: 40_000 }, (_, i) => sequence(i, r(40_000)))
+    const queue = new WaitingQueue()
+    const started = performance.now()
+    for (const one of all) queue.push(one)
+    for (const one of all) {
+      if (r(2)) continue
+      if (r(2)) queue.remove(one)
+      else {
+        one.state = 'ended'
+        queue.drop(one)
+      }
     }
+    const between = performance.now()
+    for (let i = 0; i < 1000; i++) queue.admit(queue.next(() => false) as Sequence)
+    came.push(between - started)
+    admitted.push(performance.now() - between)
   }
-  const between = performance.now()
-  for (let i = 0; i < 1000; i++) queue.admit(queue.next(() => false) as Sequence)
-  const ended = performance.now()
-  t.comment(`came and half gone in ${(between - started).toFixed(1)} ms, 1,000 admitted in ${(ended - between).toFixed(1)} ms`)
-  // 35 to 260 ms, by the load of the machine; a flat list walks past thousands for each that comes.
-  t.ok(between - started < 1000)
-  t.ok(ended - between < 100)
+  t.comment(`came and half gone in ${Math.min(...came).toFixed(1)} ms, 1,000 admitted in ${Math.min(...admitted).toFixed(1)} ms`)
+  // A quiet machine needs 35 and 1 ms; a flat list walks past thousands for each that comes.
+  t.ok(Math.min(...came) < 1000)
+  t.ok(Math.min(...admitted) < 100)
 })
