@@ -57,6 +57,7 @@ const engine: NativeEngine = await loadNative().createEngine(
     headSite: -1,
     captureGraphs: false,
     overlapLaunches: false,
+    maxLogitsRows: ROWS,
     model: built.graph,
     files: built.files,
     initializers: built.initializers,

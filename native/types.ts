@@ -73,6 +73,8 @@ export interface EngineOptions {
   maxBatchTokens: number
   maxSequences: number
   maxModelLen: number
+  /** Rows of logits that a step holds at most: what samples, and what is scored. */
+  maxLogitsRows: number
   /** The widest input of any site (CUDA). */
   maxSiteInputs: number
   /** The head's site (CUDA). */

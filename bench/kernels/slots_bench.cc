@@ -26,7 +26,7 @@ SlotInput demanding(int32_t slot, lorikeet::test::Random& random) {
 void bench_slots(const Machine& machine) {
   lorikeet::test::Random random(3);
   const int32_t per_sequence = (kContext + 64) / kPoolBlock + 1;
-  Slots slots({kSequences, kPoolBlock, kSequences, 2 * kContext, int64_t{kSequences} * per_sequence, kVocabulary});
+  Slots slots({kSequences, kPoolBlock, kSequences, 2 * kContext, kSequences, int64_t{kSequences} * per_sequence, kVocabulary});
   StepBatch first;
   for (int32_t s = 0; s < kSequences; s++) {
     slots.admit(demanding(s, random));

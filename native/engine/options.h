@@ -26,7 +26,7 @@ struct EngineOptions {
   std::vector<SiteShape> sites;  // empty where the caller does not say
   // CUDA only; see native/types.ts.
   double memory_fraction = 0;
-  int32_t max_block_count = 0, max_batch_tokens = 0, max_sequences = 0, max_model_len = 0, max_site_inputs = 0, head_site = -1;
+  int32_t max_block_count = 0, max_batch_tokens = 0, max_sequences = 0, max_model_len = 0, max_logits_rows = 0, max_site_inputs = 0, head_site = -1;
   bool capture_graphs = false, overlap_launches = false;
 
   int64_t view_bytes() const { return int64_t{block_size} * kv_heads * head_dim * static_cast<int64_t>(element_size(cache)); }

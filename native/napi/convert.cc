@@ -78,6 +78,7 @@ EngineOptions engine_options(const Napi::Object& from) {
   options.max_batch_tokens = integer(from, "maxBatchTokens");
   options.max_sequences = integer(from, "maxSequences");
   options.max_model_len = integer(from, "maxModelLen");
+  options.max_logits_rows = integer(from, "maxLogitsRows");
   options.max_site_inputs = integer(from, "maxSiteInputs");
   options.head_site = integer(from, "headSite");
   options.capture_graphs = from.Get("captureGraphs").ToBoolean();

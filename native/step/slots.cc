@@ -114,7 +114,7 @@ StepInput Slots::prepare(const StepBatch& batch) {
 
 void Slots::check(const StepBatch& batch) {
   step_++;
-  int64_t tokens = 0;
+  int64_t tokens = 0, rows = 0;
   const auto named = [&](int32_t slot) {
     require(slot >= 0 && slot < limits_.slots, "slot", slot, up_to(limits_.slots - 1));
     require(slots_[slot].admitted, "slot", slot, "no sequence is admitted there");
@@ -152,8 +152,10 @@ void Slots::check(const StepBatch& batch) {
     require(s.scored == 0 || s.score_from + s.scored < slot.input.prompt_length, "scored", s.scored, "only prompt tokens are scored");
     require(s.samples == 0 || (s.samples == 1 && end == slot.length), "samples", s.samples, "the token after the last one can be sampled, no other");
     tokens += s.count;
+    rows += s.scored + s.samples;
   }
   require(tokens <= limits_.max_batch_tokens, "the step's tokens", tokens, up_to(limits_.max_batch_tokens));
+  require(rows <= limits_.max_logits_rows, "the step's rows of logits", rows, up_to(limits_.max_logits_rows));
 }
 
 void Slots::write_out(const StepSequence& s, const Slot* previous, int32_t columns, StepInput& input) const {

@@ -45,7 +45,7 @@ struct Slot {
 };
 
 struct SlotLimits {
-  int32_t slots = 0, block_size = 0, max_batch_tokens = 0, max_model_len = 0;
+  int32_t slots = 0, block_size = 0, max_batch_tokens = 0, max_model_len = 0, max_logits_rows = 0;
   int64_t block_count = 0, vocab_size = 0;
 };
 

@@ -5,6 +5,7 @@ import { computingThreads } from '../cores.ts'
 import { EngineError } from '../errors.ts'
 import { type BuiltModel, buildModel, defaultBlockSize } from '../model/index.ts'
 import { HEAD, siteShapesOf } from '../model/sites.ts'
+import { maxLogitsRows } from '../scheduler/admission.ts'
 import type { EngineInfo, EngineSettings } from '../types.ts'
 
 /** Blocks below which nothing sensible runs: a sequence and an adapter beside it. */
@@ -111,6 +112,7 @@ export async function loadEngine(
       maxBatchTokens,
       maxSequences,
       maxModelLen: model.maxModelLen,
+      maxLogitsRows: maxLogitsRows(maxSequences),
       captureGraphs: settings.captureGraphs ?? true,
       overlapLaunches: settings.overlapLaunches ?? false,
     },

@@ -37,7 +37,14 @@ function start(): Promise<NativeEngine> {
     maxModelLen: 2 * model.maxModelLen,
   }
   const sites = { maxSiteInputs: Math.max(...model.base.sites.map((site) => site.inFeatures)), headSite: -1 }
-  const session = { library: onnxRuntimeLibrary(), model: graph, threads: 1, captureGraphs: true, overlapLaunches: false }
+  const session = {
+    library: onnxRuntimeLibrary(),
+    model: graph,
+    threads: 1,
+    captureGraphs: true,
+    overlapLaunches: false,
+    maxLogitsRows: 64,
+  }
   return loadNative().createEngine({ ...shape, ...types, ...limits, ...sites, ...session }, () => {})
 }
 

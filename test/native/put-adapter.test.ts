@@ -21,7 +21,14 @@ function start(): Promise<NativeEngine> {
   const types = { device: 'cpu', dtype: 'float32', cacheDtype: 'float32', adapterDtype: image.dtype } as const
   const limits = { memoryFraction: 0, maxBlockCount: 0, maxBatchTokens: 4, maxSequences: 4, maxModelLen: 64 }
   const sites = { maxSiteInputs: 0, headSite: -1, siteShapes: siteShapesOf(model.base.sites) }
-  const session = { library: onnxRuntimeLibrary(), model: graph, threads: 1, captureGraphs: false, overlapLaunches: false }
+  const session = {
+    library: onnxRuntimeLibrary(),
+    model: graph,
+    threads: 1,
+    captureGraphs: false,
+    overlapLaunches: false,
+    maxLogitsRows: 64,
+  }
   return loadNative().createEngine({ ...shape, ...types, ...limits, ...sites, ...session }, () => {})
 }
 

@@ -13,7 +13,7 @@ bool once(const Kernels& kernels) {
   return kernels.name == first;
 }
 
-Slots slots_of(int32_t count = 4) { return Slots({count, /*block_size=*/4, /*max_batch_tokens=*/32, /*max_model_len=*/64, /*block_count=*/16, /*vocab=*/70}); }
+Slots slots_of(int32_t count = 4) { return Slots({count, /*block_size=*/4, /*max_batch_tokens=*/32, /*max_model_len=*/64, /*max_logits_rows=*/5, /*block_count=*/16, /*vocab=*/70}); }
 
 SlotInput input(int32_t slot, std::vector<int32_t> tokens) {
   SlotInput in;
@@ -125,6 +125,8 @@ KERNEL_TEST(what_a_step_may_not_name) {
   refused({{{0, 1, 2, 0, 1, 1}}, blocks}, "scored is 1");
   refused({{{0, 0, 3, 0, -1, 1}}, blocks}, "scored is -1");
   refused({{{0, 0, 3, 0, 0, 1}, {1, 0, 1, 0, 0, 1}}, {{0, 0, 1}, {1, 0, 1}}}, "others use it");
+  slots.admit(input(3, {5, 6, 7, 8, 9, 10, 11}));
+  refused({{{3, 0, 7, 0, 6, 0}}, {{3, 0, 4}, {3, 1, 5}}}, "rows of logits is 6");
   // After all that, a right one is right.
   run(slots, {{{0, 0, 3, 0, 0, 1}, {1, 0, 1, 0, 0, 1}}, {{0, 0, 1}, {1, 0, 2}}}, {1, 2});
 }

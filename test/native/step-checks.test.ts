@@ -24,7 +24,14 @@ function start(): Promise<NativeEngine> {
   const types = { device: 'cpu', dtype: 'float32', cacheDtype: 'float32', adapterDtype: image.dtype } as const
   const limits = { memoryFraction: 0, maxBlockCount: 0, maxBatchTokens: 8, maxSequences: ROWS, maxModelLen: MAX_MODEL_LEN }
   const sites = { maxSiteInputs: 0, headSite: -1, siteShapes: siteShapesOf(model.base.sites) }
-  const session = { library: onnxRuntimeLibrary(), model: graph, threads: 1, captureGraphs: false, overlapLaunches: false }
+  const session = {
+    library: onnxRuntimeLibrary(),
+    model: graph,
+    threads: 1,
+    captureGraphs: false,
+    overlapLaunches: false,
+    maxLogitsRows: 64,
+  }
   return loadNative().createEngine({ ...shape, ...types, ...limits, ...sites, ...session }, () => {})
 }
 

@@ -164,6 +164,13 @@ export function startNative(
   const types = { device: 'cuda', dtype: 'float16', cacheDtype: 'float16', adapterDtype: 'float16' } as const
   const limits = { memoryFraction: 0, maxBlockCount: 0, maxBatchTokens: rows, maxSequences: rows, maxModelLen }
   const sites = { maxSiteInputs: Math.max(...model.base.sites.map((site) => site.inFeatures)), headSite: -1 }
-  const session = { library: cudaLibrary() as string, model: graph, threads: 1, captureGraphs: true, overlapLaunches: false }
+  const session = {
+    library: cudaLibrary() as string,
+    model: graph,
+    threads: 1,
+    captureGraphs: true,
+    overlapLaunches: false,
+    maxLogitsRows: 64,
+  }
   return loadNative().createEngine({ ...shape, ...types, ...limits, ...sites, ...session }, () => {})
 }

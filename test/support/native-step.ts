@@ -47,6 +47,7 @@ export async function logitsOfRows(
       headSite: model.base.sites.length - 1,
       captureGraphs: false,
       overlapLaunches: false,
+      maxLogitsRows: rows,
       siteCount: model.siteCount,
       siteShapes: siteShapesOf(model.base.sites),
       adapterDtype: dtype,

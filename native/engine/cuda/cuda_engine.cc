@@ -102,21 +102,23 @@ int64_t CudaEngine::blocks_that_fit() {
   bind_cache(pool_.data(), 1);
   StepInput input;
   input.past.assign(sequences, 0);
-  // One token for each, and what remains for the first ones: as long as a sequence may be.
-  int32_t longest = 0, rest = tokens - sequences;
+  // One token for each, and what remains for the first ones: as long as a sequence may be. The same with rows of logits: the last of each, and more of the first.
+  int32_t longest = 0, rest = tokens - sequences, scored = std::min(tokens, options_.max_logits_rows) - sequences;
   input.cumulative = {0};
   for (int32_t b = 0; b < sequences; b++) {
     const int32_t count = 1 + std::min(rest, options_.max_model_len - 1);
     rest -= count - 1;
     longest = std::max(longest, count);
     input.cumulative.push_back(input.cumulative.back() + count);
-    input.logits_indices.push_back(input.cumulative.back() - 1);
+    const int32_t more = std::clamp(scored, 0, count - 1);
+    scored -= more;
+    for (int32_t r = more; r >= 0; r--) input.logits_indices.push_back(input.cumulative.back() - 1 - r);
   }
   input.block_table.assign(int64_t{sequences} * ((longest + options_.block_size - 1) / options_.block_size), 0);
   input.segment_starts = {0, tokens};
   input.segment_entries = {0, 0};
   input.segment_status = {0};
-  const std::vector<SampleRow> rows(sequences, demanding());
+  const std::vector<SampleRow> rows(input.logits_indices.size(), demanding());
   const Work work{input, rows, sample_features(rows.data(), rows.size(), options_.vocab_size)};
   StepShape shape = shape_of(input, work.features, limits_);
   shape.adapters.h_rows = tokens * kCommonRank / kRankBlock;
