@@ -73,7 +73,10 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   }
   engine.onWarning = (message) => log.warn(message)
   const store = new AdapterStore(base, { dtype: engine.info.adapterDtype, blockBytes: engine.info.blockBytes })
-  const prompts = new ModelPromptReader(directory, tokenizer, chatTemplate, config.tokenizerProcesses)
+  const prompts = new ModelPromptReader(directory, tokenizer, chatTemplate, {
+    maxModelLen: engine.info.maxModelLen,
+    processes: config.tokenizerProcesses,
+  })
   prompts.warm()
   const release = async () => {
     prompts.close()

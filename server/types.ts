@@ -43,19 +43,28 @@ export interface RenderOptions {
   kwargs?: Record<string, unknown>
 }
 
+export interface Conversation {
+  messages: ChatMessage[]
+  options: RenderOptions
+  /** A template that the request brought, instead of the model's own. */
+  template?: string
+}
+
+/** `param`: the field that holds the text, which errors name. */
+export interface EncodeOptions {
+  addSpecialTokens: boolean
+  param: string
+}
+
 /**
- * What requests bring as text, read without keeping the others waiting. All reject with ClientLeft (tokenizer/process-pool.ts) when `signal` says so, and with TemplateError or
- * an ApiError when the model's own tokenizer or template cannot do it.
+ * What requests bring as text, read without keeping the others waiting. Both reject with ClientLeft (tokenizer/process-pool.ts) when `signal` says so, with ApiError when a text
+ * cannot fit the context or the tokenizer cannot do it, and with TemplateError.
  */
 export interface PromptReader {
-  /** Token ids of each text; `param` is the field that holds them. */
-  encode(
-    texts: readonly string[],
-    options: { addSpecialTokens: boolean; param: string },
-    signal: AbortSignal,
-  ): Promise<TokenIds[]>
-  /** The conversation by `given`, a template that the request brought, or else by the model's own. */
-  render(messages: ChatMessage[], options: RenderOptions, given: string | undefined, signal: AbortSignal): Promise<string>
+  /** Token ids of each text. */
+  encode(texts: readonly string[], options: EncodeOptions, signal: AbortSignal): Promise<TokenIds[]>
+  /** Of a conversation as its template renders it. */
+  encodeConversation(conversation: Conversation, options: EncodeOptions, signal: AbortSignal): Promise<TokenIds>
 }
 
 /** An adapter as the routes see it. */

@@ -3,14 +3,13 @@ import type { FastifyInstance } from 'fastify'
 import type { LogprobRows } from '../../runtime/index.ts'
 import { chooseAdapter } from '../adapter-choice.ts'
 import { leaving } from '../client-left.ts'
-import { encodePrompts } from '../encode-prompts.ts'
 import { ApiError } from '../errors.ts'
 import { slicedNumbers } from '../json.ts'
 import type { Serving } from '../types.ts'
 import { answer } from './answer.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
 import { chatLogprobs } from './logprobs.ts'
-import { messagesOf, renderPrompt } from './messages.ts'
+import { conversationOf, messagesOf } from './messages.ts'
 import { type Body, checkFields, given, settleMaxTokens, textOptions } from './parameters.ts'
 import { requestId } from './request-id.ts'
 import { samplingOf, seededChoices } from './sampling.ts'
@@ -28,11 +27,9 @@ export function chatRoutes(app: FastifyInstance, serving: Serving): void {
       const adapter = chooseAdapter(serving, request.headers, body.model as string | undefined)
       const n = given(body, 'n', 1)
       serving.cost.checkSequences(n, 'n')
-      const left = leaving(reply)
-      const text = await renderPrompt(serving, body, left)
       // The template writes the special tokens itself.
-      const special = given<boolean>(body, 'add_special_tokens', false)
-      const [all] = await encodePrompts(serving, [text], special, 'messages', left)
+      const encoding = { addSpecialTokens: given<boolean>(body, 'add_special_tokens', false), param: 'messages' }
+      const all = await serving.prompts.encodeConversation(conversationOf(body), encoding, leaving(reply))
       const truncate = given<number | undefined>(body, 'truncate_prompt_tokens', undefined)
       const promptIds = truncate === undefined ? all : all.slice(-truncate)
       if (promptIds.length === 0) throw new ApiError('invalid_request', 'the rendered messages hold no token', 'messages')

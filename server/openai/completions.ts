@@ -4,7 +4,6 @@ import type { LogprobRows } from '../../runtime/index.ts'
 import { chooseAdapter } from '../adapter-choice.ts'
 import { leaving } from '../client-left.ts'
 import { decodeInSlices } from '../decode-in-slices.ts'
-import { encodePrompts } from '../encode-prompts.ts'
 import { ApiError } from '../errors.ts'
 import { slicedNumbers } from '../json.ts'
 import type { Serving, TokenIds } from '../types.ts'
@@ -92,7 +91,7 @@ async function promptsOf(serving: Serving, body: Body, n: number, echo: boolean,
   const addSpecialTokens = given<boolean>(body, 'add_special_tokens', true)
   const skipSpecialTokens = given<boolean>(body, 'skip_special_tokens', true)
   const texts = list.filter((one) => typeof one === 'string')
-  const encoded = (await encodePrompts(serving, texts, addSpecialTokens, 'prompt', left)).values()
+  const encoded = (await serving.prompts.encode(texts, { addSpecialTokens, param: 'prompt' }, left)).values()
   const prompts: Prompt[] = []
   for (const [i, one] of list.entries()) {
     const all = typeof one === 'string' ? (encoded.next().value as TokenIds) : one

@@ -1,6 +1,6 @@
 /** A chat request's messages, as the template takes them: content parts joined, what is no text refused. */
 import { ApiError } from '../errors.ts'
-import type { ChatMessage, Serving } from '../types.ts'
+import type { ChatMessage, Conversation } from '../types.ts'
 import { type Body, given } from './parameters.ts'
 
 interface Part {
@@ -34,8 +34,8 @@ function contentOf(content: unknown, param: string): string | null {
     .join('\n')
 }
 
-/** The conversation as the model reads it. */
-export async function renderPrompt(serving: Serving, body: Body, signal: AbortSignal): Promise<string> {
+/** What a body says of its conversation. */
+export function conversationOf(body: Body): Conversation {
   const continueFinalMessage = given<boolean>(body, 'continue_final_message', false)
   const addGenerationPrompt = given<boolean>(body, 'add_generation_prompt', !continueFinalMessage)
   if (continueFinalMessage && addGenerationPrompt)
@@ -50,5 +50,5 @@ export async function renderPrompt(serving: Serving, body: Body, signal: AbortSi
     continueFinalMessage,
     kwargs: given<Record<string, unknown> | undefined>(body, 'chat_template_kwargs', undefined),
   }
-  return serving.prompts.render(messages, options, given<string | undefined>(body, 'chat_template', undefined), signal)
+  return { messages, options, template: given<string | undefined>(body, 'chat_template', undefined) }
 }

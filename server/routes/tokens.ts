@@ -3,10 +3,9 @@ import type { FastifyInstance } from 'fastify'
 import { chooseAdapter } from '../adapter-choice.ts'
 import { leaving } from '../client-left.ts'
 import { decodeInSlices } from '../decode-in-slices.ts'
-import { encodePrompts } from '../encode-prompts.ts'
 import { ApiError } from '../errors.ts'
 import { jsonBody, slicedList, slicedNumbers } from '../json.ts'
-import { renderPrompt } from '../openai/messages.ts'
+import { conversationOf } from '../openai/messages.ts'
 import { type Body, checkFields, given } from '../openai/parameters.ts'
 import { checkTokens } from '../openai/sampling.ts'
 import { type BodySchema, boolean, CONVERSATION, string } from '../openai/schemas.ts'
@@ -41,9 +40,13 @@ export function tokenRoutes(app: FastifyInstance, serving: Serving): void {
         throw new ApiError('invalid_request', 'you must provide either prompt or messages', 'prompt')
       const chat = body.prompt === undefined
       const left = leaving(reply)
-      const text = chat ? await renderPrompt(serving, body, left) : (body.prompt as string)
-      const special = given<boolean>(body, 'add_special_tokens', !chat)
-      const [tokens] = await encodePrompts(serving, [text], special, chat ? 'messages' : 'prompt', left)
+      const encoding = {
+        addSpecialTokens: given<boolean>(body, 'add_special_tokens', !chat),
+        param: chat ? 'messages' : 'prompt',
+      }
+      const tokens = chat
+        ? await serving.prompts.encodeConversation(conversationOf(body), encoding, left)
+        : (await serving.prompts.encode([body.prompt as string], encoding, left))[0]
       const answer = {
         count: tokens.length,
         max_model_len: serving.model.maxModelLen,

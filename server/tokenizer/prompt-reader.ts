@@ -1,6 +1,6 @@
 /** Reads what requests bring as text: what is short at once, on the main thread, everything else in processes of low priority (docs/decisions/0003). */
 import { ApiError, TemplateError } from '../errors.ts'
-import type { ChatMessage, PromptReader, RenderOptions, TokenIds } from '../types.ts'
+import type { ChatMessage, Conversation, EncodeOptions, PromptReader, TokenIds } from '../types.ts'
 import type { ModelChatTemplate } from './chat-template.ts'
 import type { EncodeJob, RenderJob } from './process-jobs.ts'
 import { ProcessPool } from './process-pool.ts'
@@ -32,18 +32,25 @@ const TRIAL: ChatMessage[] = [{ role: 'user', content: 'Hello' }]
 export class ModelPromptReader implements PromptReader {
   private readonly tokenizer: ModelTokenizer
   private readonly template: ModelChatTemplate
-  private readonly tokenizing = new Watchdog()
-  private readonly rendering = new Watchdog()
+  private readonly maxModelLen: number
+  private readonly texts = new Watchdog()
+  private readonly conversations = new Watchdog()
   /** Whether a process has lived through rendering: the watchdog ends loops and not what is one long operation, which may fill the server's heap as well. */
   private proven = false
   private readonly own: ProcessPool
   /** Templates that requests bring take a second each at will: apart, they keep only each other waiting. */
   private readonly given = new ProcessPool(1, [], GIVEN_HEAP)
 
-  /** `folder`: where the tokenizer was read. */
-  constructor(folder: string, tokenizer: ModelTokenizer, template: ModelChatTemplate, processes: number) {
+  /** `folder`: where the tokenizer was read; `processes`: how many tokenize. */
+  constructor(
+    folder: string,
+    tokenizer: ModelTokenizer,
+    template: ModelChatTemplate,
+    { maxModelLen, processes }: { maxModelLen: number; processes: number },
+  ) {
     this.tokenizer = tokenizer
     this.template = template
+    this.maxModelLen = maxModelLen
     this.own = new ProcessPool(processes, [folder], HEAP)
   }
 
@@ -69,39 +76,36 @@ export class ModelPromptReader implements PromptReader {
     this.given.close()
   }
 
-  async encode(
-    texts: readonly string[],
-    { addSpecialTokens, param }: { addSpecialTokens: boolean; param: string },
-    signal: AbortSignal,
-  ): Promise<TokenIds[]> {
-    const options = { addSpecialTokens }
+  async encode(texts: readonly string[], options: EncodeOptions, signal: AbortSignal): Promise<TokenIds[]> {
+    for (const text of texts) this.checkLength(text, options.param)
     if (sizeOf(texts, SHORT) <= SHORT) {
-      const here = this.tokenizing.attempt(() => texts.map((text) => this.tokenizer.encode(text, options)))
+      const here = this.texts.attempt(() => texts.map((text) => this.tokenizer.encode(text, options)))
       if (here) return here.value
     }
-    const all: TokenIds[] = []
-    for (const batch of batches(texts)) {
-      const job: EncodeJob = { kind: 'encode', texts: batch, addSpecialTokens }
-      const units = batch.reduce((sum, { length }) => sum + length, 0)
-      const answer = await this.own.run(job, ownLimit(units), signal).catch((error: Error) => {
-        if (!(error instanceof Overrun)) throw error
-        throw new ApiError('tokenizer_failed', `the model's tokenizer ${error.message} for ${units} characters`, param)
-      })
-      if (!('ids' in answer)) throw new Error('error' in answer ? answer.error : 'a text came back instead of token ids')
-      for (const ids of answer.ids) all.push(shared(ids))
-    }
-    return all
+    return this.encodeThere(texts, options, signal)
   }
 
-  async render(messages: ChatMessage[], options: RenderOptions, given: string | undefined, signal: AbortSignal): Promise<string> {
+  async encodeConversation(conversation: Conversation, options: EncodeOptions, signal: AbortSignal): Promise<TokenIds> {
+    const { messages, template } = conversation
+    let text: string | undefined
+    if (template === undefined && this.proven && sizeOf([messages, conversation.options], SHORT) <= SHORT) {
+      const here = this.conversations.attempt(() => {
+        const rendered = this.template.render(messages, conversation.options)
+        return rendered.length > SHORT ? rendered : this.tokenizer.encode(rendered, options)
+      })
+      if (typeof here?.value === 'object') return here.value
+      text = here?.value
+    }
+    const [ids] = await this.encode([text ?? (await this.render(conversation, signal))], options, signal)
+    return ids
+  }
+
+  /** The conversation as the model reads it, rendered in a process. */
+  async render({ messages, options, template: given }: Conversation, signal: AbortSignal): Promise<string> {
     const { template } = this
     const source = given ?? template.source
     // It says what is missing.
     if (source === undefined) return template.render(messages, options)
-    if (given === undefined && this.proven && sizeOf([messages, options], SHORT) <= SHORT) {
-      const here = this.rendering.attempt(() => template.render(messages, options))
-      if (here) return here.value
-    }
     const job: RenderJob = { kind: 'render', source, tokens: template.tokens, messages, options }
     const pool = given === undefined ? this.own : this.given
     const limit = given === undefined ? ownLimit(sizeOf([messages, options], Number.POSITIVE_INFINITY)) : GIVEN_MS
@@ -115,6 +119,34 @@ export class ModelPromptReader implements PromptReader {
     if ('text' in answer) return answer.text
     if ('error' in answer && answer.template) throw new TemplateError(answer.error)
     throw new Error('error' in answer ? answer.error : 'token ids came back instead of a text')
+  }
+
+  /** A text that has more tokens than the context holds whatever they are is refused unread. */
+  private checkLength(text: string, param: string): void {
+    const { maxModelLen } = this
+    const most = this.tokenizer.longestToken * maxModelLen
+    if (text.length > most)
+      throw new ApiError(
+        'context_length_exceeded',
+        `This model's maximum context length is ${maxModelLen} tokens; ${text.length} characters are more than any ${maxModelLen} tokens hold (${most})`,
+        param,
+      )
+  }
+
+  private async encodeThere(texts: readonly string[], options: EncodeOptions, signal: AbortSignal): Promise<TokenIds[]> {
+    const { addSpecialTokens, param } = options
+    const all: TokenIds[] = []
+    for (const batch of batches(texts)) {
+      const job: EncodeJob = { kind: 'encode', texts: batch, addSpecialTokens }
+      const units = batch.reduce((sum, { length }) => sum + length, 0)
+      const answer = await this.own.run(job, ownLimit(units), signal).catch((error: Error) => {
+        if (!(error instanceof Overrun)) throw error
+        throw new ApiError('tokenizer_failed', `the model's tokenizer ${error.message} for ${units} characters`, param)
+      })
+      if (!('ids' in answer)) throw new Error('error' in answer ? answer.error : 'a text came back instead of token ids')
+      for (const ids of answer.ids) all.push(shared(ids))
+    }
+    return all
   }
 }
 

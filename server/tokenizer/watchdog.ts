@@ -11,7 +11,7 @@ const MOST_OVERRUNS = 3
 const context = createContext({ work: undefined }) as { work: (() => unknown) | undefined }
 const script = new Script('work()')
 
-/** What `work` returns or throws; undefined: it took longer. The watch costs 0.04 ms. */
+/** What `work` returns or throws; undefined: it took longer. The watch is a thread of its own: 0.04 ms, half a millisecond while all cores compute. */
 export function cutOff<T>(milliseconds: number, work: () => T): { value: T } | undefined {
   context.work = work
   try {

@@ -35,7 +35,7 @@ async function gapOf(work: () => Promise<unknown>): Promise<{ gap: number; took:
 }
 
 t.test('prompts of half a megabyte from four clients at once', async (t) => {
-  const prompts = promptsOf(demoModel('base'), undefined, 2)
+  const prompts = promptsOf(demoModel('base'), undefined, { processes: 2 })
   t.teardown(() => prompts.close())
   const fake = await fakeServing(t, ended, { limits, prompts })
   await request(`${fake.url}/tokenize`, { body: JSON.stringify({ prompt: words(5000, 9) }) })

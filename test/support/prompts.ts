@@ -5,8 +5,12 @@ import { ModelTokenizer } from '../../server/tokenizer/tokenizer.ts'
 import { demoModel } from './repo.ts'
 
 /** `template`: instead of the folder's own. */
-export function promptsOf(folder: string, template = ModelChatTemplate.load(folder), processes = 1): ModelPromptReader {
-  return new ModelPromptReader(folder, ModelTokenizer.load(folder), template, processes)
+export function promptsOf(
+  folder: string,
+  template = ModelChatTemplate.load(folder),
+  { maxModelLen = 1 << 20, processes = 1 } = {},
+): ModelPromptReader {
+  return new ModelPromptReader(folder, ModelTokenizer.load(folder), template, { maxModelLen, processes })
 }
 
-export const demoPrompts = () => promptsOf(demoModel('base'))
+export const demoPrompts = (maxModelLen = 1 << 20) => promptsOf(demoModel('base'), undefined, { maxModelLen })

@@ -33,7 +33,7 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     engine,
     model: { name: 'demo', root: '/models/demo', created: 10, maxModelLen: 1024 },
     tokenizer: ModelTokenizer.load(demoModel('base')),
-    prompts: demoPrompts(),
+    prompts: demoPrompts(1024),
     adapters: { get: (name) => records.find((record) => record.name === name), list: () => records },
     metrics: new ServerMetrics(engine, 'demo'),
     defaults: {},

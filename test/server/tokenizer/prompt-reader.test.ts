@@ -9,6 +9,7 @@ import t from 'tap'
 import { ApiError, TemplateError } from '../../../server/errors.ts'
 import { ModelChatTemplate } from '../../../server/tokenizer/chat-template.ts'
 import { ClientLeft } from '../../../server/tokenizer/process-pool.ts'
+import type { ModelPromptReader } from '../../../server/tokenizer/prompt-reader.ts'
 import { ModelTokenizer } from '../../../server/tokenizer/tokenizer.ts'
 import { seeded } from '../../support/pace.ts'
 import { promptsOf } from '../../support/prompts.ts'
@@ -37,6 +38,10 @@ function reader(t: { teardown(handler: () => void): unknown }, ...args: Paramete
   t.teardown(() => prompts.close())
   return prompts
 }
+
+/** `user` by that template, or the model's own, as text. */
+const rendered = (prompts: ModelPromptReader, template?: string, signal = stays()) =>
+  prompts.render({ messages: user, options: plain, template }, signal)
 
 const failure = (promise: Promise<unknown>) =>
   promise.then(
@@ -83,21 +88,25 @@ t.test('half a megabyte is tokenized while the main thread serves', async (t) =>
 t.test('a conversation renders alike, short and long, by its own template and by a request’s', async (t) => {
   const prompts = reader(t, folder)
   const own = ModelChatTemplate.load(folder)
+  const encoding = { addSpecialTokens: false, param: 'messages' }
   prompts.warm()
-  for (const content of ['hi', words(30_000), 'hi']) {
+  for (const content of ['hi', words(30_000), words(4090), 'hi']) {
     const messages = [{ role: 'user', content }]
     const options = { addGenerationPrompt: true, kwargs: { a: { b: [1, null] } } }
-    t.equal(await prompts.render(messages, options, undefined, stays()), own.render(messages, options))
-    t.equal(await prompts.render(messages, plain, '<{{ messages[0].content }}>', stays()), `<${content}>`)
+    const right = tokenizer.encode(own.render(messages, options), encoding)
+    t.same(Array.from(await prompts.encodeConversation({ messages, options }, encoding, stays())), right)
+    const template = '<{{ messages[0].content }}>'
+    const brought = await prompts.encodeConversation({ messages, options: plain, template }, encoding, stays())
+    t.same(Array.from(brought), tokenizer.encode(`<${content}>`, encoding))
   }
 })
 
 t.test("a request's template is used instead of the model's, with a model that has none too", async (t) => {
   for (const own of ['own', undefined]) {
     const prompts = reader(t, folder, new ModelChatTemplate(own, tokens))
-    t.equal(await prompts.render(user, plain, '{{ eos_token }}{{ messages[0].content }}', stays()), '</s>hi')
-    await t.rejects(prompts.render(user, plain, '{% if %}', stays()), { message: /not valid/ })
-    if (own === undefined) await t.rejects(prompts.render(user, plain, own, stays()), { message: /has no chat template/ })
+    t.equal(await rendered(prompts, '{{ eos_token }}{{ messages[0].content }}'), '</s>hi')
+    await t.rejects(rendered(prompts, '{% if %}'), { message: /not valid/ })
+    if (own === undefined) await t.rejects(rendered(prompts, own), { message: /has no chat template/ })
   }
 })
 
@@ -105,10 +114,8 @@ t.test("a request's template that never ends, or fills the memory, costs its own
   const prompts = reader(t, folder)
   const doubling =
     "{% set n = namespace(x='aaaaaaaaaaaaaaaa') %}{% for i in range(21) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}"
-  const wrong = [ENDLESS, '{{ range(200000000)|length }}', doubling].map((given) =>
-    failure(prompts.render(user, plain, given, stays())),
-  )
-  t.equal(await prompts.render(user, plain, '{{ messages[0].content }} still', stays()), 'hi still')
+  const wrong = [ENDLESS, '{{ range(200000000)|length }}', doubling].map((given) => failure(rendered(prompts, given)))
+  t.equal(await rendered(prompts, '{{ messages[0].content }} still'), 'hi still')
   const [slow, large, long] = await Promise.all(wrong)
   t.match(slow, { message: /the request's chat template took more than 1000 ms/ })
   t.match(large, { message: /took more than \d+ (ms|MB)/ })
@@ -125,18 +132,18 @@ t.test("the model's own template may be as hostile: it is refused, and the main 
     const prompts = reader(t, folder, new ModelChatTemplate(source, tokens))
     prompts.warm()
     const gap = await longestGap(async () => {
-      const error = await failure(prompts.render(user, plain, undefined, stays()))
+      const error = await failure(prompts.encodeConversation({ messages: user, options: plain }, encoding, stays()))
       t.ok(error instanceof TemplateError, source)
       t.match(error, { message: /the chat template (took more than \d+ (ms|MB)|failed: Invalid array length)/ })
     })
     t.ok(gap < 500, `${source}: the longest gap was ${gap} ms`)
-    t.equal(await prompts.render(user, plain, 'still {{ messages[0].content }}', stays()), 'still hi')
+    t.equal(await rendered(prompts, 'still {{ messages[0].content }}'), 'still hi')
   }
 })
 
 t.test('a process of templates may leave no core file, and gives way', { skip: process.platform !== 'linux' }, async (t) => {
   const prompts = reader(t, folder)
-  await prompts.render(user, plain, 'x', stays())
+  await rendered(prompts, 'x')
   const pids = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').split(' ').filter(Boolean)
   const mine = pids.filter((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('tokenizer/process.js'))
   t.ok(mine.length > 0)
@@ -151,7 +158,7 @@ t.test('processes end with the server, also with one that was killed', { skip: p
   const script = `
     const { demoPrompts } = await import(${support})
     const prompts = demoPrompts()
-    const ask = (given) => prompts.render([], { addGenerationPrompt: false }, given, new AbortController().signal)
+    const ask = (given) => prompts.render({ messages: [], options: {}, template: given }, new AbortController().signal)
     await ask('x')
     setTimeout(() => console.log('it loops'), 300)
     await ask(${JSON.stringify(ENDLESS)})`
@@ -186,12 +193,12 @@ t.test('a tokenizer that hangs on a text is refused, and the main thread goes on
 t.test('who leaves is dropped: at once while waiting, within a second while it is done', async (t) => {
   const prompts = reader(t, folder)
   const left = Array.from({ length: 20 }, () => new AbortController())
-  const jobs = left.map(({ signal }) => failure(prompts.render(user, plain, ENDLESS, signal)))
+  const jobs = left.map(({ signal }) => failure(rendered(prompts, ENDLESS, signal)))
   for (const controller of left) controller.abort()
   const began = performance.now()
   for (const error of await Promise.all(jobs)) t.ok(error instanceof ClientLeft)
   t.ok(performance.now() - began < 500, 'nobody waits for those who left')
-  t.equal(await prompts.render(user, plain, '{{ messages[0].content }}', stays()), 'hi')
+  t.equal(await rendered(prompts, '{{ messages[0].content }}'), 'hi')
   t.ok(performance.now() - began < 10_000, `served after ${performance.now() - began} ms instead of 20 s`)
   const gone = new AbortController()
   gone.abort()
