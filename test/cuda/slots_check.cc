@@ -11,7 +11,7 @@ constexpr int32_t kBlockSize = 4, kSlots = 3, kPlaces = 16;
 
 class Tables {
  public:
-  Tables() : slots_({kSlots, kBlockSize, 64, kBlockSize * kPlaces, 100, 50}) {
+  Tables() : slots_({.slots = kSlots, .block_size = kBlockSize, .max_batch_tokens = 64, .max_model_len = kBlockSize * kPlaces, .max_logits_rows = kSlots, .block_count = 100, .vocab_size = 50}) {
     for (int32_t slot = 0; slot < kSlots; slot++) admit(slot);
   }
   void admit(int32_t slot) {

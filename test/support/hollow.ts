@@ -170,7 +170,7 @@ export function startNative(
     threads: 1,
     captureGraphs: true,
     overlapLaunches: false,
-    maxLogitsRows: 64,
+    maxLogitsRows: rows,
   }
   return loadNative().createEngine({ ...shape, ...types, ...limits, ...sites, ...session }, () => {})
 }
