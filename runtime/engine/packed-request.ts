@@ -28,12 +28,16 @@ interface ArrayType<T> {
   BYTES_PER_ELEMENT: number
 }
 
+const NO_IDS = new Int32Array(0)
+const NO_VALUES = new Float32Array(0)
+
 function packedArray<T>(length: number, of: ArrayType<T>): T {
   const bytes = length * of.BYTES_PER_ELEMENT
   return new of(bytes < SHARED_FROM ? new ArrayBuffer(bytes) : new SharedArrayBuffer(bytes))
 }
 
 function packedIds(ids: readonly number[] | Int32Array): Int32Array {
+  if (ids.length === 0) return NO_IDS
   if (ids instanceof Int32Array && ids.buffer instanceof SharedArrayBuffer) return ids
   const packed = packedArray(ids.length, Int32Array)
   packed.set(ids)
@@ -47,6 +51,7 @@ function bitmask(ids: readonly number[], vocabSize: number): Uint32Array {
 }
 
 function packedValues(bias: readonly [number, number][]): Float32Array {
+  if (bias.length === 0) return NO_VALUES
   const packed = packedArray(bias.length, Float32Array)
   for (let i = 0; i < bias.length; i++) packed[i] = bias[i][1]
   return packed
