@@ -16,9 +16,9 @@ export type PackedImage = Pick<AdapterImage, 'blocks' | 'image' | 'rows' | 'entr
 export function pack(folds: SiteFold[], { dtype, blockBytes }: { dtype: AdapterDtype; blockBytes: number }): PackedImage {
   if (blockBytes <= 0 || blockBytes % ALIGNMENT !== 0)
     throw new RangeError(`blockBytes is ${blockBytes}; a multiple of ${ALIGNMENT} is expected`)
-  const plan = new Plan(dtype, blockBytes)
-  for (const fold of folds) plan.add(fold)
-  const { places, blocks, bytes } = layOut(plan.rowBytes, blockBytes)
+  const layout = new Layout(dtype, blockBytes)
+  for (const fold of folds) layout.add(fold)
+  const { places, blocks, bytes } = layOut(layout.rowBytes, blockBytes)
   let image: SharedArrayBuffer
   let view: Uint8Array
   try {
@@ -30,12 +30,12 @@ export function pack(folds: SiteFold[], { dtype, blockBytes }: { dtype: AdapterD
       `folded, the adapter takes ${bytes} bytes, more than can be allocated in one piece`,
     )
   }
-  for (const write of plan.writers) write({ dtype, blockBytes, bytes: view, places })
-  return { blocks, image, rows: places, entries: Int32Array.from(plan.entries), maxRank: plan.maxRank }
+  for (const write of layout.writers) write({ dtype, blockBytes, bytes: view, places })
+  return { blocks, image, rows: places, entries: Int32Array.from(layout.entries), maxRank: layout.maxRank }
 }
 
 /** The lengths of the rows, the entries that name them, and what writes them once they have their places. */
-class Plan {
+class Layout {
   readonly rowBytes: number[] = []
   readonly entries: number[] = []
   readonly writers: ((image: FoldImage) => void)[] = []

@@ -137,7 +137,7 @@ cuda::PlanCounts World::plan(const Segments& segments, bool wide, cuda::PlanView
   input.entry_tables = at.data();
   input.entry_weight = segments.weight.data();
   input.entry_shape = shapes.data();
-  cuda::Plan plan(cuda::plan_capacity(segments.rows() + 1, 4, blocks));
+  cuda::LoraPlan plan(cuda::plan_capacity(segments.rows() + 1, 4, blocks));
   check(plan.build(input, wide), "the plan fits its capacity");
   plan_ = std::make_unique<OnDevice<uint8_t>>(plan.bytes());
   plan_->put(plan.data(), plan.used_bytes());

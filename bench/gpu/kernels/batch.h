@@ -13,7 +13,7 @@ class Batch {
     for (const Run& run : runs) rows_ += run.rows;
     std::vector<uint8_t> all;
     std::vector<size_t> at;
-    std::vector<cuda::Plan> plans;
+    std::vector<cuda::LoraPlan> plans;
     int32_t blocks = 0;
     for (int32_t i = 0; i < pool.adapters(); i++) blocks = std::max(blocks, pool.shape(i).rank_blocks);
     for (int32_t set = 0; set < sets; set++) {
@@ -64,7 +64,7 @@ class Batch {
   }
 
  private:
-  void build(cuda::Plan& plan, int32_t set, bool wide) {
+  void build(cuda::LoraPlan& plan, int32_t set, bool wide) {
     std::vector<int32_t> starts{0}, entries{0};
     std::vector<const uint8_t*> tables;
     std::vector<const cuda::AdapterShape*> shapes;

@@ -295,7 +295,7 @@ void CudaEngine::plan(const StepInput& input, const StepShape& shape, const Inpu
     rows.launch.stream = compute_.get();
     rows.launch.overlap = options_.overlap_launches && device_.major >= 9;
     if (!wanted.tiles) return rows;
-    Plan plan(wanted.capacity());
+    LoraPlan plan(wanted.capacity());
     if (!plan.build(entries.over(input, starts), wanted.wide)) throw std::logic_error("the step's segments do not fit their own plan");
     std::memcpy(flight.staging.data() + offset - at.uploaded, plan.data(), plan.bytes());
     rows.step.plan = plan.view(inputs_.data() + offset);

@@ -30,8 +30,8 @@ InputLayout::InputLayout(const StepShape& shape) {
   place(cumulative, sizeof(int32_t) * (shape.sequences + 1));
   place(past, sizeof(int32_t) * shape.sequences);
   place(logits_indices, sizeof(int32_t) * shape.logits);
-  place(adapters, shape.adapters.tiles ? Plan(shape.adapters.capacity()).bytes() : 0);
-  place(head, shape.head.tiles ? Plan(shape.head.capacity()).bytes() : 0);
+  place(adapters, shape.adapters.tiles ? LoraPlan(shape.adapters.capacity()).bytes() : 0);
+  place(head, shape.head.tiles ? LoraPlan(shape.head.capacity()).bytes() : 0);
   place(samples, sizeof(SampleRow) * shape.logits);
   changes = end;
 }

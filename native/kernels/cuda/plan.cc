@@ -5,7 +5,7 @@
 
 namespace lorikeet::cuda {
 
-Plan::Plan(const PlanCapacity& capacity) : capacity_(capacity) {
+LoraPlan::LoraPlan(const PlanCapacity& capacity) : capacity_(capacity) {
   const auto aligned = [](size_t n) { return (n + 15) / 16 * 16; };
   tiles_at_ = sizeof(PlanCounts);
   entries_at_ = tiles_at_ + sizeof(Tile) * capacity.tiles;
@@ -14,15 +14,15 @@ Plan::Plan(const PlanCapacity& capacity) : capacity_(capacity) {
   bytes_.resize(works_at_ + sizeof(ShrinkWork) * capacity.works);
 }
 
-PlanView Plan::view(const uint8_t* base) const {
+PlanView LoraPlan::view(const uint8_t* base) const {
   return {reinterpret_cast<const PlanCounts*>(base), reinterpret_cast<const Tile*>(base + tiles_at_),
           reinterpret_cast<const TileEntry*>(base + entries_at_), reinterpret_cast<const int32_t*>(base + direct_at_),
           reinterpret_cast<const ShrinkWork*>(base + works_at_)};
 }
 
-size_t Plan::used_bytes() const { return works_at_ + sizeof(ShrinkWork) * (counts_.narrow_works + counts_.wide_works); }
+size_t LoraPlan::used_bytes() const { return works_at_ + sizeof(ShrinkWork) * (counts_.narrow_works + counts_.wide_works); }
 
-bool Plan::add(const PlanInput& input, int32_t segment, int32_t row, int32_t rows) {
+bool LoraPlan::add(const PlanInput& input, int32_t segment, int32_t row, int32_t rows) {
   auto* const tiles = reinterpret_cast<Tile*>(bytes_.data() + tiles_at_);
   auto* const entries = reinterpret_cast<TileEntry*>(bytes_.data() + entries_at_);
   auto* const directs = reinterpret_cast<int32_t*>(bytes_.data() + direct_at_);
@@ -47,7 +47,7 @@ bool Plan::add(const PlanInput& input, int32_t segment, int32_t row, int32_t row
   return true;
 }
 
-bool Plan::build(const PlanInput& input, bool wide) {
+bool LoraPlan::build(const PlanInput& input, bool wide) {
   counts_ = {};
   tiles_ = entries_ = works_ = 0;
   bool fits = true;

@@ -61,9 +61,9 @@ struct PlanInput {
   const AdapterShape* const* entry_shape = nullptr;  // [entries]
 };
 
-class Plan {
+class LoraPlan {
  public:
-  explicit Plan(const PlanCapacity& capacity);
+  explicit LoraPlan(const PlanCapacity& capacity);
   // False if the segments do not fit the capacity; the plan is then empty. `wide`: use wide tiles for long segments (prefill); a decode step
   // leaves them out so that one captured graph serves any mix. The result of a row is the same bits either way.
   bool build(const PlanInput& input, bool wide);

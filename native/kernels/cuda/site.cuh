@@ -6,7 +6,7 @@
 
 namespace lorikeet::cuda {
 
-// Plan items do not change while a kernel runs; 16 bytes a read.
+// Items of a plan do not change while a kernel runs; 16 bytes a read.
 template <class Item>
 __device__ inline Item read_plan(const Item* from) {
   static_assert(sizeof(Item) % sizeof(Words) == 0);
