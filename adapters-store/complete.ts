@@ -5,7 +5,7 @@
  */
 import type { Fold } from './fold.ts'
 import { targetedSites } from './targets.ts'
-import { type FoldContext, WEIGHTS } from './tensors.ts'
+import { BIASES, type FoldContext, WEIGHTS } from './tensors.ts'
 import type { Site } from './types.ts'
 
 const GATHER = 'a save under ZeRO-3 or FSDP that does not gather the shards leaves such a file: save it again, gathered'
@@ -61,16 +61,30 @@ function namesOf(sites: Site[]): string {
   return shown.join(', ') + (sites.length > SHOWN ? ` and ${sites.length - SHOWN} more` : '')
 }
 
-/** Every module that modules_to_save names, by the end of its name: the sites, and the norms, which the file must hold as they are in the base. */
+/**
+ * Every weight and bias in every module that modules_to_save names by the end of its name, a module that holds others (`mlp`) too: those of sites, and the norms,
+ * which the file must hold as they are in the base.
+ */
 function requireSavedModules({ config, base, tensors }: FoldContext): void {
   const there = new Set(tensors.others.values())
-  for (const one of tensors.sites) if (one.has(...WEIGHTS)) there.add(`${one.site.module}.weight`)
-  const modules = new Set(base.model.sites.map(({ module }) => module))
-  for (const name of Object.keys(base.model.tensors)) if (name.endsWith('.weight')) modules.add(name.slice(0, -'.weight'.length))
-  for (const name of config.names('modules_to_save'))
-    for (const module of modules)
-      if (module.endsWith(name) && !there.has(`${module}.weight`))
-        throw tensors.invalid(`it lacks ${module}.weight, which modules_to_save names (${name}); ${GATHER}`)
+  for (const one of tensors.sites) {
+    if (one.has(...WEIGHTS)) there.add(`${one.site.module}.weight`)
+    if (one.site.bias !== undefined && one.has(...BIASES)) there.add(one.site.bias)
+  }
+  const parameters = new Set(Object.keys(base.model.tensors).filter((name) => /\.(weight|bias)$/.test(name)))
+  for (const { module } of base.model.sites) parameters.add(`${module}.weight`)
+  for (const name of config.names('modules_to_save')) {
+    if (name === '') continue
+    for (const parameter of parameters)
+      if (!there.has(parameter) && modulesAround(parameter).some((module) => module.endsWith(name)))
+        throw tensors.invalid(`it lacks ${parameter}, which modules_to_save names (${name}); ${GATHER}`)
+  }
+}
+
+/** model.layers.0.mlp.up_proj.weight → model, model.layers, …, model.layers.0.mlp.up_proj. */
+function modulesAround(parameter: string): string[] {
+  const parts = parameter.split('.')
+  return parts.slice(1).map((_, i) => parts.slice(0, i + 1).join('.'))
 }
 
 /** With ensure_weight_tying, LoRA of the table and of a tied head are one parameter that PEFT saves under two names. Each is applied as it stands. */

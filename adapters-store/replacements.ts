@@ -6,7 +6,7 @@
 import { AdapterError } from './errors.ts'
 import { combinationRefused, type DenseRows, oneByOne, weightShape } from './fold.ts'
 import { targetedSites } from './targets.ts'
-import { type FoldContext, type SiteTensors, WEIGHTS } from './tensors.ts'
+import { BIASES, type FoldContext, type SiteTensors, WEIGHTS } from './tensors.ts'
 import type { BaseModel, Site } from './types.ts'
 
 export interface Replacement {
@@ -50,7 +50,6 @@ export function replacements(context: FoldContext): Map<Site, Replacement> {
 
 /** What `save_embedding_layers` adds: the base's own weight behind a wrapper. Accepted only as it is in the base. */
 const COPIES = ['original_module.weight', 'token_adapter.base_layer.weight']
-const BIASES = ['bias', 'base_layer.bias', 'modules_to_save.bias']
 
 /** As ΔW = new − base on the rows that differ. A mere copy changes nothing. */
 function weightReplacement(context: FoldContext, tensors: SiteTensors): Replacement | undefined {

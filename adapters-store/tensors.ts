@@ -17,8 +17,9 @@ export interface FoldContext {
   base: BaseWeights
 }
 
-/** The parameters of a module that is saved whole, whatever saved it. */
+/** A weight or a bias of its own: of a saved module, or of the base where PEFT loads it into the base itself. */
 export const WEIGHTS = ['modules_to_save.weight', 'weight', 'base_layer.weight']
+export const BIASES = ['bias', 'base_layer.bias', 'modules_to_save.bias']
 
 export interface Tensor {
   shape: number[]

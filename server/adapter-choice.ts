@@ -46,7 +46,7 @@ function fromHeader(serving: Serving, text: string): AdapterChoice {
         `${ADAPTER_HEADER} mixes ${name}, the base model; it is under every mix: name adapters only`,
         ADAPTER_HEADER,
       )
-    const record = find(serving, serving.adapters.get(name) ? name : percentDecoded(name), ADAPTER_HEADER)
+    const record = findAdapter(serving, serving.adapters.get(name) ? name : percentDecoded(name), ADAPTER_HEADER)
     if (mix.some((use) => use.record.image?.digest === record.image?.digest))
       throw new ApiError(
         'invalid_request',
@@ -95,7 +95,7 @@ function parseMix(text: string): { name: string; weight: number }[] {
 
 function fromName(serving: Serving, name: string, param: string): AdapterChoice {
   if (name === serving.model.name) return baseAlone(serving)
-  return choiceOf([{ record: find(serving, name, param), weight: 1 }])
+  return choiceOf([{ record: findAdapter(serving, name, param), weight: 1 }])
 }
 
 function baseAlone(serving: Serving): AdapterChoice {
@@ -103,7 +103,7 @@ function baseAlone(serving: Serving): AdapterChoice {
 }
 
 /** The adapter called `name`, or `base:name`. */
-function find(serving: Serving, name: string, param: string): AdapterRecord {
+export function findAdapter(serving: Serving, name: string, param: string): AdapterRecord {
   const prefix = `${serving.model.name}:`
   const short = name.startsWith(prefix) ? name.slice(prefix.length) : name
   const record = serving.adapters.get(name) ?? serving.adapters.get(short)

@@ -45,7 +45,7 @@ export function elementTypes(
     throw new ModelError('invalid_config', '--dtype float32 needs --device cpu: on CUDA it is float16 or bfloat16')
   const cacheDtype = options.cacheDtype ?? dtype
   if (cacheDtype !== dtype && cacheDtype !== 'int8' && cacheDtype !== 'float8')
-    throw new ModelError('invalid_config', `--kv-cache-dtype must be ${dtype} (the dtype), int8 or float8, not ${cacheDtype}`)
+    throw new ModelError('invalid_config', `--kv-cache-dtype must be auto (${dtype}, the dtype), int8 or fp8, not ${cacheDtype}`)
   return { dtype, cacheDtype }
 }
 

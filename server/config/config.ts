@@ -87,7 +87,13 @@ function fromFlags(args: string[]): { values: Values; file?: string } {
     if (name === 'config') file = token.value
     else if (setting?.kind === 'adapters') adapters.push(token.value as string)
     else if (setting?.kind === 'flag') values[name] = negated ? false : readValue(`--${name}`, setting, token.value ?? true)
-    else if (setting) values[name] = readValue(`--${name}`, setting, token.value)
+    else if (setting) {
+      const value = readValue(`--${name}`, setting, token.value)
+      // The first would be dropped in silence: a folder of adapters, say.
+      if (Object.hasOwn(values, name) && values[name] !== value)
+        throw new ConfigError(`--${name} is given twice, with different values`)
+      values[name] = value
+    }
   }
   if (adapters.length > 0) values.adapter = readValue('--adapter', SETTINGS.adapter, adapters)
   const models = [...positionals, ...(values.model === undefined ? [] : [values.model])]

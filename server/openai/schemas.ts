@@ -24,7 +24,12 @@ export interface BodySchema {
 function samplingFields({ defaults }: Serving): Properties {
   const fields: Properties = {}
   for (const [name, { field, fallback, ofModel, cap, ...range }] of Object.entries<SamplingOption>(SAMPLING_OPTIONS))
-    if (field) fields[field] = nullable({ ...range, default: defaults[name as keyof typeof defaults] ?? fallback })
+    if (field) {
+      const usual = defaults[name as keyof typeof defaults] ?? fallback
+      // What stands for "not asked for" is no value that a body may have.
+      const said = usual >= (range.minimum ?? usual)
+      fields[field] = nullable({ ...range, ...(said && { default: usual }) })
+    }
   return fields
 }
 

@@ -1,6 +1,6 @@
 /** GET /v1/models and /v1/models/{id}: the base and the adapters that can be asked for. */
 import type { FastifyInstance } from 'fastify'
-import { requireServed, unknownModel } from '../adapter-choice.ts'
+import { findAdapter } from '../adapter-choice.ts'
 import type { AdapterRecord, Serving } from '../types.ts'
 
 function item(serving: Serving, id: string, created: number, root: string, parent: string | null): object {
@@ -45,9 +45,7 @@ export function modelRoutes(app: FastifyInstance, serving: Serving): void {
     async (request) => {
       const id = request.params['*']
       if (id === serving.model.name) return baseItem(serving)
-      const record = serving.adapters.get(id)
-      if (!record) throw unknownModel(serving, id, 'model')
-      return adapterItem(serving, requireServed(record, 'model'))
+      return adapterItem(serving, findAdapter(serving, id, 'model'))
     },
   )
 }

@@ -120,3 +120,28 @@ t.test('of trained tokens that are one parameter under two names, either name wi
     t.ok(Buffer.from(image.image).equals(Buffer.from(whole.image)), `without ${lost}`)
   }
 })
+
+t.test('refuses a saved module of which a weight or a bias is lost, also one that holds others', async (t) => {
+  const parameters = Object.keys(copies)
+  const within = (part: string) => parameters.filter((name) => name.includes(`.${part}.`) && /\.(weight|bias)$/.test(name))
+  const folder = (saved: string, lost?: string) =>
+    changedFixture(t, 'biased/adapters/ia3', (config, tensors) => {
+      for (const key of Object.keys(tensors)) if (key.includes(`.${saved}.`)) delete tensors[key]
+      config.modules_to_save = [saved]
+      for (const name of within(saved)) if (name !== lost) tensors[`base_model.model.${name}`] = copies[name]
+    })
+  const load = (directory: string) => loadAdapter('x', directory, base, options)
+  let biases = 0
+  for (const saved of ['mlp', 'self_attn', 'q_proj']) {
+    t.ok(within(saved).length > 0)
+    t.doesNotThrow(() => load(folder(saved)), `${saved} whole`)
+    for (const lost of within(saved)) {
+      if (lost.endsWith('.bias')) biases++
+      t.throws(() => load(folder(saved, lost)), {
+        code: 'adapter_tensor_invalid',
+        message: new RegExp(`lacks ${lost}, which modules_to_save names`),
+      })
+    }
+  }
+  t.ok(biases > 0, 'some of them are biases')
+})

@@ -122,6 +122,11 @@ t.test('adapters by name', async (t) => {
   t.match(complaint(['--adapter', 'a=x', '--adapter', 'a=y']), 'names the adapter a twice')
 })
 
+t.test('a flag given twice is an error unless it says the same', async (t) => {
+  t.match(complaint(['--adapters', 'a', '--adapters', 'b']), '--adapters is given twice, with different values')
+  t.equal(readConfig(['--port', '1', '--port', '1'], nothing).port, 1)
+})
+
 t.test('an unknown name is refused with the nearest known one, wherever it stands', async (t) => {
   const file = path.join(temporaryFolder(t), 'lorikeet.json')
   t.equal(complaint(['--max-seqences', '4']), 'unknown flag --max-seqences; did you mean --max-sequences?')

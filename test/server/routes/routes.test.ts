@@ -61,6 +61,7 @@ t.test('models', async (t) => {
   t.test('one by its id', async (t) => {
     t.same((await get('pirate')).json(), pirate)
     t.equal((await get('demo')).json().parent, null)
+    t.same((await get('demo:pirate')).json(), pirate, 'in the form that requests may use')
     t.equal((await get('team%2Fpirate%20v2')).json().id, 'team/pirate v2', 'as the openai packages encode it')
     t.equal((await get('team/pirate%20v2')).json().id, 'team/pirate v2')
   })

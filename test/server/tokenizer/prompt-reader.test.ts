@@ -149,7 +149,8 @@ t.test('a process of templates may leave no core file, and gives way', { skip: p
   t.ok(mine.length > 0)
   for (const pid of mine) {
     t.match(readFileSync(`/proc/${pid}/limits`, 'utf8'), /^Max core file size +0 +0 /m)
-    for (const thread of readdirSync(`/proc/${pid}/task`)) t.equal(getPriority(Number(thread)), Math.min(19, getPriority() + 10), 'every thread')
+    for (const thread of readdirSync(`/proc/${pid}/task`))
+      t.equal(getPriority(Number(thread)), Math.min(19, getPriority() + 10), 'every thread')
   }
 })
 
