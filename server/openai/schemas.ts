@@ -18,6 +18,8 @@ export interface BodySchema {
   type: 'object'
   required?: string[]
   properties: Properties
+  /** For the API document: what a reader may send as it stands. */
+  examples: object[]
 }
 
 /** The scalar options that a body has by name, with the model's defaults. */
@@ -76,6 +78,7 @@ function common(serving: Serving): Properties {
 
 export const completionSchema = (serving: Serving): BodySchema => ({
   type: 'object',
+  examples: [{ model: serving.model.name, prompt: 'Once upon a time', max_tokens: 16, temperature: 0 }],
   required: ['prompt'],
   properties: {
     ...common(serving),
@@ -124,6 +127,9 @@ export const CONVERSATION: Properties = {
 
 export const chatSchema = (serving: Serving): BodySchema => ({
   type: 'object',
+  examples: [
+    { model: serving.model.name, messages: [{ role: 'user', content: 'Tell me a story.' }], max_tokens: 32, temperature: 0 },
+  ],
   required: ['messages'],
   properties: {
     ...common(serving),

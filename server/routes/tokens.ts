@@ -13,6 +13,7 @@ import type { Serving } from '../types.ts'
 
 const tokenizeSchema: BodySchema = {
   type: 'object',
+  examples: [{ prompt: 'a fox' }],
   properties: {
     model: string,
     prompt: { type: 'string' },
@@ -24,6 +25,7 @@ const tokenizeSchema: BodySchema = {
 
 const detokenizeSchema: BodySchema = {
   type: 'object',
+  examples: [{ tokens: [1, 2, 3] }],
   required: ['tokens'],
   properties: { model: string, tokens: { type: 'array', items: { type: 'integer', minimum: 0 } } },
 }
