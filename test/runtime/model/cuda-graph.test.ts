@@ -285,7 +285,7 @@ t.test('types: what is chosen and what is refused', async (t) => {
   refused({ dtype: 'float16' }, /--dtype float16 needs --device cuda/)
   refused({ cacheDtype: 'int8' }, /--kv-cache-dtype int8 needs --device cuda/)
   refused({ device: 'cuda', dtype: 'float32' }, /--dtype float32 needs --device cpu/)
-  refused({ device: 'cuda', dtype: 'float16', cacheDtype: 'bfloat16' }, /kv-cache-dtype must be float16 .* not bfloat16/)
+  refused({ device: 'cuda', dtype: 'float16', cacheDtype: 'bfloat16' }, /kv-cache-dtype must be auto .float16, .* not bfloat16/)
 })
 
 t.test('scales of an 8-bit cache', async (t) => {
