@@ -114,13 +114,11 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   }
   void put_adapter(const Napi::CallbackInfo& info) {
     auto from = info[0].As<Napi::Object>();
-    bool lossless = false;
-    const AdapterIdentity id{from.Get("index").ToNumber().Int32Value(), from.Get("generation").ToNumber().Int32Value(),
-                             from.Get("digest").As<Napi::BigInt>().Uint64Value(&lossless)};
-    auto image = from.Get("image").As<Napi::Uint8Array>();
-    auto blocks = from.Get("blocks").As<Napi::Int32Array>();
-    auto rows = from.Get("rows").As<Napi::Int32Array>();
-    auto entries = from.Get("entries").As<Napi::Int32Array>();
+    const AdapterIdentity id{integer(from, "index"), integer(from, "generation"), bigint(from, "digest")};
+    auto image = array_of<uint8_t>(from, "image");
+    auto blocks = array_of<int32_t>(from, "blocks");
+    auto rows = array_of<int32_t>(from, "rows");
+    auto entries = array_of<int32_t>(from, "entries");
     caught(info.Env(), [&] {
       engine(info.Env()).put_adapter(id, {image.Data(), image.ElementLength(), blocks.Data(), blocks.ElementLength(), rows.Data(), rows.ElementLength() / 2,
                                           reinterpret_cast<const AdapterEntry*>(entries.Data()),
@@ -134,6 +132,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     caught(info.Env(), [&] { engine(info.Env()).admit(slot_input(info[0].As<Napi::Object>())); });
   }
   void release(const Napi::CallbackInfo& info) {
+    if (!info[0].IsNumber()) throw Napi::TypeError::New(info.Env(), "slot must be a number");
     caught(info.Env(), [&] { engine(info.Env()).release(info[0].ToNumber().Int32Value()); });
   }
   Napi::Value step(const Napi::CallbackInfo& info) {

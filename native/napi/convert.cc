@@ -1,13 +1,22 @@
 #include "convert.h"
 
 namespace lorikeet {
-namespace {
 
 int32_t integer(const Napi::Object& from, const char* name) {
   Napi::Value value = from.Get(name);
   if (!value.IsNumber()) throw Napi::TypeError::New(from.Env(), std::string(name) + " must be a number");
   return value.As<Napi::Number>().Int32Value();
 }
+
+uint64_t bigint(const Napi::Object& from, const char* name) {
+  Napi::Value value = from.Get(name);
+  if (!value.IsBigInt()) throw Napi::TypeError::New(from.Env(), std::string(name) + " must be a bigint");
+  bool lossless = false;
+  return value.As<Napi::BigInt>().Uint64Value(&lossless);
+}
+
+namespace {
+
 
 size_t size(const Napi::Object& from, const char* name) {
   return static_cast<size_t>(from.Get(name).ToNumber().Int64Value());
@@ -92,8 +101,7 @@ SlotInput slot_input(const Napi::Object& from) {
   input.prompt_length = integer(from, "promptLength");
   input.tokens = vector_of<int32_t>(from, "tokens");
   input.options = vector_of<double>(from, "options");
-  bool lossless = false;
-  input.seed = from.Get("seed").As<Napi::BigInt>().Uint64Value(&lossless);
+  input.seed = bigint(from, "seed");
   input.bias_tokens = vector_of<int32_t>(from, "biasTokens");
   input.bias_values = vector_of<float>(from, "biasValues");
   input.stop_tokens = vector_of<int32_t>(from, "stopTokens");

@@ -1,11 +1,22 @@
 #include "slots.h"
 #include <algorithm>
+#include <iterator>
+#include <limits>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 namespace lorikeet {
 namespace {
+
+// What the kernels take, by SamplingOption; what clients may ask for is narrower (runtime/sampling-options.ts).
+struct Range {
+  double least, most;
+};
+constexpr double kInt = std::numeric_limits<int32_t>::max(), kLeast = std::numeric_limits<float>::min(), kMost = 1e30;
+constexpr Range kRanges[] = {{0, kMost},      {0, kMost},      {-1, kInt}, {0, 1},      {-kMost, kMost},
+                             {-kMost, kMost}, {kLeast, kMost}, {0, kInt},  {-1, kInt}, {-1, kInt}};
+static_assert(std::size(kRanges) == kSamplingOptions);
 
 constexpr int32_t kAdapter = -1;  // in `uses_`: an adapter lies in the block
 
@@ -43,6 +54,10 @@ void Slots::admit(SlotInput input) {
   pair(static_cast<size_t>(SamplingOption::count), input.options.size(), "options.length");
   pair(input.bias_tokens.size(), input.bias_values.size(), "biasValues.length");
   pair(input.adapters.size(), input.weights.size(), "entryWeight.length");
+  for (size_t i = 0; i < input.options.size(); i++)
+    if (!(input.options[i] >= kRanges[i].least && input.options[i] <= kRanges[i].most))
+      throw std::invalid_argument("options[" + std::to_string(i) + "] is " + std::to_string(input.options[i]) + "; it must be " +
+                                  std::to_string(kRanges[i].least) + " to " + std::to_string(kRanges[i].most));
   if (!input.allowed.empty()) pair(static_cast<size_t>((vocab + 31) / 32), input.allowed.size(), "allowed.length");
 
   slot.banned = input.stop_tokens;
@@ -67,11 +82,17 @@ void Slots::release(int32_t index) {
 }
 
 void Slots::hold(const int32_t* blocks, size_t count) {
-  for (size_t i = 0; i < count; i++) {
-    require(blocks[i] >= 0 && blocks[i] < limits_.block_count, "a block", blocks[i], up_to(limits_.block_count - 1));
-    require(uses_[blocks[i]] == 0, "a block", blocks[i], "that block is in use");
+  size_t held = 0;
+  try {
+    for (; held < count; held++) {
+      require(blocks[held] >= 0 && blocks[held] < limits_.block_count, "a block", blocks[held], up_to(limits_.block_count - 1));
+      require(uses_[blocks[held]] == 0, "a block", blocks[held], "that block is in use");
+      uses_[blocks[held]] = kAdapter;
+    }
+  } catch (...) {
+    while (held > 0) uses_[blocks[--held]] = 0;
+    throw;
   }
-  for (size_t i = 0; i < count; i++) uses_[blocks[i]] = kAdapter;
 }
 
 void Slots::let_go(const std::vector<int32_t>& blocks) {
@@ -127,6 +148,9 @@ void Slots::check(const StepBatch& batch) {
     require(place >= 0 && place <= longer.back().second, "place", place, up_to(longer.back().second));
     require(block >= 0 && block < limits_.block_count, "block", block, up_to(limits_.block_count - 1));
     require(uses_[block] != kAdapter, "block", block, "an adapter lies in that block");
+    const std::vector<int32_t>& blocks = slots_[s].blocks;
+    require(static_cast<size_t>(place) >= blocks.size() || blocks[place] == block || slots_[s].in_flight == 0, "place", place,
+            "a step in flight uses the block that is there");
     longer.back().second = std::max(longer.back().second, place + 1);
   }
   for (const auto& [s, blocks] : longer) {
@@ -154,6 +178,7 @@ void Slots::check(const StepBatch& batch) {
     tokens += s.count;
     rows += s.scored + s.samples;
   }
+  require(!batch.sequences.empty(), "the step's sequences", 0, "it must name one");
   require(tokens <= limits_.max_batch_tokens, "the step's tokens", tokens, up_to(limits_.max_batch_tokens));
   require(rows <= limits_.max_logits_rows, "the step's rows of logits", rows, up_to(limits_.max_logits_rows));
 }

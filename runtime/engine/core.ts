@@ -193,7 +193,11 @@ export class EngineCore {
     if ((error as NodeJS.ErrnoException).code === 'DEVICE_LOST')
       throw new EngineError('engine_failed', `the device is lost: ${error.message}`, { cause: error })
     const open = failed.scheduled.filter(({ sequence }) => sequence.state === 'running')
-    if (open.length === 1) return this.fail(open[0].sequence, 'step_failed', `the step failed: ${error.message}`)
+    // Alone in the step, not only left of it: another that has ended meanwhile may have been the guilty one.
+    if (failed.scheduled.length === 1) {
+      for (const { sequence } of open) this.fail(sequence, 'step_failed', `the step failed: ${error.message}`)
+      return
+    }
     const half = open.length >> 1
     for (const part of [open.slice(0, half), open.slice(half)]) {
       if (part.length === 0) continue
@@ -205,7 +209,9 @@ export class EngineCore {
   private undo(flight: Flight): void {
     for (const item of flight.scheduled) {
       undo(item)
-      item.sequence.toldBlocks = 0 // perhaps the addon took them, perhaps not
+      if (item.sequence.inFlight > 0) continue
+      // Perhaps the addon took the step, perhaps it never saw it: what it knows of the sequence is forgotten, and told again.
+      this.batch.leave(item.sequence)
       if (item.sequence.state === 'leaving') this.letGo(item.sequence)
     }
   }

@@ -37,7 +37,16 @@ export class TextProcess {
     })
     const failed = new Error('a process that reads texts could not be started')
     this.child.on('error', () => this.end(failed))
-    this.child.on('exit', () => this.end(this.started ? new Overrun(`took more than ${heapMegabytes} MB`) : failed))
+    // A heap that overflows aborts the process; SIGKILL is ours, which has said why already, or somebody else's.
+    this.child.on('exit', (_, signal) =>
+      this.end(
+        !this.started
+          ? failed
+          : signal === 'SIGKILL'
+            ? new Error('a process that reads texts was killed')
+            : new Overrun(`took more than ${heapMegabytes} MB`),
+      ),
+    )
     this.ready = this.next(START_MS, failed).then(() => {
       this.started = true
     })

@@ -1,5 +1,6 @@
 // The persistent batch: what a step is written out as, what is refused, and what sampling reads of a slot. No instruction sets: each test runs once.
 #include "step/slots.h"
+#include <limits>
 #include <stdexcept>
 #include "harness.h"
 
@@ -85,6 +86,7 @@ KERNEL_TEST(a_decode_row_takes_its_token_from_the_step_before) {
   result.tokens = {42};
   result.row_status = {0};
   slots.sampled(first, result);
+  check(refusal([&] { slots.prepare({{{0, 3, 1, 0, 0, 1}}, {{0, 0, 7}}}); }).find("a step in flight uses") != std::string::npos, "its blocks stay");
   slots.settle(first, false);
   slots.fill_tokens(second);
   check(second.input_ids == std::vector<int32_t>({42}), "the sampled token");
@@ -105,6 +107,7 @@ KERNEL_TEST(what_a_step_may_not_name) {
     const std::string why = refusal([&] { slots.prepare(batch); });
     check(why.find(what) != std::string::npos, std::string("a step is refused for its ") + what + ": " + why);
   };
+  refused({{}, {}}, "sequences is 0");
   refused({{{4, 0, 1, 0, 0, 0}}, {}}, "slot is 4");
   refused({{{-1, 0, 1, 0, 0, 0}}, {}}, "slot is -1");
   refused({{{2, 0, 1, 0, 0, 0}}, {}}, "no sequence is admitted");
@@ -139,6 +142,9 @@ KERNEL_TEST(blocks_have_one_owner) {
   slots.hold(adapter.data(), adapter.size());
   check(refusal([&] { slots.prepare({{{0, 0, 4, 0, 0, 0}}, {{0, 0, 3}}}); }).find("an adapter lies") != std::string::npos, "no KV into an adapter's block");
   check(refusal([&] { slots.hold(adapter.data(), 1); }).find("in use") != std::string::npos, "no adapter into an adapter's block");
+  const std::vector<int32_t> twice{8, 8};
+  check(refusal([&] { slots.hold(twice.data(), 2); }).find("in use") != std::string::npos, "no block twice");
+  slots.hold(twice.data(), 1);  // what was refused holds nothing
   run(slots, {{{0, 0, 5, 0, 0, 1}}, {{0, 0, 5}, {0, 1, 6}}}, {1});
   const int32_t block = 5;
   check(refusal([&] { slots.hold(&block, 1); }).find("in use") != std::string::npos, "no adapter into a sequence's block");
@@ -168,6 +174,10 @@ KERNEL_TEST(what_admission_refuses) {
   refused([](SlotInput& in) { in.tokens[1] = 70; }, "tokens[] is 70");
   refused([](SlotInput& in) { in.prompt_length = 3; }, "promptLength is 3");
   refused([](SlotInput& in) { in.options.pop_back(); }, "options.length");
+  for (const double odd : {-1.0, -std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN(), 1e300})
+    refused([&](SlotInput& in) { in.options[static_cast<size_t>(SamplingOption::top_p)] = odd; }, "options[1] is");
+  refused([](SlotInput& in) { in.options[static_cast<size_t>(SamplingOption::min_tokens)] = 1e12; }, "options[7] is");
+  refused([](SlotInput& in) { in.options[static_cast<size_t>(SamplingOption::repetition_penalty)] = 0; }, "options[6] is");
   refused([](SlotInput& in) { in.bias_tokens = {1}; }, "biasValues.length");
   refused([](SlotInput& in) { in.bias_tokens = {-1}, in.bias_values = {1}; }, "biasTokens[] is -1");
   refused([](SlotInput& in) { in.stop_tokens = {99}; }, "stopTokens[] is 99");

@@ -66,6 +66,9 @@ t.test('what a sequence brings', async (t) => {
   refused({ allowed: new Uint32Array(1) }, /allowed\.length is 1/)
   refused({ entryWeight: Float32Array.of(1) }, /entryWeight\.length is 1/)
   refused({ entryAdapter: Int32Array.of(1) }, /entryAdapter, entryGeneration and entryDigest must have one length/)
+  for (const odd of [-1, Number.NEGATIVE_INFINITY, Number.NaN, 1e300])
+    refused({ options: Float64Array.of(0.5, odd, 0, 0, 0, 0, 1, 0, -1, -1) }, /options\[1\] is .*; it must be/)
+  refused({ seed: 1 }, /seed must be a bigint/)
   for (const name of ['tokens', 'biasTokens', 'stopTokens', 'endTokens'] as const)
     for (const odd of [-1, vocabSize])
       refused({ [name]: Int32Array.of(odd), promptLength: 1 }, new RegExp(`${name}\\[\\] is ${odd}`))
@@ -101,6 +104,7 @@ t.test('what a step says', async (t) => {
       (b) => ({ ...b, blocks: b.blocks.subarray(0, -cut) }),
       /blocks\.length must be a multiple of 3/,
     )
+  await wrong('nobody', (b) => ({ ...b, sequences: b.sequences.subarray(0, 0) }), /sequences is 0/)
   await wrong('blocks that are missing', (b) => ({ ...b, blocks: b.blocks.subarray(0, 0) }), /the sequence has 0 blocks/)
   await wrong('another type', (b) => ({ ...b, blocks: new Uint32Array(3) as never }), /blocks must be a typed array/)
   for (const odd of [-1, ROWS, 2 ** 31 - 1]) await wrong('a slot', field('sequences', 0, odd), new RegExp(`slot is ${odd}`))
@@ -131,6 +135,14 @@ t.test("an adapter's blocks and a sequence's are apart", async (t) => {
   const engine = await start()
   t.teardown(() => engine.close())
   const [resident] = residentsOf([family.images.get('lora-r16-all')!], 10)
+  for (const name of ['image', 'blocks', 'rows', 'entries'] as const)
+    t.throws(() => engine.putAdapter({ ...resident, [name]: new Uint32Array(8) } as never), {
+      message: new RegExp(`${name} must be a typed array`),
+    })
+  t.throws(() => engine.putAdapter({ ...resident, blocks: resident.blocks.map(() => 20) }), {
+    message: /a block is 20; that block is in use/,
+  })
+  t.throws(() => engine.release(undefined as never), { message: /slot must be a number/ })
   engine.putAdapter(resident)
   const rows = { rows: 1, context: 0, blockSize, vocabSize, adapters: [] }
   const batch = admitRows(engine, rows)

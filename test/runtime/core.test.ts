@@ -142,6 +142,39 @@ t.test('a step that fails takes down the guilty sequence alone', async (t) => {
   for (const i of [0, 1, 2, 3, 5, 6]) t.same(toy.tokens(`${i}`), toyTokens([i, i + 1], [], 5), `${i}`)
 })
 
+t.test('who leaves while the step that it makes fail is in flight takes nobody along', async (t) => {
+  for (const overlap of [false, true]) {
+    const toy = new ToyCore({ blockCount: 32, overlap })
+    toy.submit('guilty', [9, 1, 2])
+    toy.submit('other', [3, 4, 5])
+    toy.native.beforeStep = ({ sequences }) => {
+      const guilty = sequences.find(({ slot }) => toy.native.slots.get(slot)?.tokens[0] === 9)
+      if (guilty?.past === 3) toy.core.abort('guilty')
+      if (guilty && guilty.past >= 4) throw new Error('only one does this')
+    }
+    await toy.drain()
+    t.equal(toy.last('guilty')?.finish, 'abort')
+    t.equal(toy.last('other')?.finish, 'length')
+    t.same(toy.tokens('other'), toyTokens([3, 4, 5], [], 8))
+  }
+})
+
+t.test('a sequence that the addon refuses fails alone, also while a later step is under way', async (t) => {
+  for (const overlap of [false, true]) {
+    const toy = new ToyCore({ blockCount: 32, overlap })
+    toy.native.beforeAdmit = ({ tokens }) => {
+      if (tokens[0] === 9) throw new RangeError('refused')
+    }
+    toy.submit('refused', [9, 1, 2, 4])
+    await toy.step()
+    toy.submit('later', [3, 4])
+    await toy.drain()
+    t.match(toy.last('refused'), { finish: 'error', error: { code: 'step_failed', message: /refused/ } })
+    t.equal(toy.last('later')?.finish, 'length')
+    t.same(toy.tokens('later'), toyTokens([3, 4], [], 8))
+  }
+})
+
 t.test('a residency that is not the one named fails loudly', async (t) => {
   const toy = new ToyCore({ blockCount: 32 })
   const image = toyImage('x', 2)

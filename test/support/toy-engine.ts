@@ -74,6 +74,8 @@ export class ToyEngine implements NativeEngine {
   beforeStep: ((step: ToyStep) => void) | undefined
   /** Set to refuse to pin an image: throws. */
   beforePin: (() => void) | undefined
+  /** Set to refuse a sequence: gets it, throws. */
+  beforeAdmit: ((sequence: SlotInput) => void) | undefined
   /** Set to refuse an adapter: gets it, throws. */
   beforePut: ((adapter: PackedAdapter) => void) | undefined
   private readonly cache: Uint32Array
@@ -125,6 +127,7 @@ export class ToyEngine implements NativeEngine {
   }
 
   admit(input: SlotInput): void {
+    this.beforeAdmit?.(input)
     if (this.slots.has(input.slot)) throw new RangeError(`slot ${input.slot} is taken`)
     const tokens = [...input.tokens]
     this.slots.set(input.slot, { input, tokens, blocks: [], length: tokens.length, inFlight: 0 })
