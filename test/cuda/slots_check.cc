@@ -19,7 +19,8 @@ class Tables {
     input.slot = slot;
     input.tokens.assign(6, 1);
     input.prompt_length = 6;
-    input.options.resize(static_cast<size_t>(SamplingOption::count));
+    input.options.resize(kSamplingOptions);
+    input.options[static_cast<size_t>(SamplingOption::repetition_penalty)] = 1;
     slots_.admit(std::move(input));
   }
   // Computes `count` tokens of the slot behind `past`. `blocks`: what its table gains.
