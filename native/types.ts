@@ -152,8 +152,7 @@ export const STEP_SEQUENCE = {
 } as const
 export const STEP_SEQUENCE_FIELDS = 6
 
-/** Fields of one item of `StepBatch.blocks`: place `place` of the slot's block table is now pool block `block`. Items of one slot follow each other. */
-export const STEP_BLOCK = { slot: 0, place: 1, block: 2 } as const
+/** Fields of one item of `StepBatch.blocks`: slot, place, block. That place of the slot's block table is now that pool block. Items of one slot follow each other. */
 export const STEP_BLOCK_FIELDS = 3
 
 /** One step: any mix of prefill chunks, decode rows and prompts being scored. It names slots and says what changed in them. */

@@ -14,7 +14,7 @@ struct StepSequence {
   int32_t slot = 0, past = 0, count = 0, score_from = 0, scored = 0, samples = 0;
 };
 
-// Place `place` of a slot's block table is pool block `block`. Field order as STEP_BLOCK in native/types.ts.
+// Place `place` of a slot's block table is pool block `block`. Field order as at STEP_BLOCK_FIELDS in native/types.ts.
 struct StepBlock {
   int32_t slot = 0, place = 0, block = 0;
 };

@@ -4,10 +4,10 @@
  */
 import t from 'tap'
 import { decodeStep, residentsOf } from '../../bench/decode-batch.ts'
-import { loadNative, onnxRuntimeLibrary } from '../../native/index.ts'
 import type { NativeEngine, PackedAdapter, StepOutput } from '../../native/types.ts'
 import { buildModel } from '../../runtime/model/index.ts'
 import { emulatedFamily, needsEmulated } from '../support/emulated.ts'
+import { startNativeEngine } from '../support/native-step.ts'
 import { fixture } from '../support/repo.ts'
 
 const ROWS = 4
@@ -15,38 +15,15 @@ const family = emulatedFamily()
 const model = buildModel(fixture('oracle', family.name, 'base'), { device: 'cuda', dtype: 'float16' })
 const image = (name: string) => family.images.get(name)!
 
-function start(): Promise<NativeEngine> {
-  const { graph, layers, kvHeads, headDim, vocabSize, siteCount, files, initializers } = model
-  const shape = {
-    files,
-    initializers,
-    layers,
-    kvHeads,
-    headDim,
-    vocabSize,
-    siteCount,
+const start = () =>
+  startNativeEngine(model, {
     blockSize: family.blockSize,
     blockCount: 256,
-  }
-  const types = { device: 'cuda', dtype: 'float16', cacheDtype: 'float16', adapterDtype: 'float16' } as const
-  const limits = {
-    memoryFraction: 0,
-    maxBlockCount: 0,
     maxBatchTokens: ROWS,
     maxSequences: ROWS,
     maxModelLen: 2 * model.maxModelLen,
-  }
-  const sites = { maxSiteInputs: Math.max(...model.base.sites.map((site) => site.inFeatures)), headSite: -1 }
-  const session = {
-    library: onnxRuntimeLibrary(),
-    model: graph,
-    threads: 1,
     captureGraphs: true,
-    overlapLaunches: false,
-    maxLogitsRows: 64,
-  }
-  return loadNative().createEngine({ ...shape, ...types, ...limits, ...sites, ...session }, () => {})
-}
+  })
 
 /** One token of each of four sequences, behind `context` earlier ones; row r on adapter r mod adapters.length, or on the base. KV lies in the first blocks. */
 const decode = (engine: NativeEngine, context: number, adapters: PackedAdapter[]): Promise<StepOutput> =>

@@ -2,10 +2,9 @@
 import t from 'tap'
 import { ENTRY, ENTRY_FIELDS } from '../../adapters-store/types.ts'
 import { residentsOf } from '../../bench/decode-batch.ts'
-import { loadNative, onnxRuntimeLibrary } from '../../native/index.ts'
-import type { NativeEngine, PackedAdapter } from '../../native/types.ts'
+import type { PackedAdapter } from '../../native/types.ts'
 import { buildModel } from '../../runtime/model/index.ts'
-import { siteShapesOf } from '../../runtime/model/sites.ts'
+import { startNativeEngine } from '../support/native-step.ts'
 import { OracleFamily } from '../support/oracle.ts'
 import { fixture } from '../support/repo.ts'
 
@@ -14,23 +13,8 @@ const model = buildModel(fixture('oracle', family.name, 'base'), { device: 'cpu'
 const BLOCKS = 256
 const BLOCK_SIZE = family.blockSize
 
-function start(): Promise<NativeEngine> {
-  const { graph, files, initializers, layers, kvHeads, headDim, vocabSize, siteCount } = model
-  const shape = { files, initializers, layers, kvHeads, headDim, vocabSize, siteCount, blockSize: BLOCK_SIZE, blockCount: BLOCKS }
-  const [image] = family.images.values()
-  const types = { device: 'cpu', dtype: 'float32', cacheDtype: 'float32', adapterDtype: image.dtype } as const
-  const limits = { memoryFraction: 0, maxBlockCount: 0, maxBatchTokens: 4, maxSequences: 4, maxModelLen: 64 }
-  const sites = { maxSiteInputs: 0, headSite: -1, siteShapes: siteShapesOf(model.base.sites) }
-  const session = {
-    library: onnxRuntimeLibrary(),
-    model: graph,
-    threads: 1,
-    captureGraphs: false,
-    overlapLaunches: false,
-    maxLogitsRows: 64,
-  }
-  return loadNative().createEngine({ ...shape, ...types, ...limits, ...sites, ...session }, () => {})
-}
+const start = () =>
+  startNativeEngine(model, { blockSize: BLOCK_SIZE, blockCount: BLOCKS, maxBatchTokens: 4, maxSequences: 4, maxModelLen: 64 })
 
 /** A copy whose arrays may be changed. */
 function copyOf(name: string): PackedAdapter {

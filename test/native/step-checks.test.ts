@@ -1,11 +1,10 @@
 /** What crosses to the addon is checked there: whatever is wrong in a batch or a sequence is named, nothing runs or is written, and the next right step is right. */
 import t from 'tap'
 import { admitRows, decodeStep, residentsOf } from '../../bench/decode-batch.ts'
-import { loadNative, onnxRuntimeLibrary } from '../../native/index.ts'
-import type { NativeEngine, SlotInput, StepBatch } from '../../native/types.ts'
+import type { SlotInput, StepBatch } from '../../native/types.ts'
 import { STEP_BLOCK_FIELDS, STEP_SEQUENCE_FIELDS } from '../../native/types.ts'
 import { buildModel } from '../../runtime/model/index.ts'
-import { siteShapesOf } from '../../runtime/model/sites.ts'
+import { startNativeEngine } from '../support/native-step.ts'
 import { OracleFamily } from '../support/oracle.ts'
 import { fixture } from '../support/repo.ts'
 
@@ -17,23 +16,15 @@ const ROWS = 4
 const BLOCKS = 256
 const MAX_MODEL_LEN = 64
 
-function start(): Promise<NativeEngine> {
-  const { graph, files, initializers, layers, kvHeads, headDim, siteCount } = model
-  const shape = { files, initializers, layers, kvHeads, headDim, vocabSize, siteCount, blockSize, blockCount: BLOCKS }
-  const [image] = family.images.values()
-  const types = { device: 'cpu', dtype: 'float32', cacheDtype: 'float32', adapterDtype: image.dtype } as const
-  const limits = { memoryFraction: 0, maxBlockCount: 0, maxBatchTokens: 8, maxSequences: ROWS, maxModelLen: MAX_MODEL_LEN }
-  const sites = { maxSiteInputs: 0, headSite: -1, siteShapes: siteShapesOf(model.base.sites) }
-  const session = {
-    library: onnxRuntimeLibrary(),
-    model: graph,
-    threads: 1,
-    captureGraphs: false,
-    overlapLaunches: false,
+const start = () =>
+  startNativeEngine(model, {
+    blockSize,
+    blockCount: BLOCKS,
+    maxBatchTokens: 8,
+    maxSequences: ROWS,
+    maxModelLen: MAX_MODEL_LEN,
     maxLogitsRows: 64,
-  }
-  return loadNative().createEngine({ ...shape, ...types, ...limits, ...sites, ...session }, () => {})
-}
+  })
 
 const sequence = (): SlotInput => ({
   slot: 0,

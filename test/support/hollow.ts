@@ -21,11 +21,12 @@ import path from 'node:path'
 import type { Test } from 'tap'
 import { loadAdapter } from '../../adapters-store/index.ts'
 import type { AdapterImage } from '../../adapters-store/types.ts'
-import { cudaLibrary, loadNative } from '../../native/index.ts'
+import { cudaLibrary } from '../../native/index.ts'
 import type { NativeEngine } from '../../native/types.ts'
 import { startEngine } from '../../runtime/index.ts'
 import { type BuiltModel, readBaseModel } from '../../runtime/model/index.ts'
 import type { Engine, EngineSettings } from '../../runtime/types.ts'
+import { startNativeEngine } from './native-step.ts'
 import { repoRoot } from './repo.ts'
 
 const folder = path.join(repoRoot(), 'build/hollow')
@@ -155,22 +156,16 @@ export async function startHollow(
 }
 
 /** The native engine alone on a model built for CUDA in float16: steps of up to `rows` tokens, a pool of `blocks` blocks of 16. */
-export function startNative(
+export const startNative = (
   model: BuiltModel,
   { rows, blocks, maxModelLen }: { rows: number; blocks: number; maxModelLen: number },
-): Promise<NativeEngine> {
-  const { graph, files, initializers, layers, kvHeads, headDim, vocabSize, siteCount } = model
-  const shape = { files, initializers, layers, kvHeads, headDim, vocabSize, siteCount, blockSize: 16, blockCount: blocks }
-  const types = { device: 'cuda', dtype: 'float16', cacheDtype: 'float16', adapterDtype: 'float16' } as const
-  const limits = { memoryFraction: 0, maxBlockCount: 0, maxBatchTokens: rows, maxSequences: rows, maxModelLen }
-  const sites = { maxSiteInputs: Math.max(...model.base.sites.map((site) => site.inFeatures)), headSite: -1 }
-  const session = {
+): Promise<NativeEngine> =>
+  startNativeEngine(model, {
     library: cudaLibrary() as string,
-    model: graph,
-    threads: 1,
+    blockSize: 16,
+    blockCount: blocks,
+    maxBatchTokens: rows,
+    maxSequences: rows,
+    maxModelLen,
     captureGraphs: true,
-    overlapLaunches: false,
-    maxLogitsRows: rows,
-  }
-  return loadNative().createEngine({ ...shape, ...types, ...limits, ...sites, ...session }, () => {})
-}
+  })

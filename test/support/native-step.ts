@@ -2,6 +2,7 @@
 import type { AdapterImage } from '../../adapters-store/types.ts'
 import { decodeStep, residentsOf } from '../../bench/decode-batch.ts'
 import { loadNative, onnxRuntimeLibrary } from '../../native/index.ts'
+import type { EngineOptions, NativeEngine } from '../../native/types.ts'
 import type { BuiltModel } from '../../runtime/model/index.ts'
 import { siteShapesOf } from '../../runtime/model/sites.ts'
 
@@ -10,6 +11,33 @@ const BLOCK_SIZE = 16
 /** Bytes of a pool block, for loading adapters. */
 export const blockBytesOf = ({ dtype, layers, kvHeads, headDim }: BuiltModel) =>
   BLOCK_SIZE * layers * 2 * kvHeads * headDim * (dtype === 'float32' ? 4 : 2)
+
+/** What differs from test to test; the rest follows from the model, or is as little as there can be. */
+type Chosen = Pick<EngineOptions, 'blockSize' | 'blockCount' | 'maxBatchTokens' | 'maxSequences' | 'maxModelLen'> &
+  Partial<EngineOptions>
+
+/** The native engine alone on a built model, adapters and cache in the model's type. */
+export function startNativeEngine(model: BuiltModel, chosen: Chosen): Promise<NativeEngine> {
+  const { graph, files, initializers, layers, kvHeads, headDim, vocabSize, siteCount, dtype, base } = model
+  const shape = { model: graph, files, initializers, layers, kvHeads, headDim, vocabSize }
+  const types = { device: dtype === 'float32' ? 'cpu' : 'cuda', dtype, cacheDtype: dtype, adapterDtype: dtype } as const
+  const sites = {
+    siteCount,
+    siteShapes: siteShapesOf(base.sites),
+    maxSiteInputs: Math.max(...base.sites.map((site) => site.inFeatures)),
+    headSite: -1,
+  }
+  const session = {
+    library: onnxRuntimeLibrary(),
+    threads: 1,
+    memoryFraction: 0,
+    maxBlockCount: 0,
+    captureGraphs: false,
+    overlapLaunches: false,
+    maxLogitsRows: chosen.maxSequences,
+  }
+  return loadNative().createEngine({ ...shape, ...types, ...sites, ...session, ...chosen }, () => {})
+}
 
 /**
  * Logits of the last of `tokens` tokens of `rows` sequences, one row after the other; row r on adapter r mod adapters.length, or on the base. Adapters are in
@@ -21,39 +49,16 @@ export async function logitsOfRows(
   adapters: AdapterImage[] = [],
   tokens = 1,
 ): Promise<Float32Array> {
-  const { dtype, vocabSize } = model
-  const engine = await loadNative().createEngine(
-    {
-      device: dtype === 'float32' ? 'cpu' : 'cuda',
-      library: onnxRuntimeLibrary(),
-      model: model.graph,
-      files: model.files,
-      initializers: model.initializers,
-      threads: 2,
-      layers: model.layers,
-      kvHeads: model.kvHeads,
-      headDim: model.headDim,
-      vocabSize,
-      dtype,
-      cacheDtype: dtype,
-      blockSize: BLOCK_SIZE,
-      blockCount: rows + adapters.reduce((sum, image) => sum + image.blocks, 0),
-      maxBlockCount: 0,
-      memoryFraction: 0,
-      maxBatchTokens: rows,
-      maxSequences: rows,
-      maxModelLen: BLOCK_SIZE,
-      maxSiteInputs: Math.max(...model.base.sites.map((site) => site.inFeatures)),
-      headSite: model.base.sites.length - 1,
-      captureGraphs: false,
-      overlapLaunches: false,
-      maxLogitsRows: rows,
-      siteCount: model.siteCount,
-      siteShapes: siteShapesOf(model.base.sites),
-      adapterDtype: dtype,
-    },
-    () => {},
-  )
+  const { vocabSize } = model
+  const engine = await startNativeEngine(model, {
+    threads: 2,
+    blockSize: BLOCK_SIZE,
+    blockCount: rows + adapters.reduce((sum, image) => sum + image.blocks, 0),
+    maxBatchTokens: rows,
+    maxSequences: rows,
+    maxModelLen: BLOCK_SIZE,
+    headSite: model.base.sites.length - 1,
+  })
   try {
     const residents = residentsOf(adapters, rows)
     for (const resident of residents) engine.putAdapter(resident)

@@ -100,8 +100,12 @@ t.test('says why a file cannot be read', async (t) => {
   })
 })
 
-t.test('a named pipe is refused at once, not waited for', { skip: process.platform === 'win32' }, async (t) => {
-  const pipe = join(temporaryFolder(t), 'pipe')
-  execFileSync('mkfifo', [pipe])
-  t.throws(() => readSafetensorsHeader(pipe), { code: 'checkpoint_unreadable', message: /pipe is not a file/ })
-})
+t.test(
+  'a named pipe is refused at once, not waited for',
+  { skip: process.platform === 'win32' && 'no named pipes in folders' },
+  async (t) => {
+    const pipe = join(temporaryFolder(t), 'pipe')
+    execFileSync('mkfifo', [pipe])
+    t.throws(() => readSafetensorsHeader(pipe), { code: 'checkpoint_unreadable', message: /pipe is not a file/ })
+  },
+)

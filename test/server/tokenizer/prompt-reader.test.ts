@@ -141,7 +141,9 @@ t.test("the model's own template may be as hostile: it is refused, and the main 
   }
 })
 
-t.test('a process of templates may leave no core file, and gives way', { skip: process.platform !== 'linux' }, async (t) => {
+const needsLinux = process.platform !== 'linux' && 'reads /proc, which only Linux has'
+
+t.test('a process of templates may leave no core file, and gives way', { skip: needsLinux }, async (t) => {
   const prompts = reader(t, folder)
   await rendered(prompts, 'x')
   const pids = readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').split(' ').filter(Boolean)
@@ -154,7 +156,7 @@ t.test('a process of templates may leave no core file, and gives way', { skip: p
   }
 })
 
-t.test('processes end with the server, also with one that was killed', { skip: process.platform !== 'linux' }, async (t) => {
+t.test('processes end with the server, also with one that was killed', { skip: needsLinux }, async (t) => {
   const support = JSON.stringify(new URL('../../support/prompts.js', import.meta.url))
   const script = `
     const { demoPrompts } = await import(${support})
