@@ -80,7 +80,8 @@ function slowPattern(milliseconds: number): string {
       return performance.now() - start
     }
     took() // the first run is interpreted
-    if (took() > milliseconds) return pattern
+    // The least of three: a run that another process held up says nothing about the pattern.
+    if (Math.min(took(), took(), took()) > milliseconds) return pattern
   }
 }
 
