@@ -38,8 +38,10 @@ export interface SequenceRequest {
   sampling: SamplingParams
   /** Empty: the base model. */
   adapters: AdapterUse[]
-  /** Separates prefix caches of tenants. */
+  /** Separates prefix caches, as the request wishes. */
   cacheSalt?: string
+  /** Separates prefix caches, whatever the request wishes. */
+  tenant?: string
   /** Lower is earlier; FCFS within the same. Default 0. */
   priority?: number
   /** Milliseconds since epoch, for queue-time metrics. */

@@ -1,9 +1,12 @@
 /** Which adapter serves a request: header x-lora-adapter, header x-amzn-sagemaker-adapter-identifier, body `model`; the first that is present wins. */
+import type { FastifyRequest } from 'fastify'
 import { parseList, Token } from 'structured-headers'
 import type { AdapterUse } from '../runtime/index.ts'
+import type { Caller } from './access/caller.ts'
+import type { AdapterRecord } from './catalogue.ts'
 import { ApiError } from './errors.ts'
 import { nearest } from './nearest.ts'
-import type { AdapterRecord, Serving } from './types.ts'
+import type { Serving } from './types.ts'
 
 export const ADAPTER_HEADER = 'x-lora-adapter'
 export const SAGEMAKER_HEADER = 'x-amzn-sagemaker-adapter-identifier'
@@ -20,9 +23,17 @@ export interface AdapterChoice {
   headers: Record<string, string>
 }
 
-type Headers = Record<string, string | string[] | undefined>
+/** What of a request chooses. */
+type Asking = Pick<FastifyRequest, 'headers' | 'caller'>
 
-export function chooseAdapter(serving: Serving, headers: Headers, model: string | undefined): AdapterChoice {
+/** What can be asked for: all that there is, or a caller's part of it. */
+type Models = Pick<Serving, 'model' | 'adapters'>
+
+/** What exists for a caller. */
+export const seenBy = (caller: Caller, { model, adapters }: Models): Models => ({ model, adapters: caller.seen(adapters) })
+
+export function chooseAdapter(all: Models, { headers, caller }: Asking, model: string | undefined): AdapterChoice {
+  const serving = seenBy(caller, all)
   const listed = headerText(headers[ADAPTER_HEADER])
   if (listed !== undefined) return fromHeader(serving, listed)
   const sagemaker = headerText(headers[SAGEMAKER_HEADER])
@@ -35,7 +46,7 @@ function headerText(value: string | string[] | undefined): string | undefined {
 }
 
 /** An RFC 9651 list: tokens or strings, each with an optional weight `w`. */
-function fromHeader(serving: Serving, text: string): AdapterChoice {
+function fromHeader(serving: Models, text: string): AdapterChoice {
   const items = parseMix(text)
   if (items.length === 1 && items[0].name === serving.model.name) return baseAlone(serving)
   const mix: { record: AdapterRecord; weight: number }[] = []
@@ -93,17 +104,17 @@ function parseMix(text: string): { name: string; weight: number }[] {
   })
 }
 
-function fromName(serving: Serving, name: string, param: string): AdapterChoice {
+function fromName(serving: Models, name: string, param: string): AdapterChoice {
   if (name === serving.model.name) return baseAlone(serving)
   return choiceOf([{ record: findAdapter(serving, name, param), weight: 1 }])
 }
 
-function baseAlone(serving: Serving): AdapterChoice {
+function baseAlone(serving: Models): AdapterChoice {
   return { uses: [], model: serving.model.name, headers: {} }
 }
 
 /** The adapter called `name`, or `base:name`. */
-export function findAdapter(serving: Serving, name: string, param: string): AdapterRecord {
+export function findAdapter(serving: Models, name: string, param: string): AdapterRecord {
   const prefix = `${serving.model.name}:`
   const short = name.startsWith(prefix) ? name.slice(prefix.length) : name
   const record = serving.adapters.get(name) ?? serving.adapters.get(short)
@@ -117,14 +128,14 @@ const SHOWN = 256
 /** What can be asked for, sorted; made anew when the adapters change. */
 const sortedNames = new WeakMap<readonly AdapterRecord[], string[]>()
 
-function names({ model, adapters }: Serving): string[] {
+function names({ model, adapters }: Models): string[] {
   const records = adapters.list()
   const known = sortedNames.get(records) ?? [model.name, ...records.map((record) => record.name)].sort()
   sortedNames.set(records, known)
   return known
 }
 
-export function unknownModel(serving: Serving, name: string, param: string): ApiError {
+export function unknownModel(serving: Models, name: string, param: string): ApiError {
   const near = nearest(name, names(serving))
   const hint = near.length > 0 ? ` Did you mean ${near.map((n) => `\`${n}\``).join(' or ')}?` : ''
   const shown = name.length > SHOWN ? `${name.slice(0, SHOWN)}…` : name

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** `lorikeet`: the command line. */
 import cliProgress from 'cli-progress'
+import { KEY_HELP, makeKey } from './access/new-key.ts'
 import { readConfig } from './config/config.ts'
 import { serveHelp, USAGE } from './config/help.ts'
 import type { Config } from './config/settings.ts'
@@ -13,9 +14,16 @@ async function main(args: string[]): Promise<void> {
   if (command === '--version' || command === '-v') return console.log(VERSION)
   if (command === 'serve')
     return rest.includes('--help') || rest.includes('-h') ? console.log(serveHelp()) : run(readConfig(rest, process.env))
+  if (command === 'key') return rest.includes('--help') || rest.includes('-h') ? console.log(KEY_HELP) : newKey(rest)
   if (command === undefined || command === '--help' || command === '-h' || command === 'help') return console.log(USAGE)
-  const meant = nearest(command, ['serve', '--version', '--help'], 1)
+  const meant = nearest(command, ['serve', 'key', '--version', '--help'], 1)
   throw new Error(`unknown command ${command}; ${meant.length > 0 ? `did you mean ${meant[0]}?` : 'see lorikeet --help'}`)
+}
+
+function newKey(args: string[]): void {
+  const { key, line } = makeKey(args)
+  console.log(line)
+  console.error(`lorikeet: the key, which is shown this once: ${key}`)
 }
 
 async function run(config: Config): Promise<void> {
@@ -37,12 +45,13 @@ async function run(config: Config): Promise<void> {
   stopOnSignals(server)
 }
 
-function announce({ adapters, serving, address, device }: Server): void {
+function announce({ adapters, serving, address, adminAddress, device }: Server): void {
   for (const { name, image, refusal } of adapters) if (!image) console.error(`lorikeet: adapter ${name} is refused: ${refusal}`)
   const served = adapters.filter((record) => record.image).length
   const count = `${served} adapter${served === 1 ? '' : 's'}`
   console.log(`lorikeet: device: ${device}`)
   console.log(`lorikeet: serving ${serving.model.name} with ${count} on ${address}`)
+  if (adminAddress) console.log(`lorikeet: metrics and docs on ${adminAddress}`)
 }
 
 /** Under npm one Ctrl-C comes twice: from the terminal, and passed on by npm. */

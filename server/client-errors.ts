@@ -1,21 +1,27 @@
 /** What a client is told whose request could not even be read: no handler of ours meets it, and the answer is written to the socket as it stands. */
 import { STATUS_CODES } from 'node:http'
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { ConnectionError } from 'fastify'
 import { ApiError } from './errors.ts'
+
+/** An error as a whole answer, after which the connection closes. */
+export function answerRaw(socket: Duplex, error: ApiError): void {
+  const body = JSON.stringify(error.body())
+  if (socket.writable)
+    socket.write(
+      `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}\r\nconnection: close\r\n` +
+        `content-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+    )
+  if (socket instanceof Socket) socket.destroySoon()
+  else socket.end()
+}
 
 /** Fastify's clientErrorHandler. `seconds`: how long a request may take to arrive. */
 export const clientErrorHandler = (seconds: number) => (error: ConnectionError, socket: Socket) => {
   // The client went away.
   if (error.code === 'ECONNRESET' || socket.destroyed) return
-  const known = unreadable(error, seconds)
-  const body = JSON.stringify(known.body())
-  if (socket.writable)
-    socket.write(
-      `HTTP/1.1 ${known.status} ${STATUS_CODES[known.status]}\r\nconnection: close\r\n` +
-        `content-type: application/json; charset=utf-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-    )
-  socket.destroySoon()
+  answerRaw(socket, unreadable(error, seconds))
 }
 
 function unreadable({ code, message }: ConnectionError, seconds: number): ApiError {

@@ -1,14 +1,20 @@
-/** The answers under way on each connection: what Node's HTTP server does not tell of them, and closing without cutting one. */
+/** The answers under way on each connection: what Node's HTTP server does not tell of them, closing without cutting one, and an end to those that nobody reads. */
 import type { Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
 export class Connections {
   /** Answers that are not over, of every connection that has sent a request. */
   private readonly answers = new Map<Socket, Set<ServerResponse>>()
+  /** How much of what was written to a connection has left, and since when it is no more. */
+  private readonly unread = new WeakMap<Socket, { sent: number; since: number }>()
   private underWay = 0
   private readonly waiting: (() => void)[] = []
 
-  constructor(server: Server) {
+  /** `writeTimeout`: seconds in which a client must have read something of what is there for it. */
+  constructor(server: Server, writeTimeout: number) {
+    const looking = setInterval(() => this.cutUnread(writeTimeout * 1000), Math.min(1000, writeTimeout * 250))
+    looking.unref()
+    server.once('close', () => clearInterval(looking))
     server.on('request', ({ socket }, response) => {
       const answers = this.of(socket)
       answers.add(response)
@@ -28,6 +34,20 @@ export class Connections {
   /** Resolves when no answer is under way. */
   async answered(): Promise<void> {
     if (this.underWay > 0) await new Promise<void>((resolve) => this.waiting.push(resolve))
+  }
+
+  /**
+   * A client that reads nothing would keep its place, and the memory of what it asked for, as long as it likes. What counts as reading is that a piece (64 KiB of a large
+   * answer) has gone to the system whole.
+   */
+  private cutUnread(milliseconds: number): void {
+    const now = performance.now()
+    for (const [socket, answers] of this.answers) {
+      const sent = socket.bytesWritten - socket.writableLength
+      if (answers.size === 0 || socket.writableLength === 0 || this.unread.get(socket)?.sent !== sent)
+        this.unread.set(socket, { sent, since: now })
+      else if (now - (this.unread.get(socket)?.since ?? now) > milliseconds) socket.destroy()
+    }
   }
 
   private of(socket: Socket): Set<ServerResponse> {

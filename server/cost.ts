@@ -107,6 +107,6 @@ function checkNow(unit: 'sequences' | 'logprobs', count: number, taken: number, 
   const { what, inFlight } = UNITS[unit]
   throw new ApiError(
     'too_many_requests',
-    `requests in flight may take ${taken} of ${most} ${what} (--${inFlight}), and this one ${count} more; try again in a second`,
+    `requests in flight leave less than the ${count} ${what} that this one may take; all together are given ${most} (--${inFlight}): try again in a second`,
   )
 }

@@ -12,12 +12,15 @@ export const CATALOGUE = {
   adapter_refused: { status: 400, type: 'invalid_request_error' },
   tokenizer_failed: { status: 400, type: 'invalid_request_error' },
   chat_template_failed: { status: 400, type: 'invalid_request_error' },
+  invalid_api_key: { status: 401, type: 'invalid_request_error' },
+  host_not_allowed: { status: 403, type: 'permission_error' },
   model_not_found: { status: 404, type: 'not_found_error' },
   route_not_found: { status: 404, type: 'not_found_error' },
   method_not_allowed: { status: 405, type: 'invalid_request_error' },
   request_timeout: { status: 408, type: 'invalid_request_error' },
   body_too_large: { status: 413, type: 'invalid_request_error' },
   unsupported_media_type: { status: 415, type: 'invalid_request_error' },
+  expectation_failed: { status: 417, type: 'invalid_request_error' },
   headers_too_large: { status: 431, type: 'invalid_request_error' },
   too_many_requests: { status: 429, type: 'rate_limit_error' },
   internal_error: { status: 500, type: 'internal_error' },
@@ -33,11 +36,14 @@ export class ApiError extends Error {
   readonly code: ErrorCode
   /** The field of the body, or the header, that is wrong. */
   readonly param: string | null
-  constructor(code: ErrorCode, message: string, param: string | null = null) {
+  /** With too_many_requests: seconds after which it makes sense to try again. */
+  readonly retryAfter: number
+  constructor(code: ErrorCode, message: string, param: string | null = null, retryAfter = 1) {
     super(message)
     this.name = 'ApiError'
     this.code = code
     this.param = param
+    this.retryAfter = retryAfter
   }
   get status(): number {
     return CATALOGUE[this.code].status

@@ -4,7 +4,8 @@ import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance } from 'fastify'
 import { VERSION } from './version.ts'
 
-export async function registerDocs(app: FastifyInstance): Promise<void> {
+/** Collects the schemas of the routes that are added from here on. `guarded`: requests need a key. */
+export async function describeApi(app: FastifyInstance, guarded: boolean): Promise<void> {
   await app.register(swagger, {
     openapi: {
       info: {
@@ -20,7 +21,21 @@ export async function registerDocs(app: FastifyInstance): Promise<void> {
         { name: 'tokens', description: 'Tokenizing' },
         { name: 'operations', description: 'Health, version, metrics' },
       ],
+      ...(guarded && {
+        components: { securitySchemes: { key: { type: 'http', scheme: 'bearer', description: 'An API key of this server' } } },
+        security: [{ key: [] }],
+      }),
     },
   })
-  await app.register(swaggerUi, { routePrefix: '/docs' })
+}
+
+/** The page on `app`: of its own API, or of `described`'s, which is ready. */
+export async function docsPage(app: FastifyInstance, described?: FastifyInstance): Promise<void> {
+  await app.register(async (page) => {
+    page.addHook('onRoute', (route) => {
+      route.config = { ...route.config, open: true }
+    })
+    if (described) await page.register(swagger, { mode: 'static', specification: { document: described.swagger() as never } })
+    await page.register(swaggerUi, { routePrefix: '/docs' })
+  })
 }

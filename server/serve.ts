@@ -1,5 +1,5 @@
 /** The composition root: builds the concrete things from a config and starts listening. */
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
@@ -7,7 +7,9 @@ import { AdapterRegistry, AdapterStore } from '../adapters-store/index.ts'
 import { threadsWarning } from '../runtime/cores.ts'
 import { cudaObstacles, type Engine, startEngine } from '../runtime/index.ts'
 import { readBaseModel } from '../runtime/model/index.ts'
-import { buildApp } from './app.ts'
+import { Access } from './access/access.ts'
+import { isLoopback } from './access/hosts.ts'
+import { buildAdminApp, buildApp } from './app.ts'
 import { chooseDevice, describeDevice, hasGpu, type Machine } from './config/device.ts'
 import { engineSettings } from './config/engine-settings.ts'
 import { samplingDefaults } from './config/generation-config.ts'
@@ -17,6 +19,7 @@ import { Connections } from './connections.ts'
 import { CostAccount } from './cost.ts'
 import { embeddedDemo } from './demo.ts'
 import { drain } from './drain.ts'
+import type { Certificate } from './http.ts'
 import { createLog } from './log.ts'
 import { ServerMetrics } from './metrics/metrics.ts'
 import { ModelChatTemplate } from './tokenizer/chat-template.ts'
@@ -35,8 +38,10 @@ export interface ServeHooks {
 }
 
 export interface Server {
-  /** http://HOST:PORT */
+  /** http://HOST:PORT, or https: */
   address: string
+  /** Where metrics and docs are, if they have a port of their own. */
+  adminAddress?: string
   /** What the model runs on and in, for people. */
   device: string
   app: FastifyInstance
@@ -52,6 +57,8 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   const directory = path.resolve(demo?.model ?? (config.model as string))
   if (!existsSync(directory)) throw new ConfigError(`the model folder ${directory} does not exist`)
   const log = hooks.log ?? createLog(config.logLevel)
+  const certificate = certificateOf(config)
+  const access = new Access(config, log)
   const base = readBaseModel(directory)
   const defaults = samplingDefaults(directory)
   const tokenizer = ModelTokenizer.load(directory)
@@ -79,6 +86,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   })
   prompts.warm()
   const release = async () => {
+    access.close()
     prompts.close()
     await engine.close()
     await store.close()
@@ -100,11 +108,8 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       adapters,
       metrics,
       defaults,
-      limits: {
-        bodyLimit: config.bodyLimit,
-        requestTimeout: config.requestTimeout,
-        maxConcurrentRequests: config.maxConcurrentRequests,
-      },
+      limits: config,
+      access,
       cost: new CostAccount(config),
       unhealthy: () => {
         if (failed) return 'the engine has failed; see the server log'
@@ -115,14 +120,38 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       },
       log,
     }
-    const app = await buildApp(serving)
-    const connections = new Connections(app.server)
+    const adminApart = config.adminPort !== undefined
+    const app = await buildApp(serving, { certificate, adminApart })
+    const connections = new Connections(app.server, config.writeTimeout)
     const address = await app.listen({ host: config.host, port: config.port })
-    const close = () => drain(app, engine, connections, config.drainTimeout).then(release)
-    return { address, device: deviceLine, app, serving, adapters: adapters.list(), close }
+    const adminHost = config.adminHost ?? config.host
+    const admin = adminApart ? await buildAdminApp(serving, app, adminHost, certificate) : undefined
+    const adminAddress = await admin?.listen({ host: adminHost, port: config.adminPort })
+    // Metrics are read until the last answer has gone.
+    const close = async () => {
+      await drain(app, engine, connections, config.drainTimeout)
+      admin?.server.closeAllConnections()
+      await admin?.close()
+      await release()
+    }
+    if (!access.keys && !isLoopback(config.host))
+      log.warn(`whoever reaches ${address} may use it: no key is asked for (--api-key, or LORIKEET_API_KEY)`)
+    return { address, adminAddress, device: deviceLine, app, serving, adapters: adapters.list(), close }
   } catch (error) {
     await release()
     throw error
+  }
+}
+
+/** undefined: plain HTTP. Throws ConfigError for files that cannot be read, or one without the other. */
+function certificateOf({ sslCertfile, sslKeyfile }: Config): Certificate | undefined {
+  if (sslCertfile === undefined && sslKeyfile === undefined) return undefined
+  if (sslCertfile === undefined || sslKeyfile === undefined)
+    throw new ConfigError('--ssl-certfile and --ssl-keyfile go together; one is missing')
+  try {
+    return { cert: readFileSync(sslCertfile, 'utf8'), key: readFileSync(sslKeyfile, 'utf8') }
+  } catch (error) {
+    throw new ConfigError(`the certificate cannot be read: ${(error as Error).message}`)
   }
 }
 

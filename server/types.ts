@@ -1,9 +1,13 @@
 /** What the routes need, as interfaces: the composition root (server/serve.ts) builds the concrete things and hands them over. */
 import type { FastifyBaseLogger } from 'fastify'
-import type { AdapterImage } from '../adapters-store/types.ts'
 import type { SamplingScalars } from '../runtime/sampling-options.ts'
 import type { Engine, SequenceRequest } from '../runtime/types.ts'
+import type { Access } from './access/access.ts'
+import type { AdapterCatalogue, AdapterRecord } from './catalogue.ts'
+import type { Config } from './config/settings.ts'
 import type { CostAccount } from './cost.ts'
+
+export type { AdapterCatalogue, AdapterRecord }
 
 /** Those that the pool's processes made lie in shared memory, so that the engine's thread gets them without a copy. */
 export type TokenIds = SequenceRequest['promptIds']
@@ -67,24 +71,6 @@ export interface PromptReader {
   encodeConversation(conversation: Conversation, options: EncodeOptions, signal: AbortSignal): Promise<TokenIds>
 }
 
-/** An adapter as the routes see it. */
-export interface AdapterRecord {
-  name: string
-  /** Folder it came from (`root` in /v1/models). */
-  directory: string
-  /** Unix seconds. */
-  created: number
-  /** Absent when the adapter was refused; then `refusal` says why. */
-  image?: AdapterImage
-  refusal?: string
-}
-
-export interface AdapterCatalogue {
-  get(name: string): AdapterRecord | undefined
-  /** In order of their names; the same list until they change. */
-  list(): readonly AdapterRecord[]
-}
-
 export interface ServedModel {
   /** Name in `model` fields (--served-model-name, or the folder's name). */
   name: string
@@ -113,10 +99,21 @@ export interface Metrics {
   firstToken(seconds: number): void
   interToken(seconds: number): void
   finished(times: RequestTimes): void
-  /** The page and its content type. Cheap: scraped as often as every 50 ms. */
-  render(): Promise<string>
+  /** The page; `names`: with those of the adapters. Cheap: scraped as often as every 50 ms. */
+  render(names: boolean): Promise<string>
   readonly contentType: string
 }
+
+/** Of the configuration what bounds each request. */
+export type Limits = Pick<
+  Config,
+  | 'bodyLimit'
+  | 'requestTimeout'
+  | 'idleTimeout'
+  | 'maxConcurrentRequests'
+  | 'trustRequestChatTemplate'
+  | 'enablePromptTokensDetails'
+>
 
 export interface Serving {
   engine: Engine
@@ -127,14 +124,9 @@ export interface Serving {
   metrics: Metrics
   /** generation_config.json's defaults for sampling, as vLLM applies them. */
   defaults: Partial<SamplingScalars>
-  limits: {
-    /** Bytes of a request body. */
-    bodyLimit: number
-    /** Seconds in which a request must have arrived. */
-    requestTimeout: number
-    /** Requests in flight (a request with n choices is one); more get 429 with retry-after. */
-    maxConcurrentRequests: number
-  }
+  limits: Limits
+  /** Who may come, and what is there for them. */
+  access: Access
   /** What requests in flight cost together, and may. */
   cost: CostAccount
   /** Why the engine cannot be relied on now: it has failed, or hangs. Undefined: it works. */

@@ -5,10 +5,10 @@
 import { createHash } from 'node:crypto'
 import { type BlockPool, KV } from './blocks.ts'
 
-/** Root of a sequence's chain. */
-export function rootHash(adapterKey: string, cacheSalt: string | undefined): string {
+/** Root of a sequence's chain. Each part in its own place: a salt that is like a tenant's name is not that tenant. */
+export function rootHash(adapterKey: string, cacheSalt: string | undefined, tenant?: string): string {
   return createHash('sha256')
-    .update(JSON.stringify([adapterKey, cacheSalt ?? null]))
+    .update(JSON.stringify([adapterKey, cacheSalt ?? null, tenant ?? null]))
     .digest('base64')
 }
 

@@ -93,7 +93,7 @@ export class Sequence {
   /** Hash of full block `i` of the tokens known now. */
   hash(i: number, blockSize: number): string {
     for (let k = this.hashes.length; k <= i; k++) {
-      const parent = k ? this.hashes[k - 1] : rootHash(this.adapterKey, this.request.cacheSalt)
+      const parent = k ? this.hashes[k - 1] : rootHash(this.adapterKey, this.request.cacheSalt, this.request.tenant)
       this.hashes.push(blockHash(parent, this.tokens, k * blockSize, (k + 1) * blockSize))
     }
     return this.hashes[i]

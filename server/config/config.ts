@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { nearest } from '../nearest.ts'
+import { repeatable } from './setting.ts'
 import { type Config, keyOf, SETTINGS, type Setting, type SettingName } from './settings.ts'
 import { ConfigError, readValue } from './values.ts'
 
@@ -56,8 +57,8 @@ function unknown(what: string, name: string, known: string[]): ConfigError {
 function fromFlags(args: string[]): { values: Values; file?: string } {
   const options: Record<string, { type: 'string' | 'boolean'; multiple?: boolean }> = { config: { type: 'string' } }
   for (const name of names) {
-    const { kind } = SETTINGS[name]
-    options[name] = kind === 'flag' ? { type: 'boolean' } : { type: 'string', multiple: kind === 'adapters' }
+    const setting: Setting = SETTINGS[name]
+    options[name] = setting.kind === 'flag' ? { type: 'boolean' } : { type: 'string', multiple: repeatable(setting) }
   }
   const { tokens, positionals } = parseArgs({
     args,
@@ -68,7 +69,7 @@ function fromFlags(args: string[]): { values: Values; file?: string } {
     tokens: true,
   })
   const values: Values = {}
-  const adapters: string[] = []
+  const lists: Partial<Record<SettingName, string[]>> = {}
   let file: string | undefined
   for (const token of tokens) {
     if (token.kind !== 'option') continue
@@ -85,7 +86,7 @@ function fromFlags(args: string[]): { values: Values; file?: string } {
     const missing = token.value === undefined || negated || (!token.inlineValue && token.value.startsWith('--'))
     if (setting?.kind !== 'flag' && missing) throw new ConfigError(`--${name} needs a value`)
     if (name === 'config') file = token.value
-    else if (setting?.kind === 'adapters') adapters.push(token.value as string)
+    else if (setting && repeatable(setting)) lists[name] = [...(lists[name] ?? []), token.value as string]
     else if (setting?.kind === 'flag') values[name] = negated ? false : readValue(`--${name}`, setting, token.value ?? true)
     else if (setting) {
       const value = readValue(`--${name}`, setting, token.value)
@@ -95,7 +96,8 @@ function fromFlags(args: string[]): { values: Values; file?: string } {
       values[name] = value
     }
   }
-  if (adapters.length > 0) values.adapter = readValue('--adapter', SETTINGS.adapter, adapters)
+  for (const [name, list] of Object.entries(lists) as [SettingName, string[]][])
+    values[name] = readValue(`--${name}`, SETTINGS[name], list)
   const models = [...positionals, ...(values.model === undefined ? [] : [values.model])]
   if (models.length > 1) throw new ConfigError(`one model folder is served, not ${models.length}: ${models.join(' ')}`)
   if (models.length === 1) values.model = models[0]

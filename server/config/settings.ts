@@ -1,28 +1,9 @@
 /** Every setting of `lorikeet serve`: one row each. The same names serve as flag (--max-batch-tokens), environment variable (LORIKEET_MAX_BATCH_TOKENS) and key of the config file. */
 import { computingThreads } from '../../runtime/cores.ts'
-import type { EngineSettings } from '../../runtime/types.ts'
+import { ACCESS_SETTINGS } from './access-settings.ts'
+import { type Device, LONGEST_TIMER, type Setting } from './setting.ts'
 
-export type Device = EngineSettings['device']
-
-export interface Setting {
-  /** How a value is read (values.ts). */
-  kind: 'text' | 'integer' | 'size' | 'fraction' | 'flag' | 'choice' | 'adapters'
-  /** What its help calls the value. */
-  value?: string
-  choices?: readonly string[]
-  /** Other spellings of choices, those that vLLM's users write. */
-  spellings?: Readonly<Record<string, string>>
-  minimum?: number
-  maximum?: number
-  fallback?: string | number | boolean
-  /** Instead of `fallback` where it depends on the device; `left` says in words what is taken when the setting stays open. */
-  fallbackOn?: Readonly<Record<Device, string | number | { left: string }>>
-  /** The one device that it concerns. */
-  only?: Device
-  /** vLLM's name of it, where that is another. */
-  vllm?: string
-  help: string
-}
+export type { Device, Setting }
 
 export const SETTINGS = {
   model: { kind: 'text', value: 'DIR', help: 'Hugging Face folder of the base model; the embedded demo model if absent' },
@@ -167,6 +148,11 @@ export const SETTINGS = {
     help: 'keep the KV cache of prompts for requests that start alike',
   },
   'chat-template': { kind: 'text', value: 'FILE', help: "a Jinja template instead of the model's own" },
+  'trust-request-chat-template': {
+    kind: 'flag',
+    fallback: true,
+    help: 'let requests bring a chat_template; run apart, with a second and 192 MiB for each',
+  },
   'tokenizer-processes': {
     kind: 'integer',
     value: 'N',
@@ -183,6 +169,33 @@ export const SETTINGS = {
     minimum: 1,
     fallback: 60,
     help: 'how long a client may take to send a request; 408 then',
+  },
+  'write-timeout': {
+    kind: 'integer',
+    value: 'SECONDS',
+    minimum: 1,
+    maximum: LONGEST_TIMER,
+    fallback: 60,
+    help: 'how long a client may read nothing of what is there for it; its connection is closed then',
+  },
+  'idle-timeout': {
+    kind: 'integer',
+    value: 'SECONDS',
+    minimum: 1,
+    maximum: LONGEST_TIMER,
+    fallback: 75,
+    help: 'how long a connection may stay open between two requests',
+  },
+  'prefix-cache-scope': {
+    kind: 'choice',
+    choices: ['tenant', 'all'],
+    fallback: 'tenant',
+    help: "whose prompts a request's may be found in the cache for; without keys there is one tenant",
+  },
+  'enable-prompt-tokens-details': {
+    kind: 'flag',
+    fallback: false,
+    help: 'tell in `usage` how many tokens of the prompt were found in the prefix cache',
   },
   'max-concurrent-requests': {
     kind: 'integer',
@@ -227,6 +240,7 @@ export const SETTINGS = {
     fallback: 2 ** 25,
     help: 'logprobs of all requests in flight, which may take 16 bytes each; 429 likewise',
   },
+  ...ACCESS_SETTINGS,
   'drain-timeout': {
     kind: 'integer',
     value: 'SECONDS',
@@ -251,6 +265,7 @@ type Table = typeof SETTINGS
 type Key<Name extends string> = Name extends `${infer Head}-${infer Tail}` ? `${Head}${Capitalize<Key<Tail>>}` : Name
 interface Values {
   text: string
+  texts: string[]
   integer: number
   size: number
   fraction: number

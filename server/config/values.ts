@@ -1,5 +1,5 @@
 /** Reading one setting's value, from text or JSON. */
-import type { Setting } from './settings.ts'
+import type { Setting } from './setting.ts'
 
 /** What is wrong with a configuration; the message names the setting and where it came from. */
 export class ConfigError extends Error {}
@@ -27,11 +27,18 @@ export function parseSize(text: string): number | undefined {
 
 /** The value as the setting wants it. `source` is how errors call the place, e.g. `--port`. */
 export function readValue(source: string, setting: Setting, raw: unknown): unknown {
-  const wrong = (must: string) => new ConfigError(`${source} must be ${must}, not ${JSON.stringify(raw)}`)
+  const shown = setting.secret ? 'what it is' : JSON.stringify(raw)
+  const wrong = (must: string) => new ConfigError(`${source} must be ${must}, not ${shown}`)
   switch (setting.kind) {
     case 'text':
       if (typeof raw !== 'string' || raw === '') throw wrong('a text that is not empty')
       return raw
+    case 'texts': {
+      const list = Array.isArray(raw) ? raw : typeof raw === 'string' ? raw.split(',') : []
+      if (list.length === 0 || !list.every((text) => typeof text === 'string' && text.trim() !== ''))
+        throw wrong('one text or several, none of them empty')
+      return list.map((text: string) => text.trim())
+    }
     case 'choice': {
       const meant = (typeof raw === 'string' && setting.spellings?.[raw]) || raw
       if (!setting.choices?.includes(meant as string)) throw wrong(`one of ${setting.choices?.join(', ')}`)

@@ -14,20 +14,23 @@ const LABELS = ['model_name', 'engine'] as const
  * one where running and waiting are fewer than `max_lora`. vLLM's is --max-loras, its fixed number of slots; the pool holds as many of the size of those that are in
  * it as its blocks give room for.
  */
-function adapterLabels(engine: Engine): Record<string, string> {
+function adapterLabels(engine: Engine, names: boolean): Record<string, string> {
   const { blocks, residentAdapters } = engine.snapshot
   const most =
     residentAdapters === 0 ? blocks.total : Math.floor((blocks.total * residentAdapters) / Math.max(1, blocks.adapters))
   return {
     max_lora: String(most),
-    running_lora_adapters: [...engine.residents.values()].flatMap(({ names }) => names).join(','),
-    waiting_lora_adapters: engine.waitingAdapters().join(','),
+    running_lora_adapters: names ? [...engine.residents.values()].flatMap((resident) => resident.names).join(',') : '',
+    waiting_lora_adapters: names ? engine.waitingAdapters().join(',') : '',
   }
 }
 
 export class ServerMetrics implements Metrics {
   readonly contentType: string
   private readonly registry = new Registry()
+  /** What gateways are told of the adapters, with their names and without. */
+  private readonly named = new Registry()
+  private readonly nameless = new Registry()
   private readonly engine: Engine
   private readonly labels: { model_name: string; engine: string }
   private readonly seconds: Record<string, Histogram>
@@ -104,8 +107,9 @@ export class ServerMetrics implements Metrics {
       this.stepSeconds.observe({ ...this.labels, part }, ms / 1000)
   }
 
-  render(): Promise<string> {
-    return this.registry.metrics()
+  async render(names: boolean): Promise<string> {
+    const pages = [this.registry, names ? this.named : this.nameless].map((registry) => registry.metrics())
+    return (await Promise.all(pages)).join('\n')
   }
 
   private histogram(name: string, help: string, list: number[]): Histogram {
@@ -173,16 +177,19 @@ export class ServerMetrics implements Metrics {
   /** Exactly one series, always: gateways take the one with the highest value. Resident adapters count as running: that gives the better affinity. */
   private adapters(): void {
     const { engine } = this
-    new Gauge({
-      name: 'vllm:lora_requests_info',
-      help: 'Adapters in the pool, and those that requests wait for; the value is the time in unix seconds.',
-      labelNames: ['max_lora', 'running_lora_adapters', 'waiting_lora_adapters'],
-      registers: [this.registry],
-      collect() {
-        this.reset()
-        this.set(adapterLabels(engine), Date.now() / 1000)
-      },
-    })
+    for (const registry of [this.named, this.nameless]) {
+      const names = registry === this.named
+      new Gauge({
+        name: 'vllm:lora_requests_info',
+        help: 'Adapters in the pool, and those that requests wait for; the value is the time in unix seconds.',
+        labelNames: ['max_lora', 'running_lora_adapters', 'waiting_lora_adapters'],
+        registers: [registry],
+        collect() {
+          this.reset()
+          this.set(adapterLabels(engine, names), Date.now() / 1000)
+        },
+      })
+    }
     this.read(Gauge, 'lorikeet_resident_adapters', 'Adapters in the pool.', (s) => s.residentAdapters)
   }
 

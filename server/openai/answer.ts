@@ -38,24 +38,30 @@ export async function answer(
   }
   reply.headers(adapter.headers)
   const options = given<Record<string, boolean>>(body, 'stream_options', {})
+  const details = serving.limits.enablePromptTokensDetails
   let stream: EventStream | undefined
   const started = new Set<number>()
-  const generation: Generation = new Generation(serving, generationRequest, (index, piece) => {
-    if (!given<boolean>(body, 'stream', false)) return shape.collect(index, piece)
-    const first = !started.has(index)
-    started.add(index)
-    const running = options.continuous_usage_stats ? { usage: usageOf(generation.countsOf(index)) } : {}
-    for (const choice of shape.chunks(index, piece, first))
-      stream?.send({
-        ...envelope,
-        object: shape.chunkObject,
-        system_fingerprint: FINGERPRINT,
-        choices: [choice],
-        ...(first ? shape.extra() : {}),
-        ...running,
-      })
-  })
+  const generation: Generation = new Generation(
+    serving,
+    { ...generationRequest, tenant: serving.access.cacheTenant(request.caller) },
+    (index, piece) => {
+      if (!given<boolean>(body, 'stream', false)) return shape.collect(index, piece)
+      const first = !started.has(index)
+      started.add(index)
+      const running = options.continuous_usage_stats ? { usage: usageOf(generation.countsOf(index), details) } : {}
+      for (const choice of shape.chunks(index, piece, first))
+        stream?.send({
+          ...envelope,
+          object: shape.chunkObject,
+          system_fingerprint: FINGERPRINT,
+          choices: [choice],
+          ...(first ? shape.extra() : {}),
+          ...running,
+        })
+    },
+  )
   generation.counts.promptTokens = promptTokens
+  reply.raw.once('close', request.caller.quota.work(generationRequest.choices.length, generation.counts))
   // 'close' also comes after a whole answer: then there is nothing left to abort.
   reply.raw.once('close', () => generation.abort())
   const running = generation.run()
@@ -63,7 +69,7 @@ export async function answer(
     await running
     log(request, reply, adapter, generation)
     if (reply.raw.destroyed) return reply.hijack()
-    const usage: Usage = usageOf(generation.counts)
+    const usage: Usage = usageOf(generation.counts, details)
     const choices = new SlicedArray(shape.choices())
     reply.type('application/json; charset=utf-8')
     return jsonBody({ ...envelope, system_fingerprint: FINGERPRINT, choices, usage, ...shape.extra() })
@@ -77,7 +83,7 @@ export async function answer(
         object: shape.chunkObject,
         system_fingerprint: FINGERPRINT,
         choices: [],
-        usage: usageOf(generation.counts),
+        usage: usageOf(generation.counts, details),
       })
   } catch (error) {
     request.log.warn({ err: error }, 'a stream failed')

@@ -24,12 +24,12 @@ export function chatRoutes(app: FastifyInstance, serving: Serving): void {
       const { body } = request
       checkFields(body, schema)
       checkUnserved(body)
-      const adapter = chooseAdapter(serving, request.headers, body.model as string | undefined)
+      const adapter = chooseAdapter(serving, request, body.model as string | undefined)
       const n = given(body, 'n', 1)
       serving.cost.checkSequences(n, 'n')
       // The template writes the special tokens itself.
       const encoding = { addSpecialTokens: given<boolean>(body, 'add_special_tokens', false), param: 'messages' }
-      const all = await serving.prompts.encodeConversation(conversationOf(body), encoding, leaving(reply))
+      const all = await serving.prompts.encodeConversation(conversationOf(body, serving.limits), encoding, leaving(reply))
       const truncate = given<number | undefined>(body, 'truncate_prompt_tokens', undefined)
       const promptIds = truncate === undefined ? all : all.slice(-truncate)
       if (promptIds.length === 0) throw new ApiError('invalid_request', 'the rendered messages hold no token', 'messages')

@@ -31,6 +31,8 @@ export interface GenerationRequest {
   includeStop: boolean
   skipSpecialTokens: boolean
   cacheSalt?: string
+  /** Among whose prompts its own may be found again. */
+  tenant?: string
   priority?: number
 }
 
@@ -126,9 +128,10 @@ export class Generation {
   }
 
   private submit(index: number, { id, request: { promptIds, sampling } }: Choice): void {
-    const { adapters, cacheSalt, priority } = this.request
-    this.serving.engine.submit({ id, promptIds, sampling, adapters, cacheSalt, priority, arrival: this.started }, (output) =>
-      this.guard(index, output),
+    const { adapters, cacheSalt, tenant, priority } = this.request
+    this.serving.engine.submit(
+      { id, promptIds, sampling, adapters, cacheSalt, tenant, priority, arrival: this.started },
+      (output) => this.guard(index, output),
     )
   }
 

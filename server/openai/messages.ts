@@ -1,6 +1,6 @@
 /** A chat request's messages, as the template takes them: content parts joined, what is no text refused. */
 import { ApiError } from '../errors.ts'
-import type { ChatMessage, Conversation } from '../types.ts'
+import type { ChatMessage, Conversation, Limits } from '../types.ts'
 import { type Body, given } from './parameters.ts'
 
 interface Part {
@@ -35,7 +35,13 @@ function contentOf(content: unknown, param: string): string | null {
 }
 
 /** What a body says of its conversation. */
-export function conversationOf(body: Body): Conversation {
+export function conversationOf(body: Body, { trustRequestChatTemplate }: Limits): Conversation {
+  if (!trustRequestChatTemplate && body.chat_template != null)
+    throw new ApiError(
+      'unsupported_parameter',
+      'chat_template: this server takes no templates from requests (--no-trust-request-chat-template); leave it out',
+      'chat_template',
+    )
   const continueFinalMessage = given<boolean>(body, 'continue_final_message', false)
   const addGenerationPrompt = given<boolean>(body, 'add_generation_prompt', !continueFinalMessage)
   if (continueFinalMessage && addGenerationPrompt)

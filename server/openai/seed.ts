@@ -1,5 +1,4 @@
 /** Seeds of 64 bits, of which JSON.parse keeps 53: two seeds would be one. */
-import type { FastifyInstance } from 'fastify'
 import { ApiError } from '../errors.ts'
 
 const LEAST = -(2n ** 63n)
@@ -8,19 +7,12 @@ const MOST = 2n ** 63n - 1n
 /** Seeds that JSON.parse rounded, as they stood in the text; by body. */
 const digits = new WeakMap<object, string>()
 
-/** Reads the bodies of `app`'s routes as Fastify does, and keeps the digits of a seed that a double cannot hold. */
-export function keepSeeds(app: FastifyInstance): void {
-  const parse = app.getDefaultJsonParser('error', 'error')
-  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, text, done) => {
-    parse(request, text, (error, body) => {
-      const seed: unknown = body?.seed
-      if (typeof seed === 'number' && !Number.isSafeInteger(seed)) {
-        const found = literal(text, seed)
-        if (found) digits.set(body, found)
-      }
-      done(error, body)
-    })
-  })
+/** Keeps the digits of a seed that a double cannot hold. `body` was read from `text`. */
+export function keepSeed(text: string, body: Record<string, unknown> | null | undefined): void {
+  const seed = body?.seed
+  if (!body || typeof seed !== 'number' || Number.isSafeInteger(seed)) return
+  const found = literal(text, seed)
+  if (found) digits.set(body, found)
 }
 
 /**

@@ -35,9 +35,10 @@ export function tokenRoutes(app: FastifyInstance, serving: Serving): void {
   app.post<{ Body: Body }>(
     '/tokenize',
     { schema: { body: tokenizeSchema, tags: ['tokens'], summary: 'Token ids of a prompt or of messages' } },
-    async ({ body, headers }, reply) => {
+    async (request, reply) => {
+      const { body } = request
       checkFields(body, tokenizeSchema)
-      chooseAdapter(serving, headers, body.model as string | undefined)
+      chooseAdapter(serving, request, body.model as string | undefined)
       if ((body.prompt === undefined) === (body.messages === undefined))
         throw new ApiError('invalid_request', 'you must provide either prompt or messages', 'prompt')
       const chat = body.prompt === undefined
@@ -47,7 +48,7 @@ export function tokenRoutes(app: FastifyInstance, serving: Serving): void {
         param: chat ? 'messages' : 'prompt',
       }
       const tokens = chat
-        ? await serving.prompts.encodeConversation(conversationOf(body), encoding, left)
+        ? await serving.prompts.encodeConversation(conversationOf(body, serving.limits), encoding, left)
         : (await serving.prompts.encode([body.prompt as string], encoding, left))[0]
       const answer = {
         count: tokens.length,
@@ -64,9 +65,10 @@ export function tokenRoutes(app: FastifyInstance, serving: Serving): void {
   app.post<{ Body: Body }>(
     '/detokenize',
     { schema: { body: detokenizeSchema, tags: ['tokens'], summary: 'Text of token ids' } },
-    async ({ body, headers }) => {
+    async (request) => {
+      const { body } = request
       checkFields(body, detokenizeSchema)
-      chooseAdapter(serving, headers, body.model as string | undefined)
+      chooseAdapter(serving, request, body.model as string | undefined)
       const tokens = body.tokens as number[]
       checkTokens(tokens, 'tokens', serving.engine.info.vocabSize)
       return { prompt: await decodeInSlices(tokenizer, tokens, { skipSpecialTokens: false }) }

@@ -1,6 +1,7 @@
 /** Clients that are slow, or leave with requests in the pipeline, keep no place from others. */
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
+import { setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { request } from '../support/http.ts'
 import { type Served, startServed } from '../support/served.ts'
@@ -12,7 +13,7 @@ function open(t: Test, served: Served): Socket {
 }
 
 const head = (length: number) =>
-  `POST /v1/completions HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: ${length}\r\n\r\n`
+  `POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${length}\r\n\r\n`
 
 /** Until the server ends the connection. */
 async function allOf(socket: Socket): Promise<string> {
@@ -46,7 +47,7 @@ t.test('a head that is no HTTP, or too large, is an error in our shape', async (
   const served = await startServed(t, {})
   for (const [text, status, code] of [
     ['BREW /coffee\r\n\r\n', 400, 'invalid_request'],
-    [`GET / HTTP/1.1\r\nhost: a\r\nx: ${'x'.repeat(20_000)}\r\n\r\n`, 431, 'headers_too_large'],
+    [`GET / HTTP/1.1\r\nhost: localhost\r\nx: ${'x'.repeat(20_000)}\r\n\r\n`, 431, 'headers_too_large'],
   ] as const) {
     const socket = open(t, served)
     socket.write(text)
@@ -71,4 +72,49 @@ t.test('a connection that is reset takes all of its pipelined requests with it',
   const statuses = await Promise.all(Array.from({ length: 8 }, () => ask(served)))
   t.same(statuses, Array(8).fill(200))
   t.same(await served.idleComplaints(), [])
+})
+
+t.test('who reads nothing is cut, and keeps no place from others', async (t) => {
+  const served = await startServed(t, { 'max-concurrent-requests': 2, 'write-timeout': 1 })
+  const ask = async () => (await request(`${served.url}/v1/completions`, { body: '{"prompt":"a","max_tokens":1}' })).status
+  // Some 20 MB, which no system buffers.
+  const large = { prompt: 'Once', max_tokens: 150, n: 128, logprobs: 20, ignore_eos: true }
+  for (const stream of [false, true]) {
+    const body = JSON.stringify({ ...large, stream })
+    const silent = [open(t, served), open(t, served)]
+    const gone = silent.map((socket) => once(socket, 'close'))
+    for (const socket of silent) {
+      socket.on('error', () => {})
+      socket.pause()
+      socket.write(head(body.length) + body)
+    }
+    let refused = 0
+    for (let i = 0; i < 400 && refused === 0; i++) refused = (await ask()) === 429 ? 1 : 0
+    t.equal(refused, 1, 'they hold every place while they are served')
+    let status = 429
+    const started = performance.now()
+    while (status !== 200 && performance.now() - started < 60_000) {
+      await setTimeout(50)
+      status = await ask()
+    }
+    t.equal(status, 200, stream ? 'streams' : 'whole answers')
+    if (!stream) t.ok(performance.now() - started > 900, 'not before its time')
+    for (const socket of silent) socket.destroy()
+    await Promise.all(gone)
+  }
+  t.same(await served.idleComplaints(), [])
+})
+
+t.test('a slow reader is no silent one', async (t) => {
+  const served = await startServed(t, { 'write-timeout': 1 })
+  const body = JSON.stringify({ prompt: 'Once', max_tokens: 100, n: 32, logprobs: 20, ignore_eos: true })
+  const socket = open(t, served)
+  socket.write(`${head(body.length).replace('host', 'connection: close\r\nhost')}${body}`)
+  let text = ''
+  for await (const piece of socket) {
+    text += piece
+    // 64 KiB at a time: four seconds in all.
+    await setTimeout(50)
+  }
+  t.match(text, /\r\n0\r\n\r\n$/, `${text.length} bytes, whole`)
 })

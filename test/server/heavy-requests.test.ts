@@ -4,6 +4,7 @@ import net from 'node:net'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { configOf } from '../../server/config/config.ts'
 import { ModelChatTemplate } from '../../server/tokenizer/chat-template.ts'
 import { fakeServing, type Submitted } from '../support/fake-serving.ts'
 import { request } from '../support/http.ts'
@@ -11,7 +12,7 @@ import { seeded } from '../support/pace.ts'
 import { promptsOf } from '../support/prompts.ts'
 import { demoModel } from '../support/repo.ts'
 
-const limits = { bodyLimit: 32 << 20, requestTimeout: 60, maxConcurrentRequests: 64 }
+const limits = configOf({ 'body-limit': 32 << 20, 'max-concurrent-requests': 64 })
 const messages = [{ role: 'user', content: 'hi' }]
 const ENDLESS = '{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}x'
 const honest = JSON.stringify({ messages, chat_template: '{{ messages[0].content }}', max_tokens: 1 })

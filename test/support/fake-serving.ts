@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import type { Engine, SequenceOutput, SequenceRequest } from '../../runtime/index.ts'
+import { Access } from '../../server/access/access.ts'
 import { buildApp } from '../../server/app.ts'
 import { configOf } from '../../server/config/config.ts'
 import { CostAccount } from '../../server/cost.ts'
@@ -52,7 +53,8 @@ export async function fakeServing(
     adapters: { get: () => undefined, list: () => [] },
     metrics: new ServerMetrics(engine, 'demo'),
     defaults: {},
-    limits: { bodyLimit: 2 ** 20, requestTimeout: 60, maxConcurrentRequests: 8 },
+    limits: configOf({ 'body-limit': 2 ** 20, 'max-concurrent-requests': 8 }),
+    access: new Access(configOf({}), pino({ level: 'silent' })),
     cost: new CostAccount(configOf({})),
     unhealthy: () => undefined,
     log: pino({ level: 'silent' }),

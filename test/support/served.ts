@@ -6,6 +6,8 @@ import { idleComplaints } from './oracle.ts'
 
 export interface Served {
   url: string
+  /** Of the admin port, if there is one. */
+  adminUrl?: string
   serving: Serving
   // biome-ignore lint/suspicious/noExplicitAny: the tests assert on what the answer holds
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<{ status: number; headers: Headers; body: any }>
@@ -19,10 +21,11 @@ export async function startServed(
   settings: Parameters<typeof configOf>[0],
   hooks: ServeHooks = {},
 ): Promise<Served> {
-  const { address, serving, close } = await serve(configOf({ port: 0, 'log-level': 'fatal', ...settings }), hooks)
+  const { address, adminAddress, serving, close } = await serve(configOf({ port: 0, 'log-level': 'fatal', ...settings }), hooks)
   t.teardown(close)
   return {
     url: address,
+    adminUrl: adminAddress,
     serving,
     async post(path, body, headers = {}) {
       const init = { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) }

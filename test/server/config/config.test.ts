@@ -83,6 +83,22 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     'tokenizer-processes': '4',
     'body-limit': '2MB',
     'request-timeout': '7',
+    'write-timeout': '9',
+    'idle-timeout': '8',
+    'api-key': ['k1', 'acme=k2'],
+    'api-key-file': 'keys.jsonl',
+    'metrics-key': 'k3',
+    'admin-port': '9091',
+    'admin-host': '::1',
+    'cors-origin': ['https://a.example', 'https://b.example'],
+    'allowed-hosts': ['a.local'],
+    'rate-limit': '60',
+    'max-connections-per-address': '9',
+    'ssl-certfile': 'c.pem',
+    'ssl-keyfile': 'k.pem',
+    'prefix-cache-scope': 'all',
+    'enable-prompt-tokens-details': 'true',
+    'trust-request-chat-template': 'false',
     'max-concurrent-requests': '5',
     'max-request-sequences': '9',
     'max-request-tokens': '1000',
@@ -95,14 +111,17 @@ t.test('every setting is read from a flag, a variable and the file alike', async
   const file = path.join(temporaryFolder(t), 'lorikeet.json')
   for (const [name, value] of Object.entries(examples)) {
     const key = name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase()) as 'port'
-    const byFlag = readConfig([`--${name}=${value}`], nothing)[key]
+    const byFlag = readConfig(
+      [value].flat().map((one) => `--${name}=${one}`),
+      nothing,
+    )[key]
     t.not(byFlag, undefined, name)
-    const byVariable = readConfig([], { [`LORIKEET_${name.toUpperCase().replaceAll('-', '_')}`]: value as string })[key]
+    const byVariable = readConfig([], { [`LORIKEET_${name.toUpperCase().replaceAll('-', '_')}`]: String(value) })[key]
     t.same(byVariable, byFlag, `${name} by variable`)
     writeFileSync(file, JSON.stringify({ [name]: value }))
     t.same(readConfig(['--config', file], nothing)[key], byFlag, `${name} by file`)
   }
-  t.same(Object.keys(examples), Object.keys(SETTINGS))
+  t.same(Object.keys(examples).sort(), Object.keys(SETTINGS).sort())
 })
 
 t.test('the model folder is the positional argument', async (t) => {
@@ -120,6 +139,14 @@ t.test('adapters by name', async (t) => {
     t.same(Object.entries(readConfig(['--adapter', `${name}=x`], nothing).adapter), [[name, 'x']], 'a name is only a name')
   t.equal(complaint(['--adapter', 'a']), '--adapter must be NAME=DIR, not ["a"]')
   t.match(complaint(['--adapter', 'a=x', '--adapter', 'a=y']), 'names the adapter a twice')
+})
+
+t.test('keys, origins and hosts are lists', async (t) => {
+  t.same(readConfig(['--api-key', 'a,b', '--api-key=c'], nothing).apiKey, ['a,b', 'c'], 'a flag holds one, whatever is in it')
+  t.same(readConfig([], { LORIKEET_API_KEY: 'a, acme=b' }).apiKey, ['a', 'acme=b'])
+  t.equal(readConfig([], nothing).apiKey, undefined)
+  t.match(complaint([], { LORIKEET_API_KEY: 'sk-1,,' }), /^LORIKEET_API_KEY must be one text or several, none of them empty/)
+  t.notMatch(complaint([], { LORIKEET_API_KEY: 'sk-1,,' }), 'sk-1', 'a key is shown nowhere')
 })
 
 t.test('a flag given twice is an error unless it says the same', async (t) => {
@@ -210,7 +237,7 @@ t.test('sizes', async (t) => {
 
 t.test('the help names every setting', async (t) => {
   const help = serveHelp()
-  for (const name of Object.keys(SETTINGS)) if (name !== 'model') t.match(help, new RegExp(`--(\\[no-\\])?${name} `))
+  for (const name of Object.keys(SETTINGS)) if (name !== 'model') t.match(help, new RegExp(`--(\\[no-\\])?${name}\\s`))
   t.match(help, /--max-batch-tokens N .*\(CPU: 256; CUDA: 2048\)/)
   t.match(help, /--pool SIZE .*\(CPU: 512MiB; CUDA: what gpu-memory-utilization leaves\)/)
 })

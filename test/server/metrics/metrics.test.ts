@@ -63,7 +63,7 @@ function one(all: Sample[], name: string, labels: Record<string, string> = {}): 
 }
 
 t.test("vLLM's gauges and counters are read off the snapshot", async (t) => {
-  const all = samples(await new ServerMetrics(engine().engine, 'demo').render())
+  const all = samples(await new ServerMetrics(engine().engine, 'demo').render(true))
   const labels = { model_name: 'demo', engine: '0' }
   t.equal(one(all, 'vllm:num_requests_running', labels), 3)
   t.equal(one(all, 'vllm:num_requests_waiting', labels), 4)
@@ -83,7 +83,7 @@ t.test("vLLM's gauges and counters are read off the snapshot", async (t) => {
 t.test('gateways see exactly one series of adapters, with the resident ones as running', async (t) => {
   const { engine: running, residents, waiting } = engine()
   const metrics = new ServerMetrics(running, 'demo')
-  const series = async () => samples(await metrics.render()).filter(({ name }) => name === 'vllm:lora_requests_info')
+  const series = async () => samples(await metrics.render(true)).filter(({ name }) => name === 'vllm:lora_requests_info')
   const before = Date.now() / 1000
   const [first, ...others] = await series()
   t.equal(others.length, 0)
@@ -98,7 +98,7 @@ t.test('gateways see exactly one series of adapters, with the resident ones as r
 })
 
 t.test('what the model runs on and in', async (t) => {
-  const page = await new ServerMetrics(engine().engine, 'demo', 'int4').render()
+  const page = await new ServerMetrics(engine().engine, 'demo', 'int4').render(true)
   const line = page.split('\n').find((text) => text.startsWith('lorikeet_engine_info{'))
   t.equal(
     line,
@@ -108,7 +108,7 @@ t.test('what the model runs on and in', async (t) => {
 })
 
 t.test('the pool by what its blocks hold', async (t) => {
-  const all = samples(await new ServerMetrics(engine().engine, 'demo').render())
+  const all = samples(await new ServerMetrics(engine().engine, 'demo').render(true))
   const states = { free: 50, sequences: 20, adapters: 15, idle_adapters: 5, cached_prefixes: 10 }
   for (const [state, blocks] of Object.entries(states)) t.equal(one(all, 'lorikeet_pool_blocks', { state }), blocks, state)
   t.equal(one(all, 'lorikeet_pool_block_bytes'), 4096)
@@ -135,7 +135,7 @@ t.test('requests fill the histograms', async (t) => {
     timePerOutputToken: 0.075,
   })
   metrics.finished({ finishReason: 'abort', ...counts, e2e: 0.1 })
-  const all = samples(await metrics.render())
+  const all = samples(await metrics.render(true))
   t.equal(one(all, 'vllm:request_success_total', { finished_reason: 'stop' }), 1)
   t.equal(one(all, 'vllm:request_success_total', { finished_reason: 'abort' }), 1)
   t.equal(one(all, 'vllm:request_success_total', { finished_reason: 'length' }), 0, 'series are there from the start')
@@ -151,7 +151,7 @@ t.test('every step is counted', async (t) => {
   const metrics = new ServerMetrics(running, 'demo')
   metrics.stepped(running.snapshot.lastStep)
   metrics.stepped(running.snapshot.lastStep)
-  const all = samples(await metrics.render())
+  const all = samples(await metrics.render(true))
   t.equal(one(all, 'vllm:iteration_tokens_total_count'), 2)
   t.equal(one(all, 'vllm:iteration_tokens_total_sum'), 80)
   t.equal(one(all, 'lorikeet_step_seconds_count', { part: 'run' }), 2)
@@ -159,7 +159,7 @@ t.test('every step is counted', async (t) => {
 })
 
 t.test('docs/metrics.md lists exactly the metrics of the page, with their types', async (t) => {
-  const page = types(await new ServerMetrics(engine().engine, 'demo').render())
+  const page = types(await new ServerMetrics(engine().engine, 'demo').render(true))
   const documented = readFileSync(path.join(repoRoot(), 'docs/metrics.md'), 'utf8')
   const rows = [...documented.matchAll(/^\| `(\S+?)(?:\{[^`]*)?` \| (gauge|counter|histogram) \|/gm)].map(([, name, type]) => [
     name,

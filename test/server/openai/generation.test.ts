@@ -4,7 +4,7 @@ import { chunksOf, goldenRows, openaiClient } from '../../support/openai.ts'
 import { startServed } from '../../support/served.ts'
 
 t.test('generation', async (t) => {
-  const served = await startServed(t, {})
+  const served = await startServed(t, { 'enable-prompt-tokens-details': true })
   const client = openaiClient(served)
   const [row, other] = goldenRows('base')
   const [emoji] = goldenRows('emoji')

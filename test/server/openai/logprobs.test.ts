@@ -169,7 +169,7 @@ t.test('an answer with many logprobs', async (t) => {
       const socket = connect({ port: Number(new URL(served.url).port), host: '127.0.0.1' })
       const text = JSON.stringify({ ...body, prompt: [prompt, prompt.slice(1)], n: 4, stream })
       socket.write(
-        `POST /v1/completions HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${text.length}\r\n\r\n${text}`,
+        `POST /v1/completions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${text.length}\r\n\r\n${text}`,
       )
       return socket
     }

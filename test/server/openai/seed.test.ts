@@ -1,12 +1,13 @@
 /** Seeds of 64 bits: none is rounded, and no two choices share one. */
 import Fastify from 'fastify'
 import t from 'tap'
-import { keepSeeds, seedOf, seedOfChoice } from '../../../server/openai/seed.ts'
+import { readJson } from '../../../server/http.ts'
+import { seedOf, seedOfChoice } from '../../../server/openai/seed.ts'
 
 /** What the seed of a body is read as, or the error's message. */
 async function read(text: string): Promise<string> {
   const app = Fastify()
-  keepSeeds(app)
+  readJson(app)
   let seed = ''
   app.post('/', async ({ body }) => {
     try {

@@ -1,6 +1,7 @@
 /** What the utility routes need, with the demo model's tokenizer and template and an engine that only has sizes and a snapshot. */
 import { pino } from 'pino'
 import type { Engine } from '../../../runtime/index.ts'
+import { Access } from '../../../server/access/access.ts'
 import { configOf } from '../../../server/config/config.ts'
 import { CostAccount } from '../../../server/cost.ts'
 import { ServerMetrics } from '../../../server/metrics/metrics.ts'
@@ -37,7 +38,8 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     adapters: { get: (name) => records.find((record) => record.name === name), list: () => records },
     metrics: new ServerMetrics(engine, 'demo'),
     defaults: {},
-    limits: { bodyLimit: 2 ** 20, requestTimeout: 60, maxConcurrentRequests: 8 },
+    limits: configOf({ 'body-limit': 2 ** 20, 'max-concurrent-requests': 8 }),
+    access: new Access(configOf({}), pino({ level: 'silent' })),
     cost: new CostAccount(configOf({})),
     unhealthy: () => undefined,
     log: pino({ level: 'silent' }),

@@ -1,0 +1,90 @@
+/** Who asks, and what is there for them. */
+import type { AdapterCatalogue, AdapterRecord } from '../catalogue.ts'
+import type { KeyEntry } from './key.ts'
+import { Quota } from './quota.ts'
+
+export interface Caller {
+  /** Absent where nobody has a key. */
+  readonly tenant?: string
+  readonly admin: boolean
+  readonly quota: Quota
+  /** The adapters that exist for the caller. */
+  seen(adapters: AdapterCatalogue): AdapterCatalogue
+}
+
+/** Everybody, where there are no keys; they see what there is. */
+export const anyone = (): Caller => ({ admin: true, quota: new Quota({}), seen: (adapters) => adapters })
+
+/** Who holds a key. It lives as long as the key: what it has in flight and has spent is its own. */
+export class KeyHolder implements Caller {
+  readonly quota: Quota
+  private entry: KeyEntry
+  private pattern: RegExp | undefined
+  private view: { of: AdapterCatalogue; adapters: AdapterCatalogue } | undefined
+
+  constructor(entry: KeyEntry) {
+    this.entry = entry
+    this.quota = new Quota(entry)
+    this.pattern = patternOf(entry.adapters)
+  }
+
+  get tenant(): string {
+    return this.entry.tenant
+  }
+
+  get admin(): boolean {
+    return this.entry.admin
+  }
+
+  get sha256(): string {
+    return this.entry.sha256
+  }
+
+  /** The same key with another entry. */
+  change(entry: KeyEntry): void {
+    this.entry = entry
+    this.quota.change(entry)
+    this.pattern = patternOf(entry.adapters)
+    this.view = undefined
+  }
+
+  seen(adapters: AdapterCatalogue): AdapterCatalogue {
+    const { pattern } = this
+    if (!pattern) return adapters
+    if (this.view?.of !== adapters) this.view = { of: adapters, adapters: new Part(adapters, pattern) }
+    return this.view.adapters
+  }
+}
+
+/** Those adapters whose names match. */
+class Part implements AdapterCatalogue {
+  private readonly whole: AdapterCatalogue
+  private readonly pattern: RegExp
+  private listed: { of: readonly AdapterRecord[]; list: readonly AdapterRecord[] } | undefined
+
+  constructor(whole: AdapterCatalogue, pattern: RegExp) {
+    this.whole = whole
+    this.pattern = pattern
+  }
+
+  get(name: string): AdapterRecord | undefined {
+    return this.pattern.test(name) ? this.whole.get(name) : undefined
+  }
+
+  list(): readonly AdapterRecord[] {
+    const of = this.whole.list()
+    if (this.listed?.of !== of) this.listed = { of, list: of.filter(({ name }) => this.pattern.test(name)) }
+    return this.listed.list
+  }
+}
+
+function patternOf(adapters: readonly string[] | undefined): RegExp | undefined {
+  if (adapters === undefined || adapters.includes('*')) return undefined
+  const one = (pattern: string) =>
+    pattern
+      .split(/\*+/)
+      .map((text) => text.replace(/[\\^$.|?+()[\]{}/]/g, '\\$&'))
+      .join('.*')
+  // Of none nothing matches.
+  return new RegExp(adapters.length === 0 ? '(?!)' : `^(?:${adapters.map(one).join('|')})$`, 'su')
+}

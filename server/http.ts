@@ -1,0 +1,110 @@
+/** A Fastify of this house: its limits, and every error in one shape. Routes are whoever's that asks for it. */
+import { isUtf8 } from 'node:buffer'
+import { randomUUID } from 'node:crypto'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyServerOptions, LogController } from 'fastify'
+import { answerRaw, clientErrorHandler } from './client-errors.ts'
+import { ApiError, toApiError } from './errors.ts'
+import { keepSeed } from './openai/seed.ts'
+import { ClientLeft } from './tokenizer/process-pool.ts'
+import type { Limits } from './types.ts'
+
+/** PEM texts. */
+export interface Certificate {
+  cert: string
+  key: string
+}
+
+export function newApp(log: FastifyServerOptions['loggerInstance'], limits: Limits, certificate?: Certificate): FastifyInstance {
+  const { bodyLimit, requestTimeout, idleTimeout } = limits
+  // Node looks at its connections every 30 s by itself.
+  const http = { headersTimeout: requestTimeout * 1000, connectionsCheckingInterval: Math.min(30, requestTimeout / 2) * 1000 }
+  const app = Fastify({
+    ...(certificate ? { https: { ...http, ...certificate } } : { http }),
+    loggerInstance: log,
+    bodyLimit,
+    // Fastify's default is none.
+    requestTimeout: requestTimeout * 1000,
+    keepAliveTimeout: idleTimeout * 1000,
+    clientErrorHandler: clientErrorHandler(requestTimeout),
+    requestIdHeader: 'x-request-id',
+    // A counter would tell how many others came.
+    genReqId: () => randomUUID(),
+    logController: new LogController({ disableRequestLogging: true }),
+    // Draining: what is under way is answered, and load balancers still find the server.
+    return503OnClosing: false,
+    forceCloseConnections: 'idle',
+    // A path that no router can read (`/v1/models/%E0%A4%A`) meets no handler of ours.
+    frameworkErrors(error, _request, reply) {
+      const known = toApiError(error, bodyLimit)
+      // Typed by the route's schema, of which there is none here.
+      const untyped = reply as unknown as FastifyReply
+      untyped.code(known.status).send(known.body())
+    },
+    // A string is no number: what a client sent wrongly is told, not guessed.
+    ajv: {
+      customOptions: {
+        coerceTypes: false,
+        removeAdditional: false,
+        useDefaults: false,
+        allowUnionTypes: true,
+        allErrors: false,
+        strict: false,
+      },
+    },
+  } as FastifyServerOptions) as FastifyInstance
+  readJson(app)
+  tellErrors(app, bodyLimit)
+  app.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id)
+  })
+  app.addHook('onResponse', async (request, reply) => {
+    request.log.debug({ method: request.method, url: request.url, status: reply.statusCode, ms: reply.elapsedTime }, 'answered')
+  })
+  return app
+}
+
+/** Reads bodies that are UTF-8 and JSON. Fastify's own parser would read any bytes, some of them as U+FFFD. */
+export function readJson(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error')
+  app.removeContentTypeParser('application/json')
+  app.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, bytes, done) => {
+    if (!isUtf8(bytes)) return done(new ApiError('invalid_json', 'the body is not valid UTF-8'))
+    const text = bytes.toString()
+    return parse(request, text, (error, body) => {
+      keepSeed(text, body)
+      done(error, body)
+    })
+  })
+}
+
+function tellErrors(app: FastifyInstance, bodyLimit: number): void {
+  app.setErrorHandler((error, request, reply) => {
+    if (error instanceof ClientLeft) return reply.hijack()
+    const known = toApiError(error, bodyLimit)
+    if (known.status >= 500) request.log.error({ err: error }, 'a request failed')
+    if (known.code === 'too_many_requests') reply.header('retry-after', known.retryAfter)
+    return reply.code(known.status).send(known.body())
+  })
+  app.setNotFoundHandler((request, reply) => {
+    const path = request.url.split('?')[0]
+    const others = (['GET', 'POST', 'DELETE'] as const).filter(
+      (method) => method !== request.method && app.hasRoute({ method, url: path }),
+    )
+    if (others.length > 0) {
+      reply.header('allow', others.join(', '))
+      throw new ApiError('method_not_allowed', `${request.method} is not allowed on ${path}; use ${others.join(' or ')}`)
+    }
+    throw new ApiError('route_not_found', `there is no ${request.method} ${path}; see /docs`)
+  })
+  // What Node would answer by itself, with no body.
+  app.server.on('checkExpectation', ({ socket, headers }) => {
+    const { expect } = headers
+    answerRaw(
+      socket,
+      new ApiError('expectation_failed', `expect can only be 100-continue, not ${JSON.stringify(expect)}`, 'expect'),
+    )
+  })
+  app.server.on('connect', (_request, socket) => {
+    answerRaw(socket, new ApiError('method_not_allowed', 'CONNECT is not allowed: this server is no proxy'))
+  })
+}
