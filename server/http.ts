@@ -1,7 +1,14 @@
 /** A Fastify of this house: its limits, and every error in one shape. Routes are whoever's that asks for it. */
 import { isUtf8 } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
-import Fastify, { type FastifyInstance, type FastifyReply, type FastifyServerOptions, LogController } from 'fastify'
+import Fastify, {
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+  type FastifyServerOptions,
+  LogController,
+} from 'fastify'
+import { checkBodyWork } from './body-work.ts'
 import { answerRaw, clientErrorHandler } from './client-errors.ts'
 import { ApiError, toApiError } from './errors.ts'
 import { keepSeed } from './openai/seed.ts'
@@ -63,16 +70,23 @@ export function newApp(log: FastifyServerOptions['loggerInstance'], limits: Limi
   return app
 }
 
+/** Bytes that cost little whatever they are. */
+const SMALL = 1 << 16
+
 /** Reads bodies that are UTF-8 and JSON. Fastify's own parser would read any bytes, some of them as U+FFFD. */
 export function readJson(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error')
   app.removeContentTypeParser('application/json')
-  app.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, bytes, done) => {
-    if (!isUtf8(bytes)) return done(new ApiError('invalid_json', 'the body is not valid UTF-8'))
+  app.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, async (request: FastifyRequest, bytes: Buffer) => {
+    if (!isUtf8(bytes)) throw new ApiError('invalid_json', 'the body is not valid UTF-8')
+    if (bytes.length > SMALL) await checkBodyWork(bytes)
     const text = bytes.toString()
-    return parse(request, text, (error, body) => {
-      keepSeed(text, body)
-      done(error, body)
+    return new Promise((resolve, reject) => {
+      parse(request, text, (error, body) => {
+        if (error) return reject(error)
+        keepSeed(text, body)
+        resolve(body)
+      })
     })
   })
 }
