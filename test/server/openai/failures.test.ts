@@ -160,7 +160,7 @@ t.test('a client that does not read is cut off, not waited for', async (t) => {
   socket.on('error', () => {})
   const body = JSON.stringify({ prompt: 'a', stream: true, max_tokens: 100_000 })
   socket.write(
-    `POST /v1/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+    `POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
   )
   socket.pause()
   await until(() => fake.submitted.length === 1)
