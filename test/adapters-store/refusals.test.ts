@@ -108,36 +108,6 @@ const TENSORS: Case[] = [
     code: 'adapter_config_invalid',
     names: ['lora_alpha', 'eight', 'a number'],
   },
-  ...['lora_alpha', 'r'].map((field) => ({
-    what: `${field} = null, with which PEFT fails instead of taking its default`,
-    change: set({ [field]: null }),
-    code: 'adapter_config_invalid' as const,
-    names: [`${field} is null`, 'a number'],
-  })),
-  ...['false', 'yes', 2].map((value) => ({
-    what: `use_dora = ${JSON.stringify(value)}, which PEFT takes for true`,
-    change: set({ use_dora: value }),
-    code: 'adapter_config_invalid' as const,
-    names: ['use_dora', 'true or false'],
-  })),
-  ...[[], { embed_tokens: [] }].map((value) => ({
-    what: `trainable_token_indices = ${JSON.stringify(value)} without a tensor, where PEFT looks for one`,
-    change: set({ trainable_token_indices: value }),
-    code: 'adapter_tensor_invalid' as const,
-    names: ['lacks model.embed_tokens.token_adapter.trainable_tokens_delta'],
-  })),
-  ...[false, 0, ''].map((value) => ({
-    what: `trainable_token_indices = ${JSON.stringify(value)}, with which PEFT fails`,
-    change: set({ trainable_token_indices: value }),
-    code: 'adapter_config_invalid' as const,
-    names: ['trainable_token_indices'],
-  })),
-  {
-    what: 'a value that may be a path, without telling it',
-    change: set({ lora_alpha: '/home/somebody/secret' }),
-    code: 'adapter_config_invalid',
-    names: ['lora_alpha is a text of 21 characters'],
-  },
   {
     what: 'a module that the base lacks',
     change: (_, tensors) => {
