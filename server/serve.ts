@@ -1,5 +1,4 @@
 /** The composition root: builds the concrete things from a config and starts listening. */
-import { existsSync } from 'node:fs'
 import path from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
@@ -19,6 +18,7 @@ import { embeddedDemo } from './demo.ts'
 import { drain } from './drain.ts'
 import { createLog } from './log.ts'
 import { ServerMetrics } from './metrics/metrics.ts'
+import { requireModelFolder } from './model-folder.ts'
 import { ModelChatTemplate } from './tokenizer/chat-template.ts'
 import { ModelPromptReader } from './tokenizer/prompt-reader.ts'
 import { ModelTokenizer } from './tokenizer/tokenizer.ts'
@@ -50,7 +50,7 @@ export interface Server {
 export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Server> {
   const demo = config.model === undefined ? embeddedDemo() : undefined
   const directory = path.resolve(demo?.model ?? (config.model as string))
-  if (!existsSync(directory)) throw new ConfigError(`the model folder ${directory} does not exist`)
+  requireModelFolder(directory)
   const log = hooks.log ?? createLog(config.logLevel)
   const base = readBaseModel(directory)
   const defaults = samplingDefaults(directory)
