@@ -16,6 +16,7 @@ import { Connections } from './connections.ts'
 import { CostAccount } from './cost.ts'
 import { embeddedDemo } from './demo.ts'
 import { drain } from './drain.ts'
+import { limitConnections, mostConnections } from './handles.ts'
 import { createLog } from './log.ts'
 import { ServerMetrics } from './metrics/metrics.ts'
 import { requireModelFolder } from './model-folder.ts'
@@ -117,6 +118,8 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     }
     const app = await buildApp(serving)
     const connections = new Connections(app.server)
+    // One more process runs templates that requests bring.
+    limitConnections(app.server, mostConnections(config.tokenizerProcesses + 1), log)
     const address = await app.listen({ host: config.host, port: config.port })
     const close = () => drain(app, engine, connections, config.drainTimeout).then(release)
     return { address, device: deviceLine, app, serving, adapters: adapters.list(), close }
