@@ -39,7 +39,7 @@ t.test('adapters come from a folder and by name; one that cannot be served does 
   const adapter = { corsair: demoModel('adapters/pirate'), gone: path.join(folder, 'gone') }
   const { adapters, serving, address } = await served(t, { adapters: folder, adapter, 'served-model-name': 'base' })
   t.same(adapters.map(({ name }) => name).sort(), ['corsair', 'gone', 'pirate'])
-  t.match(serving.adapters.get('gone'), { image: undefined, refusal: /gone/ })
+  t.match(serving.adapters.get('gone'), { image: undefined, refusal: 'the folder does not exist', detail: /gone does not exist/ })
   const list = await (await fetch(`${address}/v1/models`)).json()
   t.same(
     (list as { data: { id: string }[] }).data.map(({ id }) => id),
