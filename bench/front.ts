@@ -204,7 +204,7 @@ const verdicts: string[] = []
 const show = (ms: number) => ms.toFixed(2)
 let floor = 0
 for (const [name, front, load, targets] of cases) {
-  if (!name.includes(values.only)) continue
+  if (name !== values.only && !name.includes(values.only)) continue
   const { written, main, process: whole, came } = await measure(front, load)
   const [p50, p99, max] = [0.5, 0.99, 1].map((q) => quantile(written, q))
   const busy = load.busy ?? load.streams

@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AdapterChoice } from '../adapter-choice.ts'
 import { costOf } from '../cost.ts'
 import { toApiError } from '../errors.ts'
-import { jsonBody, SlicedArray } from '../json.ts'
+import { jsonBody, openingOf, SlicedArray } from '../json.ts'
 import type { Serving } from '../types.ts'
 import { VERSION } from '../version.ts'
 import { EventStream } from './event-stream.ts'
@@ -39,21 +39,14 @@ export async function answer(
   reply.headers(adapter.headers)
   const options = given<Record<string, boolean>>(body, 'stream_options', {})
   let stream: EventStream | undefined
-  const started = new Set<number>()
+  // What all chunks of a stream begin with: one is sent for every token.
+  const opening = openingOf({ ...envelope, object: shape.chunkObject, system_fingerprint: FINGERPRINT })
   const generation: Generation = new Generation(serving, generationRequest, (index, piece) => {
     if (!given<boolean>(body, 'stream', false)) return shape.collect(index, piece)
-    const first = !started.has(index)
-    started.add(index)
-    const running = options.continuous_usage_stats ? { usage: usageOf(generation.countsOf(index)) } : {}
-    for (const choice of shape.chunks(index, piece, first))
-      stream?.send({
-        ...envelope,
-        object: shape.chunkObject,
-        system_fingerprint: FINGERPRINT,
-        choices: [choice],
-        ...(first ? shape.extra() : {}),
-        ...running,
-      })
+    for (const choice of shape.chunks(index, piece)) {
+      const chunk: object = piece.first ? { choices: [choice], ...shape.extra() } : { choices: [choice] }
+      stream?.send(options.continuous_usage_stats ? { ...chunk, usage: usageOf(generation.countsOf(index)) } : chunk, opening)
+    }
   })
   generation.counts.promptTokens = promptTokens
   // 'close' also comes after a whole answer: then there is nothing left to abort.
@@ -72,13 +65,7 @@ export async function answer(
   try {
     await running
     if (options.include_usage)
-      stream.send({
-        ...envelope,
-        object: shape.chunkObject,
-        system_fingerprint: FINGERPRINT,
-        choices: [],
-        usage: usageOf(generation.counts),
-      })
+      stream.send({ choices: [], usage: usageOf(generation.counts) }, opening)
   } catch (error) {
     request.log.warn({ err: error }, 'a stream failed')
     stream.error(toApiError(error, serving.limits.bodyLimit))

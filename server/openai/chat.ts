@@ -96,10 +96,15 @@ function echoOf(body: Body): string {
 class ChatShape extends Shape {
   readonly object = 'chat.completion'
   readonly chunkObject = 'chat.completion.chunk'
-  chunks(index: number, piece: Piece, first: boolean): object[] {
+  chunks(index: number, piece: Piece): object[] {
     const items: object[] = []
-    const common = { logprobs: null, finish_reason: null }
-    if (first) items.push({ index, delta: { role: 'assistant', content: this.whole[index].text }, ...common })
+    if (piece.first)
+      items.push({
+        index,
+        delta: { role: 'assistant', content: this.whole[index].text },
+        logprobs: null,
+        finish_reason: null,
+      })
     const logprobs = piece.logprobs ? this.logprobs(index, piece.logprobs) : null
     this.whole[index].promptLogprobs ??= piece.promptLogprobs
     if (piece.text !== '' || logprobs || piece.finish || this.asked('return_token_ids'))

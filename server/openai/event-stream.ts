@@ -38,9 +38,10 @@ export class EventStream {
     this.raw.flushHeaders()
   }
 
-  send(event: object): void {
+  /** `opening`: text of the fields that come before the event's own (jsonOf). */
+  send(event: object, opening?: string): void {
     if (this.raw.destroyed || this.ending) return
-    const json = jsonOf(event)
+    const json = jsonOf(event, opening)
     this.write(typeof json === 'string' ? `data: ${json}\n\n` : framed(json))
     if (this.raw.writableLength + this.queued > BACKLOG_LIMIT) {
       this.onBacklog()
