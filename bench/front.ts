@@ -3,7 +3,7 @@
  * real application, and clients in another process read. This process is the server.
  *   targets: 1,000 streams every 50 ms: written ≤ 20 ms after the engine told it; 5,000 every 250 ms: ≤ 100 ms; ≤ 20 µs of the main thread a token in both;
  *   one stream among 1,000 silent ones: ≤ 1 ms p99
- * `node dist/bench/front.js [--only TEXT] [--seconds 6]`; TEXT: a part of the names of those to run.
+ * `node dist/bench/front.js [--only NAMES] [--seconds 6]`; NAMES: of the rows to measure, with | between them.
  */
 import { execSync, fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -52,6 +52,8 @@ interface Load {
 interface Measured {
   /** Milliseconds from telling to the end of the turn in which all was written. */
   written: number[]
+  /** Of that, since the message has come, for which others had the core: this machine's other work. */
+  waited: number[]
   /** Microseconds of the main thread a token, and of the whole process. */
   main: number
   process: number
@@ -76,8 +78,11 @@ const clients = fork(path.join(import.meta.dirname, 'front/clients.js'), { execA
 /** Milliseconds of the machine's monotonic clock. */
 const clock = () => Number(process.hrtime.bigint()) / 1e6
 
-/** Nanoseconds for which the main thread has had a core. */
-const mainThread = () => Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'utf8').split(' ')[0])
+/** Milliseconds for which the main thread has had a core, and for which it was ready and had none. */
+function mainThread() {
+  const [ran, waited] = readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'utf8').split(' ')
+  return { ran: Number(ran) / 1e6, waited: Number(waited) / 1e6 }
+}
 
 async function ask<T>(message: Open | Report): Promise<T> {
   clients.send(message)
@@ -90,21 +95,30 @@ async function ask<T>(message: Open | Report): Promise<T> {
 function tell({ streams, every, busy = streams }: Load, steps: number): Promise<Omit<Measured, 'came'>> {
   return new Promise((resolve) => {
     const written: number[] = []
+    const waited: number[] = []
     let step = 0
     let before = { main: 0, process: process.cpuUsage() }
+    let came = 0
+    const onMessage = () => {
+      came = mainThread().waited
+    }
+    worker.prependListener('message', onMessage)
     engine.onStep = (times) => {
       metrics.stepped(times)
       // After what the listeners put off to the end of this turn: Node writes then.
       setImmediate(() => {
         const at = clock()
+        const main = mainThread()
         const now = step++
-        if (now === WARM - 1) before = { main: mainThread(), process: process.cpuUsage() }
+        if (now === WARM - 1) before = { main: main.ran, process: process.cpuUsage() }
         if (now < WARM || now >= steps - 1) return
         written.push(at - toldAt[now])
+        waited.push(main.waited - came)
         if (now < steps - 2) return
+        worker.off('message', onMessage)
         const tokens = written.length * busy
         const { user, system } = process.cpuUsage(before.process)
-        resolve({ written, main: (mainThread() - before.main) / 1000 / tokens, process: (user + system) / tokens })
+        resolve({ written, waited, main: ((main.ran - before.main) * 1000) / tokens, process: (user + system) / tokens })
       })
     }
     worker.postMessage({ type: 'pace', every, steps, sequences: busy } satisfies Pace)
@@ -204,15 +218,17 @@ const verdicts: string[] = []
 const show = (ms: number) => ms.toFixed(2)
 let floor = 0
 for (const [name, front, load, targets] of cases) {
-  if (name !== values.only && !name.includes(values.only)) continue
-  const { written, main, process: whole, came } = await measure(front, load)
+  if (values.only !== '' && !values.only.split('|').includes(name)) continue
+  const { written, waited, main, process: whole, came } = await measure(front, load)
   const [p50, p99, max] = [0.5, 0.99, 1].map((q) => quantile(written, q))
+  const alone = written.map((ms, i) => ms - waited[i])
   const busy = load.busy ?? load.streams
   if (came && came.tokens !== written.length * busy) throw new Error(`${name}: ${came.tokens} tokens came of ${written.length * busy}`)
   if (front === atSocket) floor = main
   rows.push([
     name,
     ...[p50, p99, max].map(show),
+    show(quantile(alone, 1)),
     ...(came ? [came.p50, came.p99, came.max].map(show) : ['', '', '']),
     main.toFixed(1),
     busy > 1 && floor > 0 ? `${(main / floor).toFixed(2)} ×` : '',
@@ -225,7 +241,7 @@ for (const [name, front, load, targets] of cases) {
 }
 console.log(
   table(
-    ['who', 'written p50 ms', 'p99', 'max', 'read p50 ms', 'p99', 'max', 'main µs/token', 'of the floor', 'process µs/token'],
+    ['who', 'written p50 ms', 'p99', 'max', 'max less waiting', 'read p50 ms', 'p99', 'max', 'main µs/token', 'of the floor', 'process µs/token'],
     rows,
   ),
 )

@@ -65,11 +65,22 @@ export class EventStream {
       this.queue.push(text)
       this.queued += typeof text === 'string' ? text.length : 0
     } else if (typeof text === 'string') {
-      this.raw.write(text)
+      this.writeAtOnce(text)
     } else {
       this.writing = true
       this.writePieces(text).catch(() => this.raw.destroy())
     }
+  }
+
+  /**
+   * As one chunk, written by one call before this returns. The response would hand its length, its text and two line ends to the socket one by one at the end of the turn:
+   * with a thousand streams all of them would wait for the last one's text.
+   */
+  private writeAtOnce(text: string): void {
+    const { socket, chunkedEncoding } = this.raw
+    // Without a socket it stands behind another response of its connection; without chunks (HTTP/1.0) nothing is to be framed.
+    if (socket && chunkedEncoding) socket.write(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`)
+    else this.raw.write(text)
   }
 
   /** As fast as the client reads. */
