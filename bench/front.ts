@@ -171,7 +171,8 @@ const EVENT =
   '"choices":[{"index":0,"delta":{"content":" some"},"logprobs":null,"finish_reason":null}]}\n\n'
 
 const allowed = execSync('ulimit -n', { encoding: 'utf8' }).trim()
-if (Number(allowed) < 5100) throw new Error(`5,000 connections need as many file handles, and this shell allows ${allowed}: ulimit -n 6000`)
+if (Number(allowed) < 5100)
+  throw new Error(`5,000 connections need as many file handles, and this shell allows ${allowed}: ulimit -n 6000`)
 const teardowns: (() => Promise<void>)[] = []
 const prompts = demoPrompts()
 const { url } = await fakeServing({ teardown: (handler) => teardowns.push(handler) }, () => {}, {
@@ -223,7 +224,8 @@ for (const [name, front, load, targets] of cases) {
   const [p50, p99, max] = [0.5, 0.99, 1].map((q) => quantile(written, q))
   const alone = written.map((ms, i) => ms - waited[i])
   const busy = load.busy ?? load.streams
-  if (came && came.tokens !== written.length * busy) throw new Error(`${name}: ${came.tokens} tokens came of ${written.length * busy}`)
+  if (came && came.tokens !== written.length * busy)
+    throw new Error(`${name}: ${came.tokens} tokens came of ${written.length * busy}`)
   if (front === atSocket) floor = main
   rows.push([
     name,
@@ -234,14 +236,26 @@ for (const [name, front, load, targets] of cases) {
     busy > 1 && floor > 0 ? `${(main / floor).toFixed(2)} ×` : '',
     whole.toFixed(1),
   ])
-  console.error(rows.at(-1)!.join('  '), "")
+  console.error(rows.at(-1)!.join('  '), '')
   if (targets.max) verdicts.push(against(`${name}: written ≤ ${targets.max} ms: ${show(max)}`, max <= targets.max))
   if (targets.p99) verdicts.push(against(`${name}: p99 ≤ ${targets.p99} ms: ${show(p99)}`, p99 <= targets.p99))
   if (targets.main) verdicts.push(against(`${name}: ≤ ${targets.main} µs a token: ${main.toFixed(1)}`, main <= targets.main))
 }
 console.log(
   table(
-    ['who', 'written p50 ms', 'p99', 'max', 'max less waiting', 'read p50 ms', 'p99', 'max', 'main µs/token', 'of the floor', 'process µs/token'],
+    [
+      'who',
+      'written p50 ms',
+      'p99',
+      'max',
+      'max less waiting',
+      'read p50 ms',
+      'p99',
+      'max',
+      'main µs/token',
+      'of the floor',
+      'process µs/token',
+    ],
     rows,
   ),
 )

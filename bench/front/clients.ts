@@ -76,7 +76,14 @@ function report({ toldAt, from }: Report): Lateness {
   for (let i = 0; i < cameAt.length; i++) if (i % tokens >= from && cameAt[i] > 0) late.push(cameAt[i] - toldAt[i % tokens])
   for (const socket of sockets) socket.destroy()
   sockets = []
-  return { type: 'lateness', tokens: late.length, p50: quantile(late, 0.5), p99: quantile(late, 0.99), max: quantile(late, 1), sample }
+  return {
+    type: 'lateness',
+    tokens: late.length,
+    p50: quantile(late, 0.5),
+    p99: quantile(late, 0.99),
+    max: quantile(late, 1),
+    sample,
+  }
 }
 
 process.on('message', (message: Open | Report) => {

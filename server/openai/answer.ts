@@ -38,11 +38,12 @@ export async function answer(
   }
   reply.headers(adapter.headers)
   const options = given<Record<string, boolean>>(body, 'stream_options', {})
+  const streamed = given<boolean>(body, 'stream', false)
   let stream: EventStream | undefined
   // What all chunks of a stream begin with: one is sent for every token.
   const opening = openingOf({ ...envelope, object: shape.chunkObject, system_fingerprint: FINGERPRINT })
   const generation: Generation = new Generation(serving, generationRequest, (index, piece) => {
-    if (!given<boolean>(body, 'stream', false)) return shape.collect(index, piece)
+    if (!streamed) return shape.collect(index, piece)
     for (const choice of shape.chunks(index, piece)) {
       const chunk: object = piece.first ? { choices: [choice], ...shape.extra() } : { choices: [choice] }
       stream?.send(options.continuous_usage_stats ? { ...chunk, usage: usageOf(generation.countsOf(index)) } : chunk, opening)
@@ -52,7 +53,7 @@ export async function answer(
   // 'close' also comes after a whole answer: then there is nothing left to abort.
   reply.raw.once('close', () => generation.abort())
   const running = generation.run()
-  if (!given<boolean>(body, 'stream', false)) {
+  if (!streamed) {
     await running
     log(request, reply, adapter, generation)
     if (reply.raw.destroyed) return reply.hijack()
@@ -64,8 +65,7 @@ export async function answer(
   stream = new EventStream(reply, adapter.headers, () => generation.abort())
   try {
     await running
-    if (options.include_usage)
-      stream.send({ choices: [], usage: usageOf(generation.counts) }, opening)
+    if (options.include_usage) stream.send({ choices: [], usage: usageOf(generation.counts) }, opening)
   } catch (error) {
     request.log.warn({ err: error }, 'a stream failed')
     stream.error(toApiError(error, serving.limits.bodyLimit))

@@ -106,8 +106,8 @@ class ChatShape extends Shape {
         finish_reason: null,
       })
     const logprobs = piece.logprobs ? this.logprobs(index, piece.logprobs) : null
-    this.whole[index].promptLogprobs ??= piece.promptLogprobs
-    if (piece.text !== '' || logprobs || piece.finish || this.asked('return_token_ids'))
+    if (piece.promptLogprobs) this.whole[index].promptLogprobs = piece.promptLogprobs
+    if (piece.text !== '' || logprobs || piece.finish || this.wantsIds)
       items.push({
         index,
         delta: piece.text === '' ? {} : { content: piece.text },
@@ -122,7 +122,7 @@ class ChatShape extends Shape {
   /** The prompt is every choice's, and so are its logprobs. */
   extra(): object {
     return {
-      ...(this.asked('return_token_ids') && { prompt_token_ids: slicedNumbers(this.requests[0].promptIds) }),
+      ...(this.wantsIds && { prompt_token_ids: slicedNumbers(this.requests[0].promptIds) }),
       ...this.promptLogprobs(0, this.whole.find((piece) => piece.promptLogprobs)?.promptLogprobs),
     }
   }
@@ -136,6 +136,6 @@ class ChatShape extends Shape {
   }
 
   protected tail(_index: number, { tokens }: Pick<Piece, 'tokens'>): object {
-    return this.asked('return_token_ids') ? { token_ids: slicedNumbers(tokens) } : {}
+    return this.wantsIds ? { token_ids: slicedNumbers(tokens) } : {}
   }
 }

@@ -123,7 +123,7 @@ class CompletionShape extends Shape {
   chunks(index: number, piece: Piece): object[] {
     const logprobs = this.logprobs(index, piece.logprobs, piece.promptLogprobs)
     const text = piece.first ? this.whole[index].text + piece.text : piece.text
-    if (text === '' && !logprobs && !piece.finish && !this.asked('return_token_ids') && !piece.promptLogprobs) return []
+    if (text === '' && !logprobs && !piece.finish && !this.wantsIds && !piece.promptLogprobs) return []
     return [
       {
         index,
@@ -155,9 +155,8 @@ class CompletionShape extends Shape {
   }
 
   protected tail(index: number, piece: Pick<Piece, 'first' | 'tokens' | 'promptLogprobs'>): object {
-    const ids = this.asked('return_token_ids')
     return {
-      ...(ids && {
+      ...(this.wantsIds && {
         token_ids: slicedNumbers(piece.tokens),
         ...(piece.first && { prompt_token_ids: slicedNumbers(this.requests[index].promptIds) }),
       }),

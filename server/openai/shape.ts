@@ -17,11 +17,13 @@ export abstract class Shape {
   protected readonly body: Body
   protected readonly requests: ChoiceRequest[]
   protected readonly whole: Whole[]
+  protected readonly wantsIds: boolean
 
   constructor(serving: Serving, body: Body, requests: ChoiceRequest[], echoed: (index: number) => string) {
     this.serving = serving
     this.body = body
     this.requests = requests
+    this.wantsIds = this.asked('return_token_ids')
     this.whole = requests.map((_, index) => ({
       first: true,
       text: echoed(index),
