@@ -3,6 +3,7 @@
  * real application, and clients in another process read. This process is the server.
  *   targets: 1,000 streams every 50 ms: written ≤ 20 ms after the engine told it; 5,000 every 250 ms: ≤ 100 ms; ≤ 20 µs of the main thread a token in both;
  *   one stream among 1,000 silent ones: ≤ 1 ms p99
+ * On cores that others use, `chrt -r 1` before the command gives this and its clients real-time priority: lateness is otherwise theirs.
  * `node dist/bench/front.js [--only NAMES] [--seconds 6]`; NAMES: of the rows to measure, with | between them.
  */
 import { execSync, fork } from 'node:child_process'
