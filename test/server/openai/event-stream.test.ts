@@ -13,7 +13,7 @@ const TOKENS = ModelTokenizer.load(demoModel('base')).encode(TEXT, { addSpecialT
 const ALL_USAGE = { include_usage: true, continuous_usage_stats: true }
 
 const head = (path: string, body: string, protocol = 'HTTP/1.1') =>
-  `POST ${path} ${protocol}\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
+  `POST ${path} ${protocol}\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
 
 const until = async (done: () => boolean) => {
   for (let i = 0; i < 500 && !done(); i++) await sleep(10)
