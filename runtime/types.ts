@@ -40,7 +40,7 @@ export interface SequenceRequest {
   adapters: AdapterUse[]
   /** Separates prefix caches of tenants. */
   cacheSalt?: string
-  /** Lower is earlier; FCFS within the same. Default 0. */
+  /** Lower is earlier, each by some seconds of waiting (scheduler/sequence.ts); FCFS within the same. Default 0. */
   priority?: number
   /** Milliseconds since epoch, for queue-time metrics. */
   arrival: number

@@ -105,6 +105,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
         requestTimeout: config.requestTimeout,
         maxConcurrentRequests: config.maxConcurrentRequests,
       },
+      scheduling: config.scheduling,
       cost: new CostAccount(config),
       unhealthy: () => {
         if (failed) return 'the engine has failed; see the server log'

@@ -135,6 +135,8 @@ export interface Serving {
     /** Requests in flight (a request with n choices is one); more get 429 with retry-after. */
     maxConcurrentRequests: number
   }
+  /** Whether requests may bring a priority (--scheduling). */
+  scheduling: 'fcfs' | 'priority'
   /** What requests in flight cost together, and may. */
   cost: CostAccount
   /** Why the engine cannot be relied on now: it has failed, or hangs. Undefined: it works. */

@@ -83,6 +83,13 @@ export const SETTINGS = {
     fallback: 0,
     help: 'tokens of a step that one prompt takes at most while others have some to compute; 0: half of max-batch-tokens',
   },
+  scheduling: {
+    kind: 'choice',
+    choices: ['fcfs', 'priority'],
+    fallback: 'fcfs',
+    vllm: 'scheduling-policy',
+    help: 'who is served first: whoever came first; or requests may bring a priority, which ages',
+  },
   'max-sequences': {
     kind: 'integer',
     value: 'N',

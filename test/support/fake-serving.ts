@@ -53,6 +53,7 @@ export async function fakeServing(
     metrics: new ServerMetrics(engine, 'demo'),
     defaults: {},
     limits: { bodyLimit: 2 ** 20, requestTimeout: 60, maxConcurrentRequests: 8 },
+    scheduling: 'fcfs',
     cost: new CostAccount(configOf({})),
     unhealthy: () => undefined,
     log: pino({ level: 'silent' }),

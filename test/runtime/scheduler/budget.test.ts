@@ -1,10 +1,12 @@
 /** How a step's tokens are shared, as numbers and as first tokens of the toy engine. */
 import t from 'tap'
 import { shareOut } from '../../../runtime/scheduler/budget.ts'
+import { LEVEL_MS } from '../../../runtime/scheduler/sequence.ts'
 import { ToyCore } from '../../support/toy-core.ts'
 import { toyTokens } from '../../support/toy-engine.ts'
 
-const wish = (remaining: number, priority = 0) => ({ remaining, priority })
+/** Due in the order of their priorities, as those are that come together; `late` milliseconds later otherwise. */
+const wish = (remaining: number, level = 0, late = 0) => ({ remaining, level, due: level * LEVEL_MS + late })
 const counting = (length: number, from = 0) => Array.from({ length }, (_, i) => (from + i) % 90)
 
 t.test('shares, by hand', async (t) => {
@@ -25,6 +27,9 @@ t.test('shares, by hand', async (t) => {
     [1, 0, 1, 0],
     'it goes before those that decode with a worse one',
   )
+  t.same(shares([wish(1)], [wish(5, -1, 2 * LEVEL_MS)], 1, 1), [1, 0], 'but not before those that have been waiting for longer')
+  t.same(shares([wish(1, 0, 50)], [wish(5)], 1, 1), [1, 0], 'nor does an equal, however old')
+  t.same(shares([wish(9, 1)], [wish(5, -1, 3 * LEVEL_MS)], 8, 4), [4, 4], 'who is due first has the first half')
 })
 
 t.test('no more is given than there is and than is wanted', async (t) => {
@@ -33,7 +38,7 @@ t.test('no more is given than there is and than is wanted', async (t) => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0
     return Math.floor((state / 2 ** 32) * below)
   }
-  const list = () => Array.from({ length: r(6) }, () => wish(1 + r(r(2) ? 2 : 90), r(3))).sort((a, b) => a.priority - b.priority)
+  const list = () => Array.from({ length: r(6) }, () => wish(1 + r(r(2) ? 2 : 90), r(3))).sort((a, b) => a.level - b.level)
   for (let i = 0; i < 500; i++) {
     const [running, waiting, budget] = [list(), list(), 1 + r(40)]
     const shares = [...shareOut(running, waiting, budget, 1 + r(40))]

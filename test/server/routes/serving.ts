@@ -38,6 +38,7 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     metrics: new ServerMetrics(engine, 'demo'),
     defaults: {},
     limits: { bodyLimit: 2 ** 20, requestTimeout: 60, maxConcurrentRequests: 8 },
+    scheduling: 'fcfs',
     cost: new CostAccount(configOf({})),
     unhealthy: () => undefined,
     log: pino({ level: 'silent' }),
