@@ -112,6 +112,8 @@ export interface EngineSettings {
   maxSequences: number
   /** Tokens of a step that one prompt takes at most while others could use them. Absent or 0: half of maxBatchTokens. */
   longPrefillTokens?: number
+  /** Milliseconds for which prompts may make a step last beside sequences that decode (docs/scheduler.md). Absent or 0: no bound. */
+  maxStepMs?: number
   maxModelLen?: number
   threads: number
   prefixCache: boolean

@@ -95,6 +95,11 @@ export class Sequence {
     return Math.max(0, Math.ceil(length / blockSize) - this.blocks.length)
   }
 
+  /** All but its last token is computed and that one is no prompt's: whoever reads its answer waits for the step. */
+  get decodes(): boolean {
+    return this.remaining === 1 && this.length > this.promptLength
+  }
+
   /** Its prompt's logprobs are asked for. */
   get scores(): boolean {
     return this.request.sampling.promptLogprobs >= 0
