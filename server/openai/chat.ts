@@ -62,7 +62,7 @@ export function chatRoutes(app: FastifyInstance, serving: Serving): void {
           choices,
           adapters: adapter.uses,
           promptField: 'messages',
-          ...textOptions(body),
+          ...textOptions(body, serving.scheduling),
         },
         promptIds.length,
         new ChatShape(serving, body, choices, () => echo),
