@@ -11,6 +11,7 @@ import Fastify, {
 import { checkBodyWork } from './body-work.ts'
 import { answerRaw, clientErrorHandler } from './client-errors.ts'
 import { ApiError, toApiError } from './errors.ts'
+import { handleInTurn } from './in-turn.ts'
 import { keepSeed } from './openai/seed.ts'
 import { ClientLeft } from './tokenizer/process-pool.ts'
 import type { Limits } from './types.ts'
@@ -59,6 +60,7 @@ export function newApp(log: FastifyServerOptions['loggerInstance'], limits: Limi
       },
     },
   } as FastifyServerOptions) as FastifyInstance
+  handleInTurn(app.server)
   readJson(app)
   tellErrors(app, bodyLimit)
   app.addHook('onRequest', async (request, reply) => {
