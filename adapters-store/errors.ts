@@ -2,6 +2,7 @@
  * The store's errors. `code` is stable and for programs; `message` names the file, key or field and what would be right.
  * docs/adapters.md explains each code; a test holds the two together.
  */
+import { bounded } from './checkpoint/index.ts'
 
 export const ADAPTER_ERROR_CODES = [
   'adapter_not_found',
@@ -26,7 +27,7 @@ export class AdapterError extends Error {
   readonly code: AdapterErrorCode
 
   constructor(code: AdapterErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options)
+    super(bounded(message), options)
     this.name = 'AdapterError'
     this.code = code
   }

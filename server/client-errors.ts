@@ -6,8 +6,8 @@ import { ApiError } from './errors.ts'
 
 /** Fastify's clientErrorHandler. `seconds`: how long a request may take to arrive. */
 export const clientErrorHandler = (seconds: number) => (error: ConnectionError, socket: Socket) => {
-  // The client went away.
-  if (error.code === 'ECONNRESET' || socket.destroyed) return
+  // The client went away, or was told already: Node's parser complains anew of all that comes after.
+  if (error.code === 'ECONNRESET' || socket.destroyed || socket.writableEnded) return
   const known = unreadable(error, seconds)
   const body = JSON.stringify(known.body())
   if (socket.writable)
