@@ -1,7 +1,5 @@
 /** What a client is told when it is wrong: OpenAI's shape, the field, and what would be right. */
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { connect } from 'node:net'
 import path from 'node:path'
 import t from 'tap'
 import { CATALOGUE } from '../../server/errors.ts'
@@ -222,25 +220,6 @@ t.test('errors', async (t) => {
       headers: { 'content-type': 'application/x-www-form-urlencoded' },
     })
     t.match(type, { status: 415, json: { error: { code: 'unsupported_media_type', param: 'content-type' } } })
-  })
-
-  t.test('what comes after bytes that are no HTTP is not looked at: one answer, and nothing that grows', async (t) => {
-    const warnings: string[] = []
-    const listen = ({ message }: Error) => warnings.push(message)
-    process.on('warning', listen)
-    const socket = connect(Number(new URL(served.url).port), '127.0.0.1')
-    let answer = ''
-    socket.on('data', (data) => {
-      answer += data
-    })
-    socket.on('error', () => {})
-    const closed = once(socket, 'close')
-    socket.setNoDelay(true)
-    for (let i = 0; i < 40; i++) await new Promise<void>((written) => socket.write('no HTTP\r\n', () => setImmediate(written)))
-    await closed
-    process.off('warning', listen)
-    t.equal(answer.split('HTTP/1.1 400').length, 2, answer)
-    t.same(warnings, [])
   })
 
   t.test('one request too many is 429, and the next one after is served', async (t) => {
