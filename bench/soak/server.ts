@@ -56,17 +56,19 @@ export class SoakServer {
   }
 
   async sample(): Promise<Sample> {
+    // Before our own connection is one of them.
+    const folder = `/proc/${this.child.pid}`
+    const names = readdirSync(`${folder}/fd`)
+    const kinds = kindsOf(folder, names)
     const page = await (await fetch(`${this.url}/metrics`, { headers: { connection: 'close' } })).text()
     const value = (name: string, labels = '') =>
       Number(new RegExp(`^${name}\\{[^}]*${labels}[^}]*\\} ([\\d.e+-]+)$`, 'm').exec(page)?.[1] ?? Number.NaN)
     const block = (state: string) => value('lorikeet_pool_blocks', `state="${state}"`)
-    const folder = `/proc/${this.child.pid}`
-    const names = readdirSync(`${folder}/fd`)
     return {
       at: Date.now(),
       rss: Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`${folder}/status`, 'utf8'))?.[1]) / 1024,
       descriptors: names.length,
-      kinds: kindsOf(names.map((name) => `${folder}/fd/${name}`)),
+      kinds,
       running: value('vllm:num_requests_running'),
       waiting: value('vllm:num_requests_waiting'),
       blocks: {
@@ -100,17 +102,21 @@ export class SoakServer {
   }
 }
 
-/** `3 socket, 2 pipe, …` */
-function kindsOf(links: string[]): string {
+/** `3 pipe, 2 TCP connection, …`, of the descriptors with these numbers of a process. */
+function kindsOf(folder: string, numbers: string[]): string {
+  // The tenth column of a connection's line is its inode, the fourth its state: 0A listens.
+  const lines = ['tcp', 'tcp6'].flatMap((name) => readFileSync(`${folder}/net/${name}`, 'utf8').split('\n').slice(1))
+  const connections = new Map(lines.map((line) => line.trim().split(/\s+/)).map((columns) => [columns[9], columns[3]]))
   const counts = new Map<string, number>()
-  for (const link of links) {
-    let target = 'closed meanwhile'
+  for (const number of numbers) {
+    let kind = 'closed meanwhile'
     try {
-      target = readlinkSync(link)
+      const [, plain, inode] = /^(.*?)(?::\[(\d+)\])?$/.exec(readlinkSync(`${folder}/fd/${number}`)) ?? []
+      const state = connections.get(inode)
+      kind = plain !== 'socket' ? plain : state ? `TCP in state ${state}` : 'socket between processes'
     } catch {
       // It was open when the folder was listed.
     }
-    const kind = target.replace(/:\[\d+\]$/, '')
     counts.set(kind, (counts.get(kind) ?? 0) + 1)
   }
   return [...counts]
