@@ -156,7 +156,7 @@ function requestBytes(random: Random): { pieces: Buffer[]; half: boolean } {
     `${method} ${odd ? pathOf(random, route) : route.path.replace(/\{.*\}/, 'pirate')} HTTP/${odd && random.below(12) === 0 ? random.pick(['1.0', '2.0', '0.9', '1.1.1']) : '1.1'}`,
   ]
   const header = odd ? random.pick([...HEADERS, undefined]) : undefined
-  if (!header?.startsWith('Host')) lines.push(`Host: 127.0.0.1:${port}`)
+  if (!header?.startsWith('Host') && (!odd || random.below(20) > 0)) lines.push(`Host: 127.0.0.1:${port}`)
   if (!header?.startsWith('Content-Type') && body.length > 0) lines.push('Content-Type: application/json')
   if (random.below(6) === 0)
     lines.push(`X-Lora-Adapter: ${random.below(8) ? random.pick(ADAPTERS) : oddText(random).replace(/[\r\n]/g, '')}`)
