@@ -8,8 +8,10 @@ import { type BodySchema, UNSERVED } from './schemas.ts'
 /** A body as the schema lets it through. */
 export type Body = Record<string, unknown>
 
-/** Characters of an unknown field's name that the answer repeats. */
+/** Characters of a client's text that an answer repeats. */
 const SHOWN = 128
+
+export const shown = (text: string) => (text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text)
 
 /** Refuses fields that nobody knows (with the nearest known ones) and known ones that are not served. */
 export function checkFields(body: Body, schema: BodySchema): void {
@@ -22,8 +24,7 @@ export function checkFields(body: Body, schema: BodySchema): void {
     if (Object.hasOwn(schema.properties, key)) continue
     const near = nearest(key, Object.keys(schema.properties), 1)
     const hint = near.length > 0 ? ` Did you mean ${near[0]}?` : ''
-    const shown = key.length > SHOWN ? `${key.slice(0, SHOWN)}…` : key
-    throw new ApiError('unknown_parameter', `Unrecognized request argument supplied: ${shown}.${hint}`, shown)
+    throw new ApiError('unknown_parameter', `Unrecognized request argument supplied: ${shown(key)}.${hint}`, shown(key))
   }
   if (body.stream_options && !body.stream)
     throw new ApiError('invalid_request', 'stream_options needs stream to be true', 'stream_options')
