@@ -72,6 +72,8 @@ async function controlAnswer(url: string, ask: Ask): Promise<string> {
       .replaceAll(/"cached_tokens":\d+/g, '')
   if (!(ask.body as { stream?: boolean }).stream) return plain(got.text)
   const events = got.text.split('\n\n').flatMap((event) => (event.startsWith('data: {') ? [JSON.parse(event.slice(6))] : []))
+  const failed = events.find(({ choices }) => !choices)
+  if (failed) return `/ an event without choices: ${JSON.stringify(failed)}`
   const logprobs = events.flatMap(({ choices }) => choices[0].logprobs?.token_logprobs ?? [])
   return JSON.stringify([events.map(({ choices }) => choices[0].text).join(''), logprobs, events.at(-1).choices[0].finish_reason])
 }
