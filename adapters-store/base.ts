@@ -1,6 +1,8 @@
 /** The base model's weights where they lie: handed to the addon, or read in runs of rows, while an adapter is folded. */
 import { statSync } from 'node:fs'
+import { basename } from 'node:path'
 import { type FoldMatrix, readRows, rowRange } from './arithmetic.ts'
+import { systemReason } from './checkpoint/index.ts'
 import { AdapterError } from './errors.ts'
 import type { AdapterDtype, BaseModel, Site, TensorRef } from './types.ts'
 
@@ -91,8 +93,13 @@ function requireThere({ file, offset, length }: TensorRef): void {
   try {
     size = statSync(file).size
   } catch (error) {
-    throw new AdapterError('adapter_unreadable', `the base model's ${file} cannot be opened: ${(error as Error).message}`)
+    throw gone(file, `cannot be opened: ${systemReason(error)}`)
   }
-  if (size < offset + length)
-    throw new AdapterError('adapter_unreadable', `the base model's ${file} ended early: it has changed since the start`)
+  if (size < offset + length) throw gone(file, 'ended early: it has changed since the start')
+}
+
+function gone(file: string, what: string): AdapterError {
+  return new AdapterError('adapter_unreadable', `the base model's ${basename(file)} ${what}`, {
+    detail: `the base model's ${file} ${what}`,
+  })
 }

@@ -89,7 +89,7 @@ function modulesAround(parameter: string): string[] {
 
 /** With ensure_weight_tying, LoRA of the table and of a tied head are one parameter that PEFT saves under two names. Each is applied as it stands. */
 function requireTied({ config, base, tensors }: FoldContext, folds: Map<Site, Fold>): void {
-  if (config.values.ensure_weight_tying !== true || !base.model.tiedEmbeddings) return
+  if (!config.boolean('ensure_weight_tying') || !base.model.tiedEmbeddings) return
   const twins = base.model.sites.filter(({ kind }) => kind !== 'linear')
   const lacking = twins.find((site) => !folds.has(site))
   if (lacking && twins.some((site) => folds.has(site)))

@@ -12,7 +12,7 @@ export type Rule = (value: unknown) => string | undefined
 /** Used while training, or already visible in the tensors: says nothing about inference. */
 export const ignored: Rule = () => undefined
 
-/** Null, false and empty values mean "off" in PEFT's optional fields. */
+/** What PEFT takes for "off": it asks `if config.use_dora:`, of which null, false, 0 and empty values are none. */
 export function off(reason: string): Rule {
   return (value) => (isOff(value) ? undefined : reason)
 }
@@ -22,7 +22,7 @@ export function absent(reason: string): Rule {
   return (value) => (isOff(value) && !isObject(value) ? undefined : reason)
 }
 
-function isObject(value: unknown): boolean {
+function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
@@ -30,17 +30,15 @@ export function oneOf(values: unknown[], reason: string): Rule {
   return (value) => (values.includes(value) ? undefined : reason)
 }
 
-function isOff(value: unknown): boolean {
-  if (value === null || value === undefined || value === false) return true
+/** What Python takes for false, and what is not there. */
+export function isOff(value: unknown): boolean {
+  if (value === null || value === undefined || value === false || value === 0 || value === '') return true
   return typeof value === 'object' && Object.keys(value).length === 0
 }
 
-/**
- * Of an option that this server does not know: 0 and "" are off too (a dropout, a weight of a loss, a name that was not given), and so is an object
- * all of whose values are.
- */
+/** Of an option that this server does not know: an object all of whose values are off is off too. */
 function isUnset(value: unknown): boolean {
-  if (value === 0 || value === '' || isOff(value)) return true
+  if (isOff(value)) return true
   return typeof value === 'object' && !Array.isArray(value) && Object.values(value as object).every(isUnset)
 }
 
@@ -86,9 +84,12 @@ export function checkConfig(file: string, config: Config, method: Record<string,
   }
 }
 
+/** A value as errors show it. What is long, or may be a path, is told in kind only: clients read it. */
 function short(value: unknown): string {
   const text = JSON.stringify(value) ?? 'undefined'
-  return text.length > 80 ? `${text.slice(0, 77)}…` : text
+  if (text.length <= 80 && !/[/\\]/.test(text)) return text
+  if (typeof value === 'string') return `a text of ${value.length} characters`
+  return Array.isArray(value) ? 'a list' : 'an object'
 }
 
 /** Typed reading with PEFT's default for an absent key. */
@@ -106,19 +107,22 @@ export class ConfigReader {
     this.#modules = modules
   }
 
+  /** Null is none: PEFT fails to compute with it, instead of taking its default. */
   number(key: string, otherwise: number): number {
-    return this.#number(key, this.values[key] ?? otherwise)
+    return this.#number(key, Object.hasOwn(this.values, key) ? this.values[key] : otherwise)
   }
 
+  /** As PEFT asks: off is whatever Python takes for false. Of what it takes for true, "false" and "off" are doubtful. */
   boolean(key: string): boolean {
-    const value = this.values[key] ?? false
-    if (typeof value !== 'boolean') throw this.#invalid(key, value, 'true or false')
-    return value
+    const value = this.values[key]
+    if (isOff(value)) return false
+    if (value !== true && value !== 1) throw this.#invalid(key, value, 'true or false')
+    return true
   }
 
   /** Names or, in some fields, one name. */
   names(key: string): string[] {
-    const value = this.values[key] ?? []
+    const value = isOff(this.values[key]) ? [] : this.values[key]
     const list = typeof value === 'string' ? [value] : value
     if (!Array.isArray(list) || list.some((item) => typeof item !== 'string'))
       throw this.#invalid(key, value, 'a list of module names')
@@ -151,8 +155,7 @@ export class ConfigReader {
 
   #matched(patternKey: string, modules: string[]): Map<string, unknown> {
     const values = this.values[patternKey] ?? {}
-    if (typeof values !== 'object' || Array.isArray(values))
-      throw this.#invalid(patternKey, values, 'an object of patterns and numbers')
+    if (!isObject(values)) throw this.#invalid(patternKey, values, 'an object of patterns and numbers')
     const patterns = Object.entries(values)
     const found = this.first(
       patternKey,

@@ -6,6 +6,7 @@
 export const ADAPTER_ERROR_CODES = [
   'adapter_not_found',
   'adapter_unreadable',
+  'adapter_link_refused',
   'adapter_pickle',
   'adapter_config_invalid',
   'adapter_method_unsupported',
@@ -15,6 +16,7 @@ export const ADAPTER_ERROR_CODES = [
   'adapter_too_large',
   'adapter_name_taken',
   'adapter_name_invalid',
+  'adapter_load_failed',
   'adapter_loader_lost',
   'adapter_store_closed',
   'safetensors_invalid',
@@ -22,12 +24,37 @@ export const ADAPTER_ERROR_CODES = [
 
 export type AdapterErrorCode = (typeof ADAPTER_ERROR_CODES)[number]
 
+/** Characters of a message: keys come from the adapter's files and may be megabytes long, and each request for a refused adapter is told them. */
+const LONGEST = 1000
+
 export class AdapterError extends Error {
   readonly code: AdapterErrorCode
+  /** The same for whoever runs the server: with paths, and with what the system said. */
+  readonly detail: string
 
-  constructor(code: AdapterErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options)
+  /** `message` goes to clients as it stands: files are named relative to the adapter's folder. `detail` is the message if absent. */
+  constructor(
+    code: AdapterErrorCode,
+    message: string,
+    { detail = message, ...options }: ErrorOptions & { detail?: string } = {},
+  ) {
+    super(bounded(message), options)
     this.name = 'AdapterError'
     this.code = code
+    this.detail = bounded(detail)
   }
+}
+
+function bounded(text: string): string {
+  return text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text
+}
+
+/** Whatever was thrown while an adapter was loaded. What is no AdapterError may name anything, so that only `detail` has it. */
+export function asAdapterError(error: unknown): AdapterError {
+  if (error instanceof AdapterError) return error
+  const { message } = error as Error
+  return new AdapterError('adapter_load_failed', 'it could not be loaded: an internal error, of which the server says more', {
+    detail: `it could not be loaded: ${message}`,
+    cause: error,
+  })
 }

@@ -2,9 +2,11 @@
 import { createHash, type Hash } from 'node:crypto'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { CheckpointError, withFile } from './checkpoint/index.ts'
+import { CheckpointError, jsonReason, type OpenFile, readHeader, withFile } from './checkpoint/index.ts'
 import { AdapterError } from './errors.ts'
 import { CONFIG_FILE, notAnAdapter, WEIGHTS_FILE } from './folders.ts'
+import { Root } from './links.ts'
+import type { TensorRef } from './types.ts'
 
 export { CONFIG_FILE, WEIGHTS_FILE }
 
@@ -20,11 +22,12 @@ const ADAPTER_PICKLE = /^adapter_model\.(bin|pt|pth|ckpt)$/
 /** What a trainer leaves in a checkpoint beside the weights. */
 const TRAINING = /^(optimizer|scheduler|scaler|training_args|rng_state|random_states|global_step)/
 
-export interface AdapterFiles {
-  config: Record<string, unknown>
-  configFile: string
-  weights: Uint8Array
-  weightsFile: string
+export interface AdapterWeights<T> {
+  /** What the header was found to be. */
+  checked: T
+  /** The whole file. */
+  bytes: Uint8Array
+  /** Of both files. */
   digest: string
 }
 
@@ -43,22 +46,69 @@ export class FileMemory {
     }
     return new Uint8Array(this.#buffer, 0, bytes)
   }
+}
 
-  release(): void {
-    this.#buffer = new SharedArrayBuffer(0)
+/** An adapter's folder: its config is read when it is opened, its weights when it is known that they may be. Errors call the files by their names in it. */
+export class AdapterFolder {
+  readonly config: Record<string, unknown>
+  readonly #directory: string
+  readonly #root: Root
+  readonly #hash = createHash('sha256')
+
+  /** `root`: where links may lead (links.ts). */
+  constructor(directory: string, root: string) {
+    if (!existsSync(directory)) throw notAnAdapter(directory)
+    this.#root = new Root(root)
+    this.#directory = directory
+    this.#root.inside(directory, 'the folder')
+    if (!existsSync(join(directory, CONFIG_FILE))) throw notAnAdapter(directory)
+    if (!existsSync(join(directory, WEIGHTS_FILE))) throw missingWeights(directory)
+    this.config = parseConfig(
+      this.#open(CONFIG_FILE, CONFIG_LIMIT, (file) => readWhole(file, this.#hash, new Uint8Array(file.size))),
+    )
+  }
+
+  /**
+   * Once. The header comes first: what it does not describe is refused before there is memory for it. `check` is told what the header says, and throws
+   * for what cannot be served. The bytes lie in `memory`.
+   */
+  readWeights<T>(memory: FileMemory, check: (tensors: Map<string, TensorRef>) => T): AdapterWeights<T> {
+    return this.#open(WEIGHTS_FILE, WEIGHTS_LIMIT, (file) => {
+      const header = headerOf(file)
+      const checked = check(header.tensors)
+      const bytes = readWhole(file, this.#hash, memory.take(file.size))
+      if (Buffer.compare(bytes.subarray(0, header.bytes.length), header.bytes) !== 0)
+        throw new AdapterError('adapter_unreadable', `${file.name} changed while it was read`)
+      return { checked, bytes, digest: this.#hash.digest('hex') }
+    })
+  }
+
+  #open<T>(name: string, limit: number, use: (file: OpenFile) => T): T {
+    const resolved = this.#root.inside(join(this.#directory, name), name)
+    try {
+      return withFile(
+        name,
+        (file) => {
+          if (file.size > limit)
+            throw new AdapterError('adapter_too_large', `${name} has ${file.size} bytes; at most ${limit} are read`)
+          return use(file)
+        },
+        resolved,
+      )
+    } catch (error) {
+      if (error instanceof CheckpointError) throw new AdapterError('adapter_unreadable', error.message)
+      throw error
+    }
   }
 }
 
-/** `weights` lies in `memory`. */
-export function readAdapterFiles(directory: string, memory: FileMemory): AdapterFiles {
-  const configFile = join(directory, CONFIG_FILE)
-  const weightsFile = join(directory, WEIGHTS_FILE)
-  if (!existsSync(configFile)) throw new AdapterError('adapter_not_found', notAnAdapter(directory))
-  if (!existsSync(weightsFile)) throw missingWeights(directory)
-  const hash = createHash('sha256')
-  const configBytes = readWhole(configFile, CONFIG_LIMIT, hash, (size) => new Uint8Array(size))
-  const weights = readWhole(weightsFile, WEIGHTS_LIMIT, hash, (size) => memory.take(size))
-  return { config: parseConfig(configFile, configBytes), configFile, weights, weightsFile, digest: hash.digest('hex') }
+function headerOf(file: OpenFile): ReturnType<typeof readHeader> {
+  try {
+    return readHeader(file)
+  } catch (error) {
+    const invalid = error instanceof CheckpointError && error.code === 'checkpoint_invalid'
+    throw invalid ? new AdapterError('safetensors_invalid', error.message) : error
+  }
 }
 
 function missingWeights(directory: string): AdapterError {
@@ -73,49 +123,41 @@ function missingWeights(directory: string): AdapterError {
   if (!pickle) {
     const other = names.find((name) => name.endsWith('.safetensors'))
     const instead = other ? `; it has ${other}, but PEFT's file has that name` : ''
-    return new AdapterError('adapter_not_found', `${directory} has no ${WEIGHTS_FILE}${instead}`)
+    return new AdapterError('adapter_not_found', `the folder has no ${WEIGHTS_FILE}${instead}`)
   }
   const convert =
     'python -c "import sys, torch; from safetensors.torch import save_file; ' +
     `save_file(torch.load(sys.argv[1], map_location='cpu', weights_only=True), sys.argv[2])" ${pickle} ${WEIGHTS_FILE}`
   return new AdapterError(
     'adapter_pickle',
-    `${join(directory, pickle)} is a Python pickle, which runs code when it is read, so it is refused. Convert it in that folder: ${convert}`,
+    `${pickle} is a Python pickle, which runs code when it is read, so it is refused. Convert it in that folder: ${convert}`,
   )
 }
 
-function parseConfig(file: string, bytes: Uint8Array): Record<string, unknown> {
+function parseConfig(bytes: Uint8Array): Record<string, unknown> {
   let value: unknown
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
   } catch (error) {
-    throw new AdapterError('adapter_config_invalid', `${file} is not JSON: ${(error as Error).message}`)
+    throw new AdapterError('adapter_config_invalid', `${CONFIG_FILE} is not JSON: ${jsonReason(error)}`, {
+      detail: `${CONFIG_FILE} is not JSON: ${(error as Error).message}`,
+    })
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new AdapterError('adapter_config_invalid', `${file} is not a JSON object`)
+    throw new AdapterError('adapter_config_invalid', `${CONFIG_FILE} is not a JSON object`)
   }
   return value as Record<string, unknown>
 }
 
 /**
  * The digest is SHA-256 over both files, each preceded by its length in 8 bytes (little endian), so that no byte can move from one to the other;
- * it is taken of the bytes that are returned.
+ * it is taken of the bytes that are returned. `into` is as long as the file.
  */
-function readWhole(name: string, limit: number, hash: Hash, allocate: (size: number) => Uint8Array): Uint8Array {
-  try {
-    return withFile(name, (file) => {
-      if (file.size > limit)
-        throw new AdapterError('adapter_too_large', `${name} has ${file.size} bytes; at most ${limit} are read`)
-      const length = Buffer.alloc(8)
-      length.writeBigUInt64LE(BigInt(file.size))
-      hash.update(length)
-      const bytes = allocate(file.size)
-      for (let done = 0; done < bytes.length; done += PIECE)
-        hash.update(file.read(bytes.subarray(done, Math.min(done + PIECE, bytes.length)), done))
-      return bytes
-    })
-  } catch (error) {
-    if (error instanceof CheckpointError) throw new AdapterError('adapter_unreadable', error.message)
-    throw error
-  }
+function readWhole(file: OpenFile, hash: Hash, into: Uint8Array): Uint8Array {
+  const length = Buffer.alloc(8)
+  length.writeBigUInt64LE(BigInt(file.size))
+  hash.update(length)
+  for (let done = 0; done < into.length; done += PIECE)
+    hash.update(file.read(into.subarray(done, Math.min(done + PIECE, into.length)), done))
+  return into
 }

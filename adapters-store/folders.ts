@@ -1,6 +1,7 @@
 /** Where adapters lie: PEFT's folders, and what people give instead of them. */
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
+import { systemReason } from './checkpoint/index.ts'
 import { AdapterError } from './errors.ts'
 
 export const CONFIG_FILE = 'adapter_config.json'
@@ -49,24 +50,37 @@ function adapterItself(folder: string, found: AdapterFolders['found']): string {
   )
 }
 
-/** Why `directory`, which is meant to be an adapter, has no config: what it is, or where the adapters are. */
-export function notAnAdapter(directory: string): string {
+/** Why `directory`, which is meant to be an adapter, has no config: what it is, or (for the operator) where the adapters are. */
+export function notAnAdapter(directory: string): AdapterError {
   const kind = kindOf(directory)
-  if (kind === 'missing') return `${directory} does not exist`
-  if (kind === 'file') return `${directory} is a file; the folder that holds ${CONFIG_FILE} and ${WEIGHTS_FILE} is expected`
-  return `${strange(directory, { left: MOST_OPENED }) ?? `${directory} has no ${CONFIG_FILE}`}: it is no PEFT adapter folder`
+  const [message, detail] =
+    kind === 'missing'
+      ? ['the folder does not exist', `${directory} does not exist`]
+      : kind === 'file'
+        ? [`a file is there; ${EXPECTED}`, `${directory} is a file; ${EXPECTED}`]
+        : [NO_CONFIG, `${strange(directory, { left: MOST_OPENED }) ?? `${directory} has no ${CONFIG_FILE}`}: ${NO_ADAPTER}`]
+  return new AdapterError('adapter_not_found', message, { detail })
 }
 
+const EXPECTED = `the folder that holds ${CONFIG_FILE} and ${WEIGHTS_FILE} is expected`
+const NO_ADAPTER = 'it is no PEFT adapter folder'
+const NO_CONFIG = `the folder has no ${CONFIG_FILE}: ${NO_ADAPTER}`
+
 function namesIn(folder: string): string[] {
-  if (kindOf(folder) === 'file')
-    throw new AdapterError('adapter_not_found', `${folder} is a file; a folder is expected whose subfolders are adapters`)
+  if (kindOf(folder) === 'file') throw notFound('is a file; a folder is expected whose subfolders are adapters', folder)
   try {
     return readdirSync(folder)
       .filter((name) => !name.startsWith('.'))
       .sort()
   } catch (error) {
-    throw new AdapterError('adapter_not_found', `the adapter folder ${folder} cannot be read: ${(error as Error).message}`)
+    throw notFound(`cannot be read: ${systemReason(error)}`, folder)
   }
+}
+
+function notFound(what: string, folder: string): AdapterError {
+  return new AdapterError('adapter_not_found', `the folder of adapters ${what}`, {
+    detail: `the adapter folder ${folder} ${what}`,
+  })
 }
 
 /** What is odd about something without an adapter_config.json; undefined for what nobody takes for an adapter. */
@@ -81,7 +95,7 @@ function strange(path: string, search: { left: number }): string | undefined {
   try {
     names = readdirSync(path)
   } catch (error) {
-    return `${path} cannot be read: ${(error as Error).message}`
+    return `${path} cannot be read: ${systemReason(error)}`
   }
   const weights = names.find((name) => /^adapter_model\b/.test(name))
   if (weights) return `${path} has ${weights} but no ${CONFIG_FILE}`

@@ -3,18 +3,19 @@ import { BaseWeights } from './base.ts'
 import { requireComplete } from './complete.ts'
 import { ConfigReader, checkConfig } from './config.ts'
 import { AdapterError } from './errors.ts'
-import { FileMemory, readAdapterFiles } from './files.ts'
+import { AdapterFolder, FileMemory } from './files.ts'
 import { combinationRefused, type Fold, type SiteFold } from './fold.ts'
+import { CONFIG_FILE, WEIGHTS_FILE } from './folders.ts'
 import { methodOf } from './methods/index.ts'
 import type { Method } from './methods/method.ts'
 import { pack } from './pack.ts'
 import { type Replacement, replacements } from './replacements.ts'
 import { AdapterTensors, type FoldContext } from './tensors.ts'
-import type { AdapterImage, BaseModel, LoadOptions, Site } from './types.ts'
+import type { AdapterImage, BaseModel, LoadOptions, Site, TensorRef } from './types.ts'
 
 /**
- * Reads `directory` (to `memory`: the same for many loads saves time) and folds it for `base`. Synchronous: AdapterStore runs it in a thread of its own.
- * Throws AdapterError for everything that would give wrong answers; the message names the file, key or module and what would be right.
+ * Reads `directory` (to `memory`: the same for many loads saves time) and folds it for `base`. Symbolic links lead only where `root` allows (links.ts).
+ * Synchronous: AdapterStore runs it in a thread of its own. Throws AdapterError for everything that would give wrong answers; the message names the file, key or module and what would be right.
  */
 export function loadAdapter(
   name: string,
@@ -22,22 +23,26 @@ export function loadAdapter(
   base: BaseModel,
   options: LoadOptions,
   memory = new FileMemory(),
+  root = directory,
 ): AdapterImage {
-  const files = readAdapterFiles(directory, memory)
-  const method = methodOf(files.configFile, files.config.peft_type)
-  checkConfig(files.configFile, files.config, method.config)
+  const folder = new AdapterFolder(directory, root)
+  const method = methodOf(CONFIG_FILE, folder.config.peft_type)
+  checkConfig(CONFIG_FILE, folder.config, method.config)
   const config = new ConfigReader(
-    files.configFile,
-    files.config,
+    CONFIG_FILE,
+    folder.config,
     base.sites.map((site) => site.module),
   )
   const weights = new BaseWeights(base)
-  const tensors = new AdapterTensors(files.weightsFile, files.weights, weights)
+  // An adapter for another base is known by its keys alone.
+  const byKeys = (found: Map<string, TensorRef>) => new AdapterTensors(WEIGHTS_FILE, found, weights)
+  const { checked: tensors, bytes, digest } = folder.readWeights(memory, byKeys)
+  tensors.bytes = bytes
   const folds = foldSites(method, { config, tensors, base: weights })
   const label = method.label?.(config) ?? method.peftType.toLowerCase()
   return {
     name,
-    digest: files.digest,
+    digest,
     dtype: options.dtype,
     blockBytes: options.blockBytes,
     ...pack(folds, options),

@@ -1,14 +1,11 @@
 /** A loader thread's side of AdapterStore. */
 import { constants, getPriority, setPriority } from 'node:os'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
-import { AdapterError } from './errors.ts'
+import { asAdapterError } from './errors.ts'
 import { FileMemory } from './files.ts'
 import { loadAdapter } from './load.ts'
 import type { LoadRequest, ThreadReply } from './store.ts'
 import type { BaseModel, LoadOptions } from './types.ts'
-
-/** How long memory is kept for the next adapter. */
-const IDLE_MS = 1000
 
 const port = parentPort as MessagePort
 const { base, options } = workerData as { base: BaseModel; options: LoadOptions }
@@ -19,17 +16,13 @@ const memory = new FileMemory()
 const { PRIORITY_BELOW_NORMAL } = constants.priority
 if (process.platform === 'linux' && getPriority() < PRIORITY_BELOW_NORMAL) setPriority(PRIORITY_BELOW_NORMAL)
 
-const idle = setTimeout(() => memory.release(), IDLE_MS)
-
-port.on('message', ({ name, directory }: LoadRequest) => {
+port.on('message', ({ name, directory, root }: LoadRequest) => {
   let reply: ThreadReply
   try {
-    reply = { type: 'loaded', image: loadAdapter(name, directory, base, options, memory) }
+    reply = { type: 'loaded', image: loadAdapter(name, directory, base, options, memory, root) }
   } catch (error) {
-    const { message } = error as Error
-    const code = error instanceof AdapterError ? error.code : undefined
-    reply = { type: 'failed', code, message: code ? message : `${name}: ${message}` }
+    const { code, message, detail } = asAdapterError(error)
+    reply = { type: 'failed', code, message, detail }
   }
   port.postMessage(reply)
-  idle.refresh()
 })

@@ -1,6 +1,6 @@
 /** The adapters that this server knows, by name: those it can serve and those it refused, with the reason. */
 import { resolve } from 'node:path'
-import { AdapterError } from './errors.ts'
+import { AdapterError, asAdapterError } from './errors.ts'
 import { adapterFolders } from './folders.ts'
 import type { AdapterImage } from './types.ts'
 
@@ -10,14 +10,17 @@ export interface AdapterRecord {
   directory: string
   /** Unix seconds. */
   created: number
-  /** Absent when the adapter was refused; then `refusal` says why. */
+  /** Absent when the adapter was refused; then `refusal` says why, without paths: clients are told it. */
   image?: AdapterImage
   refusal?: string
+  /** The same for whoever runs the server, with paths. */
+  detail?: string
 }
 
 /** AdapterStore, or what stands for it in a test. */
 export interface AdapterLoader {
-  load(name: string, directory: string): Promise<AdapterImage>
+  /** `root`: where symbolic links may lead; the directory if absent. */
+  load(name: string, directory: string, root?: string): Promise<AdapterImage>
 }
 
 const NAME_LIMIT = 256
@@ -47,9 +50,10 @@ export class AdapterRegistry {
 
   /**
    * Loads an adapter and enters it. The same adapter again is no error and returns what is there; another under a name that serves is
-   * (adapter_name_taken). A refused name may be tried again. Rejects with AdapterError; nothing is entered then.
+   * (adapter_name_taken). A refused name may be tried again. Symbolic links lead only where `root` allows (links.ts). Rejects with AdapterError; nothing is
+   * entered then.
    */
-  async add(name: string, directory: string): Promise<AdapterRecord> {
+  async add(name: string, directory: string, root = directory): Promise<AdapterRecord> {
     requireName(name)
     const folder = resolve(directory)
     const loading = this.#loading.get(name)
@@ -57,7 +61,7 @@ export class AdapterRegistry {
       if (loading.directory === folder) return loading.record
       throw taken(name, loading.directory, folder)
     }
-    const record = this.#load(name, folder)
+    const record = this.#load(name, folder, resolve(root))
     this.#loading.set(name, { directory: folder, record })
     try {
       return await record
@@ -67,11 +71,12 @@ export class AdapterRegistry {
   }
 
   /** The same, but a refused adapter is entered with its reason, so that requests for it are told. */
-  async addOrRefuse(name: string, directory: string): Promise<AdapterRecord> {
+  async addOrRefuse(name: string, directory: string, root = directory): Promise<AdapterRecord> {
     try {
-      return await this.add(name, directory)
+      return await this.add(name, directory, root)
     } catch (error) {
-      const record = { name, directory: resolve(directory), created: now(), refusal: (error as Error).message }
+      const { message: refusal, detail } = asAdapterError(error)
+      const record = { name, directory: resolve(directory), created: now(), refusal, detail }
       if (!this.#records.get(name)?.image) this.#enter(record)
       return record
     }
@@ -84,7 +89,7 @@ export class AdapterRegistry {
   async scan(folder: string, warn: (message: string) => void = () => {}): Promise<AdapterRecord[]> {
     const { found, warnings } = adapterFolders(folder)
     for (const warning of warnings) warn(warning)
-    return Promise.all(found.map(({ name, directory }) => this.addOrRefuse(name, directory)))
+    return Promise.all(found.map(({ name, directory }) => this.addOrRefuse(name, directory, folder)))
   }
 
   /** True if there was one. Whoever holds its image keeps it. */
@@ -95,8 +100,8 @@ export class AdapterRegistry {
     return this.#records.delete(name)
   }
 
-  async #load(name: string, directory: string): Promise<AdapterRecord> {
-    const image = await this.#loader.load(name, directory)
+  async #load(name: string, directory: string, root: string): Promise<AdapterRecord> {
+    const image = await this.#loader.load(name, directory, root)
     const there = this.#records.get(name)
     if (there?.image) {
       if (there.image.digest === image.digest) return there
@@ -131,10 +136,9 @@ function requireName(name: string): void {
 }
 
 function taken(name: string, directory: string, other: string): AdapterError {
-  return new AdapterError(
-    'adapter_name_taken',
-    `the name ${name} is taken by the adapter in ${directory}; ${other} holds another one and needs another name`,
-  )
+  return new AdapterError('adapter_name_taken', `the name ${name} is taken by another adapter`, {
+    detail: `the name ${name} is taken by the adapter in ${directory}; ${other} holds another one and needs another name`,
+  })
 }
 
 function now(): number {

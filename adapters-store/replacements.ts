@@ -110,7 +110,7 @@ function biasReplacement(tensors: SiteTensors): Float32Array | undefined {
  */
 function spreadWeights({ config, tensors }: FoldContext, { table, head }: Ties, found: Map<Site, Replacement>): void {
   const saved = config.names('modules_to_save')
-  const tied = config.values.ensure_weight_tying === true
+  const tied = config.boolean('ensure_weight_tying')
   const keys = new Map<Site, string>()
   for (const one of tensors.sites) {
     const name = WEIGHTS.find((parameter) => one.has(parameter))
@@ -204,7 +204,7 @@ function tokensOfOption({ config, base }: FoldContext, ties: Ties | undefined): 
   let headFollows = ties !== undefined && bySite.has(ties.table)
   if (ties && headFollows && bySite.has(ties.head)) {
     const same = JSON.stringify(bySite.get(ties.table)) === JSON.stringify(bySite.get(ties.head))
-    if (!same && config.values.ensure_weight_tying === true)
+    if (!same && config.boolean('ensure_weight_tying'))
       throw new AdapterError(
         'adapter_config_invalid',
         `${config.file}: ${field} has other tokens for ${ties.table.module} than for ${ties.head.module}, but ensure_weight_tying ties them; give both the same, in the same order, or only the first`,

@@ -10,9 +10,13 @@ import type { AdapterImage, BaseModel, LoadOptions } from './types.ts'
 export interface LoadRequest {
   name: string
   directory: string
+  /** Where its symbolic links may lead. */
+  root: string
 }
 
-export type ThreadReply = { type: 'loaded'; image: AdapterImage } | { type: 'failed'; code?: AdapterErrorCode; message: string }
+export type ThreadReply =
+  | { type: 'loaded'; image: AdapterImage }
+  | { type: 'failed'; code: AdapterErrorCode; message: string; detail: string }
 
 interface Load {
   request: LoadRequest
@@ -25,32 +29,46 @@ interface LoaderThread {
   /** What it has in hand, and how large its file is. */
   load?: Load
   bytes: number
+  /** Ends it, unless it gets another load. */
+  idle?: NodeJS.Timeout
 }
 
 /** Files that are loaded at once take no more than this together, unless it is one alone: each is held beside its image. */
 const BYTES_AT_ONCE = 1 << 30
+/** A thread that has nothing to load for as many milliseconds is ended: what it read files to goes with it, at once and for certain. Another starts in some 50. */
+const IDLE_MS = 1000
+/** Megabytes: configs and headers of a hundred thousand tensors take some 100. */
+const HEAP = 1024
 
 export class AdapterStore {
   readonly #base: BaseModel
   readonly #options: LoadOptions
   readonly #limit: number
   readonly #queue: Load[] = []
+  readonly #heap: number
   readonly #threads = new Set<LoaderThread>()
   #closed = false
 
-  /** `threads` at most, started when they are needed. They run at a lower priority than the rest (Linux). */
-  constructor(base: BaseModel, options: LoadOptions, threads = LOADER_THREADS) {
+  /**
+   * `threads` at most, started when they are needed, with `heapMegabytes` for objects (files and images lie beside it). They run at a lower
+   * priority than the rest (Linux).
+   */
+  constructor(base: BaseModel, options: LoadOptions, threads = LOADER_THREADS, heapMegabytes = HEAP) {
     this.#base = base
     this.#options = options
     this.#limit = threads
+    this.#heap = heapMegabytes
   }
 
-  /** Rejects with AdapterError as loadAdapter throws it. Loads begin in the order asked for, several at once, and end in any order. */
-  load(name: string, directory: string): Promise<AdapterImage> {
+  /**
+   * Rejects with AdapterError as loadAdapter throws it. Loads begin in the order asked for, several at once, and end in any order. Symbolic links lead only where
+   * `root` allows (links.ts).
+   */
+  load(name: string, directory: string, root = directory): Promise<AdapterImage> {
     if (this.#closed)
       return Promise.reject(new AdapterError('adapter_store_closed', `${name} cannot be loaded: the server is closing`))
     return new Promise((resolve, reject) => {
-      this.#queue.push({ request: { name, directory }, resolve, reject })
+      this.#queue.push({ request: { name, directory, root }, resolve, reject })
       this.#dispatch()
     })
   }
@@ -61,6 +79,7 @@ export class AdapterStore {
     const threads = [...this.#threads]
     const loads = [...threads.flatMap(({ load }) => load ?? []), ...this.#queue.splice(0)]
     this.#threads.clear()
+    for (const { idle } of threads) clearTimeout(idle)
     for (const load of loads) load.reject(new AdapterError('adapter_store_closed', 'the server is closing'))
     await Promise.all(threads.map(({ worker }) => worker.terminate()))
   }
@@ -77,17 +96,27 @@ export class AdapterStore {
         )
       )
         return
-      const thread = [...this.#threads].find(({ load }) => !load) ?? this.#start()
-      thread.load = this.#queue.shift() as Load
+      const load = this.#queue.shift() as Load
+      let thread: LoaderThread
+      try {
+        thread = [...this.#threads].find(({ load }) => !load) ?? this.#start()
+      } catch (error) {
+        // No thread to be had now; what comes later may get one.
+        load.reject(lost((error as Error).message))
+        continue
+      }
+      clearTimeout(thread.idle)
+      thread.load = load
       thread.bytes = bytes
       thread.worker.ref()
-      thread.worker.postMessage(thread.load.request)
+      thread.worker.postMessage(load.request)
     }
   }
 
   #start(): LoaderThread {
     const worker = new Worker(new URL('./loader-thread.js', import.meta.url), {
       workerData: { base: this.#base, options: this.#options },
+      resourceLimits: { maxOldGenerationSizeMb: this.#heap },
     })
     const thread: LoaderThread = { worker, bytes: 0 }
     this.#threads.add(thread)
@@ -104,16 +133,26 @@ export class AdapterStore {
     thread.load = undefined
     thread.worker.unref() // an idle loader must not keep the process alive
     if (reply.type === 'loaded') load.resolve(reply.image)
-    else load.reject(reply.code ? new AdapterError(reply.code, reply.message) : new Error(reply.message))
+    else load.reject(new AdapterError(reply.code, reply.message, { detail: reply.detail }))
+    thread.idle = setTimeout(() => {
+      this.#threads.delete(thread)
+      thread.worker.terminate()
+    }, IDLE_MS)
+    thread.idle.unref()
     this.#dispatch()
   }
 
   /** The thread died (out of memory, most likely): what it had in hand fails, and the next load starts another. */
   #lost(thread: LoaderThread, reason: string): void {
     if (!this.#threads.delete(thread)) return
-    thread.load?.reject(new AdapterError('adapter_loader_lost', `the loader thread was lost: ${reason}`))
+    clearTimeout(thread.idle)
+    thread.load?.reject(lost(reason))
     this.#dispatch()
   }
+}
+
+function lost(reason: string): AdapterError {
+  return new AdapterError('adapter_loader_lost', `the loader thread was lost: ${reason}`)
 }
 
 /** Whether a load of a file of `bytes` may begin beside those that are under way. */

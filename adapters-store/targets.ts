@@ -1,5 +1,5 @@
 /** Which modules a config means: peft 0.21, tuners/tuners_utils.py, check_target_module_exists. */
-import type { ConfigReader } from './config.ts'
+import { type ConfigReader, isOff } from './config.ts'
 import { FORMS, type Found, UnreadablePattern } from './pattern.ts'
 import type { Site } from './types.ts'
 
@@ -29,8 +29,8 @@ function linear(sites: Site[]): string[] {
 
 /** By a pattern for the whole name (a string), or by a list of names and ends of names. */
 function listed(config: ConfigReader, field: string, names: string[]): string[] {
-  const value = config.values[field] ?? ''
-  if (value === '') return []
+  const value = config.values[field]
+  if (isOff(value)) return []
   if (typeof value === 'string') return fitting(names, config.first(field, [value], names, FORMS.whole))
   const ends = new Set(config.names(field))
   return names.filter((name) => endsOf(name).some((end) => ends.has(end)))
@@ -54,7 +54,7 @@ function fitting(names: string[], found: (Found | undefined)[]): string[] {
 /** layers_to_transform, which narrows a list only: a number or several. A module without the number of a layer is in none. */
 function layerFilter(config: ConfigReader, names: string[]): (module: string) => boolean {
   const { layers_to_transform: layers, target_modules: targets } = config.values
-  const wanted = new Set([layers ?? []].flat())
+  const wanted = new Set([layers === false ? [] : (layers ?? [])].flat())
   if (wanted.size === 0 || typeof targets === 'string') return () => true
   const patterns = config.names('layers_pattern')
   const found =

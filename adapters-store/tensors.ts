@@ -4,7 +4,6 @@
  */
 import { decodeFloats, largestMagnitude } from '../native/floats.ts'
 import type { BaseWeights } from './base.ts'
-import { CheckpointError, parseSafetensors } from './checkpoint/index.ts'
 import type { ConfigReader } from './config.ts'
 import { AdapterError } from './errors.ts'
 import type { FileMatrix } from './fold.ts'
@@ -108,7 +107,8 @@ export class SiteTensors {
 
 export class AdapterTensors {
   readonly file: string
-  readonly bytes: Uint8Array
+  /** The whole file, once it is read. */
+  bytes: Uint8Array = new Uint8Array(0)
   /** Sites that have tensors, in the order of the base's sites. */
   readonly sites: SiteTensors[]
   /** Parameters beside the modules: `vera_A`, … → key. */
@@ -120,10 +120,10 @@ export class AdapterTensors {
   readonly #references: Map<string, TensorRef>
   readonly #untaken: Set<string>
 
-  constructor(file: string, bytes: Uint8Array, base: BaseWeights) {
+  /** By the file's header. */
+  constructor(file: string, references: Map<string, TensorRef>, base: BaseWeights) {
     this.file = file
-    this.bytes = bytes
-    this.#references = referencesOf(file, bytes)
+    this.#references = references
     this.#untaken = new Set(this.#references.keys())
     const bySite = new Map<Site, SiteTensors>()
     for (const key of this.#references.keys()) this.#place(key, base, bySite)
@@ -248,15 +248,6 @@ export class AdapterTensors {
 
   invalid(what: string): AdapterError {
     return new AdapterError('adapter_tensor_invalid', `${this.file}: ${what}`)
-  }
-}
-
-function referencesOf(file: string, bytes: Uint8Array): Map<string, TensorRef> {
-  try {
-    return parseSafetensors(file, bytes)
-  } catch (error) {
-    if (error instanceof CheckpointError) throw new AdapterError('safetensors_invalid', error.message)
-    throw error
   }
 }
 

@@ -7,9 +7,11 @@ export interface AdapterRecord {
   directory: string
   /** Unix seconds. */
   created: number
-  /** Absent when the adapter was refused; then `refusal` says why. */
+  /** Absent when the adapter was refused; then `refusal` says why, without paths: clients are told it. */
   image?: AdapterImage
   refusal?: string
+  /** The same for whoever runs the server, with paths. */
+  detail?: string
 }
 
 export interface AdapterCatalogue {

@@ -1,9 +1,12 @@
 /** A file that is opened only if it is one, and read in full or not at all. */
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import { CheckpointError } from './errors.ts'
+import { systemReason } from './reasons.ts'
 
 /** Without it, opening a named pipe waits for somebody to write. Windows has neither. */
 const DO_NOT_WAIT = constants.O_NONBLOCK ?? 0
+/** A path that was resolved holds no link any more, unless somebody has put one there since. */
+const NO_LINK = constants.O_NOFOLLOW ?? 0
 
 export class OpenFile {
   readonly name: string
@@ -11,19 +14,25 @@ export class OpenFile {
   readonly size: number
   readonly #descriptor: number
 
-  /** Throws CheckpointError `checkpoint_unreadable` with the system's reason, or because it is a folder, a pipe, a device. */
-  constructor(name: string) {
+  /**
+   * `resolved`: its real path, where links are not followed; then `name` is what errors call it. Throws CheckpointError `checkpoint_unreadable` with the system's
+   * reason, or because it is a folder, a pipe, a socket, a device.
+   */
+  constructor(name: string, resolved?: string) {
     this.name = name
     try {
-      this.#descriptor = openSync(name, constants.O_RDONLY | DO_NOT_WAIT)
+      // Opening alone acts on some devices (a tape, a watchdog), so what is none is asked first; what it is then is asked of the open one.
+      if (!statSync(resolved ?? name).isFile()) throw notAFile(name)
+      this.#descriptor = openSync(resolved ?? name, constants.O_RDONLY | DO_NOT_WAIT | (resolved === undefined ? 0 : NO_LINK))
     } catch (error) {
-      throw new CheckpointError('checkpoint_unreadable', `${name} cannot be opened: ${(error as Error).message}`)
+      if (error instanceof CheckpointError) throw error
+      throw new CheckpointError('checkpoint_unreadable', `${name} cannot be opened: ${systemReason(error)}`)
     }
     const status = fstatSync(this.#descriptor)
     this.size = status.size
     if (status.isFile()) return
     this.close()
-    throw new CheckpointError('checkpoint_unreadable', `${name} is not a file`)
+    throw notAFile(name)
   }
 
   /** Fills `into` from byte `position` on. Throws CheckpointError `checkpoint_unreadable` if the file ends before. */
@@ -33,7 +42,7 @@ export class OpenFile {
       try {
         count = readSync(this.#descriptor, into, done, into.length - done, position + done)
       } catch (error) {
-        throw new CheckpointError('checkpoint_unreadable', `${this.name} cannot be read: ${(error as Error).message}`)
+        throw new CheckpointError('checkpoint_unreadable', `${this.name} cannot be read: ${systemReason(error)}`)
       }
       if (count === 0)
         throw new CheckpointError(
@@ -50,9 +59,13 @@ export class OpenFile {
   }
 }
 
-/** Opens `name` for the length of `use`. */
-export function withFile<T>(name: string, use: (file: OpenFile) => T): T {
-  const file = new OpenFile(name)
+function notAFile(name: string): CheckpointError {
+  return new CheckpointError('checkpoint_unreadable', `${name} is not a file`)
+}
+
+/** Opens `name` for the length of `use`; `resolved` as OpenFile takes it. */
+export function withFile<T>(name: string, use: (file: OpenFile) => T, resolved?: string): T {
+  const file = new OpenFile(name, resolved)
   try {
     return use(file)
   } finally {

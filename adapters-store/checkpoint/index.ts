@@ -2,4 +2,5 @@
 export { readCheckpoint } from './checkpoint.ts'
 export { CheckpointError, type CheckpointErrorCode } from './errors.ts'
 export { OpenFile, withFile } from './file.ts'
-export { parseSafetensors, readSafetensorsHeader, readTensor } from './safetensors.ts'
+export { jsonReason, systemReason } from './reasons.ts'
+export { readHeader, readSafetensorsHeader, readTensor } from './safetensors.ts'

@@ -4,7 +4,8 @@
  */
 import type { TensorRef } from '../../native/types.ts'
 import { CheckpointError } from './errors.ts'
-import { withFile } from './file.ts'
+import { type OpenFile, withFile } from './file.ts'
+import { jsonReason } from './reasons.ts'
 
 /** The reference reader's own limit. */
 const HEADER_LIMIT = 100_000_000
@@ -26,16 +27,16 @@ const DTYPES: Record<string, { dtype: TensorRef['dtype']; bytes: number }> = {
  * Throws CheckpointError `checkpoint_invalid` (what the file says that cannot be) or `checkpoint_unreadable` (the system's reason).
  */
 export function readSafetensorsHeader(file: string): Map<string, TensorRef> {
-  return withFile(file, (open) => {
-    const headerBytes = headerLength(file, open.read(new Uint8Array(Math.min(8, open.size)), 0), open.size)
-    return parseHeader(file, open.read(new Uint8Array(headerBytes), 8), open.size)
-  })
+  return withFile(file, (open) => readHeader(open).tensors)
 }
 
-/** The same of a file already in memory: `file` is its name in errors and in the result. */
-export function parseSafetensors(file: string, bytes: Uint8Array): Map<string, TensorRef> {
-  const headerBytes = headerLength(file, bytes.subarray(0, 8), bytes.length)
-  return parseHeader(file, bytes.subarray(8, 8 + headerBytes), bytes.length)
+/** The same of an open file; `bytes` are its first, to the header's end, as they were read. */
+export function readHeader(open: OpenFile): { tensors: Map<string, TensorRef>; bytes: Uint8Array } {
+  const { name, size } = open
+  const prefix = open.read(new Uint8Array(Math.min(8, size)), 0)
+  const bytes = new Uint8Array(8 + headerLength(name, prefix, size))
+  open.read(bytes, 0)
+  return { tensors: parseHeader(name, bytes.subarray(8), size), bytes }
 }
 
 function invalid(file: string, what: string): CheckpointError {
@@ -57,7 +58,7 @@ function parseHeader(file: string, bytes: Uint8Array, size: number): Map<string,
   try {
     header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
   } catch (error) {
-    throw invalid(file, `its header is not JSON (${(error as Error).message})`)
+    throw invalid(file, `its header is not JSON (${jsonReason(error)})`)
   }
   if (!isObject(header)) throw invalid(file, 'its header is not a JSON object')
   const dataStart = 8 + bytes.length
@@ -66,6 +67,9 @@ function parseHeader(file: string, bytes: Uint8Array, size: number): Map<string,
     if (name !== '__metadata__') tensors.set(name, tensorRef(file, name, entry, dataStart, size - dataStart))
   }
   requireApart(file, tensors)
+  // As in the reference reader: bytes that belong to no tensor are not read, however many they are.
+  const held = [...tensors.values()].reduce((sum, { length }) => sum + length, 0)
+  if (held !== size - dataStart) throw invalid(file, `its tensors take ${held} bytes, but ${size - dataStart} follow the header`)
   return tensors
 }
 

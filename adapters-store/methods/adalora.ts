@@ -2,7 +2,7 @@
  * AdaLoRA (Zhang et al., 2023). peft 0.21, tuners/adalora/layer.py: ΔW = alpha / (init_r + 1e-5) · B (A ⊙ E). The tensors are saved cut to the
  * ranks that were kept, but the scale keeps init_r (model.py, resize_modules_by_rank_pattern).
  */
-import { ignored, oneOf } from '../config.ts'
+import { ignored, off } from '../config.ts'
 import { type Fold, smallerOf } from '../fold.ts'
 import { LORA_CONFIG } from './lora.ts'
 import type { Method } from './method.ts'
@@ -11,8 +11,8 @@ export const adalora: Method = {
   peftType: 'ADALORA',
   config: {
     ...LORA_CONFIG,
-    use_dora: oneOf([false, null], 'AdaLoRA has no DoRA'),
-    lora_bias: oneOf([false, null], 'AdaLoRA has no bias'),
+    use_dora: off('AdaLoRA has no DoRA'),
+    lora_bias: off('AdaLoRA has no bias'),
     target_r: ignored,
     init_r: ignored,
     tinit: ignored,

@@ -3,7 +3,7 @@
  *     ΔW = s · B A,  s = alpha / r  (rsLoRA: alpha / √r),  r and alpha per module through rank_pattern and alpha_pattern.
  *     lora_bias: B's bias lies inside the scaled term. Embedding: ΔE = s · (B A)ᵀ with A [r, vocabulary], B [hidden, r].
  */
-import { absent, type ConfigReader, ignored, off, type Rule } from '../config.ts'
+import { absent, type ConfigReader, ignored, isOff, off, type Rule } from '../config.ts'
 import { AdapterError } from '../errors.ts'
 import { type FileFactors, type Fold, smallerOf } from '../fold.ts'
 import type { SiteTensors } from '../tensors.ts'
@@ -16,7 +16,7 @@ const ROTATED =
 
 /** pissa, olora, corda, loftq and lora_ga subtract the initial product from the base (layer.py, *_init); the others only choose A and B. */
 const initWeights: Rule = (value) => {
-  if ([true, false, null, 'gaussian', 'eva', 'orthogonal', 'mica'].includes(value as never)) return undefined
+  if (isOff(value) || [true, 'gaussian', 'eva', 'orthogonal', 'mica'].includes(value as never)) return undefined
   return typeof value === 'string' && /^(pissa|olora|corda|loftq|lora_ga)/.test(value) ? ROTATED : 'unknown initialisation'
 }
 

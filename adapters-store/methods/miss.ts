@@ -17,7 +17,7 @@ export const miss: Method = {
     r: ignored, // seen in the tensors
     mini_r: ignored,
     miss_dropout: ignored,
-    init_weights: oneOf([true, false, null, 'bat', 'mini'], 'true, false, "bat" or "mini" is expected'),
+    init_weights: oneOf([true, 1, false, 0, '', null, 'bat', 'mini'], 'true, false, "bat" or "mini" is expected'),
   },
   parameters: ['miss_block'],
   sites: ['linear', 'head'],

@@ -18,7 +18,7 @@ export const randlora: Method = {
     randlora_alpha: ignored,
     projection_prng_key: ignored,
     save_projection: oneOf(
-      [true],
+      [true, 1],
       'the bases would have to be drawn again with the random generator of the machine that trained it; save them',
     ),
     sparse: ignored, // how the saved bases were drawn

@@ -14,7 +14,7 @@ export const vera: Method = {
     r: ignored,
     projection_prng_key: ignored,
     save_projection: oneOf(
-      [true],
+      [true, 1],
       'A and B would have to be drawn again with the random generator of the machine that trained it; save them',
     ),
     vera_dropout: ignored,

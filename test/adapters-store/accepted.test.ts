@@ -17,6 +17,18 @@ const rename = (tensors: Tensors, to: (key: string) => string) => {
   }
 }
 
+/** Options of LoRA that PEFT 0.21 asks for their truth: it serves the fixture with any of false, null, 0, "", [] and {}, and alike. */
+const FALSY = [
+  'use_dora',
+  'use_rslora',
+  'lora_bias',
+  'ensure_weight_tying',
+  'use_qalora',
+  'alora_invocation_tokens',
+  'layer_replication',
+]
+FALSY.push('megatron_config', 'init_lora_weights', 'modules_to_save', 'exclude_modules', 'layers_pattern')
+
 const SAME: [string, (config: Config, tensors: Tensors) => void][] = [
   ['keys without the prefix', (_, tensors) => rename(tensors, (key) => key.replace('base_model.model.', ''))],
   ['keys with the adapter name left in', (_, tensors) => rename(tensors, (key) => key.replace('.weight', '.default.weight'))],
@@ -40,6 +52,12 @@ const SAME: [string, (config: Config, tensors: Tensors) => void][] = [
         ...{ layers_pattern: '', trainable_token_indices: {}, bias: 'none', ensure_weight_tying: null, use_dora: null },
       }),
   ],
+  ...[false, null, 0, '', [], {}].map((value): [string, (config: Config) => void] => [
+    `options that are off as ${JSON.stringify(value)}, which Python takes for false`,
+    (config) => {
+      for (const key of FALSY) config[key] = value
+    },
+  ]),
   [
     'what is for the run and not for the adapter',
     (config) => void Object.assign(config, { runtime_config: { ephemeral_gpu_offload: true } }),

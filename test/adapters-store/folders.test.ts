@@ -102,8 +102,8 @@ t.test('what looks like an adapter and is none', async (t) => {
 t.test('nothing at all', async (t) => {
   t.match(await scanned(t, []), { served: [], warnings: [/holds no adapter/] })
   const nothing = async (at: string, change = (_: string) => {}) => scanned(t, ['a'], change, at)
-  await t.rejects(nothing('b'), { code: 'adapter_not_found', message: /b cannot be read: ENOENT/ })
-  await t.rejects(nothing('a/adapter_config.json'), { code: 'adapter_not_found', message: /is a file; a folder is expected/ })
+  await t.rejects(nothing('b'), { code: 'adapter_not_found', detail: /b cannot be read: ENOENT/ })
+  await t.rejects(nothing('a/adapter_config.json'), { code: 'adapter_not_found', detail: /is a file; a folder is expected/ })
 })
 
 t.test('a folder with a config and no weights, or only a pickle, is listed with its reason', async (t) => {
@@ -124,8 +124,8 @@ t.test('a folder with a config and no weights, or only a pickle, is listed with 
   })
   t.match(records, [
     { name: '1', refusal: /adapter_model.bin is a Python pickle/ },
-    { name: '2', refusal: /2 has no adapter_model.safetensors$/ },
-    { name: '3', refusal: /3 has no adapter_model.safetensors$/ },
+    { name: '2', refusal: /^the folder has no adapter_model.safetensors$/ },
+    { name: '3', refusal: /^the folder has no adapter_model.safetensors$/ },
     { name: '4', refusal: /no adapter_model.safetensors; it has model.safetensors, but PEFT's file has that name/ },
     { name: '5', refusal: /adapter_model.safetensors is not a file/ },
   ])
@@ -142,10 +142,7 @@ t.test(
       }
     })
     t.strictSame(served, ['c'])
-    t.match(records, [
-      { refusal: /a\/adapter_model.safetensors is not a file/ },
-      { refusal: /b\/adapter_config.json is not a file/ },
-    ])
+    t.match(records, [{ refusal: /^adapter_model.safetensors is not a file/ }, { refusal: /^adapter_config.json is not a file/ }])
   },
 )
 
@@ -154,7 +151,7 @@ t.test('--adapter with something else than an adapter', async (t) => {
   cpSync(LORA, join(folder, 'run/checkpoint-500'), { recursive: true })
   mkdirSync(join(folder, 'empty'))
   const load = (path: string) => () => loadAdapter('x', join(folder, path), base, options)
-  const says = (message: RegExp) => ({ code: 'adapter_not_found', message })
+  const says = (detail: RegExp) => ({ code: 'adapter_not_found', detail })
   t.throws(load('gone'), says(/gone does not exist$/))
   t.throws(load('run/checkpoint-500/adapter_model.safetensors'), says(/is a file; the folder that holds adapter_config.json/))
   t.throws(load('run'), says(/run has no adapter_config.json, but .*checkpoint-500 has one: give --adapter run=/))

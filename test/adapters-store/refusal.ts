@@ -1,4 +1,5 @@
-/** Asserts that an adapter is refused, with which code, and that the message names what it should. */
+/** Asserts that an adapter is refused, with which code, and that the message names what it should, and no path: clients are told it. */
+import { dirname } from 'node:path'
 import type t from 'tap'
 import { AdapterError, type AdapterErrorCode, type LoadOptions, loadAdapter } from '../../adapters-store/index.ts'
 import { fixture } from '../support/repo.ts'
@@ -23,12 +24,13 @@ export function refusal(
     if (!(error instanceof AdapterError)) throw error
     t.equal(error.code, code, error.message)
     for (const name of names) t.match(error.message, name)
+    for (const path of [dirname(folder), model.directory]) t.notOk(error.message.includes(path), `no path: ${error.message}`)
     return
   }
   t.fail('the adapter was accepted')
 }
 
-type Tap = Pick<typeof t, 'equal' | 'match' | 'fail' | 'teardown'>
+type Tap = Pick<typeof t, 'equal' | 'match' | 'notOk' | 'fail' | 'teardown'>
 
 export interface Case {
   what: string

@@ -376,7 +376,7 @@ t.test('refuses a pickle, saying how to convert it', async (t) => {
 
 t.test('refuses a folder that does not exist, or holds no adapter', async (t) => {
   const folder = temporaryFolder(t)
-  refusal(t, join(folder, 'gone'), 'adapter_not_found', ['gone does not exist'])
+  refusal(t, join(folder, 'gone'), 'adapter_not_found', ['the folder does not exist'])
   refusal(t, folder, 'adapter_not_found', ['adapter_config.json'])
   writeFileSync(join(folder, 'adapter_config.json'), '{}')
   refusal(t, folder, 'adapter_not_found', ['adapter_model.safetensors'])

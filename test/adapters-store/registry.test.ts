@@ -58,7 +58,8 @@ t.test('the same adapter again is what is there; another of the name is an error
   t.equal(await registry.add('a', copy), record, 'another folder with the same content')
   await t.rejects(registry.add('a', DORA), {
     code: 'adapter_name_taken',
-    message: /name a is taken by the adapter in .*lora; .*dora/,
+    message: 'the name a is taken by another adapter',
+    detail: /name a is taken by the adapter in .*lora; .*dora/,
   })
   t.equal(registry.get('a'), record)
 })
@@ -112,7 +113,7 @@ t.test('a scan takes every adapter folder, records the refused and goes on', asy
   rmSync(join(folder, 'zebra'), { recursive: true })
   t.match(await registry.scan(folder), [{ name: 'broken' }, { name: 'linked' }])
   t.ok(registry.get('zebra')!.image, 'an adapter in memory does not need its folder')
-  await t.rejects(registry.scan(join(folder, 'nowhere')), { code: 'adapter_not_found', message: /nowhere/ })
+  await t.rejects(registry.scan(join(folder, 'nowhere')), { code: 'adapter_not_found', detail: /nowhere/ })
 })
 
 t.test('names that would break headers and logs are refused', async (t) => {

@@ -110,6 +110,36 @@ t.test('idle threads do not keep the process alive', async (t) => {
   t.match(await run, { stdout: 'dora\n' })
 })
 
+t.test('a thread that dies fails the load that it has in hand, and the next ones get another', async (t) => {
+  const folder = temporaryFolder(t)
+  cpSync(LORA, folder, { recursive: true })
+  // Some 2 MB that become many times as much of objects.
+  writeFileSync(join(folder, 'adapter_config.json'), `{"peft_type": "LORA", "shiny": [${'[{}],'.repeat(400_000)}0]}`)
+  const store = new AdapterStore(base, options, 1, 24)
+  t.teardown(() => store.close())
+  const results = await Promise.allSettled(
+    ['bad', 'good', 'bad', 'good'].map((name) => store.load(name, name === 'bad' ? folder : LORA)),
+  )
+  const lost = { status: 'rejected', reason: { code: 'adapter_loader_lost', message: /the loader thread was lost: .*memory/ } }
+  t.match(results, [lost, { status: 'fulfilled' }, lost, { status: 'fulfilled' }])
+})
+
+t.test(
+  'an idle thread ends with what it read files to, and a later load starts another',
+  { skip: process.platform !== 'linux' && 'no /proc' },
+  async (t) => {
+    const threads = () => readdirSync('/proc/self/task').length
+    const store = new AdapterStore(base, options, 1)
+    t.teardown(() => store.close())
+    for (let round = 0; round < 2; round++) {
+      await store.load('a', LORA)
+      const during = threads()
+      for (let tenths = 0; tenths < 100 && threads() >= during; tenths++) await new Promise((resolve) => setTimeout(resolve, 100))
+      t.ok(threads() < during, `${threads()} threads, ${during} before`)
+    }
+  },
+)
+
 t.test('closing rejects what is under way, what waits and all that follows', async (t) => {
   const store = new AdapterStore(base, options, 2)
   const loads = Promise.allSettled(['1', '2', '3', '4'].map((name) => store.load(name, LORA)))
