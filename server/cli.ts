@@ -31,6 +31,7 @@ async function run(config: Config): Promise<void> {
   let server: Server | undefined
   try {
     server = await serve(config, {
+      onRefusal: ({ name, detail }) => console.error(`lorikeet: adapter ${name} is refused: ${detail}`),
       onProgress: (fraction) => bar?.update(Math.floor(fraction * 100)),
       onFailure: (error) => {
         console.error(`lorikeet: ${error.message}`)
@@ -46,9 +47,7 @@ async function run(config: Config): Promise<void> {
 }
 
 function announce({ adapters, serving, address, adminAddress, device }: Server): void {
-  for (const { name, image, refusal } of adapters) if (!image) console.error(`lorikeet: adapter ${name} is refused: ${refusal}`)
-  const served = adapters.filter((record) => record.image).length
-  const count = `${served} adapter${served === 1 ? '' : 's'}`
+  const count = `${adapters.length} adapter${adapters.length === 1 ? '' : 's'}`
   console.log(`lorikeet: device: ${device}`)
   console.log(`lorikeet: serving ${serving.model.name} with ${count} on ${address}`)
   if (adminAddress) console.log(`lorikeet: metrics and docs on ${adminAddress}`)

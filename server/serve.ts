@@ -3,9 +3,9 @@ import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
-import { AdapterRegistry, AdapterStore } from '../adapters-store/index.ts'
+import { AdapterRegistry, AdapterStore, HostMemory } from '../adapters-store/index.ts'
 import { threadsWarning } from '../runtime/cores.ts'
-import { cudaObstacles, type Engine, startEngine } from '../runtime/index.ts'
+import { cudaObstacles, startEngine } from '../runtime/index.ts'
 import { readBaseModel } from '../runtime/model/index.ts'
 import { Access } from './access/access.ts'
 import { isLoopback } from './access/hosts.ts'
@@ -13,6 +13,7 @@ import { buildAdminApp, buildApp } from './app.ts'
 import { chooseDevice, describeDevice, hasGpu, type Machine } from './config/device.ts'
 import { engineSettings } from './config/engine-settings.ts'
 import { samplingDefaults } from './config/generation-config.ts'
+import { machineMemory } from './config/memory.ts'
 import type { Config } from './config/settings.ts'
 import { ConfigError } from './config/values.ts'
 import { Connections } from './connections.ts'
@@ -32,6 +33,8 @@ export interface ServeHooks {
   onProgress?: (fraction: number) => void
   /** The engine failed: nothing more can be served. */
   onFailure?: (error: Error) => void
+  /** An adapter cannot be served: `detail` says why. Also called while serving. */
+  onRefusal?: (adapter: AdapterRecord) => void
   log?: Logger
   /** What `--device auto` decides by; this machine if absent. */
   machine?: Machine
@@ -47,6 +50,8 @@ export interface Server {
   app: FastifyInstance
   serving: Serving
   adapters: readonly AdapterRecord[]
+  /** Resolves when few adapters have been loaded, or refused; at once when there are many. */
+  preloaded: Promise<void>
   /** Stops accepting, lets what is in flight end within the drain timeout, then releases everything. */
   close(): Promise<void>
 }
@@ -92,8 +97,16 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     await store.close()
   }
   try {
-    const adapters = new AdapterRegistry(store)
-    await loadAdapters(config.adapters ?? demo?.adapters, config.adapter, adapters, engine, log)
+    const memory = new HostMemory(config.hostMemory ?? Math.floor(machineMemory() / 4), {
+      came: (image) => engine.addAdapter(image),
+      went: (digest, name) => engine.removeAdapter(digest, name),
+    })
+    const adapters = new AdapterRegistry(store, memory)
+    adapters.onLoad = ({ name, warnings = [] }) => {
+      for (const warning of warnings) log.warn(`adapter ${name}: ${warning}`)
+    }
+    adapters.onRefusal = (adapter) => hooks.onRefusal?.(adapter)
+    enterAdapters(config.adapters ?? demo?.adapters, config.adapter, adapters, log)
     const name = config.servedModelName ?? demo?.name ?? path.basename(directory)
     if (adapters.get(name))
       throw new ConfigError(`an adapter has the base model's name, ${name}; choose another with --served-model-name`)
@@ -127,8 +140,12 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     const adminHost = config.adminHost ?? config.host
     const admin = adminApart ? await buildAdminApp(serving, app, adminHost, certificate) : undefined
     const adminAddress = await admin?.listen({ host: adminHost, port: config.adminPort })
+    const idle = config.adapterIdleTimeout * 1000
+    const idling = setInterval(() => memory.dropIdle(idle), Math.max(1000, idle / 4)).unref()
+    if (idle === 0) clearInterval(idling)
     // Metrics are read until the last answer has gone.
     const close = async () => {
+      clearInterval(idling)
       await drain(app, engine, connections, config.drainTimeout)
       admin?.server.closeAllConnections()
       await admin?.close()
@@ -136,7 +153,16 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     }
     if (!access.keys && !isLoopback(config.host))
       log.warn(`whoever reaches ${address} may use it: no key is asked for (--api-key, or LORIKEET_API_KEY)`)
-    return { address, adminAddress, device: deviceLine, app, serving, adapters: adapters.list(), close }
+    return {
+      address,
+      adminAddress,
+      device: deviceLine,
+      app,
+      serving,
+      adapters: adapters.list(),
+      preloaded: preload(adapters, memory),
+      close,
+    }
   } catch (error) {
     await release()
     throw error
@@ -155,18 +181,24 @@ function certificateOf({ sslCertfile, sslKeyfile }: Config): Certificate | undef
   }
 }
 
-/** Those in `folder`, and those that are named one by one; refused ones are listed with their reasons. */
-async function loadAdapters(
-  folder: string | undefined,
-  named: Record<string, string>,
-  adapters: AdapterRegistry,
-  engine: Engine,
-  log: Logger,
-): Promise<void> {
-  if (folder) await adapters.scan(folder, (warning) => log.warn(warning))
-  await Promise.all(Object.entries(named).map(([name, directory]) => adapters.addOrRefuse(name, directory)))
-  for (const { name, image } of adapters.list()) {
-    for (const warning of image?.warnings ?? []) log.warn(`adapter ${name}: ${warning}`)
-    if (image) engine.addAdapter(image)
-  }
+/** Makes those in `folder` known, and those that are named one by one. */
+function enterAdapters(folder: string | undefined, named: Record<string, string>, adapters: AdapterRegistry, log: Logger): void {
+  if (folder) adapters.scan(folder, (warning) => log.warn(warning))
+  for (const [name, directory] of Object.entries(named)) adapters.enter(name, directory)
+}
+
+/** As many adapters are brought into host memory at once; of more, those that somebody wants. */
+const FEW = 256
+
+/** Few adapters are loaded before anybody wants them, so that the first request does not wait and whoever started the server sees what is refused. */
+async function preload(adapters: AdapterRegistry, memory: HostMemory): Promise<void> {
+  const all = adapters.list()
+  const bytes = all.reduce((sum, adapter) => sum + adapter.expectedBytes, 0)
+  if (all.length > FEW || bytes > memory.limit) return
+  for (const adapter of all)
+    await adapters.lease([adapter]).then(
+      ({ release }) => release(),
+      // onRefusal has told.
+      () => undefined,
+    )
 }

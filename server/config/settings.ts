@@ -13,6 +13,19 @@ export const SETTINGS = {
     help: 'folder whose subfolders with an adapter_config.json are adapters, named after them',
   },
   adapter: { kind: 'adapters', value: 'NAME=DIR', vllm: 'lora-modules', help: 'one adapter more; may be repeated' },
+  'host-memory': {
+    kind: 'size',
+    value: 'SIZE',
+    help: "memory for adapters in host memory; if absent, a quarter of the machine's or container's",
+  },
+  'adapter-idle-timeout': {
+    kind: 'integer',
+    value: 'SECONDS',
+    minimum: 0,
+    maximum: LONGEST_TIMER,
+    fallback: 0,
+    help: 'how long an adapter that nobody uses stays in host memory; 0: until room is needed',
+  },
   'served-model-name': { kind: 'text', value: 'NAME', help: "the base's name in `model`; the folder's name if absent" },
   host: { kind: 'text', value: 'HOST', fallback: '127.0.0.1', help: 'address to listen on' },
   port: {

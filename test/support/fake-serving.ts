@@ -50,7 +50,7 @@ export async function fakeServing(
     model: { name: 'demo', root: '/models/demo', created: 10, maxModelLen: 1 << 20 },
     tokenizer: ModelTokenizer.load(demoModel('base')),
     prompts: demoPrompts(),
-    adapters: { get: () => undefined, list: () => [] },
+    adapters: { get: () => undefined, list: () => [], lease: () => Promise.reject(new Error('there are none')) },
     metrics: new ServerMetrics(engine, 'demo'),
     defaults: {},
     limits: configOf({ 'body-limit': 2 ** 20, 'max-concurrent-requests': 8 }),

@@ -24,10 +24,9 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     residents: new Map(),
     waitingAdapters: () => [],
   } as unknown as Engine
-  const image = { digest: 'ab12', method: 'LORA' } as AdapterRecord['image']
   const records: AdapterRecord[] = [
-    { name: 'pirate', directory: '/adapters/pirate', created: 20, image },
-    { name: 'team/pirate v2', directory: '/adapters/team', created: 30, image },
+    { name: 'pirate', directory: '/adapters/pirate', created: 20, digest: 'ab12', method: 'LORA' },
+    { name: 'team/pirate v2', directory: '/adapters/team', created: 30, digest: 'ab12', method: 'LORA' },
     { name: 'broken', directory: '/adapters/broken', created: 40, refusal: 'it holds no adapter_model.safetensors' },
   ]
   return {
@@ -35,7 +34,11 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     model: { name: 'demo', root: '/models/demo', created: 10, maxModelLen: 1024 },
     tokenizer: ModelTokenizer.load(demoModel('base')),
     prompts: demoPrompts(1024),
-    adapters: { get: (name) => records.find((record) => record.name === name), list: () => records },
+    adapters: {
+      get: (name) => records.find((record) => record.name === name),
+      list: () => records,
+      lease: () => Promise.reject(new Error('nothing runs here')),
+    },
     metrics: new ServerMetrics(engine, 'demo'),
     defaults: {},
     limits: configOf({ 'body-limit': 2 ** 20, 'max-concurrent-requests': 8 }),
