@@ -9,6 +9,7 @@ import { cudaObstacles, startEngine } from '../runtime/index.ts'
 import { readBaseModel } from '../runtime/model/index.ts'
 import { Access } from './access/access.ts'
 import { isLoopback } from './access/hosts.ts'
+import { AdapterManagement } from './adapter-management.ts'
 import { buildAdminApp, buildApp } from './app.ts'
 import { chooseDevice, describeDevice, hasGpu, type Machine } from './config/device.ts'
 import { engineSettings } from './config/engine-settings.ts'
@@ -119,6 +120,11 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       tokenizer,
       prompts,
       adapters,
+      management: new AdapterManagement(adapters, engine, {
+        allowed: config.allowAdapterManagement,
+        roots: [config.adapters ?? demo?.adapters ?? [], config.adapterRoots ?? []].flat(),
+        baseName: name,
+      }),
       metrics,
       defaults,
       limits: config,

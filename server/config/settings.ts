@@ -13,6 +13,16 @@ export const SETTINGS = {
     help: 'folder whose subfolders with an adapter_config.json are adapters, named after them',
   },
   adapter: { kind: 'adapters', value: 'NAME=DIR', vllm: 'lora-modules', help: 'one adapter more; may be repeated' },
+  'allow-adapter-management': {
+    kind: 'flag',
+    fallback: false,
+    help: 'let adapters be loaded, replaced and unloaded over HTTP; where there are keys, by admins',
+  },
+  'adapter-roots': {
+    kind: 'texts',
+    value: 'DIR',
+    help: 'folders beside that of the adapters that may be loaded from over HTTP; may be repeated',
+  },
   'host-memory': {
     kind: 'size',
     value: 'SIZE',

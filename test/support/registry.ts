@@ -62,3 +62,8 @@ export const readFor =
   (base: BaseModel, options: LoadOptions = { dtype: 'float16', blockBytes: 1024 }) =>
   (name: string, directory: string, root?: string) =>
     loadAdapter(name, directory, base, options, undefined, root)
+
+/** A loader of a registry that nothing is loaded from. */
+export const notLoaded = (): never => {
+  throw new Error('there is nothing to load')
+}

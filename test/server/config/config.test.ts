@@ -59,6 +59,8 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     model: 'm',
     adapters: 'a',
     adapter: 'x=/a/x',
+    'allow-adapter-management': 'true',
+    'adapter-roots': ['/a', '/b'],
     'host-memory': '1GiB',
     'adapter-idle-timeout': '60',
     'served-model-name': 'name',

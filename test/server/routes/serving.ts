@@ -2,12 +2,14 @@
 import { pino } from 'pino'
 import type { Engine } from '../../../runtime/index.ts'
 import { Access } from '../../../server/access/access.ts'
+import { AdapterManagement } from '../../../server/adapter-management.ts'
 import { configOf } from '../../../server/config/config.ts'
 import { CostAccount } from '../../../server/cost.ts'
 import { ServerMetrics } from '../../../server/metrics/metrics.ts'
 import { ModelTokenizer } from '../../../server/tokenizer/tokenizer.ts'
 import type { AdapterRecord, Serving } from '../../../server/types.ts'
 import { demoPrompts } from '../../support/prompts.ts'
+import { notLoaded, testRegistry } from '../../support/registry.ts'
 import { demoModel } from '../../support/repo.ts'
 
 export function utilityServing(overrides: Partial<Serving> = {}): Serving {
@@ -39,6 +41,7 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
       list: () => records,
       lease: () => Promise.reject(new Error('nothing runs here')),
     },
+    management: new AdapterManagement(testRegistry(notLoaded).registry, engine, { allowed: false, roots: [], baseName: 'demo' }),
     metrics: new ServerMetrics(engine, 'demo'),
     defaults: {},
     limits: configOf({ 'body-limit': 2 ** 20, 'max-concurrent-requests': 8 }),
