@@ -94,7 +94,8 @@ export class PatternMatcher {
   #run(field: string, patterns: string[], task: Task, timeout: number): void {
     sandbox ??= createContext({}) as Task
     Object.assign(sandbox, task)
-    const tried = () => patterns[task.expressions[(sandbox as Task).at].pattern]
+    // The time may be up when the last one has just been tried.
+    const tried = () => patterns[task.expressions[Math.min((sandbox as Task).at, task.expressions.length - 1)].pattern]
     if (timeout < 1) throw this.#late(field, tried())
     try {
       runner.runInContext(sandbox, { timeout })

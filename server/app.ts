@@ -1,6 +1,6 @@
 /** The HTTP server: what a request passes first, and the routes. */
 import type { FastifyInstance } from 'fastify'
-import { gate, limitConnections } from './access/gate.ts'
+import { gate, limitPerAddress } from './access/gate.ts'
 import { ApiError } from './errors.ts'
 import { type Certificate, newApp } from './http.ts'
 import { chatRoutes } from './openai/chat.ts'
@@ -21,7 +21,7 @@ export interface AppOptions {
 export async function buildApp(serving: Serving, { certificate, adminApart = false }: AppOptions = {}): Promise<FastifyInstance> {
   const { access, limits, log } = serving
   const app = newApp(log, limits, certificate)
-  if (access.maxConnectionsPerAddress !== undefined) limitConnections(app.server, access.maxConnectionsPerAddress)
+  if (access.maxConnectionsPerAddress !== undefined) limitPerAddress(app.server, access.maxConnectionsPerAddress)
   await gate(app, access)
   await describeApi(app, access.keys !== undefined)
   if (!adminApart) await docsPage(app)

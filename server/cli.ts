@@ -1,91 +1,14 @@
 #!/usr/bin/env node
-/** `lorikeet`: the command line. */
-import cliProgress from 'cli-progress'
-import { KEY_HELP, makeKey } from './access/new-key.ts'
-import { readConfig } from './config/config.ts'
-import { serveHelp, USAGE } from './config/help.ts'
-import type { Config } from './config/settings.ts'
-import { nearest } from './nearest.ts'
-import { type Server, serve } from './serve.ts'
-import { VERSION } from './version.ts'
+/** `lorikeet`: the command line. Signals are heard before the rest is even loaded. */
+import { hearSignals, superviseServer } from './signals.ts'
 
-async function main(args: string[]): Promise<void> {
-  const [command, ...rest] = args
-  if (command === '--version' || command === '-v') return console.log(VERSION)
-  if (command === 'serve')
-    return rest.includes('--help') || rest.includes('-h') ? console.log(serveHelp()) : run(readConfig(rest, process.env))
-  if (command === 'key') return rest.includes('--help') || rest.includes('-h') ? console.log(KEY_HELP) : newKey(rest)
-  if (command === undefined || command === '--help' || command === '-h' || command === 'help') return console.log(USAGE)
-  const meant = nearest(command, ['serve', 'key', '--version', '--help'], 1)
-  throw new Error(`unknown command ${command}; ${meant.length > 0 ? `did you mean ${meant[0]}?` : 'see lorikeet --help'}`)
+if (process.pid === 1) superviseServer()
+else {
+  hearSignals()
+  const commands = await import('./commands.ts').catch((error: Error) => {
+    // Too few file handles, most likely: all files are opened at once.
+    console.error(`lorikeet: it cannot be loaded: ${error.message}`)
+    process.exit(1)
+  })
+  await commands.main(process.argv.slice(2)).catch(commands.fail)
 }
-
-function newKey(args: string[]): void {
-  const { key, line } = makeKey(args)
-  console.log(line)
-  console.error(`lorikeet: the key, which is shown this once: ${key}`)
-}
-
-async function run(config: Config): Promise<void> {
-  const bar = process.stderr.isTTY ? progressBar() : undefined
-  let server: Server | undefined
-  try {
-    server = await serve(config, {
-      onRefusal: ({ name, detail }) => console.error(`lorikeet: adapter ${name} is refused: ${detail}`),
-      onProgress: (fraction) => bar?.update(Math.floor(fraction * 100)),
-      onFailure: (error) => {
-        console.error(`lorikeet: ${error.message}`)
-        // Open requests have been told; their answers still have to leave.
-        Promise.resolve(server?.close()).finally(() => process.exit(1))
-      },
-    })
-  } finally {
-    bar?.stop()
-  }
-  announce(server)
-  stopOnSignals(server)
-}
-
-function announce({ adapters, serving, address, adminAddress, device }: Server): void {
-  const count = `${adapters.length} adapter${adapters.length === 1 ? '' : 's'}`
-  console.log(`lorikeet: device: ${device}`)
-  console.log(`lorikeet: serving ${serving.model.name} with ${count} on ${address}`)
-  if (adminAddress) console.log(`lorikeet: metrics and docs on ${adminAddress}`)
-}
-
-/** Under npm one Ctrl-C comes twice: from the terminal, and passed on by npm. */
-const SAME_KEY_MS = 500
-
-function stopOnSignals(server: Server): void {
-  let stoppingSince: number | undefined
-  const stop = () => {
-    if (stoppingSince !== undefined) {
-      // Another one means it.
-      if (performance.now() - stoppingSince > SAME_KEY_MS) process.exit(130)
-      return
-    }
-    stoppingSince = performance.now()
-    const { running, waiting } = server.serving.engine.snapshot
-    if (running + waiting > 0) console.error('lorikeet: finishing what is in flight; Ctrl-C again ends at once')
-    server.close().then(() => process.exit(0), fail)
-  }
-  process.on('SIGINT', stop)
-  process.on('SIGTERM', stop)
-}
-
-function progressBar(): cliProgress.SingleBar {
-  const bar = new cliProgress.SingleBar(
-    { format: 'loading {bar} {percentage}%', clearOnComplete: true, hideCursor: true, stream: process.stderr },
-    cliProgress.Presets.shades_classic,
-  )
-  bar.start(100, 0)
-  return bar
-}
-
-function fail(error: Error): never {
-  const hint = (error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? '; choose another with --port' : ''
-  console.error(`lorikeet: ${error.message}${hint}`)
-  process.exit(1)
-}
-
-main(process.argv.slice(2)).catch(fail)

@@ -21,8 +21,7 @@ export async function drain(app: FastifyInstance, engine: Engine, connections: C
 async function within(seconds: number, done: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const timeout = new Promise<void>((resolve) => {
-    // A longer one is a millisecond to Node.
-    timer = setTimeout(resolve, Math.min(seconds * 1000, 2 ** 31 - 1))
+    timer = setTimeout(resolve, seconds * 1000)
   })
   await Promise.race([done, timeout])
   clearTimeout(timer)

@@ -57,10 +57,19 @@ export function slicedList(list: readonly number[] | Int32Array, item: (number: 
   return new SlicedArray(slices())
 }
 
-/** The text of a value; in pieces, each made when it is asked for, if there are sliced arrays in it. */
-export function jsonOf(value: object): string | Generator<string> {
+/** The text of an object up to where more fields may follow: fields that many objects begin with are written once. */
+export function openingOf(fields: object): string {
+  return `${JSON.stringify(fields).slice(0, -1)},`
+}
+
+/**
+ * The text of a value; in pieces, each made when it is asked for, if there are sliced arrays in it. `opening`: of fields that come before the value's own, of which there
+ * must be one.
+ */
+export function jsonOf(value: object, opening?: string): string | Generator<string> {
   met = []
-  const text = JSON.stringify(value)
+  const own = JSON.stringify(value)
+  const text = opening === undefined ? own : opening + own.slice(1)
   return met.length === 0 ? text : pieces(text.split(`"${PLACE}"`), met)
 }
 

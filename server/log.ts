@@ -4,8 +4,9 @@
  */
 import { writeSync } from 'node:fs'
 import { Writable } from 'node:stream'
-import { type Logger, pino } from 'pino'
+import { type DestinationStream, type Logger, pino } from 'pino'
 import pretty from 'pino-pretty'
+import { printable, printableJson, printableLines } from './printable.ts'
 
 const STDERR = 2
 
@@ -44,5 +45,22 @@ function writeAll(text: string): void {
 export const logSink = new LogSink()
 
 export function createLog(level: string): Logger {
-  return pino({ level }, process.stderr.isTTY ? pretty({ destination: logSink, ignore: 'pid,hostname' }) : logSink)
+  return pino({ level }, process.stderr.isTTY ? forPeople(logSink) : forPrograms(logSink))
+}
+
+/** JSON lines; somebody will look at them in a terminal too. */
+export function forPrograms(sink: DestinationStream): DestinationStream {
+  return { write: (line) => sink.write(printableJson(line)) }
+}
+
+/** Coloured lines. What colours them is pino-pretty's alone: the texts of a line come to it printable. */
+export function forPeople(sink: Writable): DestinationStream {
+  const lines = pretty({ destination: sink, ignore: 'pid,hostname' })
+  return { write: (line) => lines.write(`${JSON.stringify(JSON.parse(line, shown))}\n`) }
+}
+
+function shown(key: string, value: unknown): unknown {
+  if (typeof value === 'string') return key === 'stack' ? printableLines(value) : printable(value)
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [printable(name), inner]))
 }

@@ -1,5 +1,5 @@
 /** The composition root: builds the concrete things from a config and starts listening. */
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
@@ -21,9 +21,11 @@ import { Connections } from './connections.ts'
 import { CostAccount } from './cost.ts'
 import { embeddedDemo } from './demo.ts'
 import { drain } from './drain.ts'
+import { limitConnections, mostConnections } from './handles.ts'
 import type { Certificate } from './http.ts'
 import { createLog } from './log.ts'
 import { ServerMetrics } from './metrics/metrics.ts'
+import { requireModelFolder } from './model-folder.ts'
 import { ModelChatTemplate } from './tokenizer/chat-template.ts'
 import { ModelPromptReader } from './tokenizer/prompt-reader.ts'
 import { ModelTokenizer } from './tokenizer/tokenizer.ts'
@@ -61,7 +63,7 @@ export interface Server {
 export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Server> {
   const demo = config.model === undefined ? embeddedDemo() : undefined
   const directory = path.resolve(demo?.model ?? (config.model as string))
-  if (!existsSync(directory)) throw new ConfigError(`the model folder ${directory} does not exist`)
+  requireModelFolder(directory)
   const log = hooks.log ?? createLog(config.logLevel)
   const certificate = certificateOf(config)
   const access = new Access(config, log)
@@ -142,6 +144,8 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     const adminApart = config.adminPort !== undefined
     const app = await buildApp(serving, { certificate, adminApart })
     const connections = new Connections(app.server, config.writeTimeout)
+    // One more process runs templates that requests bring.
+    limitConnections(app.server, mostConnections(config.tokenizerProcesses + 1), log)
     const address = await app.listen({ host: config.host, port: config.port })
     const adminHost = config.adminHost ?? config.host
     const admin = adminApart ? await buildAdminApp(serving, app, adminHost, certificate) : undefined

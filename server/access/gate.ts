@@ -73,7 +73,7 @@ async function limitRate(app: FastifyInstance, max: number): Promise<void> {
 }
 
 /** Ends connections of an address that has `most` already. */
-export function limitConnections(server: Server, most: number): void {
+export function limitPerAddress(server: Server, most: number): void {
   const open = new Map<string, number>()
   server.on('connection', (socket: Socket) => {
     const { remoteAddress: address } = socket

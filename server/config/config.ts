@@ -5,6 +5,7 @@ import { nearest } from '../nearest.ts'
 import { repeatable } from './setting.ts'
 import { type Config, keyOf, SETTINGS, type Setting, type SettingName } from './settings.ts'
 import { ConfigError, readValue } from './values.ts'
+import { VLLM_ADVICE } from './vllm.ts'
 
 const ENVIRONMENT = 'LORIKEET_'
 /** Variables of ours that are no settings. */
@@ -48,6 +49,7 @@ function unknown(what: string, name: string, known: string[]): ConfigError {
     .replaceAll('_', '-')
   const ours = names.find((candidate) => (SETTINGS[candidate] as Setting).vllm === plain)
   if (ours) return new ConfigError(`unknown ${what} ${name}; vLLM's ${plain} is ${ours} here`)
+  if (Object.hasOwn(VLLM_ADVICE, plain)) return new ConfigError(`unknown ${what} ${name}, which is vLLM's: ${VLLM_ADVICE[plain]}`)
   const near = nearest(name, known, 1)
   return new ConfigError(
     `unknown ${what} ${name}${near.length > 0 ? `; did you mean ${near[0]}?` : '; see lorikeet serve --help'}`,

@@ -5,6 +5,9 @@ import { type Device, LONGEST_TIMER, type Setting } from './setting.ts'
 
 export type { Device, Setting }
 
+/** A timer counts milliseconds in 31 bits; a longer one of Node's is over at once. */
+const LONGEST_SECONDS = 2_147_483
+
 export const SETTINGS = {
   model: { kind: 'text', value: 'DIR', help: 'Hugging Face folder of the base model; the embedded demo model if absent' },
   adapters: {
@@ -153,6 +156,7 @@ export const SETTINGS = {
     kind: 'integer',
     value: 'SECONDS',
     minimum: 1,
+    maximum: LONGEST_SECONDS,
     fallback: 300,
     help: 'how long the engine may tell nothing of open requests before /health is red',
   },
@@ -190,6 +194,7 @@ export const SETTINGS = {
     kind: 'integer',
     value: 'SECONDS',
     minimum: 1,
+    maximum: LONGEST_SECONDS,
     fallback: 60,
     help: 'how long a client may take to send a request; 408 then',
   },
@@ -268,6 +273,7 @@ export const SETTINGS = {
     kind: 'integer',
     value: 'SECONDS',
     minimum: 0,
+    maximum: LONGEST_SECONDS,
     fallback: 30,
     help: 'how long requests in flight may go on after Ctrl-C',
   },

@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type AdapterChoice, type LeasedAdapters, leaseAdapters } from '../adapter-choice.ts'
 import { costOf } from '../cost.ts'
 import { toApiError } from '../errors.ts'
-import { jsonBody, SlicedArray } from '../json.ts'
+import { jsonBody, openingOf, SlicedArray } from '../json.ts'
 import type { Serving } from '../types.ts'
 import { VERSION } from '../version.ts'
 import { EventStream } from './event-stream.ts'
@@ -42,33 +42,25 @@ export async function answer(
   reply.headers(adapter.headers)
   const options = given<Record<string, boolean>>(body, 'stream_options', {})
   const details = serving.limits.enablePromptTokensDetails
+  const streamed = given<boolean>(body, 'stream', false)
   let stream: EventStream | undefined
-  const started = new Set<number>()
-  const generation: Generation = new Generation(
-    serving,
-    { ...asked, adapters: adapter.uses, tenant: serving.access.cacheTenant(request.caller) },
-    (index, piece) => {
-      if (!given<boolean>(body, 'stream', false)) return shape.collect(index, piece)
-      const first = !started.has(index)
-      started.add(index)
-      const running = options.continuous_usage_stats ? { usage: usageOf(generation.countsOf(index), details) } : {}
-      for (const choice of shape.chunks(index, piece, first))
-        stream?.send({
-          ...envelope,
-          object: shape.chunkObject,
-          system_fingerprint: FINGERPRINT,
-          choices: [choice],
-          ...(first ? shape.extra() : {}),
-          ...running,
-        })
-    },
-  )
+  // What all chunks of a stream begin with: one is sent for every token.
+  const opening = openingOf({ ...envelope, object: shape.chunkObject, system_fingerprint: FINGERPRINT })
+  const tenant = serving.access.cacheTenant(request.caller)
+  const generation: Generation = new Generation(serving, { ...asked, adapters: adapter.uses, tenant }, (index, piece) => {
+    if (!streamed) return shape.collect(index, piece)
+    const usage = options.continuous_usage_stats && usageOf(generation.countsOf(index), details)
+    for (const choice of shape.chunks(index, piece)) {
+      const chunk: object = piece.first ? { choices: [choice], ...shape.extra() } : { choices: [choice] }
+      stream?.send(usage ? { ...chunk, usage } : chunk, opening)
+    }
+  })
   generation.counts.promptTokens = promptTokens
   reply.raw.once('close', request.caller.quota.work(asked.choices.length, generation.counts))
   // 'close' also comes after a whole answer: then there is nothing left to abort.
   reply.raw.once('close', () => generation.abort())
   const running = generation.run()
-  if (!given<boolean>(body, 'stream', false)) {
+  if (!streamed) {
     await running
     log(request, reply, adapter, generation)
     if (reply.raw.destroyed) return reply.hijack()
@@ -80,14 +72,7 @@ export async function answer(
   stream = new EventStream(reply, adapter.headers, () => generation.abort())
   try {
     await running
-    if (options.include_usage)
-      stream.send({
-        ...envelope,
-        object: shape.chunkObject,
-        system_fingerprint: FINGERPRINT,
-        choices: [],
-        usage: usageOf(generation.counts, details),
-      })
+    if (options.include_usage) stream.send({ choices: [], usage: usageOf(generation.counts, details) }, opening)
   } catch (error) {
     request.log.warn({ err: error }, 'a stream failed')
     stream.error(toApiError(error, serving.limits.bodyLimit))

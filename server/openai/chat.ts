@@ -95,13 +95,18 @@ function echoOf(body: Body): string {
 class ChatShape extends Shape {
   readonly object = 'chat.completion'
   readonly chunkObject = 'chat.completion.chunk'
-  chunks(index: number, piece: Piece, first: boolean): object[] {
+  chunks(index: number, piece: Piece): object[] {
     const items: object[] = []
-    const common = { logprobs: null, finish_reason: null }
-    if (first) items.push({ index, delta: { role: 'assistant', content: this.whole[index].text }, ...common })
+    if (piece.first)
+      items.push({
+        index,
+        delta: { role: 'assistant', content: this.whole[index].text },
+        logprobs: null,
+        finish_reason: null,
+      })
     const logprobs = piece.logprobs ? this.logprobs(index, piece.logprobs) : null
-    this.whole[index].promptLogprobs ??= piece.promptLogprobs
-    if (piece.text !== '' || logprobs || piece.finish || this.asked('return_token_ids'))
+    if (piece.promptLogprobs) this.whole[index].promptLogprobs = piece.promptLogprobs
+    if (piece.text !== '' || logprobs || piece.finish || this.wantsIds)
       items.push({
         index,
         delta: piece.text === '' ? {} : { content: piece.text },
@@ -116,7 +121,7 @@ class ChatShape extends Shape {
   /** The prompt is every choice's, and so are its logprobs. */
   extra(): object {
     return {
-      ...(this.asked('return_token_ids') && { prompt_token_ids: slicedNumbers(this.requests[0].promptIds) }),
+      ...(this.wantsIds && { prompt_token_ids: slicedNumbers(this.requests[0].promptIds) }),
       ...this.promptLogprobs(0, this.whole.find((piece) => piece.promptLogprobs)?.promptLogprobs),
     }
   }
@@ -130,6 +135,6 @@ class ChatShape extends Shape {
   }
 
   protected tail(_index: number, { tokens }: Pick<Piece, 'tokens'>): object {
-    return this.asked('return_token_ids') ? { token_ids: slicedNumbers(tokens) } : {}
+    return this.wantsIds ? { token_ids: slicedNumbers(tokens) } : {}
   }
 }

@@ -119,10 +119,10 @@ class CompletionShape extends Shape {
         : requests.map(({ continues }, index) => this.offsetsFrom(this.whole[index].text.length, continues))
   }
 
-  chunks(index: number, piece: Piece, first: boolean): object[] {
+  chunks(index: number, piece: Piece): object[] {
     const logprobs = this.logprobs(index, piece.logprobs, piece.promptLogprobs)
-    const text = (first ? this.whole[index].text : '') + piece.text
-    if (text === '' && !logprobs && !piece.finish && !this.asked('return_token_ids') && !piece.promptLogprobs) return []
+    const text = piece.first ? this.whole[index].text + piece.text : piece.text
+    if (text === '' && !logprobs && !piece.finish && !this.wantsIds && !piece.promptLogprobs) return []
     return [
       {
         index,
@@ -130,7 +130,7 @@ class CompletionShape extends Shape {
         logprobs,
         finish_reason: piece.finish ?? null,
         stop_reason: piece.stopReason ?? null,
-        ...this.tail(index, piece, first),
+        ...this.tail(index, piece),
       },
     ]
   }
@@ -153,12 +153,11 @@ class CompletionShape extends Shape {
     return parts.length > 0 ? completionLogprobs(this.serving.tokenizer, parts) : null
   }
 
-  protected tail(index: number, piece: Pick<Piece, 'tokens' | 'promptLogprobs'>, first = true): object {
-    const ids = this.asked('return_token_ids')
+  protected tail(index: number, piece: Pick<Piece, 'first' | 'tokens' | 'promptLogprobs'>): object {
     return {
-      ...(ids && {
+      ...(this.wantsIds && {
         token_ids: slicedNumbers(piece.tokens),
-        ...(first && { prompt_token_ids: slicedNumbers(this.requests[index].promptIds) }),
+        ...(piece.first && { prompt_token_ids: slicedNumbers(this.requests[index].promptIds) }),
       }),
       ...this.promptLogprobs(index, piece.promptLogprobs),
     }

@@ -6,6 +6,18 @@ import { jsonOf, paced } from '../json.ts'
 /** Bytes that may wait for a slow client; past that its request is ended, since nobody reads it. */
 const BACKLOG_LIMIT = 4 << 20
 
+/** Streams with events of this turn: what a step of the engine brings for all choices of a request goes out at once. */
+let holding: EventStream[] = []
+
+function hold(stream: EventStream): void {
+  if (holding.push(stream) > 1) return
+  process.nextTick(() => {
+    const all = holding
+    holding = []
+    for (const one of all) one.flush()
+  })
+}
+
 export class EventStream {
   private readonly raw: FastifyReply['raw']
   private readonly onBacklog: () => void
@@ -13,6 +25,8 @@ export class EventStream {
   private readonly queue: (string | Iterable<string>)[] = []
   private queued = 0
   private writing = false
+  /** Events of this turn of the event loop. */
+  private held = ''
   /** Called when the connection takes more, or is gone. */
   private wake = () => {}
   private ending = false
@@ -38,11 +52,12 @@ export class EventStream {
     this.raw.flushHeaders()
   }
 
-  send(event: object): void {
+  /** `opening`: text of the fields that come before the event's own (jsonOf). */
+  send(event: object, opening?: string): void {
     if (this.raw.destroyed || this.ending) return
-    const json = jsonOf(event)
+    const json = jsonOf(event, opening)
     this.write(typeof json === 'string' ? `data: ${json}\n\n` : framed(json))
-    if (this.raw.writableLength + this.queued > BACKLOG_LIMIT) {
+    if (this.raw.writableLength + this.queued + this.held.length > BACKLOG_LIMIT) {
       this.onBacklog()
       this.raw.destroy()
     }
@@ -56,7 +71,18 @@ export class EventStream {
     if (this.raw.destroyed || this.ending) return
     this.write('data: [DONE]\n\n')
     this.ending = true
-    if (!this.writing) this.raw.end()
+    if (!this.writing) this.end()
+  }
+
+  /** What was held, as one chunk by one call: the response would hand its length, its text and two line ends to the socket one by one. */
+  flush(): void {
+    const { held } = this
+    if (held === '' || this.raw.destroyed) return
+    this.held = ''
+    const { socket, chunkedEncoding } = this.raw
+    // Without a socket it stands behind another response of its connection; without chunks (HTTP/1.0) nothing is to be framed.
+    if (socket && chunkedEncoding) socket.write(`${Buffer.byteLength(held).toString(16)}\r\n${held}\r\n`)
+    else this.raw.write(held)
   }
 
   private write(text: string | Iterable<string>): void {
@@ -64,11 +90,18 @@ export class EventStream {
       this.queue.push(text)
       this.queued += typeof text === 'string' ? text.length : 0
     } else if (typeof text === 'string') {
-      this.raw.write(text)
+      if (this.held === '') hold(this)
+      this.held += text
     } else {
+      this.flush()
       this.writing = true
       this.writePieces(text).catch(() => this.raw.destroy())
     }
+  }
+
+  private end(): void {
+    this.flush()
+    this.raw.end()
   }
 
   /** As fast as the client reads. */
@@ -83,7 +116,7 @@ export class EventStream {
     this.writing = false
     this.queued = 0
     for (const next of this.queue.splice(0)) this.write(next)
-    if (this.ending && !this.writing) this.raw.end()
+    if (this.ending && !this.writing) this.end()
   }
 }
 

@@ -38,6 +38,8 @@ export interface GenerationRequest {
 
 /** What one engine output brought for a choice. */
 export interface Piece {
+  /** The choice's first. */
+  first: boolean
   text: string
   tokens: number[]
   /** Of `tokens`, when asked for. */
@@ -195,6 +197,7 @@ export class Generation {
   private pieceOf(choice: Choice, output: SequenceOutput): Piece {
     const { sampling } = choice.request
     const piece: Piece = {
+      first: !choice.begun,
       text: '',
       tokens: output.tokens,
       logprobs: output.logprobs,
@@ -203,7 +206,7 @@ export class Generation {
     choice.begun = true
     // The token that ended the sequence is no part of the text unless that is asked for.
     const hidden = output.stopToken !== undefined && !this.request.includeStop ? 1 : 0
-    let text = choice.detokenizer.push(output.tokens.slice(0, output.tokens.length - hidden))
+    let text = choice.detokenizer.push(hidden === 0 ? output.tokens : output.tokens.slice(0, -1))
     if (output.finish) text += choice.detokenizer.flush()
     // Stop strings count from min_tokens on, like stop tokens.
     const matched = choice.tokens >= sampling.minTokens ? choice.stop.push(text) : { text: choice.stop.flush() + text }
@@ -234,13 +237,13 @@ export class Generation {
   }
 
   private time(choice: Choice, output: SequenceOutput): void {
-    const now = Date.now()
     if (output.cachedTokens !== undefined) {
       choice.cachedTokens = output.cachedTokens
       this.counts.cachedTokens += output.cachedTokens
     }
     choice.scheduledAt ??= output.scheduledAt
     if (output.tokens.length > 0) {
+      const now = Date.now()
       if (choice.firstAt === undefined) {
         choice.firstAt = now
         this.serving.metrics.firstToken((now - this.started) / 1000)

@@ -6,7 +6,7 @@ import { LogprobList } from './logprob-list.ts'
 import { promptLogprobs } from './logprobs.ts'
 import { type Body, given } from './parameters.ts'
 
-/** All that a choice brought so far. It begins with what is echoed; of a stream's, that is all. */
+/** All that a choice brought so far, as one piece. It begins with what is echoed; of a stream's, that is all. */
 type Whole = Omit<Piece, 'logprobs'> & { logprobs: LogprobList }
 
 export abstract class Shape {
@@ -17,16 +17,23 @@ export abstract class Shape {
   protected readonly body: Body
   protected readonly requests: ChoiceRequest[]
   protected readonly whole: Whole[]
+  protected readonly wantsIds: boolean
 
   constructor(serving: Serving, body: Body, requests: ChoiceRequest[], echoed: (index: number) => string) {
     this.serving = serving
     this.body = body
     this.requests = requests
-    this.whole = requests.map((_, index) => ({ text: echoed(index), tokens: [], logprobs: new LogprobList() }))
+    this.wantsIds = this.asked('return_token_ids')
+    this.whole = requests.map((_, index) => ({
+      first: true,
+      text: echoed(index),
+      tokens: [],
+      logprobs: new LogprobList(),
+    }))
   }
 
-  /** `choices` items of a stream for one piece; `first` is the choice's first. */
-  abstract chunks(index: number, piece: Piece, first: boolean): object[]
+  /** `choices` items of a stream for one piece. */
+  abstract chunks(index: number, piece: Piece): object[]
 
   /** Fields beside `choices` in the whole answer, or in a stream's first chunk of a choice. */
   abstract extra(): object
@@ -38,7 +45,7 @@ export abstract class Shape {
   protected abstract logprobs(index: number, rows: LogprobRows | undefined, prompt: LogprobList | undefined): object | null
 
   /** The last fields of a choice. */
-  protected abstract tail(index: number, piece: Pick<Piece, 'tokens' | 'promptLogprobs'>): object
+  protected abstract tail(index: number, piece: Pick<Piece, 'first' | 'tokens' | 'promptLogprobs'>): object
 
   /** Takes a piece into the whole answer's choice. */
   collect(index: number, piece: Piece): void {

@@ -1,6 +1,7 @@
 /** One process that does jobs over texts, as its parent holds it. Low priority, bounded heap, no core file; whatever it does, it ends when it is told to. */
 import { type ChildProcess, fork } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { ApiError } from '../errors.ts'
 import type { Answer, Job, Order } from './process-jobs.ts'
 
 /** A large vocabulary is read in about a second; on a busy machine at low priority in some ten. */
@@ -35,7 +36,7 @@ export class TextProcess {
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     })
-    const failed = new Error('a process that reads texts could not be started')
+    const failed = new ApiError('text_process_lost', 'the process that reads texts could not be started; try again')
     this.child.on('error', () => this.end(failed))
     // A heap that overflows aborts the process; SIGKILL is ours, which has said why already, or somebody else's.
     this.child.on('exit', (_, signal) =>
@@ -43,7 +44,7 @@ export class TextProcess {
         !this.started
           ? failed
           : signal === 'SIGKILL'
-            ? new Error('a process that reads texts was killed')
+            ? new ApiError('text_process_lost', 'the process that reads texts was killed; try again')
             : new Overrun(`took more than ${heapMegabytes} MB`),
       ),
     )

@@ -1,54 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cpSync, mkdirSync } from 'node:fs'
+import { cpSync, mkdirSync, symlinkSync } from 'node:fs'
 import { createServer } from 'node:net'
 import path from 'node:path'
 import t from 'tap'
 import { cudaMissing } from '../../../native/cuda-host.ts'
 import { VERSION } from '../../../server/version.ts'
-import { demoModel, repoRoot, temporaryFolder } from '../../support/repo.ts'
-
-const cli = path.join(repoRoot(), 'dist/server/cli.js')
-
-interface Running {
-  child: ChildProcess
-  /** Both as far as they have come. */
-  stdout: () => string
-  stderr: () => string
-  ended: Promise<{ code: number | null; stdout: string; stderr: string }>
-}
-
-function lorikeet(args: string[], environment: Record<string, string> = {}): Running {
-  const child = spawn(process.execPath, [cli, ...args], {
-    env: { ...process.env, ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  const text = { stdout: '', stderr: '' }
-  for (const name of ['stdout', 'stderr'] as const)
-    child[name]?.setEncoding('utf8').on('data', (piece: string) => {
-      text[name] += piece
-    })
-  const ended = once(child, 'close').then(([code]) => ({ code, ...text }))
-  return { child, stdout: () => text.stdout, stderr: () => text.stderr, ended }
-}
-
-/** A server that listens; its address is taken from the line that says so. */
-async function serving(
-  t: { teardown(handler: () => unknown): unknown },
-  args: string[],
-  environment: Record<string, string> = {},
-): Promise<Running & { address: string }> {
-  const running = lorikeet(['serve', '--port', '0', ...args], environment)
-  t.teardown(() => running.child.kill('SIGKILL'))
-  const line = new Promise<string>((resolve, reject) => {
-    running.child.stdout?.on('data', () => {
-      const found = /on (http:\S+)\n/.exec(running.stdout())
-      if (found) resolve(found[1])
-    })
-    running.ended.then(({ stderr }) => reject(new Error(`it ended: ${stderr}`)))
-  })
-  return { ...running, address: await line }
-}
+import { demoModel, temporaryFolder } from '../../support/repo.ts'
+import { lorikeet, serving } from './running.ts'
 
 t.test('help and version', async (t) => {
   for (const args of [[], ['--help'], ['-h'], ['help']]) {
@@ -71,6 +29,11 @@ t.test('what is wrong is one line on stderr, and the exit code is 1', async (t) 
     [['sevre'], /unknown command sevre; did you mean serve\?/],
     [['serve', '--prot', '80'], /unknown flag --prot; did you mean --port\?/],
     [['serve', '/no/such/folder'], /model folder \/no\/such\/folder does not exist/],
+    [
+      ['serve', demoModel('adapters/pirate')],
+      /pirate is an adapter and not a model: .*MODEL_DIR, and --adapter NAME=\S+pirate$/m,
+    ],
+    [['serve', '--p\u001b[2J', '1'], /unknown flag --p\\u001b\[2J/],
     [['serve', '--device', 'cpu', '--enforce-eager'], /--enforce-eager: only with --device cuda/],
     [['serve', '--adapters', '/no/such/folder', '--port', '0'], /adapter folder \/no\/such\/folder cannot be read/],
     [['serve', '--served-model-name', 'pirate', '--port', '0'], /an adapter has the base model's name, pirate/],
@@ -101,12 +64,25 @@ t.test('it says what it runs on, what it serves and where, and every adapter tha
   cpSync(demoModel('adapters/pirate'), path.join(folder, 'pirate'), { recursive: true })
   cpSync(demoModel('adapters/json/adapter_config.json'), path.join(folder, 'hollow/adapter_config.json'), { recursive: true })
   mkdirSync(path.join(folder, 'no adapter'))
+  symlinkSync(demoModel('adapters/robot'), path.join(folder, 'out\u001b[2J\u202e'))
   const { child, address, stdout, stderr, ended } = await serving(t, ['--adapters', folder, '--device', 'cpu'], {
     LORIKEET_QUANTIZATION: 'int8',
   })
   t.match(stdout(), /^lorikeet: device: cpu \((avx512|avx2|portable)\), float32, int8 weights\n/)
   t.equal(stdout().split('\n').slice(1).join('\n'), `lorikeet: serving demo with 1 adapter on ${address}\n`)
-  t.match(stderr(), /^lorikeet: adapter hollow is refused: .*adapter_model\.safetensors[^\n]*\n$/)
+  const [hollow, out, ...rest] = stderr().split('\n')
+  t.equal(hollow, `lorikeet: adapter hollow (${folder}/hollow) is refused: the folder has no adapter_model.safetensors`)
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: none must come
+  t.notMatch(out, /[\u0000-\u001f\u202e]/)
+  t.same(rest, [''])
+  const asked = await fetch(`${address}/v1/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ model: 'hollow', prompt: 'a' }),
+  })
+  const told = await asked.text()
+  t.match(told, 'has no adapter_model.safetensors')
+  t.notMatch(told, folder, 'clients are told no path')
   t.equal((await fetch(`${address}/health`)).status, 200)
   child.kill('SIGTERM')
   t.equal((await ended).code, 0)
@@ -140,6 +116,6 @@ t.test('another Ctrl-C a moment later ends at once', async (t) => {
   child.kill('SIGINT')
   await new Promise((resolve) => setTimeout(resolve, 700))
   child.kill('SIGINT')
-  t.equal((await ended).code, 130)
+  t.match(await ended, { code: null, signal: 'SIGINT' }, '130, as shells count')
   await response.text().catch(() => {})
 })

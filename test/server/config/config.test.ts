@@ -3,8 +3,9 @@ import path from 'node:path'
 import t from 'tap'
 import { configOf, readConfig } from '../../../server/config/config.ts'
 import { serveHelp } from '../../../server/config/help.ts'
-import { SETTINGS, type SettingName } from '../../../server/config/settings.ts'
+import { keyOf, SETTINGS, type SettingName } from '../../../server/config/settings.ts'
 import { ConfigError, parseSize } from '../../../server/config/values.ts'
+import { VLLM_ADVICE } from '../../../server/config/vllm.ts'
 import { temporaryFolder } from '../../support/repo.ts'
 
 const nothing = {}
@@ -189,6 +190,29 @@ t.test("vLLM's names are told ours, and its spellings are understood", async (t)
   t.equal(readConfig(['--dtype', 'half'], nothing).dtype, 'float16')
   t.equal(readConfig(['--dtype', 'float'], nothing).dtype, 'float32')
   t.equal(readConfig(['--kv-cache-dtype', 'fp8_e4m3'], nothing).kvCacheDtype, 'fp8')
+})
+
+t.test("vLLM's flags that have no counterpart are told what to do instead, wherever they stand", async (t) => {
+  const file = path.join(temporaryFolder(t), 'lorikeet.json')
+  for (const [name, advice] of Object.entries(VLLM_ADVICE)) {
+    const variable = `LORIKEET_${name.toUpperCase().replaceAll('-', '_')}`
+    writeFileSync(file, JSON.stringify({ [name.replaceAll('-', '_')]: true }))
+    for (const said of [complaint([`--${name}`, '1']), complaint([], { [variable]: '1' }), complaint(['--config', file])])
+      t.ok(said.endsWith(`, which is vLLM's: ${advice}`), said)
+    t.notOk(Object.hasOwn(SETTINGS, name), `${name} is none of ours`)
+    for (const [flag] of advice.matchAll(/--[a-z-]+/g)) t.ok(Object.hasOwn(SETTINGS, flag.slice(2)), `${flag} is one`)
+  }
+  for (const name of ['enable-lora', 'max-loras', 'max-lora-rank', 'max-cpu-loras', 'api-server-count', 'tensor-parallel-size'])
+    t.ok(VLLM_ADVICE[name], name)
+})
+
+t.test('seconds beyond what a timer holds are refused', async (t) => {
+  const inSeconds = Object.entries(SETTINGS).filter(([, setting]) => 'value' in setting && setting.value === 'SECONDS')
+  t.ok(inSeconds.length >= 3)
+  for (const [name] of inSeconds) {
+    t.match(complaint([`--${name}`, '2147484']), /must be an integer from [01] to 2147483, not "2147484"/)
+    t.equal(readConfig([`--${name}`, '2147483'], nothing)[keyOf(name as SettingName)], 2147483)
+  }
 })
 
 t.test('a wrong value is refused with the place it came from and what would be right', async (t) => {
