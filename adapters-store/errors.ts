@@ -2,6 +2,7 @@
  * The store's errors. `code` is stable and for programs; `message` names the file, key or field and what would be right.
  * docs/adapters.md explains each code; a test holds the two together.
  */
+import { bounded } from './checkpoint/index.ts'
 
 export const ADAPTER_ERROR_CODES = [
   'adapter_not_found',
@@ -25,9 +26,6 @@ export const ADAPTER_ERROR_CODES = [
 
 export type AdapterErrorCode = (typeof ADAPTER_ERROR_CODES)[number]
 
-/** Characters of a message: keys come from the adapter's files and may be megabytes long, and each request for a refused adapter is told them. */
-const LONGEST = 1000
-
 export class AdapterError extends Error {
   readonly code: AdapterErrorCode
   /** The same for whoever runs the server: with paths, and with what the system said. */
@@ -44,10 +42,6 @@ export class AdapterError extends Error {
     this.code = code
     this.detail = bounded(detail)
   }
-}
-
-function bounded(text: string): string {
-  return text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text
 }
 
 /** Whatever was thrown while an adapter was loaded. What is no AdapterError may name anything, so that only `detail` has it. */

@@ -5,10 +5,9 @@
  * `node dist/bench/serve.js [--rounds 3] [--prompt 64] [--new 64]`. The peers need python3 with torch, transformers and peft, and node-llama-cpp, which is installed
  * into bench/peers/llama-cpp; a peer that is missing is said to be missing.
  */
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import path from 'node:path'
-import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { repoRoot } from '../test/support/repo.ts'
 import { type Ask, streamAll, type Timed } from './clients.ts'
@@ -16,6 +15,7 @@ import { type BenchModel, model135m } from './model135m.ts'
 import { ggufOf } from './peers/llama-cpp/gguf.ts'
 import { Peer, type PeerJob } from './peers/peer.ts'
 import { against, heading, median, quantile, sleep, table } from './report.ts'
+import { startServer } from './server-process.ts'
 
 const { values } = parseArgs({
   options: {
@@ -28,38 +28,6 @@ const CLIENTS = 16
 const THREADS = 2
 const newTokens = Number(values.new)
 const root = repoRoot()
-
-/** `lorikeet serve` as a user starts it; resolves when it says where it listens. */
-async function startLorikeet(model: BenchModel): Promise<{ url: string; close(): void }> {
-  const server = spawn(
-    process.execPath,
-    [
-      path.join(root, 'dist/server/cli.js'),
-      'serve',
-      model.directory,
-      '--adapters',
-      model.adapters,
-      '--port',
-      '0',
-      '--pool',
-      '1GiB',
-      '--served-model-name',
-      'base',
-    ],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
-  )
-  let said = ''
-  const url = await new Promise<string>((resolve, reject) => {
-    for (const stream of [server.stdout, server.stderr])
-      createInterface({ input: stream }).on('line', (line) => {
-        said += `${line}\n`
-        const found = /http:\/\/[\w.:[\]]+\d/.exec(line)
-        if (found) resolve(found[0])
-      })
-    server.on('exit', (code) => reject(new Error(`lorikeet ended with ${code}: ${said.slice(-2000)}`)))
-  })
-  return { url, close: () => server.kill('SIGINT') }
-}
 
 async function startPeft(model: BenchModel): Promise<Peer> {
   const script = path.join(root, 'bench/peers/peft_mixed.py')
@@ -98,7 +66,10 @@ console.log(
   ),
 )
 const model = model135m(CLIENTS)
-const lorikeet = await startLorikeet(model)
+const lorikeet = await startServer([
+  model.directory,
+  ...['--adapters', model.adapters, '--pool', '1GiB', '--served-model-name', 'base'],
+])
 const peft = await orMissing('PEFT', startPeft(model))
 const llama = await orMissing('llama.cpp', startLlamaCpp(model))
 

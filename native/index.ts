@@ -34,6 +34,14 @@ export function loadNative(): NativeAddon {
   }
 }
 
+/**
+ * ONNX Runtime 1.29 keeps a telemetry database in the home folder and a log in /tmp, and holds the address of a collector, unless this says no. On the main thread, before anything loads the
+ * library: what a worker sets of the environment the library does not see. Whoever set it himself has decided.
+ */
+export function withoutTelemetry(): void {
+  process.env.ORT_DISABLE_TELEMETRY ??= '1'
+}
+
 /** The libonnxruntime that onnxruntime-node ships for this platform. */
 export function onnxRuntimeLibrary(): string {
   const root = path.dirname(require.resolve('onnxruntime-node/package.json'))

@@ -1,5 +1,7 @@
 /** The engine: `startEngine` makes a worker thread that loads the model and schedules; what comes back is its hold on the main thread. */
+
 import { Worker } from 'node:worker_threads'
+import { withoutTelemetry } from '../native/index.ts'
 import { EngineClient } from './engine/client.ts'
 import type { FromEngine, WorkerData } from './engine/messages.ts'
 import { EngineError } from './errors.ts'
@@ -15,6 +17,7 @@ export type * from './types.ts'
  */
 export async function startEngine(settings: EngineSettings, onProgress: (fraction: number) => void = () => {}): Promise<Engine> {
   const data: WorkerData = { settings }
+  withoutTelemetry()
   const worker = new Worker(new URL('./engine/worker.js', import.meta.url), { workerData: data, name: 'lorikeet-engine' })
   return await new Promise<Engine>((resolve, reject) => {
     const receive = (message: FromEngine) => {

@@ -42,7 +42,7 @@ export interface SequenceRequest {
   cacheSalt?: string
   /** Separates prefix caches, whatever the request wishes. */
   tenant?: string
-  /** Lower is earlier; FCFS within the same. Default 0. */
+  /** Lower is earlier, each by some seconds of waiting (scheduler/sequence.ts); FCFS within the same. Default 0. */
   priority?: number
   /** Milliseconds since epoch, for queue-time metrics. */
   arrival: number
@@ -114,6 +114,8 @@ export interface EngineSettings {
   maxSequences: number
   /** Tokens of a step that one prompt takes at most while others could use them. Absent or 0: half of maxBatchTokens. */
   longPrefillTokens?: number
+  /** Milliseconds for which prompts may make a step last beside sequences that decode (docs/scheduler.md). Absent or 0: no bound. */
+  maxStepMs?: number
   maxModelLen?: number
   threads: number
   prefixCache: boolean

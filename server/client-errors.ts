@@ -19,8 +19,8 @@ export function answerRaw(socket: Duplex, error: ApiError): void {
 
 /** Fastify's clientErrorHandler. `seconds`: how long a request may take to arrive. */
 export const clientErrorHandler = (seconds: number) => (error: ConnectionError, socket: Socket) => {
-  // The client went away.
-  if (error.code === 'ECONNRESET' || socket.destroyed) return
+  // The client went away, or was told already: Node's parser complains anew of all that comes after.
+  if (error.code === 'ECONNRESET' || socket.destroyed || socket.writableEnded) return
   answerRaw(socket, unreadable(error, seconds))
 }
 

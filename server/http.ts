@@ -11,6 +11,7 @@ import Fastify, {
 import { checkBodyWork } from './body-work.ts'
 import { answerRaw, clientErrorHandler } from './client-errors.ts'
 import { ApiError, toApiError } from './errors.ts'
+import { handleInTurn } from './in-turn.ts'
 import { keepSeed } from './openai/seed.ts'
 import { ClientLeft } from './tokenizer/process-pool.ts'
 import type { Limits } from './types.ts'
@@ -24,7 +25,12 @@ export interface Certificate {
 export function newApp(log: FastifyServerOptions['loggerInstance'], limits: Limits, certificate?: Certificate): FastifyInstance {
   const { bodyLimit, requestTimeout, idleTimeout } = limits
   // Node looks at its connections every 30 s by itself.
-  const http = { headersTimeout: requestTimeout * 1000, connectionsCheckingInterval: Math.min(30, requestTimeout / 2) * 1000 }
+  // Without a host Node itself would answer, with no body.
+  const http = {
+    requireHostHeader: false,
+    headersTimeout: requestTimeout * 1000,
+    connectionsCheckingInterval: Math.min(30, requestTimeout / 2) * 1000,
+  }
   const app = Fastify({
     ...(certificate ? { https: { ...http, ...certificate } } : { http }),
     loggerInstance: log,
@@ -59,10 +65,13 @@ export function newApp(log: FastifyServerOptions['loggerInstance'], limits: Limi
       },
     },
   } as FastifyServerOptions) as FastifyInstance
+  handleInTurn(app.server)
   readJson(app)
   tellErrors(app, bodyLimit)
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id)
+    if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
+      throw new ApiError('invalid_request', 'the header host is missing (RFC 9112, section 3.2)', 'host')
   })
   app.addHook('onResponse', async (request, reply) => {
     request.log.debug({ method: request.method, url: request.url, status: reply.statusCode, ms: reply.elapsedTime }, 'answered')
@@ -83,12 +92,23 @@ export function readJson(app: FastifyInstance): void {
     const text = bytes.toString()
     return new Promise((resolve, reject) => {
       parse(request, text, (error, body) => {
-        if (error) return reject(error)
+        if (error) return reject(notJson(text))
         keepSeed(text, body)
         resolve(body)
       })
     })
   })
+}
+
+/** What is wrong with a body that could not be read. */
+function notJson(text: string): ApiError {
+  try {
+    JSON.parse(text)
+    return new ApiError('invalid_json', 'the JSON body has a key __proto__ or constructor.prototype, which is not taken')
+  } catch (error) {
+    const why = text === '' ? 'it is empty' : (error as Error).message
+    return new ApiError('invalid_json', `the body is not valid JSON: ${why}`)
+  }
 }
 
 function tellErrors(app: FastifyInstance, bodyLimit: number): void {

@@ -131,6 +131,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       defaults,
       limits: config,
       access,
+      scheduling: config.scheduling,
       cost: new CostAccount(config),
       unhealthy: () => {
         if (failed) return 'the engine has failed; see the server log'

@@ -129,6 +129,8 @@ export interface Serving {
   limits: Limits
   /** Who may come, and what is there for them. */
   access: Access
+  /** Whether requests may bring a priority (--scheduling). */
+  scheduling: 'fcfs' | 'priority'
   /** What requests in flight cost together, and may. */
   cost: CostAccount
   /** Why the engine cannot be relied on now: it has failed, or hangs. Undefined: it works. */

@@ -41,7 +41,8 @@ std::vector<T> records_of(const Napi::Object& from, const char* name) {
   if (array.ElementLength() % fields)
     throw Napi::RangeError::New(from.Env(), std::string(name) + ".length must be a multiple of " + std::to_string(fields));
   std::vector<T> records(array.ElementLength() / fields);
-  std::memcpy(records.data(), array.Data(), sizeof(T) * records.size());
+  // Of nothing there is no address: memcpy may not be told so.
+  if (!records.empty()) std::memcpy(records.data(), array.Data(), sizeof(T) * records.size());
   return records;
 }
 

@@ -133,6 +133,7 @@ void quantize_block(const uint8_t* from, size_t first, int64_t count, int64_t bl
 }  // namespace
 
 void convert_elements(const void* from, DType from_type, void* to, DType to_type, size_t count, int threads) {
+  if (count == 0) return;  // of nothing there is no address, which memcpy may not be told
   const auto* source = static_cast<const uint8_t*>(from);
   auto* target = static_cast<uint8_t*>(to);
   if (const size_t size = element_size(to_type); from_type == to_type) {

@@ -4,7 +4,7 @@ import type { NativeEngine, StepOutput } from '../../native/types.ts'
 import { EngineError, type EngineErrorCode } from '../errors.ts'
 import { checkInvariants } from '../invariants.ts'
 import { COPY_RATE, Pool } from '../pool/pool.ts'
-import { begin, landed, type Scheduled, undo } from '../scheduler/scheduled.ts'
+import { begin, landed, type Scheduled, undo, workOf } from '../scheduler/scheduled.ts'
 import { Scheduler } from '../scheduler/scheduler.ts'
 import { Sequence } from '../scheduler/sequence.ts'
 import type { EngineSnapshot, Logprobs, SequenceOutput, StepTimes } from '../types.ts'
@@ -24,6 +24,7 @@ export interface CoreSettings {
   prefixCache: boolean
   /** See EngineSettings. */
   longPrefillTokens?: number
+  maxStepMs?: number
   /** Adapters' bytes travel by the device's own means, beside a step (CUDA). */
   copiesAside: boolean
   /** The next step is planned and queued while one runs. */
@@ -176,6 +177,7 @@ export class EngineCore {
       this.pool.tokenMs += SMOOTHING * (output.runMs / tokens - this.pool.tokenMs)
     this.lastStep = { tokens, sequences: scheduled.length, scheduleMs, runMs: output.runMs, sampleMs: output.sampleMs }
     this.steps.push(this.lastStep)
+    this.scheduler.stepTime.measured(workOf(scheduled), output.runMs + output.sampleMs)
   }
 
   /** A step failed: halves of it are run by themselves until the guilty sequence is alone. It fails, the others go on. */

@@ -36,6 +36,7 @@ class EngineLoop {
         maxBatchTokens: settings.maxBatchTokens,
         maxSequences: settings.maxSequences,
         longPrefillTokens: settings.longPrefillTokens,
+        maxStepMs: settings.maxStepMs,
         prefixCache: settings.prefixCache,
         copiesAside: info.device === 'cuda',
         // The CPU computes a step and plans the next one with the same cores: planning early gains nothing there, and who comes meanwhile waits a step longer.

@@ -1,5 +1,5 @@
 /** What a decoder model is, as data: the families fill this in, the graph builder reads it. The default is Llama. */
-import type { Config, LayerType } from './config.ts'
+import { type Config, type LayerType, shown } from './config.ts'
 import { type Rope, readRope } from './rope.ts'
 
 export type Activation = 'silu' | 'gelu' | 'gelu_tanh' | 'relu'
@@ -67,8 +67,9 @@ const ACTIVATIONS: Record<string, Activation> = {
 
 function activation(config: Config, key: string, fallback: string): Activation {
   const name = config.text(key, fallback)
-  const found = ACTIVATIONS[name]
-  if (!found) throw config.unsupported(key, `${name} is not supported; supported are ${Object.keys(ACTIVATIONS).join(', ')}`)
+  const found = Object.hasOwn(ACTIVATIONS, name) ? ACTIVATIONS[name] : undefined
+  if (!found)
+    throw config.unsupported(key, `${shown(name)} is not supported; supported are ${Object.keys(ACTIVATIONS).join(', ')}`)
   return found
 }
 

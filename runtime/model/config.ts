@@ -1,7 +1,7 @@
 /** A model folder's config.json, read with checks: every getter names the key when the value is not what it must be. */
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { ModelError } from './errors.ts'
+import { ModelError, type ModelErrorCode } from './errors.ts'
 
 export type Json = Record<string, unknown>
 export type LayerType = 'full_attention' | 'sliding_attention'
@@ -22,6 +22,15 @@ export function readJson(file: string): Json {
   throw new ModelError('model_file_invalid', `${file} must hold a JSON object`)
 }
 
+/** Characters of a value that a message repeats. */
+const SHOWN = 100
+
+/** A value in a message: short, and as JSON, so that no control character of a file reaches a terminal. */
+export function shown(value: unknown): string {
+  const json = JSON.stringify(value) ?? 'undefined'
+  return json.length > SHOWN ? `${json.slice(0, SHOWN)}…` : json
+}
+
 /** No model's size comes near; beyond it a typo would only show as memory that runs out. */
 const LARGEST_COUNT = 2 ** 24
 
@@ -40,12 +49,12 @@ export class Config {
   }
 
   /** A value of config.json that this server cannot serve rightly. */
-  unsupported(key: string, what: string): ModelError {
-    return new ModelError('unsupported_config', `${this.file}: ${key} ${what}`)
+  unsupported(key: string, what: string, code: ModelErrorCode = 'unsupported_config'): ModelError {
+    return new ModelError(code, `${this.file}: ${key} ${what}`)
   }
 
   invalid(key: string, must: string, value = this.json[key]): ModelError {
-    return new ModelError('invalid_config', `${this.file}: ${key} must be ${must}, not ${JSON.stringify(value)}`)
+    return new ModelError('invalid_config', `${this.file}: ${key} must be ${must}, not ${shown(value)}`)
   }
 
   has(key: string): boolean {
@@ -77,7 +86,7 @@ export class Config {
     const value = this.json[key]
     if (value === undefined) return fallback
     if (value === null) return none
-    if (typeof value !== 'number' || !(value > 0)) throw this.invalid(key, 'a positive number or null')
+    if (typeof value !== 'number' || !Number.isFinite(value) || value <= 0) throw this.invalid(key, 'a positive number or null')
     return value
   }
 
@@ -113,7 +122,7 @@ export class Config {
       throw this.invalid('layer_types', `a list of ${layers} strings`)
     for (const type of value)
       if (type !== 'full_attention' && type !== 'sliding_attention')
-        throw this.unsupported('layer_types', `names ${type}; supported are full_attention and sliding_attention`)
+        throw this.unsupported('layer_types', `names ${shown(type)}; supported are full_attention and sliding_attention`)
     if (!rule && value.includes('sliding_attention'))
       throw this.unsupported('layer_types', `names sliding_attention, which model_type ${this.json.model_type} does not have`)
     return value

@@ -5,7 +5,7 @@ import type { BaseModel } from '../../adapters-store/types.ts'
 import type { CacheDtype, InitializerRef, TensorType } from '../../native/types.ts'
 import type { Architecture } from './architecture.ts'
 import { type CacheScheme, cacheScheme } from './cache-scales.ts'
-import { Config, eosTokenIds } from './config.ts'
+import { Config, eosTokenIds, shown } from './config.ts'
 import { Cpu } from './devices/cpu.ts'
 import { Cuda, unfitForCuda, withoutResidualScale } from './devices/cuda.ts'
 import { ModelError } from './errors.ts'
@@ -119,7 +119,7 @@ function describe(directory: string): { config: Config; architecture: Architectu
   if (!Array.isArray(classes) || (classes.length > 0 && !classes.some((name) => String(name).endsWith('ForCausalLM'))))
     throw config.unsupported(
       'architectures',
-      `is ${JSON.stringify(classes)}; only models with a language-model head (…ForCausalLM) are supported`,
+      `is ${shown(classes)}; only models with a language-model head (…ForCausalLM) are supported`,
     )
   const tensors = checkpointOf(directory)
   requireLayers(config, Object.keys(tensors))

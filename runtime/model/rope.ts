@@ -1,5 +1,5 @@
 /** Rotary position embedding as config.json describes it, read and checked. The tables it gives are in rope-tables.ts. */
-import type { Config, Json } from './config.ts'
+import { type Config, type Json, shown } from './config.ts'
 
 export interface Rope {
   type: RopeType
@@ -45,7 +45,7 @@ export function readRope(config: Config, headDim: number): Rope {
 export function ropeOf(config: Config, headDim: number, parameters: Json): Rope {
   const name = String(parameters.rope_type ?? parameters.type ?? 'default')
   if (!Object.hasOwn(REQUIRED, name))
-    throw config.unsupported('rope type', `${name} is not supported; supported are ${Object.keys(REQUIRED).join(', ')}`)
+    throw config.unsupported('rope type', `${shown(name)} is not supported; supported are ${Object.keys(REQUIRED).join(', ')}`)
   const type = name as RopeType
   const theta = parameters.rope_theta ?? config.number('rope_theta', 10_000)
   if (typeof theta !== 'number' || !(theta > 0)) throw config.invalid('rope_theta', 'positive', theta)

@@ -13,6 +13,8 @@ export interface Limits {
   copiesAside: boolean
   /** Tokens of a step that one prompt takes at most while others could use them (budget.ts). Absent or 0: half of maxBatchTokens. */
   longPrefillTokens?: number
+  /** Milliseconds that a step takes at most with prompts beside sequences that decode, as far as can be predicted. Absent or 0: as long as it takes. */
+  maxStepMs?: number
 }
 
 /** Rows of logits that a step has for scoring prompts when its sequences are as many as may be. */

@@ -1,5 +1,6 @@
 /** A step's plan, and the plan in the making. */
 import type { EngineErrorCode } from '../errors.ts'
+import { type Allowance, affordable } from './budget.ts'
 import { begin, rowsBeyondOne, type Scheduled, withinRows } from './scheduled.ts'
 import type { Sequence } from './sequence.ts'
 
@@ -19,8 +20,8 @@ export class Draft {
   readonly preempted: Sequence[] = []
   readonly outgrown: Sequence[] = []
   readonly refused: Plan['refused'] = []
-  /** Tokens that the step may still take. */
-  budget: number
+  /** What the step may still take. */
+  readonly left: Allowance
   /** Rows of logits that prompts which are scored may still have, beyond the one that each sequence has. */
   spareRows: number
   /** The step before is not over. */
@@ -30,24 +31,43 @@ export class Draft {
   /** Sequences that are held back. */
   held = 0
 
-  constructor(budget: number, spareRows: number, inFlight: boolean) {
-    this.budget = budget
+  /** Milliseconds of `left` that one of its next tokens takes, of which `context` come before. */
+  private readonly tokenMs: (sequence: Sequence, context: number) => number
+
+  constructor(left: Allowance, tokenMs: (sequence: Sequence, context: number) => number, spareRows: number, inFlight: boolean) {
+    this.left = left
+    this.tokenMs = tokenMs
     this.spareRows = spareRows
     this.inFlight = inFlight
   }
 
+  /** Whether it may take a prompt's token more. */
+  get open(): boolean {
+    return this.left.tokens > 0 && this.left.ms > 0
+  }
+
   pick(sequence: Sequence, count: number): void {
     this.picked.push({ sequence, count })
-    this.budget -= count
+    this.spend(sequence, count)
     this.spareRows -= rowsBeyondOne(sequence, count)
   }
 
-  /** Of `count` tokens of a sequence those that have room for their logits. */
-  within(sequence: Sequence, count: number): number {
-    return withinRows(sequence, count, this.spareRows)
+  private spend(sequence: Sequence, count: number): void {
+    this.left.tokens -= count
+    if (this.left.ms !== Number.POSITIVE_INFINITY) this.left.ms -= count * this.tokenMs(sequence, sequence.computed)
   }
 
-  /** The same for each of `sequences` in turn, in place. */
+  /** Of its next `count` tokens as many as the step has tokens and time for. */
+  private most(sequence: Sequence, count: number, context: number): number {
+    return Math.min(count, this.left.tokens, affordable(this.left.ms, this.tokenMs(sequence, context)))
+  }
+
+  /** Of `count` tokens of a sequence, after `context` others, those that the step may take and that have room for their logits. */
+  within(sequence: Sequence, count: number, context = sequence.computed): number {
+    return withinRows(sequence, this.most(sequence, count, context), this.spareRows)
+  }
+
+  /** For each of `sequences` in turn, in place, those of its share that have room for their logits. */
   cut(sequences: readonly Sequence[], counts: Int32Array): void {
     let spare = this.spareRows
     for (let i = 0; i < sequences.length; i++) {
@@ -58,14 +78,14 @@ export class Draft {
 
   /** How many more tokens one that is picked could compute. */
   moreOf({ sequence, count }: { sequence: Sequence; count: number }): number {
-    const most = Math.min(sequence.remaining, count + this.budget)
+    const most = count + this.most(sequence, sequence.remaining - count, sequence.computed)
     return Math.max(0, withinRows(sequence, most, this.spareRows + rowsBeyondOne(sequence, count)) - count)
   }
 
   extend(item: { sequence: Sequence; count: number }, more: number): void {
     const before = rowsBeyondOne(item.sequence, item.count)
     item.count += more
-    this.budget -= more
+    this.spend(item.sequence, more)
     this.spareRows -= rowsBeyondOne(item.sequence, item.count) - before
   }
 

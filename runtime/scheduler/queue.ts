@@ -42,7 +42,7 @@ export class WaitingQueue {
     return first
   }
 
-  /** Behind those that come before or at the same time: FCFS within a priority. A preempted sequence is older than those that wait, so it goes ahead. */
+  /** Behind those that are due before or at the same time: FCFS within a level of priority. A preempted sequence is older than those that wait, so it goes ahead. */
   push(sequence: Sequence): void {
     this.settle()
     const c = Math.min(this.chunkOf(sequence), Math.max(0, this.chunks.length - 1))
@@ -89,7 +89,7 @@ export class WaitingQueue {
 
   /**
    * The next to admit: the head, unless it is `costly` now (its adapter must displace something) and one behind it is not; then that one. Never past a head that
-   * has been overtaken OVERTAKE_LIMIT times, nor across priorities.
+   * has been overtaken OVERTAKE_LIMIT times, nor past one of another level of priority.
    */
   next(costly: (sequence: Sequence) => boolean): Sequence | undefined {
     this.settle()
@@ -97,7 +97,7 @@ export class WaitingQueue {
     if (!head || head.overtaken >= OVERTAKE_LIMIT || !costly(head)) return head
     for (const candidate of this.first(1 + LOOKAHEAD)) {
       if (candidate === head) continue
-      if (candidate.priority !== head.priority || candidate.overtaken >= OVERTAKE_LIMIT) return head
+      if (candidate.level !== head.level || candidate.overtaken >= OVERTAKE_LIMIT) return head
       if (!costly(candidate)) return candidate
     }
     return head

@@ -1,5 +1,6 @@
 /** What a step does for a sequence, and the sequence's state while it does. */
 import type { Sequence } from './sequence.ts'
+import { addWork, noWork, type Work } from './step-time.ts'
 
 export interface Scheduled {
   sequence: Sequence
@@ -46,6 +47,13 @@ export function begin(sequence: Sequence, count: number): Scheduled {
   sequence.inFlight++
   if (samples) sequence.pending++
   return { sequence, from, count, scoreFrom, scored, samples }
+}
+
+/** What a step computes in all. */
+export function workOf(scheduled: readonly Scheduled[]): Work {
+  const work = noWork()
+  for (const { from, count, scored, samples } of scheduled) addWork(work, from, count, scored + (samples ? 1 : 0))
+  return work
 }
 
 /** The step is over. */

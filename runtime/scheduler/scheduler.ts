@@ -8,17 +8,20 @@ import type { Pool } from '../pool/pool.ts'
 import type { AdapterImage } from '../types.ts'
 import { Admission, type Limits, maxLogitsRows } from './admission.ts'
 import { arrived, HELD_AT_ONCE, readyOf, releaseFirst } from './arrivals.ts'
-import { shareOut } from './budget.ts'
+import { type Allowance, shareOut, type Wish } from './budget.ts'
 import { Draft, type Plan } from './draft.ts'
 import { claimOf, claimsOf, fits } from './need.ts'
 import { Prefetch } from './prefetch.ts'
 import { WaitingQueue } from './queue.ts'
 import { placeIn, type Sequence } from './sequence.ts'
+import { addWork, noWork, StepTime } from './step-time.ts'
 
 export type { Plan } from './draft.ts'
 
 /** Of those that wait, how many have their tokens set against those of the running prompts. */
 const WEIGHED = 16
+/** Tokens of prompts that a step takes in any case, however long those who decode wait for it. */
+const PROMPT_TOKENS = 16
 
 export class Scheduler {
   readonly waiting = new WaitingQueue()
@@ -26,6 +29,8 @@ export class Scheduler {
   readonly running: Sequence[] = []
   preemptions = 0
   readonly admission: Admission
+  /** Told of every step by whoever runs them. */
+  readonly stepTime = new StepTime()
   private readonly prefetching: Prefetch
   private readonly pool: Pool
   private readonly limits: Limits
@@ -53,12 +58,12 @@ export class Scheduler {
    */
   plan(inFlight = false): Plan {
     this.pool.now++
-    const draft = new Draft(this.limits.maxBatchTokens, this.spareRows(), inFlight)
     const going = this.running.filter((sequence) => this.goesOn(sequence))
     const ready = readyOf(going, this.pool.adapters)
-    draft.held = going.length - ready.length
     const weighed = this.running.length < this.limits.maxSequences ? this.waiting.first(WEIGHED) : []
-    const shares = shareOut(ready, weighed, draft.budget, this.longest)
+    const draft = new Draft(this.allowance(ready, weighed), this.tokenMs, this.spareRows(), inFlight)
+    draft.held = going.length - ready.length
+    const shares = this.shares(ready, weighed, draft)
     this.serve(ready, shares, draft)
     if (draft.blocked) return draft.plan()
     if (draft.preempted.length === 0)
@@ -68,6 +73,34 @@ export class Scheduler {
     if (draft.picked.length === 0 && !inFlight) this.serveAlone(releaseFirst(this.running, this.pool.adapters), draft)
     this.fill(ready, draft)
     return draft.plan()
+  }
+
+  /** What the step may take: beside those who decode, prompts get what is left of `maxStepMs`, and PROMPT_TOKENS in any case. */
+  private allowance(ready: readonly Sequence[], weighed: readonly Sequence[]): Allowance {
+    const { maxBatchTokens, maxStepMs } = this.limits
+    const decoding = noWork()
+    for (const sequence of ready) if (sequence.decodes) addWork(decoding, sequence.computed, 1, 1)
+    if (!maxStepMs || decoding.rows === 0) return { tokens: maxBatchTokens, ms: Number.POSITIVE_INFINITY }
+    const prompt = ready.find((sequence) => !sequence.decodes) ?? weighed[0]
+    const least = prompt ? PROMPT_TOKENS * this.tokenMs(prompt, prompt.computed) : 0
+    return {
+      tokens: Math.min(maxBatchTokens, decoding.rows + this.stepTime.trusted),
+      ms: Math.max(maxStepMs - this.stepTime.predict(decoding), least),
+    }
+  }
+
+  /** Milliseconds that one of its next tokens takes beside those who decode, of which `context` come before; the chunk's own add to them. */
+  private readonly tokenMs = (sequence: Sequence, context: number): number =>
+    sequence.decodes ? 0 : this.stepTime.tokenMs(context + this.longest / 2, sequence.scores)
+
+  private shares(ready: readonly Sequence[], weighed: readonly Sequence[], { left }: Draft): Int32Array {
+    const bounded = left.ms !== Number.POSITIVE_INFINITY
+    const wish = (sequence: Sequence): Wish => {
+      const { level, due, remaining } = sequence
+      return { level, due, remaining, tokenMs: bounded ? this.tokenMs(sequence, sequence.computed) : 0 }
+    }
+    const longest = Math.ceil((this.longest * left.tokens) / this.limits.maxBatchTokens)
+    return shareOut(ready.map(wish), weighed.map(wish), left, longest)
   }
 
   /** Rows of logits for scoring prompts in the next step: every sequence that could be in it keeps its own, so that no token waits for a prompt to be scored. */
@@ -87,7 +120,7 @@ export class Scheduler {
 
   private serveAlone(sequences: readonly Sequence[], draft: Draft): void {
     const left = sequences.filter((sequence) => draft.goesOn(sequence))
-    this.serve(left, shareOut(left, [], draft.budget, this.longest), draft)
+    this.serve(left, this.shares(left, [], draft), draft)
   }
 
   /** Schedules each of `ready` with its share, once there is room for all that is left of them. Nothing is scheduled yet. */
@@ -125,7 +158,7 @@ export class Scheduler {
   private admit(draft: Draft, shares: ReadonlyMap<Sequence, number>): void {
     const { adapters, blockSize } = this.pool
     let claimed = claimsOf(this.running, blockSize)
-    while (draft.budget > 0 && this.running.length < this.limits.maxSequences) {
+    while (draft.open && this.running.length < this.limits.maxSequences) {
       const full = draft.held >= HELD_AT_ONCE
       const sequence = this.waiting.next((s) => this.admission.costly(s) || (full && !arrived(s, adapters)))
       if (!sequence || (full && !arrived(sequence, adapters))) return
@@ -135,9 +168,10 @@ export class Scheduler {
         this.refuse(sequence, draft)
         continue
       }
-      const share = Math.min(Math.max(1, shares.get(sequence) ?? this.longest), draft.budget, sequence.remaining)
+      const share = Math.min(Math.max(1, shares.get(sequence) ?? this.longest), sequence.remaining)
       try {
-        this.enter(sequence, this.admission.take(sequence, need, draft.within(sequence, share)), draft)
+        const budget = draft.within(sequence, share, need.prefix.length * blockSize)
+        this.enter(sequence, this.admission.take(sequence, need, budget), draft)
         claimed += claimOf(sequence, blockSize)
       } catch (error) {
         if (!(error instanceof EngineError)) throw error
@@ -169,14 +203,14 @@ export class Scheduler {
   /** What is left of the budget goes to those who can use it: a long prompt alone gets all of it. Nobody is put back for that. */
   private fill(ready: readonly Sequence[], draft: Draft): void {
     for (const item of draft.picked) {
-      if (draft.budget === 0) return
+      if (draft.left.tokens === 0) return
       const more = draft.moreOf(item)
       if (more > 0 && this.admission.grow(item.sequence, item.count + more)) draft.extend(item, more)
     }
     if (draft.picked.length >= ready.length) return
     const picked = new Set(draft.picked.map((item) => item.sequence))
     for (const sequence of ready) {
-      const count = draft.within(sequence, Math.min(sequence.remaining, draft.budget))
+      const count = draft.within(sequence, sequence.remaining)
       if (count === 0 || picked.has(sequence) || !draft.goesOn(sequence)) continue
       if (this.admission.grow(sequence, count)) draft.pick(sequence, count)
     }

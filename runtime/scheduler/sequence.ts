@@ -11,6 +11,14 @@ export function canonicalUses(adapters: readonly AdapterUse[]): AdapterUse[] {
   return [...adapters].sort((a, b) => (useKey(a) < useKey(b) ? -1 : 1))
 }
 
+/**
+ * Milliseconds of waiting that one level of priority is worth. A sequence is served in order of its *due time*, arrival + level × LEVEL_MS, so that whoever waits gains on
+ * newcomers of every level at the same rate: it is overtaken only by those that come within LEVEL_MS a level after it, never for ever, and places in a list never change.
+ */
+export const LEVEL_MS = 10_000
+/** Priorities beyond ± this many count as this many: nobody is overtaken by who comes more than 2 × MAX_LEVEL × LEVEL_MS (640 s) after it. */
+export const MAX_LEVEL = 32
+
 /** Where it stands with the scheduler: in the queue; admitted; ended, but named by a step in flight, until which it keeps what it holds; out of everything. */
 export type SequenceState = 'waiting' | 'running' | 'leaving' | 'ended'
 
@@ -25,6 +33,10 @@ export class Sequence {
   /** Prompt, then output as far as it is known. */
   readonly tokens: number[]
   readonly promptLength: number
+  /** Of its priority: lower is better; an integer of at most ± MAX_LEVEL. */
+  readonly level: number
+  /** Milliseconds since epoch: who is due first is served first (LEVEL_MS). */
+  readonly due: number
   state: SequenceState = 'waiting'
   /** Tokens whose K and V are in the cache, or will be once the steps in flight are over. `length - computed` remain; the last of them gives the next token. */
   computed = 0
@@ -60,6 +72,8 @@ export class Sequence {
     this.adapterKey = this.uses.map(useKey).join(',')
     this.tokens = Array.from(request.promptIds)
     this.promptLength = request.promptIds.length
+    this.level = Math.max(-MAX_LEVEL, Math.min(MAX_LEVEL, request.priority ?? 0))
+    this.due = request.arrival + this.level * LEVEL_MS
   }
 
   get outputLength(): number {
@@ -81,13 +95,14 @@ export class Sequence {
     return Math.max(0, Math.ceil(length / blockSize) - this.blocks.length)
   }
 
+  /** All but its last token is computed and that one is no prompt's: whoever reads its answer waits for the step. */
+  get decodes(): boolean {
+    return this.remaining === 1 && this.length > this.promptLength
+  }
+
   /** Its prompt's logprobs are asked for. */
   get scores(): boolean {
     return this.request.sampling.promptLogprobs >= 0
-  }
-
-  get priority(): number {
-    return this.request.priority ?? 0
   }
 
   /** Hash of full block `i` of the tokens known now. */
@@ -100,11 +115,9 @@ export class Sequence {
   }
 }
 
-/** Order of service: priority, then arrival, then order of submission (so that it is total, and a preempted sequence gets its old place back). */
+/** Order of service: due time, then order of submission (so that it is total, never changes, and a preempted sequence gets its old place back). */
 export function comesBefore(a: Sequence, b: Sequence): boolean {
-  if (a.priority !== b.priority) return a.priority < b.priority
-  if (a.request.arrival !== b.request.arrival) return a.request.arrival < b.request.arrival
-  return a.order < b.order
+  return a.due === b.due ? a.order < b.order : a.due < b.due
 }
 
 /** Where `sequence` stands, or would stand, in `list`, which is in order of service. */

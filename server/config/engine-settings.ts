@@ -21,6 +21,7 @@ export function engineSettings(config: Config, device: Device, modelDir: string)
     blockSize: config.blockSize ?? defaultOn(device, 'block-size'),
     maxBatchTokens: config.maxBatchTokens ?? (defaultOn(device, 'max-batch-tokens') as number),
     longPrefillTokens: config.longPrefillTokenThreshold,
+    maxStepMs: config.maxStepMs,
     maxSequences: config.maxSequences ?? (defaultOn(device, 'max-sequences') as number),
     maxModelLen: config.maxModelLen,
     threads: config.threads,

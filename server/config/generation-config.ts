@@ -1,6 +1,7 @@
 /** What generation_config.json says of sampling: defaults of requests, as vLLM applies them. */
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
+import { shown } from '../../runtime/model/config.ts'
 import {
   complaint,
   SAMPLING_OPTION_NAMES,
@@ -26,7 +27,7 @@ export function samplingDefaults(directory: string): Partial<SamplingScalars> {
     const value = option.ofModel && option.field ? json?.[option.field] : undefined
     if (value === undefined || value === null) continue
     const wrong = complaint(option, value)
-    if (wrong) throw new ConfigError(`${file}: ${option.field} ${wrong}, not ${JSON.stringify(value)}`)
+    if (wrong) throw new ConfigError(`${file}: ${option.field} ${wrong}, not ${shown(value)}`)
     defaults[name] = value as number
   }
   return defaults

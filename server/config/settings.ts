@@ -90,6 +90,21 @@ export const SETTINGS = {
     fallback: 0,
     help: 'tokens of a step that one prompt takes at most while others have some to compute; 0: half of max-batch-tokens',
   },
+  'max-step-ms': {
+    kind: 'integer',
+    value: 'MS',
+    minimum: 0,
+    maximum: 60_000,
+    fallback: 120,
+    help: 'how long prompts may make a step beside running answers, which wait for it; 0: as long as it takes',
+  },
+  scheduling: {
+    kind: 'choice',
+    choices: ['fcfs', 'priority'],
+    fallback: 'fcfs',
+    vllm: 'scheduling-policy',
+    help: 'who is served first: whoever came first; or requests may bring a priority, which ages',
+  },
   'max-sequences': {
     kind: 'integer',
     value: 'N',

@@ -10,7 +10,7 @@ import { answer } from './answer.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
 import { chatLogprobs } from './logprobs.ts'
 import { conversationOf, messagesOf } from './messages.ts'
-import { type Body, checkFields, given, settleMaxTokens, textOptions } from './parameters.ts'
+import { type Body, checkFields, given, settleMaxTokens, shown, textOptions } from './parameters.ts'
 import { requestId } from './request-id.ts'
 import { samplingOf, seededChoices } from './sampling.ts'
 import { chatSchema } from './schemas.ts'
@@ -61,7 +61,7 @@ export function chatRoutes(app: FastifyInstance, serving: Serving): void {
           id: requestId('chatcmpl', request, body),
           choices,
           promptField: 'messages',
-          ...textOptions(body),
+          ...textOptions(body, serving.scheduling),
         },
         promptIds.length,
         new ChatShape(serving, body, choices, () => echo),
@@ -74,7 +74,11 @@ export function chatRoutes(app: FastifyInstance, serving: Serving): void {
 function checkUnserved(body: Body): void {
   const format = (body.response_format as { type: string } | null | undefined)?.type ?? 'text'
   if (format !== 'text')
-    throw new ApiError('unsupported_parameter', `response_format ${format} is not supported; only text is`, 'response_format')
+    throw new ApiError(
+      'unsupported_parameter',
+      `response_format ${shown(format)} is not supported; only text is`,
+      'response_format',
+    )
   const choice = body.tool_choice ?? (body.tools ? 'auto' : 'none')
   if (((body.tools as unknown[] | null | undefined)?.length ?? 0) > 0 && choice !== 'none')
     throw new ApiError(

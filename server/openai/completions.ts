@@ -67,7 +67,7 @@ export function completionRoutes(app: FastifyInstance, serving: Serving): void {
           id: requestId('cmpl', request, body),
           choices,
           promptField: 'prompt',
-          ...textOptions(body),
+          ...textOptions(body, serving.scheduling),
         },
         prompts.reduce((sum, { ids }) => sum + ids.length, 0),
         new CompletionShape(serving, body, choices, (index) => prompts[Math.floor(index / n)].text),

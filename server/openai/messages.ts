@@ -1,7 +1,7 @@
 /** A chat request's messages, as the template takes them: content parts joined, what is no text refused. */
 import { ApiError } from '../errors.ts'
 import type { ChatMessage, Conversation, Limits } from '../types.ts'
-import { type Body, given } from './parameters.ts'
+import { type Body, given, shown } from './parameters.ts'
 
 interface Part {
   type: string
@@ -23,7 +23,7 @@ function contentOf(content: unknown, param: string): string | null {
       if (part.type !== 'text' && part.type !== 'refusal')
         throw new ApiError(
           'unsupported_parameter',
-          `${param}.${i}: content parts of type ${part.type} are not supported; this model takes text`,
+          `${param}.${i}: content parts of type ${shown(part.type)} are not supported; this model takes text`,
           `${param}.${i}.type`,
         )
       const text = part.text

@@ -2,13 +2,16 @@
 import { isDeepStrictEqual } from 'node:util'
 import { ApiError } from '../errors.ts'
 import { nearest } from '../nearest.ts'
+import type { Serving } from '../types.ts'
 import { type BodySchema, UNSERVED } from './schemas.ts'
 
 /** A body as the schema lets it through. */
 export type Body = Record<string, unknown>
 
-/** Characters of an unknown field's name that the answer repeats. */
+/** Characters of a client's text that an answer repeats. */
 const SHOWN = 128
+
+export const shown = (text: string) => (text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text)
 
 /** Refuses fields that nobody knows (with the nearest known ones) and known ones that are not served. */
 export function checkFields(body: Body, schema: BodySchema): void {
@@ -21,8 +24,7 @@ export function checkFields(body: Body, schema: BodySchema): void {
     if (Object.hasOwn(schema.properties, key)) continue
     const near = nearest(key, Object.keys(schema.properties), 1)
     const hint = near.length > 0 ? ` Did you mean ${near[0]}?` : ''
-    const shown = key.length > SHOWN ? `${key.slice(0, SHOWN)}…` : key
-    throw new ApiError('unknown_parameter', `Unrecognized request argument supplied: ${shown}.${hint}`, shown)
+    throw new ApiError('unknown_parameter', `Unrecognized request argument supplied: ${shown(key)}.${hint}`, shown(key))
   }
   if (body.stream_options && !body.stream)
     throw new ApiError('invalid_request', 'stream_options needs stream to be true', 'stream_options')
@@ -62,13 +64,25 @@ export function settleMaxTokens(
   return asked ?? Math.min(fallback, room)
 }
 
-/** What a request says of its text and its place in the queue, the same on both routes. */
-export function textOptions(body: Body) {
+/** Undefined: first come, first served. Another than 0 is refused unless the server was started for it (vLLM's rule), so that no client can put itself first. */
+function priorityOf(body: Body, scheduling: Serving['scheduling']): number | undefined {
+  const priority = given<number>(body, 'priority', 0)
+  if (priority !== 0 && scheduling !== 'priority')
+    throw new ApiError(
+      'invalid_request',
+      `Got priority ${priority}, but priority scheduling is not enabled; leave it out, or start the server with --scheduling priority`,
+      'priority',
+    )
+  return priority === 0 ? undefined : priority
+}
+
+/** What a request says of its text and its place in the queue, the same on both routes. Throws ApiError for a priority where there is none. */
+export function textOptions(body: Body, scheduling: Serving['scheduling']) {
   return {
     stop: stopStrings(body),
     includeStop: given<boolean>(body, 'include_stop_str_in_output', false),
     skipSpecialTokens: given<boolean>(body, 'skip_special_tokens', true),
     cacheSalt: given<string | undefined>(body, 'cache_salt', undefined),
-    priority: given<number | undefined>(body, 'priority', undefined),
+    priority: priorityOf(body, scheduling),
   }
 }

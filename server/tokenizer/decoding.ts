@@ -55,7 +55,7 @@ function wordPiece({ prefix, cleanup }: Json): TextStep {
   return (token, first) => (first ? token : token.startsWith(mark) ? token.slice(mark.length) : ` ${token}`)
 }
 
-const unsupported = (what: string) => new Error(`tokenizer.json: the decoder ${what} is not supported`)
+const unsupported = (what: string) => new Error(`the decoder ${what} is not supported`)
 
 export class TokenDecoding {
   private readonly texts: TextStep[] = []

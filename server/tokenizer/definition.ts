@@ -34,7 +34,6 @@ function preTokenizer(step: Json | null): Json | null {
 export function faithful(definition: Json): Json {
   const added = (definition.added_tokens ?? []) as { content: string; single_word?: boolean }[]
   const word = added.find((token) => token.single_word)
-  if (word)
-    throw new Error(`tokenizer.json: the added token ${JSON.stringify(word.content)} has single_word, which is not supported`)
+  if (word) throw new Error(`the added token ${JSON.stringify(word.content)} has single_word, which is not supported`)
   return { ...definition, pre_tokenizer: preTokenizer((definition.pre_tokenizer ?? null) as Json | null) }
 }

@@ -7,13 +7,17 @@ import { TokenDecoding } from './decoding.ts'
 import { faithful, type Json } from './definition.ts'
 import { StreamingDetokenizer } from './detokenizer.ts'
 
+/** The object that a file holds; undefined where there is none. Throws, naming the file, when it is no JSON object. */
 export function readJsonFile(file: string): Json | undefined {
   if (!existsSync(file)) return undefined
+  let value: unknown
   try {
-    return JSON.parse(readFileSync(file, 'utf8')) as Json
+    value = JSON.parse(readFileSync(file, 'utf8'))
   } catch (error) {
     throw new Error(`${file} cannot be read: ${(error as Error).message}`)
   }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json
+  throw new Error(`${file} must hold a JSON object`)
 }
 
 /** A token in tokenizer_config.json: its text, or an object that holds it. */
@@ -22,6 +26,9 @@ export function tokenText(value: unknown): string | undefined {
   const content = (value as { content?: unknown } | null | undefined)?.content
   return typeof content === 'string' ? content : undefined
 }
+
+/** A text of all kinds of characters. */
+const TRIAL = ' Hello,\n  world 42! é 你好 🦜'
 
 type ShownToken = ReturnType<Tokenizer['token']>
 
@@ -36,14 +43,23 @@ export class ModelTokenizer implements Tokenizer {
   private readonly shown: (ShownToken | undefined)[] = []
   private readonly utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
 
-  /** Reads tokenizer.json and tokenizer_config.json of a model folder. Throws when there is none or it is not supported. */
+  /** Reads tokenizer.json and tokenizer_config.json of a model folder. Throws, naming the file, when there is none or it is not supported. */
   static load(directory: string): ModelTokenizer {
-    const definition = readJsonFile(path.join(directory, 'tokenizer.json'))
+    const file = path.join(directory, 'tokenizer.json')
+    const definition = readJsonFile(file)
     if (!definition)
       throw new Error(
         `${directory} has no tokenizer.json; transformers' AutoTokenizer.from_pretrained(…).save_pretrained writes it`,
       )
-    return new ModelTokenizer(definition, readJsonFile(path.join(directory, 'tokenizer_config.json')) ?? {})
+    const config = readJsonFile(path.join(directory, 'tokenizer_config.json')) ?? {}
+    try {
+      const tokenizer = new ModelTokenizer(definition, config)
+      // The library looks at much of a definition only when it is used: what fails then would fail every request.
+      tokenizer.decode(tokenizer.encode(TRIAL, { addSpecialTokens: true }), { skipSpecialTokens: true })
+      return tokenizer
+    } catch (cause) {
+      throw new Error(`${file} holds no tokenizer that can be served: ${(cause as Error).message}`, { cause })
+    }
   }
 
   constructor(definition: Json, config: Json) {

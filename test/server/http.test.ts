@@ -41,6 +41,7 @@ t.test('errors', async (t) => {
     ['another type', post('prompt=a', 'application/x-www-form-urlencoded'), 415, 'unsupported_media_type'],
     ['no body', head('POST /v1/completions', ['content-length: 0']), 400, 'invalid_request'],
     ['a body too large', post(' '.repeat(1001)), 413, 'body_too_large'],
+    ['no host', 'GET /health HTTP/1.1\r\nconnection: close\r\n\r\n', 400, 'invalid_request'],
     ['no JSON', post('{"prompt":'), 400, 'invalid_json'],
     ['an empty body', post(''), 400, 'invalid_json'],
     ['a prototype', post('{"prompt":"a","__proto__":{"n":2}}'), 400, 'invalid_json'],

@@ -58,6 +58,7 @@ export async function fakeServing(
     defaults: {},
     limits: configOf({ 'body-limit': 2 ** 20, 'max-concurrent-requests': 8 }),
     access: new Access(configOf({}), pino({ level: 'silent' })),
+    scheduling: 'fcfs',
     cost: new CostAccount(configOf({})),
     unhealthy: () => undefined,
     log: pino({ level: 'silent' }),

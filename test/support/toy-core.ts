@@ -18,6 +18,7 @@ export interface ToySettings {
   maxModelLen?: number
   prefixCache?: boolean
   longPrefillTokens?: number
+  maxStepMs?: number
   /** As on a device with copies of its own: `native.copying` is in use. */
   copiesAside?: boolean
   /** Steps are planned while one runs. */
@@ -73,6 +74,7 @@ export class ToyCore {
         maxSequences: settings.maxSequences ?? 64,
         prefixCache: settings.prefixCache ?? true,
         longPrefillTokens: settings.longPrefillTokens,
+        maxStepMs: settings.maxStepMs,
         copiesAside: settings.copiesAside ?? false,
         overlap: settings.overlap ?? false,
         validate: true,

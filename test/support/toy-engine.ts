@@ -72,6 +72,8 @@ export class ToyEngine implements NativeEngine {
   readonly slots = new Map<number, ToySlot>()
   /** Set to fail a step: gets it, throws. */
   beforeStep: ((step: ToyStep) => void) | undefined
+  /** Set to say how many milliseconds a step took; otherwise one. */
+  stepMs: ((step: ToyStep) => number) | undefined
   /** Set to refuse to pin an image: throws. */
   beforePin: (() => void) | undefined
   /** Set to refuse a sequence: gets it, throws. */
@@ -247,7 +249,7 @@ export class ToyEngine implements NativeEngine {
       sequenceStatus,
       rowStatus: new Uint8Array(count),
       stopped: Uint8Array.from(stopped),
-      runMs: 1,
+      runMs: this.stepMs?.(step) ?? 1,
       sampleMs: 0,
     }
   }

@@ -1,7 +1,6 @@
 /** Every model family. A new one is a file beside this and a name in the list. */
 import type { Family } from '../architecture.ts'
-import type { Config } from '../config.ts'
-import { ModelError } from '../errors.ts'
+import { type Config, shown } from '../config.ts'
 import { gemma2, gemma3 } from './gemma.ts'
 import { granite } from './granite.ts'
 import { llama } from './llama.ts'
@@ -17,5 +16,5 @@ export function familyOf(config: Config): Family {
   const found = FAMILIES.find((family) => family.modelTypes.includes(type))
   if (found) return found
   const supported = FAMILIES.flatMap((family) => family.modelTypes).join(', ')
-  throw new ModelError('unsupported_model_type', `model_type ${type} is not supported; supported are ${supported}`)
+  throw config.unsupported('model_type', `${shown(type)} is not supported; supported are ${supported}`, 'unsupported_model_type')
 }

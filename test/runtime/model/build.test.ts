@@ -8,15 +8,35 @@ import { readTensors, safetensorsBytes, type Tensors } from '../../adapters-stor
 import { changedModel, type Json, logitsOf } from '../../support/model-folder.ts'
 import { fixture } from '../../support/repo.ts'
 
+t.test('a message shows of a value what helps: not all of a long one, and no control characters', async (t) => {
+  const message = (change: Json) => {
+    try {
+      buildModel(changedModel(t, 'llama', (c) => Object.assign(c, change)))
+    } catch (error) {
+      return (error as Error).message
+    }
+    return 'it was built'
+  }
+  for (const key of ['model_type', 'hidden_act', 'hidden_size', 'rope_scaling', 'layer_types', 'architectures'])
+    for (const value of ['\u001b[31m', 'x'.repeat(10_000), ['\u001b'.repeat(3000)], { rope_type: '\u001b'.repeat(3000) }]) {
+      const said = message({ [key]: value })
+      t.match(said, /config\.json: /, key)
+      t.ok(said.length < 1000, `${key}: ${said.length} characters`)
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: what must not be there
+      t.notMatch(said, /[\u0000-\u001f]/, key)
+    }
+})
+
 t.test('a config that cannot be served rightly is refused by its key', async (t) => {
   const refused = (code: string, message: RegExp, change: (json: Json) => void, family = 'llama') =>
     t.throws(() => buildModel(changedModel(t, family, change)), { code, message }, String(message))
-  refused('unsupported_model_type', /model_type gpt_bigcode .* llama, mistral/, (c) =>
+  refused('unsupported_model_type', /config\.json: model_type "gpt_bigcode" .* llama, mistral/, (c) =>
     Object.assign(c, { model_type: 'gpt_bigcode' }),
   )
   refused('unsupported_config', /quantization_config/, (c) => Object.assign(c, { quantization_config: { quant_method: 'awq' } }))
-  refused('unsupported_config', /hidden_act tanh .* silu/, (c) => Object.assign(c, { hidden_act: 'tanh' }))
-  refused('unsupported_config', /rope type dynamic .* yarn/, (c) =>
+  refused('unsupported_config', /hidden_act "tanh" .* silu/, (c) => Object.assign(c, { hidden_act: 'tanh' }))
+  refused('unsupported_config', /hidden_act "constructor" .* silu/, (c) => Object.assign(c, { hidden_act: 'constructor' }))
+  refused('unsupported_config', /rope type "dynamic" .* yarn/, (c) =>
     Object.assign(c, { rope_parameters: { rope_type: 'dynamic', factor: 2 } }),
   )
   refused('invalid_config', /short_factor must be a list of 4/, (c) =>

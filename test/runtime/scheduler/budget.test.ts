@@ -1,15 +1,22 @@
 /** How a step's tokens are shared, as numbers and as first tokens of the toy engine. */
 import t from 'tap'
 import { shareOut } from '../../../runtime/scheduler/budget.ts'
+import { LEVEL_MS } from '../../../runtime/scheduler/sequence.ts'
 import { ToyCore } from '../../support/toy-core.ts'
 import { toyTokens } from '../../support/toy-engine.ts'
 
-const wish = (remaining: number, priority = 0) => ({ remaining, priority })
+/** Due in the order of their priorities, as those are that come together; `late` milliseconds later otherwise. */
+const wish = (remaining: number, level = 0, late = 0, tokenMs = 0) => ({
+  remaining,
+  level,
+  due: level * LEVEL_MS + late,
+  tokenMs,
+})
 const counting = (length: number, from = 0) => Array.from({ length }, (_, i) => (from + i) % 90)
 
 t.test('shares, by hand', async (t) => {
   const shares = (running: ReturnType<typeof wish>[], waiting: ReturnType<typeof wish>[], budget: number, longest: number) => [
-    ...shareOut(running, waiting, budget, longest),
+    ...shareOut(running, waiting, { tokens: budget, ms: Number.POSITIVE_INFINITY }, longest),
   ]
   t.same(shares([], [], 8, 4), [])
   t.same(shares([wish(1), wish(1), wish(1)], [], 2, 1), [1, 1, 0], 'who came first is served first when not even decoding fits')
@@ -25,6 +32,30 @@ t.test('shares, by hand', async (t) => {
     [1, 0, 1, 0],
     'it goes before those that decode with a worse one',
   )
+  t.same(shares([wish(1)], [wish(5, -1, 2 * LEVEL_MS)], 1, 1), [1, 0], 'but not before those that have been waiting for longer')
+  t.same(shares([wish(1, 0, 50)], [wish(5)], 1, 1), [1, 0], 'nor does an equal, however old')
+  t.same(shares([wish(9, 1)], [wish(5, -1, 3 * LEVEL_MS)], 8, 4), [4, 4], 'who is due first has the first half')
+})
+
+t.test('shares of a step that is bounded in time, by hand', async (t) => {
+  const shares = (running: ReturnType<typeof wish>[], waiting: ReturnType<typeof wish>[], ms: number) => [
+    ...shareOut(running, waiting, { tokens: 64, ms }, 32),
+  ]
+  /** A prompt whose tokens take so long each. */
+  const prompt = (remaining: number, tokenMs: number) => wish(remaining, 0, 0, tokenMs)
+  t.same(shares([wish(1), prompt(90, 1), wish(1)], [], 20), [1, 10, 1], 'half of the time, like half of the tokens')
+  t.same(
+    shares([prompt(90, 4), prompt(80, 1)], [prompt(3, 1)], 20),
+    [2, 9, 3],
+    'the shortest, then as many as the others paid for',
+  )
+  t.same(shares([wish(1), prompt(90, 50), prompt(80, 1)], [], 20), [1, 1, 0], 'one token at the least, though it takes longer')
+  t.same(
+    shares([wish(1, 1), prompt(90, 4)], [{ ...prompt(5, 1), level: -1, due: -LEVEL_MS }], 20),
+    [1, 2, 5],
+    'a better priority is begun first',
+  )
+  t.same(shares([wish(1), prompt(90, 1)], [prompt(3, 1)], 1e6), [1, 32, 3], 'time enough: the tokens decide')
 })
 
 t.test('no more is given than there is and than is wanted', async (t) => {
@@ -33,10 +64,10 @@ t.test('no more is given than there is and than is wanted', async (t) => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0
     return Math.floor((state / 2 ** 32) * below)
   }
-  const list = () => Array.from({ length: r(6) }, () => wish(1 + r(r(2) ? 2 : 90), r(3))).sort((a, b) => a.priority - b.priority)
+  const list = () => Array.from({ length: r(6) }, () => wish(1 + r(r(2) ? 2 : 90), r(3))).sort((a, b) => a.level - b.level)
   for (let i = 0; i < 500; i++) {
     const [running, waiting, budget] = [list(), list(), 1 + r(40)]
-    const shares = [...shareOut(running, waiting, budget, 1 + r(40))]
+    const shares = [...shareOut(running, waiting, { tokens: budget, ms: Number.POSITIVE_INFINITY }, 1 + r(40))]
     const all = [...running, ...waiting]
     t.ok(shares.reduce((sum, share) => sum + share, 0) <= budget)
     t.ok(shares.every((share, k) => share >= 0 && share <= all[k].remaining))

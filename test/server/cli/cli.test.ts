@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { cpSync, mkdirSync, symlinkSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { createServer } from 'node:net'
 import path from 'node:path'
 import t from 'tap'
@@ -118,4 +118,11 @@ t.test('another Ctrl-C a moment later ends at once', async (t) => {
   child.kill('SIGINT')
   t.match(await ended, { code: null, signal: 'SIGINT' }, '130, as shells count')
   await response.text().catch(() => {})
+})
+
+t.test('nothing of ours, or of what we use, is written to the home folder or told to anybody', async (t) => {
+  const home = temporaryFolder(t)
+  const { child } = await serving(t, [], { HOME: home, XDG_CACHE_HOME: path.join(home, 'cache') })
+  t.same(readdirSync(home), [], "ONNX Runtime's telemetry keeps a database there otherwise")
+  t.notOk(existsSync(`/tmp/mat-debug-${child.pid}.log`))
 })

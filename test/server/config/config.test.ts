@@ -72,6 +72,8 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     'block-size': '32',
     'max-batch-tokens': '256',
     'long-prefill-token-threshold': '64',
+    'max-step-ms': '50',
+    scheduling: 'priority',
     'max-sequences': '7',
     'max-model-len': '99',
     device: 'cpu',

@@ -22,6 +22,7 @@ t.test('defaults on the CPU', async (t) => {
     blockSize: 16,
     maxBatchTokens: 256,
     longPrefillTokens: 0,
+    maxStepMs: 120,
     maxSequences: 128,
     maxModelLen: undefined,
     prefixCache: true,

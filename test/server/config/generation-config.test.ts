@@ -32,4 +32,5 @@ t.test('a value that no request may bring stops the start: every request would f
     ['{', /generation_config\.json cannot be read: /],
   ] as const)
     t.throws(() => defaults(t, text), { message })
+  t.throws(() => defaults(t, JSON.stringify({ top_k: 'x'.repeat(10_000) })), { message: /not "x{99}…$/ }, 'a long one in short')
 })

@@ -112,7 +112,7 @@ t.test('events are what JSON.stringify makes of them, field by field in the same
       prompt_tokens: prompt,
       completion_tokens: completion,
       total_tokens: prompt + completion,
-      prompt_tokens_details: { cached_tokens: 0 },
+      prompt_tokens_details: null,
       completion_tokens_details: { reasoning_tokens: 0 },
     },
   })

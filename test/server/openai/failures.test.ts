@@ -192,3 +192,24 @@ t.test('ids are unique and carry what the client calls the request', async (t) =
   t.match((await complete(fake.url, { request_id: 'yours' })).json.id, /^cmpl-yours-/)
   t.equal(new Set(fake.submitted.map((one) => one.request.id)).size, 3)
 })
+
+t.test('a priority is refused where there are none, and reaches the engine where there are', async (t) => {
+  const ends = (one: Submitted) => later(() => one.send({ tokens: [533], finish: 'length' }))
+  const chat = (url: string, body: object) =>
+    request(`${url}/v1/chat/completions`, { body: JSON.stringify({ messages: [{ role: 'user', content: 'a' }], ...body }) })
+  const first = await fakeServing(t, ends)
+  for (const ask of [complete, chat]) {
+    for (const priority of [1, -5]) {
+      const { status, json } = await ask(first.url, { priority })
+      t.match([status, json.error], [400, { code: 'invalid_request', param: 'priority', message: /--scheduling priority/ }])
+    }
+    for (const priority of [0, null]) t.equal((await ask(first.url, { priority })).status, 200)
+  }
+  t.same(new Set(first.submitted.map(({ request }) => request.priority)), new Set([undefined]))
+  const other = await fakeServing(t, ends, { scheduling: 'priority' })
+  for (const ask of [complete, chat]) t.equal((await ask(other.url, { priority: -5 })).status, 200)
+  t.same(
+    other.submitted.map(({ request }) => request.priority),
+    [-5, -5],
+  )
+})

@@ -46,6 +46,7 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     defaults: {},
     limits: configOf({ 'body-limit': 2 ** 20, 'max-concurrent-requests': 8 }),
     access: new Access(configOf({}), pino({ level: 'silent' })),
+    scheduling: 'fcfs',
     cost: new CostAccount(configOf({})),
     unhealthy: () => undefined,
     log: pino({ level: 'silent' }),

@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs'
+import path from 'node:path'
 import t from 'tap'
 import { faithful } from '../../../server/tokenizer/definition.ts'
 import { ModelTokenizer } from '../../../server/tokenizer/tokenizer.ts'
@@ -90,6 +92,27 @@ t.test('what cannot be done right is refused with its name', async (t) => {
   t.throws(() => faithful({ added_tokens: [{ content: 'x', single_word: true }] }), { message: /"x" has single_word/ })
   const folder = temporaryFolder(t)
   t.throws(() => ModelTokenizer.load(folder), { message: /has no tokenizer\.json/ })
+})
+
+t.test('a tokenizer.json that the library cannot use is refused when it is read, by its name', async (t) => {
+  const folder = temporaryFolder(t)
+  const file = path.join(folder, 'tokenizer.json')
+  const definition = readJson<Record<string, unknown>>(fixture('tokenizer', 'gpt2.json'))
+  const refused = (value: unknown, message: RegExp) => {
+    writeFileSync(file, JSON.stringify(value))
+    t.throws(() => ModelTokenizer.load(folder), { message }, String(message))
+  }
+  refused(definition.model, /tokenizer\.json holds no tokenizer that can be served: .*"model"/)
+  refused({ ...definition, model: { type: 'TemplateProcessing' } }, /tokenizer\.json holds no tokenizer .*TemplateProcessing/)
+  refused({ ...definition, pre_tokenizer: { type: 'Sequence' } }, /tokenizer\.json holds no tokenizer that can be served/)
+  refused({ ...definition, decoder: { type: 'CTC' } }, /tokenizer\.json holds no tokenizer .* decoder CTC is not supported/)
+  // Read without a word, and looked at when it first tokenizes.
+  const template = { type: 'TemplateProcessing', single: null, pair: [], special_tokens: {} }
+  refused({ ...definition, post_processor: template }, /tokenizer\.json holds no tokenizer that can be served/)
+  for (const value of [[], null, 'text']) refused(value, /tokenizer\.json must hold a JSON object/)
+  writeFileSync(file, JSON.stringify(definition))
+  writeFileSync(path.join(folder, 'tokenizer_config.json'), '[]')
+  t.throws(() => ModelTokenizer.load(folder), { message: /tokenizer_config\.json must hold a JSON object/ })
 })
 
 t.test('WordPiece and no decoder at all', async (t) => {

@@ -1,0 +1,43 @@
+/** `lorikeet serve` in a process of its own, as a user starts it. */
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import path from 'node:path'
+import { createInterface } from 'node:readline'
+import { repoRoot } from '../test/support/repo.ts'
+
+export interface ServerProcess {
+  url: string
+  pid: number
+  close(): void
+}
+
+/** Resolves when it says where it listens. `args` follow `serve`; the port is a free one. Rejects with what it said when it ends before that. */
+export async function startServer(args: string[]): Promise<ServerProcess> {
+  const server = spawn(process.execPath, [path.join(repoRoot(), 'dist/server/cli.js'), 'serve', ...args, '--port', '0'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let said = ''
+  const url = await new Promise<string>((resolve, reject) => {
+    for (const stream of [server.stdout, server.stderr])
+      createInterface({ input: stream }).on('line', (line) => {
+        said = `${said}${line}\n`.slice(-2000)
+        const found = /http:\/\/[\w.:[\]]+\d/.exec(line)
+        if (found) resolve(found[0])
+      })
+    server.on('error', reject)
+    server.on('exit', (code) => reject(new Error(`lorikeet ended with ${code}: ${said}`)))
+  })
+  return { url, pid: server.pid as number, close: () => server.kill('SIGINT') }
+}
+
+/** Bytes that a process and those it has started hold in memory (VmRSS), on Linux. */
+export function residentBytes(pid: number): number {
+  try {
+    const own = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean)
+    return Number(own?.[1] ?? 0) * 1024 + children.reduce((sum, child) => sum + residentBytes(Number(child)), 0)
+  } catch {
+    // It has ended meanwhile.
+    return 0
+  }
+}
