@@ -40,7 +40,11 @@ t.test('adapters come from a folder and by name; one that cannot be served does 
   const { adapters, serving, address, preloaded } = await served(t, { adapters: folder, adapter, 'served-model-name': 'base' })
   t.same(adapters.map(({ name }) => name).sort(), ['corsair', 'gone', 'pirate'])
   await preloaded
-  t.match(serving.adapters.get('gone'), { digest: undefined, refusal: 'the folder does not exist', detail: /gone does not exist/ })
+  t.match(serving.adapters.get('gone'), {
+    digest: undefined,
+    refusal: 'the folder does not exist',
+    detail: /gone does not exist/,
+  })
   const list = await (await fetch(`${address}/v1/models`)).json()
   t.same(
     (list as { data: { id: string }[] }).data.map(({ id }) => id),
