@@ -117,7 +117,7 @@ t.test('another Ctrl-C a moment later ends at once', async (t) => {
     body: JSON.stringify(body),
   })
   child.kill('SIGINT')
-  await new Promise((resolve) => setTimeout(resolve, 700))
+  await setTimeout(700)
   child.kill('SIGINT')
   t.match(await ended, { code: null, signal: 'SIGINT' }, '130, as shells count')
   await response.text().catch(() => {})
