@@ -2,7 +2,7 @@
 
 export { Adapter, type AdapterState } from './adapter.ts'
 export { readSafetensorsHeader } from './checkpoint/index.ts'
-export { ADAPTER_ERROR_CODES, AdapterError, type AdapterErrorCode } from './errors.ts'
+export { ADAPTER_ERROR_CODES, AdapterError, type AdapterErrorCode, asAdapterError } from './errors.ts'
 export { HostMemory } from './host-memory.ts'
 export { loadAdapter } from './load.ts'
 export { SUPPORTED_METHODS } from './methods/index.ts'

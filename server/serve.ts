@@ -10,6 +10,7 @@ import { readBaseModel } from '../runtime/model/index.ts'
 import { Access } from './access/access.ts'
 import { isLoopback } from './access/hosts.ts'
 import { AdapterManagement } from './adapter-management.ts'
+import { AdapterWatch } from './adapter-watch.ts'
 import { buildAdminApp, buildApp } from './app.ts'
 import { chooseDevice, describeDevice, hasGpu, type Machine } from './config/device.ts'
 import { engineSettings } from './config/engine-settings.ts'
@@ -151,12 +152,16 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     const adminHost = config.adminHost ?? config.host
     const admin = adminApart ? await buildAdminApp(serving, app, adminHost, certificate) : undefined
     const adminAddress = await admin?.listen({ host: adminHost, port: config.adminPort })
+    const folder = config.adapters ?? demo?.adapters
+    const watch = config.watch && folder !== undefined ? new AdapterWatch(folder, adapters, log) : undefined
+    await watch?.ready()
     const idle = config.adapterIdleTimeout * 1000
     const idling = setInterval(() => memory.dropIdle(idle), Math.max(1000, idle / 4)).unref()
     if (idle === 0) clearInterval(idling)
     // Metrics are read until the last answer has gone.
     const close = async () => {
       clearInterval(idling)
+      await watch?.close()
       await drain(app, engine, connections, config.drainTimeout)
       admin?.server.closeAllConnections()
       await admin?.close()

@@ -16,6 +16,11 @@ export const SETTINGS = {
     help: 'folder whose subfolders with an adapter_config.json are adapters, named after them',
   },
   adapter: { kind: 'adapters', value: 'NAME=DIR', vllm: 'lora-modules', help: 'one adapter more; may be repeated' },
+  watch: {
+    kind: 'flag',
+    fallback: false,
+    help: 'serve what appears in the folder of adapters, replace what changes, let go what goes',
+  },
   'allow-adapter-management': {
     kind: 'flag',
     fallback: false,

@@ -60,6 +60,7 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     model: 'm',
     adapters: 'a',
     adapter: 'x=/a/x',
+    watch: 'true',
     'allow-adapter-management': 'true',
     'adapter-roots': ['/a', '/b'],
     'host-memory': '1GiB',
