@@ -1,5 +1,5 @@
 /** The composition root: builds the concrete things from a config and starts listening. */
-import { readFileSync } from 'node:fs'
+import { accessSync, constants, mkdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
@@ -88,7 +88,9 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     hooks.onFailure?.(error)
   }
   engine.onWarning = (message) => log.warn(message)
-  const store = new AdapterStore(base, { dtype: engine.info.adapterDtype, blockBytes: engine.info.blockBytes })
+  const layout = { dtype: engine.info.adapterDtype, blockBytes: engine.info.blockBytes }
+  const cache = imageCacheOf(config)
+  const store = new AdapterStore(base, layout, { cache })
   const prompts = new ModelPromptReader(directory, tokenizer, chatTemplate, {
     maxModelLen: engine.info.maxModelLen,
     processes: config.tokenizerProcesses,
@@ -183,6 +185,19 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     await release()
     throw error
   }
+}
+
+/** undefined: none. Throws ConfigError for a folder that cannot be written. */
+function imageCacheOf({ imageCache, imageCacheSize }: Config): { directory: string; maxBytes: number } | undefined {
+  if (imageCache === undefined) return undefined
+  const directory = path.resolve(imageCache)
+  try {
+    mkdirSync(directory, { recursive: true })
+    accessSync(directory, constants.W_OK | constants.R_OK)
+  } catch (error) {
+    throw new ConfigError(`the image cache cannot be used: ${(error as Error).message}`)
+  }
+  return { directory, maxBytes: imageCacheSize }
 }
 
 /** undefined: plain HTTP. Throws ConfigError for files that cannot be read, or one without the other. */

@@ -36,6 +36,17 @@ export const SETTINGS = {
     value: 'SIZE',
     help: "memory for adapters in host memory; if absent, a quarter of the machine's or container's",
   },
+  'image-cache': {
+    kind: 'text',
+    value: 'DIR',
+    help: 'folder where packed adapters are kept, so that what was folded once is read the next time',
+  },
+  'image-cache-size': {
+    kind: 'size',
+    value: 'SIZE',
+    fallback: '16GiB',
+    help: 'of the files in the image cache; what was not used for longest goes',
+  },
   'adapter-idle-timeout': {
     kind: 'integer',
     value: 'SECONDS',

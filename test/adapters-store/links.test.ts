@@ -145,7 +145,7 @@ t.test(
 t.test('a file of gigabytes that its header does not describe takes no memory', async (t) => {
   const folder = temporaryFolder(t)
   cpSync(LORA, folder, { recursive: true })
-  const store = new AdapterStore(base, options, 1)
+  const store = new AdapterStore(base, options, { threads: 1 })
   t.teardown(() => store.close())
   const before = process.memoryUsage().rss
   const refused = async (head: (file: string) => void, says: RegExp) => {

@@ -64,6 +64,8 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     'allow-adapter-management': 'true',
     'adapter-roots': ['/a', '/b'],
     'host-memory': '1GiB',
+    'image-cache': '/cache',
+    'image-cache-size': '2GiB',
     'adapter-idle-timeout': '60',
     'served-model-name': 'name',
     host: '::1',
