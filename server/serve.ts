@@ -1,21 +1,19 @@
 /** The composition root: builds the concrete things from a config and starts listening. */
-import { accessSync, constants, mkdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
-import { AdapterRegistry, AdapterStore, HostMemory } from '../adapters-store/index.ts'
 import { threadsWarning } from '../runtime/cores.ts'
 import { cudaObstacles, startEngine } from '../runtime/index.ts'
 import { readBaseModel } from '../runtime/model/index.ts'
 import { Access } from './access/access.ts'
 import { isLoopback } from './access/hosts.ts'
 import { AdapterManagement } from './adapter-management.ts'
-import { AdapterWatch } from './adapter-watch.ts'
+import { AdapterTiers } from './adapter-tiers.ts'
 import { buildAdminApp, buildApp } from './app.ts'
 import { chooseDevice, describeDevice, hasGpu, type Machine } from './config/device.ts'
 import { engineSettings } from './config/engine-settings.ts'
 import { samplingDefaults } from './config/generation-config.ts'
-import { machineMemory } from './config/memory.ts'
 import type { Config } from './config/settings.ts'
 import { ConfigError } from './config/values.ts'
 import { Connections } from './connections.ts'
@@ -88,31 +86,24 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     hooks.onFailure?.(error)
   }
   engine.onWarning = (message) => log.warn(message)
-  const layout = { dtype: engine.info.adapterDtype, blockBytes: engine.info.blockBytes }
-  const cache = imageCacheOf(config)
-  const store = new AdapterStore(base, layout, { cache })
   const prompts = new ModelPromptReader(directory, tokenizer, chatTemplate, {
     maxModelLen: engine.info.maxModelLen,
     processes: config.tokenizerProcesses,
   })
   prompts.warm()
+  let tiers: AdapterTiers | undefined
   const release = async () => {
     access.close()
     prompts.close()
     await engine.close()
-    await store.close()
+    await tiers?.close()
   }
   try {
-    const memory = new HostMemory(config.hostMemory ?? Math.floor(machineMemory() / 4), {
-      came: (image) => engine.addAdapter(image),
-      went: (digest, name) => engine.removeAdapter(digest, name),
-    })
-    const adapters = new AdapterRegistry(store, memory)
-    adapters.onLoad = ({ name, warnings = [] }) => {
-      for (const warning of warnings) log.warn(`adapter ${name}: ${warning}`)
-    }
+    const folder = config.adapters ?? demo?.adapters
+    tiers = new AdapterTiers(config, folder, base, engine, log)
+    const { registry: adapters } = tiers
     adapters.onRefusal = (adapter) => hooks.onRefusal?.(adapter)
-    enterAdapters(config.adapters ?? demo?.adapters, config.adapter, adapters, log)
+    tiers.enter()
     const name = config.servedModelName ?? demo?.name ?? path.basename(directory)
     if (adapters.get(name))
       throw new ConfigError(`an adapter has the base model's name, ${name}; choose another with --served-model-name`)
@@ -127,7 +118,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       adapters,
       management: new AdapterManagement(adapters, engine, {
         allowed: config.allowAdapterManagement,
-        roots: [config.adapters ?? demo?.adapters ?? [], config.adapterRoots ?? []].flat(),
+        roots: [folder ?? [], config.adapterRoots ?? []].flat(),
         baseName: name,
       }),
       metrics,
@@ -154,16 +145,10 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     const adminHost = config.adminHost ?? config.host
     const admin = adminApart ? await buildAdminApp(serving, app, adminHost, certificate) : undefined
     const adminAddress = await admin?.listen({ host: adminHost, port: config.adminPort })
-    const folder = config.adapters ?? demo?.adapters
-    const watch = config.watch && folder !== undefined ? new AdapterWatch(folder, adapters, log) : undefined
-    await watch?.ready()
-    const idle = config.adapterIdleTimeout * 1000
-    const idling = setInterval(() => memory.dropIdle(idle), Math.max(1000, idle / 4)).unref()
-    if (idle === 0) clearInterval(idling)
+    await tiers.start()
     // Metrics are read until the last answer has gone.
     const close = async () => {
-      clearInterval(idling)
-      await watch?.close()
+      await tiers?.stop()
       await drain(app, engine, connections, config.drainTimeout)
       admin?.server.closeAllConnections()
       await admin?.close()
@@ -178,26 +163,13 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       app,
       serving,
       adapters: adapters.list(),
-      preloaded: preload(adapters, memory),
+      preloaded: tiers.preload(),
       close,
     }
   } catch (error) {
     await release()
     throw error
   }
-}
-
-/** undefined: none. Throws ConfigError for a folder that cannot be written. */
-function imageCacheOf({ imageCache, imageCacheSize }: Config): { directory: string; maxBytes: number } | undefined {
-  if (imageCache === undefined) return undefined
-  const directory = path.resolve(imageCache)
-  try {
-    mkdirSync(directory, { recursive: true })
-    accessSync(directory, constants.W_OK | constants.R_OK)
-  } catch (error) {
-    throw new ConfigError(`the image cache cannot be used: ${(error as Error).message}`)
-  }
-  return { directory, maxBytes: imageCacheSize }
 }
 
 /** undefined: plain HTTP. Throws ConfigError for files that cannot be read, or one without the other. */
@@ -210,26 +182,4 @@ function certificateOf({ sslCertfile, sslKeyfile }: Config): Certificate | undef
   } catch (error) {
     throw new ConfigError(`the certificate cannot be read: ${(error as Error).message}`)
   }
-}
-
-/** Makes those in `folder` known, and those that are named one by one. */
-function enterAdapters(folder: string | undefined, named: Record<string, string>, adapters: AdapterRegistry, log: Logger): void {
-  if (folder) adapters.scan(folder, (warning) => log.warn(warning))
-  for (const [name, directory] of Object.entries(named)) adapters.enter(name, directory)
-}
-
-/** As many adapters are brought into host memory at once; of more, those that somebody wants. */
-const FEW = 256
-
-/** Few adapters are loaded before anybody wants them, so that the first request does not wait and whoever started the server sees what is refused. */
-async function preload(adapters: AdapterRegistry, memory: HostMemory): Promise<void> {
-  const all = adapters.list()
-  const bytes = all.reduce((sum, adapter) => sum + adapter.expectedBytes, 0)
-  if (all.length > FEW || bytes > memory.limit) return
-  for (const adapter of all)
-    await adapters.lease([adapter]).then(
-      ({ release }) => release(),
-      // onRefusal has told.
-      () => undefined,
-    )
 }
