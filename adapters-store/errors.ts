@@ -16,6 +16,7 @@ export const ADAPTER_ERROR_CODES = [
   'adapter_base_mismatch',
   'adapter_too_large',
   'adapter_name_taken',
+  'adapter_version_mismatch',
   'adapter_name_invalid',
   'adapter_load_failed',
   'adapter_loader_lost',

@@ -2,13 +2,15 @@
 import { constants, getPriority, setPriority } from 'node:os'
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { asAdapterError } from './errors.ts'
-import { FileMemory } from './files.ts'
+import { AdapterFolder, FileMemory } from './files.ts'
+import { ImageCache } from './image-cache.ts'
 import { loadAdapter } from './load.ts'
-import type { LoadRequest, ThreadReply } from './store.ts'
-import type { BaseModel, LoadOptions } from './types.ts'
+import type { LoaderThreadData, LoadRequest, ThreadReply } from './store.ts'
+import type { AdapterImage } from './types.ts'
 
 const port = parentPort as MessagePort
-const { base, options } = workerData as { base: BaseModel; options: LoadOptions }
+const { base, options, cache: settings } = workerData as LoaderThreadData
+const cache = settings && new ImageCache(settings, base, options)
 const memory = new FileMemory()
 
 // Requests that are being answered go first. On Linux this is the thread's own priority, which the addon's threads take over from it; elsewhere it would be
@@ -16,10 +18,22 @@ const memory = new FileMemory()
 const { PRIORITY_BELOW_NORMAL } = constants.priority
 if (process.platform === 'linux' && getPriority() < PRIORITY_BELOW_NORMAL) setPriority(PRIORITY_BELOW_NORMAL)
 
+/** From the cache, or made and kept there. */
+function cached(name: string, directory: string, root: string): AdapterImage {
+  // Where links may lead is asked before what they lead to is looked at.
+  new AdapterFolder(directory, root)
+  const found = cache?.find(name, directory)
+  if (found) return found
+  const before = cache?.identify(directory)
+  const image = loadAdapter(name, directory, base, options, memory, root)
+  cache?.keep(directory, before, image)
+  return image
+}
+
 port.on('message', ({ name, directory, root }: LoadRequest) => {
   let reply: ThreadReply
   try {
-    reply = { type: 'loaded', image: loadAdapter(name, directory, base, options, memory, root) }
+    reply = { type: 'loaded', image: cached(name, directory, root) }
   } catch (error) {
     const { code, message, detail } = asAdapterError(error)
     reply = { type: 'failed', code, message, detail }

@@ -1,21 +1,11 @@
-/** The adapters that this server knows, by name: those it can serve and those it refused, with the reason. */
-import { resolve } from 'node:path'
+/** The adapters that this server knows, by name. Nothing of one is read before somebody wants it; then all who do share the load, and hold what came of it until they are done. */
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { Adapter } from './adapter.ts'
 import { AdapterError, asAdapterError } from './errors.ts'
-import { adapterFolders } from './folders.ts'
+import { adapterFolders, CONFIG_FILE } from './folders.ts'
+import type { HostMemory } from './host-memory.ts'
 import type { AdapterImage } from './types.ts'
-
-export interface AdapterRecord {
-  name: string
-  /** Absolute path of the folder. */
-  directory: string
-  /** Unix seconds. */
-  created: number
-  /** Absent when the adapter was refused; then `refusal` says why, without paths: clients are told it. */
-  image?: AdapterImage
-  refusal?: string
-  /** The same for whoever runs the server, with paths. */
-  detail?: string
-}
 
 /** AdapterStore, or what stands for it in a test. */
 export interface AdapterLoader {
@@ -23,108 +13,208 @@ export interface AdapterLoader {
   load(name: string, directory: string, root?: string): Promise<AdapterImage>
 }
 
+/** Adapters that are in host memory, and stay until they are released. */
+export interface Lease {
+  /** Of each adapter, in the order asked for. */
+  readonly digests: readonly string[]
+  /** Once. */
+  release(): void
+}
+
 const NAME_LIMIT = 256
 
 export class AdapterRegistry {
+  /** Told of each load that fails. */
+  onRefusal?: (adapter: Adapter) => void
+  /** Told of each adapter that has been read. */
+  onLoad?: (adapter: Adapter) => void
   readonly #loader: AdapterLoader
-  readonly #records = new Map<string, AdapterRecord>()
-  /** The image that was entered last of each content; what nobody serves any more is collected. */
-  readonly #byDigest = new Map<string, WeakRef<AdapterImage>>()
-  /** The records by name, until they change: sorting thousands for each question held the main thread. */
-  #sorted: readonly AdapterRecord[] | undefined
-  readonly #loading = new Map<string, { directory: string; record: Promise<AdapterRecord> }>()
+  readonly #memory: HostMemory
+  readonly #adapters = new Map<string, Adapter>()
+  /** Replaced or removed, and still in use. */
+  readonly #draining = new Set<Adapter>()
+  /** By name, until they change: sorting thousands for each question held the main thread. */
+  #sorted: readonly Adapter[] | undefined
+  /** Changes of a name, one after the other. */
+  readonly #changing = new Map<string, Promise<unknown>>()
 
-  constructor(loader: AdapterLoader) {
+  constructor(loader: AdapterLoader, memory: HostMemory) {
     this.#loader = loader
+    this.#memory = memory
   }
 
-  get(name: string): AdapterRecord | undefined {
-    return this.#records.get(name)
+  get(name: string): Adapter | undefined {
+    return this.#adapters.get(name)
   }
 
   /** By name. The same list until one is entered or removed. */
-  list(): readonly AdapterRecord[] {
-    this.#sorted ??= [...this.#records.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+  list(): readonly Adapter[] {
+    this.#sorted ??= [...this.#adapters.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
     return this.#sorted
   }
 
+  /** Versions of a name that are no longer its own and still in use. */
+  draining(name: string): Adapter[] {
+    return [...this.#draining].filter((adapter) => adapter.name === name)
+  }
+
   /**
-   * Loads an adapter and enters it. The same adapter again is no error and returns what is there; another under a name that serves is
-   * (adapter_name_taken). A refused name may be tried again. Symbolic links lead only where `root` allows (links.ts). Rejects with AdapterError; nothing is
-   * entered then.
+   * Makes an adapter known; nothing of it is read. The same folder again is no error and returns what is there; another folder under a name that is known is
+   * (`adapter_name_taken`). Symbolic links lead only where `root` allows (links.ts).
    */
-  async add(name: string, directory: string, root = directory): Promise<AdapterRecord> {
+  enter(name: string, directory: string, root = directory): Adapter {
     requireName(name)
-    const folder = resolve(directory)
-    const loading = this.#loading.get(name)
-    if (loading) {
-      if (loading.directory === folder) return loading.record
-      throw taken(name, loading.directory, folder)
-    }
-    const record = this.#load(name, folder, resolve(root))
-    this.#loading.set(name, { directory: folder, record })
-    try {
-      return await record
-    } finally {
-      this.#loading.delete(name)
-    }
-  }
-
-  /** The same, but a refused adapter is entered with its reason, so that requests for it are told. */
-  async addOrRefuse(name: string, directory: string, root = directory): Promise<AdapterRecord> {
-    try {
-      return await this.add(name, directory, root)
-    } catch (error) {
-      const { message: refusal, detail } = asAdapterError(error)
-      const record = { name, directory: resolve(directory), created: now(), refusal, detail }
-      if (!this.#records.get(name)?.image) this.#enter(record)
-      return record
-    }
+    const there = this.#adapters.get(name)
+    if (there?.directory === resolve(directory)) return there
+    if (there) throw taken(name, there.directory, directory)
+    return this.#enter(new Adapter(name, directory, root))
   }
 
   /**
-   * Every subfolder of `folder` with an adapter_config.json, named after it; one that is refused does not stop the others. `warn` is told what looks
-   * like an adapter and is none (folders.ts). Resolves to the records in order of name. Rejects if `folder` is no folder of adapters.
+   * Every subfolder of `folder` with an adapter_config.json, named after it. `warn` is told what looks like an adapter and is none (folders.ts), or has a name that another
+   * adapter has. In order of name. Throws if `folder` is no folder of adapters.
    */
-  async scan(folder: string, warn: (message: string) => void = () => {}): Promise<AdapterRecord[]> {
+  scan(folder: string, warn: (message: string) => void = () => {}): Adapter[] {
     const { found, warnings } = adapterFolders(folder)
     for (const warning of warnings) warn(warning)
-    return Promise.all(found.map(({ name, directory }) => this.addOrRefuse(name, directory, folder)))
+    return found.flatMap(({ name, directory }) => {
+      try {
+        return [this.enter(name, directory, folder)]
+      } catch (error) {
+        warn(asAdapterError(error).detail)
+        return []
+      }
+    })
   }
 
-  /** True if there was one. Whoever holds its image keeps it. */
+  /**
+   * Brings adapters into host memory, all of them or none, and holds them there. Rejects with AdapterError of the first that cannot be loaded, with the signal's reason when it says so
+   * before there is room.
+   */
+  async lease(adapters: readonly Adapter[], signal?: AbortSignal): Promise<Lease> {
+    for (const adapter of adapters) {
+      const refused = adapter.image ? undefined : adapter.stillRefused
+      if (refused) throw refused
+    }
+    await this.#memory.claim(adapters, signal)
+    let released = false
+    const release = () => {
+      if (released) return
+      released = true
+      for (const adapter of adapters) {
+        this.#memory.release(adapter)
+        if (adapter.retired && adapter.leases === 0) this.#draining.delete(adapter)
+      }
+    }
+    try {
+      const loads = await Promise.allSettled(adapters.map((adapter) => (adapter.image ? undefined : this.#load(adapter))))
+      for (const load of loads) if (load.status === 'rejected') throw load.reason
+    } catch (error) {
+      release()
+      throw error
+    }
+    return { digests: adapters.map(({ digest }) => digest as string), release }
+  }
+
+  /**
+   * Puts another folder, or the same anew, under a name, which need not be known. It is read first: a name never stands for what cannot be served. Requests that run end on the version
+   * they began with. With `expectedDigest` only if that is what the name stands for now (`adapter_version_mismatch`).
+   */
+  replace(name: string, directory: string, root = directory, expectedDigest?: string): Promise<Adapter> {
+    requireName(name)
+    return this.#inTurn(name, async () => {
+      this.#requireDigest(name, expectedDigest)
+      const next = new Adapter(name, directory, root)
+      const lease = await this.lease([next])
+      try {
+        this.#requireDigest(name, expectedDigest)
+        next.pinned = this.#adapters.get(name)?.pinned ?? false
+        this.#retire(name)
+        return this.#enter(next)
+      } finally {
+        if (this.#adapters.get(name) !== next) next.retired = true
+        lease.release()
+      }
+    })
+  }
+
+  /** True if there was one. What uses it goes on; it is gone with the last of that. */
   remove(name: string): boolean {
     this.#sorted = undefined
-    const digest = this.#records.get(name)?.image?.digest
-    if (digest !== undefined && this.#byDigest.get(digest)?.deref()?.name === name) this.#byDigest.delete(digest)
-    return this.#records.delete(name)
+    return this.#retire(name)
   }
 
-  async #load(name: string, directory: string, root: string): Promise<AdapterRecord> {
-    const image = await this.#loader.load(name, directory, root)
-    const there = this.#records.get(name)
-    if (there?.image) {
-      if (there.image.digest === image.digest) return there
-      throw taken(name, there.directory, directory)
+  /** Has `change` done after those of the same name. */
+  async #inTurn<T>(name: string, change: () => Promise<T>): Promise<T> {
+    const before = this.#changing.get(name)
+    const mine = (async () => {
+      await before?.catch(() => undefined)
+      return change()
+    })()
+    this.#changing.set(name, mine)
+    try {
+      return await mine
+    } finally {
+      if (this.#changing.get(name) === mine) this.#changing.delete(name)
     }
-    const record = { name, directory, created: now(), image: { ...image, ...this.#sameAs(image) } }
-    this.#enter(record)
-    return record
   }
 
-  /** The bytes of an adapter that serves under another name already: host memory holds one content once. */
-  #sameAs({ digest, dtype, blockBytes }: AdapterImage): Partial<AdapterImage> {
-    const same = this.#byDigest.get(digest)?.deref()
-    if (same?.dtype !== dtype || same.blockBytes !== blockBytes) return {}
-    return { image: same.image, rows: same.rows, entries: same.entries }
+  #requireDigest(name: string, expected: string | undefined): void {
+    const current = this.#adapters.get(name)?.digest
+    if (expected === undefined || current === expected) return
+    throw new AdapterError(
+      'adapter_version_mismatch',
+      `the adapter ${name} is ${current === undefined ? 'not loaded' : `at ${current}`}, not at ${expected}`,
+    )
   }
 
-  #enter(record: AdapterRecord): void {
+  #retire(name: string): boolean {
+    const adapter = this.#adapters.get(name)
+    if (!adapter) return false
+    this.#adapters.delete(name)
+    adapter.retired = true
+    if (adapter.leases > 0) this.#draining.add(adapter)
+    else this.#memory.drop(adapter)
+    return true
+  }
+
+  /** All who want it share one load. */
+  #load(adapter: Adapter): Promise<void> {
+    adapter.loading ??= this.#read(adapter).finally(() => {
+      adapter.loading = undefined
+    })
+    return adapter.loading
+  }
+
+  async #read(adapter: Adapter): Promise<void> {
+    const { name, directory, root } = adapter
+    const started = performance.now()
+    let image: AdapterImage
+    try {
+      image = await this.#loader.load(name, directory, root)
+    } catch (error) {
+      const known = asAdapterError(error)
+      // A server that closes, or a thread that died, says nothing of the adapter.
+      if (known.code !== 'adapter_store_closed' && known.code !== 'adapter_loader_lost') {
+        adapter.refuse(known)
+        this.onRefusal?.(adapter)
+      }
+      this.#memory.giveUp(adapter)
+      throw known
+    }
+    this.#memory.land(adapter, image, performance.now() - started)
+    this.onLoad?.(adapter)
+  }
+
+  #enter(adapter: Adapter): Adapter {
     this.#sorted = undefined
-    this.#records.set(record.name, record)
-    if (record.image) this.#byDigest.set(record.image.digest, new WeakRef(record.image))
+    this.#adapters.set(adapter.name, adapter)
+    return adapter
   }
 }
+
+/** Whether a folder is there and looks like an adapter's. */
+export const isAdapterFolder = (directory: string) => existsSync(join(directory, CONFIG_FILE))
 
 function requireName(name: string): void {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: names appear in headers, logs and metrics labels
@@ -139,8 +229,4 @@ function taken(name: string, directory: string, other: string): AdapterError {
   return new AdapterError('adapter_name_taken', `the name ${name} is taken by another adapter`, {
     detail: `the name ${name} is taken by the adapter in ${directory}; ${other} holds another one and needs another name`,
   })
-}
-
-function now(): number {
-  return Math.floor(Date.now() / 1000)
 }

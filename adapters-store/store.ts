@@ -5,7 +5,15 @@ import { Worker } from 'node:worker_threads'
 import { LOADER_THREADS } from './arithmetic.ts'
 import { AdapterError, type AdapterErrorCode } from './errors.ts'
 import { WEIGHTS_FILE } from './files.ts'
+import type { ImageCacheSettings } from './image-cache.ts'
 import type { AdapterImage, BaseModel, LoadOptions } from './types.ts'
+
+/** What a thread is started with. */
+export interface LoaderThreadData {
+  base: BaseModel
+  options: LoadOptions
+  cache?: ImageCacheSettings
+}
 
 export interface LoadRequest {
   name: string
@@ -40,24 +48,35 @@ const IDLE_MS = 1000
 /** Megabytes: configs and headers of a hundred thousand tensors take some 100. */
 const HEAP = 1024
 
+export interface StoreSettings {
+  /** At most, started when they are needed. They run at a lower priority than the rest (Linux). */
+  threads?: number
+  /** A thread's memory for objects; files and images lie beside it. */
+  heapMegabytes?: number
+  /** Where packed images are kept on disk. */
+  cache?: ImageCacheSettings
+}
+
 export class AdapterStore {
   readonly #base: BaseModel
   readonly #options: LoadOptions
   readonly #limit: number
   readonly #queue: Load[] = []
   readonly #heap: number
+  readonly #cache: ImageCacheSettings | undefined
   readonly #threads = new Set<LoaderThread>()
   #closed = false
 
-  /**
-   * `threads` at most, started when they are needed, with `heapMegabytes` for objects (files and images lie beside it). They run at a lower
-   * priority than the rest (Linux).
-   */
-  constructor(base: BaseModel, options: LoadOptions, threads = LOADER_THREADS, heapMegabytes = HEAP) {
+  constructor(
+    base: BaseModel,
+    options: LoadOptions,
+    { threads = LOADER_THREADS, heapMegabytes = HEAP, cache }: StoreSettings = {},
+  ) {
     this.#base = base
     this.#options = options
     this.#limit = threads
     this.#heap = heapMegabytes
+    this.#cache = cache
   }
 
   /**
@@ -115,7 +134,7 @@ export class AdapterStore {
 
   #start(): LoaderThread {
     const worker = new Worker(new URL('./loader-thread.js', import.meta.url), {
-      workerData: { base: this.#base, options: this.#options },
+      workerData: { base: this.#base, options: this.#options, cache: this.#cache } satisfies LoaderThreadData,
       resourceLimits: { maxOldGenerationSizeMb: this.#heap },
     })
     const thread: LoaderThread = { worker, bytes: 0 }

@@ -59,7 +59,7 @@ function dora(): string {
 }
 
 async function loading(base: BaseModel, folders: string[], threads: number): Promise<number> {
-  const store = new AdapterStore(base, { dtype: 'float16', blockBytes: BLOCK_BYTES }, threads)
+  const store = new AdapterStore(base, { dtype: 'float16', blockBytes: BLOCK_BYTES }, { threads })
   try {
     await store.load('warm', folders[0]) // threads start with the first load
     const started = performance.now()

@@ -205,8 +205,8 @@ export interface Engine {
   waitingAdapters(): string[]
   /** Makes an image known to the engine thread (host tier); pool residency comes when a request needs it. Idempotent by digest. */
   addAdapter(image: AdapterImage): void
-  /** The engine forgets the image once no sequence uses it. */
-  removeAdapter(digest: string): void
+  /** With a name only that name of the content. Else the engine forgets the image once no sequence uses it. */
+  removeAdapter(digest: string, name?: string): void
   /** Queues a sequence; `onOutput` is called once per step that concerns it, the last time with `finish`. Throws EngineError when it can never run. */
   submit(request: SequenceRequest, onOutput: (output: SequenceOutput) => void): void
   /** Ends a sequence; its blocks are free within a step. A last output with finish 'abort' is sent. Unknown ids are ignored. */

@@ -1,9 +1,11 @@
 /** Which adapter serves a request: header x-lora-adapter, header x-amzn-sagemaker-adapter-identifier, body `model`; the first that is present wins. */
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { parseList, Token } from 'structured-headers'
+import { AdapterError } from '../adapters-store/index.ts'
 import type { AdapterUse } from '../runtime/index.ts'
-import type { Caller } from './access/caller.ts'
+import type { Caller, Seen } from './access/caller.ts'
 import type { AdapterRecord } from './catalogue.ts'
+import { leaving } from './client-left.ts'
 import { ApiError } from './errors.ts'
 import { nearest } from './nearest.ts'
 import type { Serving } from './types.ts'
@@ -15,7 +17,24 @@ export const DIGEST_HEADER = 'x-lora-digest'
 /** A mix costs one entry per adapter and row; more than this is a mistake. */
 const MIX_LIMIT = 16
 
+/** What a request asks for: the adapters by name, which may not be in memory yet. */
 export interface AdapterChoice {
+  /** Empty: the base alone. */
+  mix: Chosen[]
+  base: string
+  /** The field or header that names them. */
+  param: string
+}
+
+interface Chosen {
+  record: AdapterRecord
+  weight: number
+  /** What the version's digest must begin with. */
+  digest?: string
+}
+
+/** What serves it. */
+export interface LeasedAdapters {
   uses: AdapterUse[]
   /** The answer's `model`: the base's name, the adapter's, or the mix as it would stand in the header. */
   model: string
@@ -27,12 +46,22 @@ export interface AdapterChoice {
 type Asking = Pick<FastifyRequest, 'headers' | 'caller'>
 
 /** What can be asked for: all that there is, or a caller's part of it. */
-type Models = Pick<Serving, 'model' | 'adapters'>
+interface Models {
+  model: Serving['model']
+  adapters: Seen
+}
 
 /** What exists for a caller. */
-export const seenBy = (caller: Caller, { model, adapters }: Models): Models => ({ model, adapters: caller.seen(adapters) })
+export const seenBy = (caller: Caller, { model, adapters }: Pick<Serving, 'model' | 'adapters'>): Models => ({
+  model,
+  adapters: caller.seen(adapters),
+})
 
-export function chooseAdapter(all: Models, { headers, caller }: Asking, model: string | undefined): AdapterChoice {
+export function chooseAdapter(
+  all: Pick<Serving, 'model' | 'adapters'>,
+  { headers, caller }: Asking,
+  model: string | undefined,
+): AdapterChoice {
   const serving = seenBy(caller, all)
   const listed = headerText(headers[ADAPTER_HEADER])
   if (listed !== undefined) return fromHeader(serving, listed)
@@ -49,8 +78,8 @@ function headerText(value: string | string[] | undefined): string | undefined {
 function fromHeader(serving: Models, text: string): AdapterChoice {
   const items = parseMix(text)
   if (items.length === 1 && items[0].name === serving.model.name) return baseAlone(serving)
-  const mix: { record: AdapterRecord; weight: number }[] = []
-  for (const { name, weight } of items) {
+  const mix: Chosen[] = []
+  for (const { name, weight, digest } of items) {
     if (name === serving.model.name)
       throw new ApiError(
         'invalid_request',
@@ -58,15 +87,10 @@ function fromHeader(serving: Models, text: string): AdapterChoice {
         ADAPTER_HEADER,
       )
     const record = findAdapter(serving, serving.adapters.get(name) ? name : percentDecoded(name), ADAPTER_HEADER)
-    if (mix.some((use) => use.record.image?.digest === record.image?.digest))
-      throw new ApiError(
-        'invalid_request',
-        `${ADAPTER_HEADER} names ${name} twice (by name or by content); give it once with the sum of the weights`,
-        ADAPTER_HEADER,
-      )
-    mix.push({ record, weight })
+    if (mix.some((use) => use.record === record)) throw namedTwice(name)
+    mix.push({ record, weight, digest })
   }
-  return choiceOf(mix)
+  return { mix, base: serving.model.name, param: ADAPTER_HEADER }
 }
 
 /** A header holds ASCII, so a name beyond it goes percent-encoded, as in our own answers. */
@@ -78,7 +102,14 @@ function percentDecoded(name: string): string {
   }
 }
 
-function parseMix(text: string): { name: string; weight: number }[] {
+const namedTwice = (name: string) =>
+  new ApiError(
+    'invalid_request',
+    `${ADAPTER_HEADER} names ${name} twice (by name or by content); give it once with the sum of the weights`,
+    ADAPTER_HEADER,
+  )
+
+function parseMix(text: string): { name: string; weight: number; digest?: string }[] {
   const bad = (why: string) =>
     new ApiError(
       'invalid_request',
@@ -97,20 +128,25 @@ function parseMix(text: string): { name: string; weight: number }[] {
     const name = item instanceof Token ? item.toString() : item
     if (typeof name !== 'string') throw bad('each item must be an adapter name')
     for (const key of parameters.keys())
-      if (key !== 'w') throw bad(`${name} has the parameter ${key}; only w (its weight) is known`)
+      if (key !== 'w' && key !== 'digest')
+        throw bad(`${name} has the parameter ${key}; only w (its weight) and digest (its version's) are known`)
     const weight = parameters.has('w') ? parameters.get('w') : 1
     if (typeof weight !== 'number') throw bad(`the weight of ${name} must be a number`)
-    return { name, weight }
+    if (!parameters.has('digest')) return { name, weight }
+    const digest = parameters.get('digest')
+    if (typeof digest !== 'string' || !/^[0-9a-f]{8,64}$/i.test(digest))
+      throw bad(`the digest of ${name} must be 8 to 64 hexadecimal digits in quotes`)
+    return { name, weight, digest: digest.toLowerCase() }
   })
 }
 
 function fromName(serving: Models, name: string, param: string): AdapterChoice {
   if (name === serving.model.name) return baseAlone(serving)
-  return choiceOf([{ record: findAdapter(serving, name, param), weight: 1 }])
+  return { mix: [{ record: findAdapter(serving, name, param), weight: 1 }], base: serving.model.name, param }
 }
 
 function baseAlone(serving: Models): AdapterChoice {
-  return { uses: [], model: serving.model.name, headers: {} }
+  return { mix: [], base: serving.model.name, param: 'model' }
 }
 
 /** The adapter called `name`, or `base:name`. */
@@ -119,7 +155,7 @@ export function findAdapter(serving: Models, name: string, param: string): Adapt
   const short = name.startsWith(prefix) ? name.slice(prefix.length) : name
   const record = serving.adapters.get(name) ?? serving.adapters.get(short)
   if (!record) throw unknownModel(serving, short, param)
-  return requireServed(record, param)
+  return record
 }
 
 /** Characters of a wrong name that the answer repeats. */
@@ -142,24 +178,48 @@ export function unknownModel(serving: Models, name: string, param: string): ApiE
   return new ApiError('model_not_found', `The model \`${shown}\` does not exist.${hint}`, param)
 }
 
+/** Refuses an adapter that could not be loaded when somebody wanted it last. */
 export function requireServed(record: AdapterRecord, param: string): AdapterRecord {
-  if (record.image) return record
-  throw new ApiError(
-    'adapter_refused',
-    `the adapter \`${record.name}\` cannot be served: ${record.refusal ?? 'it is not loaded'}`,
-    param,
-  )
+  if (record.refusal === undefined) return record
+  throw new ApiError('adapter_refused', `the adapter \`${record.name}\` cannot be served: ${record.refusal}`, param)
 }
 
-function choiceOf(mix: { record: AdapterRecord; weight: number }[]): AdapterChoice {
-  const uses = mix.map(({ record, weight }) => ({ name: record.name, digest: record.image?.digest ?? '', weight }))
+/** The adapters of a request, in memory and known to the engine until its answer is over. */
+export async function leaseAdapters(
+  serving: Serving,
+  { mix, base, param }: AdapterChoice,
+  reply: FastifyReply,
+): Promise<LeasedAdapters> {
+  if (mix.length === 0) return { uses: [], model: base, headers: {} }
+  const records = mix.map(({ record }) => record)
+  const { digests, release } = await serving.adapters.lease(records, leaving(reply)).catch((error: Error) => {
+    throw error instanceof AdapterError ? refused(records, error, param) : error
+  })
+  if (reply.raw.destroyed) release()
+  else reply.raw.once('close', release)
+  for (const [i, { record, digest }] of mix.entries()) {
+    if (digests.indexOf(digests[i]) < i) throw namedTwice(record.name)
+    if (digest !== undefined && !digests[i].startsWith(digest))
+      throw new ApiError(
+        'adapter_version_mismatch',
+        `the adapter ${record.name} is at ${digests[i]}, not at ${digest}`,
+        ADAPTER_HEADER,
+      )
+  }
+  const uses = mix.map(({ record, weight }, i) => ({ name: record.name, digest: digests[i], weight }))
   const alone = uses.length === 1 && uses[0].weight === 1
   const listed = uses.map((use) => itemOf(use.name) + (use.weight === 1 ? '' : `;w=${use.weight}`)).join(', ')
   return {
     uses,
     model: alone ? uses[0].name : listed,
-    headers: { [ADAPTER_HEADER]: listed, [DIGEST_HEADER]: uses.map((use) => use.digest).join(', ') },
+    headers: { [ADAPTER_HEADER]: listed, [DIGEST_HEADER]: digests.join(', ') },
   }
+}
+
+function refused(records: readonly AdapterRecord[], error: AdapterError, param: string): ApiError {
+  if (error.code === 'adapter_store_closed') return new ApiError('engine_unavailable', 'the server is closing')
+  const name = records.find(({ refusal }) => refusal === error.message)?.name ?? records.map((record) => record.name).join(', ')
+  return new ApiError('adapter_refused', `the adapter \`${name}\` cannot be served: ${error.message}`, param)
 }
 
 /** A name as a token if it is one (RFC 9651, section 3.3.4), as a string otherwise; outside ASCII as an encoded string, since headers carry no more. */

@@ -6,6 +6,7 @@ import { type Certificate, newApp } from './http.ts'
 import { chatRoutes } from './openai/chat.ts'
 import { completionRoutes } from './openai/completions.ts'
 import { describeApi, docsPage } from './openapi.ts'
+import { adapterRoutes } from './routes/adapters.ts'
 import { utilityRoutes } from './routes/index.ts'
 import { metricsRoute, operationRoutes } from './routes/operations.ts'
 import { tokenRoutes } from './routes/tokens.ts'
@@ -13,7 +14,7 @@ import type { Serving } from './types.ts'
 
 export interface AppOptions {
   certificate?: Certificate
-  /** Metrics and the API's page are on a port of their own (buildAdminApp). */
+  /** Metrics, the API's page and the management of adapters are on a port of their own (buildAdminApp). */
   adminApart?: boolean
 }
 
@@ -31,7 +32,10 @@ export async function buildApp(serving: Serving, { certificate, adminApart = fal
     tokenRoutes(generation, serving)
   })
   await app.register(utilityRoutes(serving))
-  if (!adminApart) metricsRoute(app, serving)
+  if (!adminApart) {
+    metricsRoute(app, serving)
+    adapterRoutes(app, serving.management)
+  }
   return app
 }
 
@@ -48,6 +52,7 @@ export async function buildAdminApp(
   await docsPage(admin, app)
   operationRoutes(admin, serving)
   metricsRoute(admin, serving)
+  adapterRoutes(admin, serving.management)
   return admin
 }
 

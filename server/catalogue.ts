@@ -1,21 +1,15 @@
 /** The adapters that can be asked for, as the routes see them. */
-import type { AdapterImage } from '../adapters-store/types.ts'
+import type { Adapter, Lease } from '../adapters-store/index.ts'
 
-export interface AdapterRecord {
-  name: string
-  /** Folder it came from (`root` in /v1/models). */
-  directory: string
-  /** Unix seconds. */
-  created: number
-  /** Absent when the adapter was refused; then `refusal` says why, without paths: clients are told it. */
-  image?: AdapterImage
-  refusal?: string
-  /** The same for whoever runs the server, with paths. */
-  detail?: string
-}
+export type AdapterRecord = Pick<Adapter, 'name' | 'directory' | 'created' | 'digest' | 'method' | 'refusal' | 'detail'>
+export type { Lease }
 
 export interface AdapterCatalogue {
   get(name: string): AdapterRecord | undefined
   /** In order of their names; the same list until they change. */
   list(): readonly AdapterRecord[]
+  /**
+   * Has the engine know all of them, which come from `list` or `get`, until the lease is released: they are loaded if need be. Rejects with AdapterError, and with the signal's reason.
+   */
+  lease(adapters: readonly AdapterRecord[], signal: AbortSignal): Promise<Lease>
 }

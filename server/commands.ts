@@ -33,6 +33,8 @@ async function run(config: Config): Promise<void> {
   let server: Server | undefined
   try {
     server = await serve(config, {
+      onRefusal: ({ name, directory, detail }) =>
+        console.error(printable(`lorikeet: adapter ${name} (${directory}) is refused: ${detail}`)),
       onProgress: (fraction) => bar?.update(Math.floor(fraction * 100)),
       onFailure: (error) => {
         console.error(`lorikeet: ${printable(error.message)}`)
@@ -48,10 +50,7 @@ async function run(config: Config): Promise<void> {
 }
 
 function announce({ adapters, serving, address, adminAddress, device }: Server): void {
-  for (const { name, directory, image, refusal, detail } of adapters)
-    if (!image) console.error(printable(`lorikeet: adapter ${name} (${directory}) is refused: ${detail ?? refusal}`))
-  const served = adapters.filter((record) => record.image).length
-  const count = `${served} adapter${served === 1 ? '' : 's'}`
+  const count = `${adapters.length} adapter${adapters.length === 1 ? '' : 's'}`
   console.log(printable(`lorikeet: device: ${device}`))
   console.log(printable(`lorikeet: serving ${serving.model.name} with ${count} on ${address}`))
   if (adminAddress) console.log(printable(`lorikeet: metrics and docs on ${adminAddress}`))

@@ -19,6 +19,7 @@ export async function describeApi(app: FastifyInstance, guarded: boolean): Promi
         { name: 'generation', description: 'OpenAI-compatible generation' },
         { name: 'models', description: 'The base model and its adapters' },
         { name: 'tokens', description: 'Tokenizing' },
+        { name: 'adapters', description: 'Adapters that come and go' },
         { name: 'operations', description: 'Health, version, metrics' },
       ],
       ...(guarded && {

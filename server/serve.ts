@@ -3,12 +3,13 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
-import { AdapterRegistry, AdapterStore } from '../adapters-store/index.ts'
 import { threadsWarning } from '../runtime/cores.ts'
-import { cudaObstacles, type Engine, startEngine } from '../runtime/index.ts'
+import { cudaObstacles, startEngine } from '../runtime/index.ts'
 import { readBaseModel } from '../runtime/model/index.ts'
 import { Access } from './access/access.ts'
 import { isLoopback } from './access/hosts.ts'
+import { AdapterManagement } from './adapter-management.ts'
+import { AdapterTiers } from './adapter-tiers.ts'
 import { buildAdminApp, buildApp } from './app.ts'
 import { chooseDevice, describeDevice, hasGpu, type Machine } from './config/device.ts'
 import { engineSettings } from './config/engine-settings.ts'
@@ -34,6 +35,8 @@ export interface ServeHooks {
   onProgress?: (fraction: number) => void
   /** The engine failed: nothing more can be served. */
   onFailure?: (error: Error) => void
+  /** An adapter cannot be served: `detail` says why. Also called while serving. */
+  onRefusal?: (adapter: AdapterRecord) => void
   log?: Logger
   /** What `--device auto` decides by; this machine if absent. */
   machine?: Machine
@@ -49,6 +52,8 @@ export interface Server {
   app: FastifyInstance
   serving: Serving
   adapters: readonly AdapterRecord[]
+  /** Resolves when few adapters have been loaded, or refused; at once when there are many. */
+  preloaded: Promise<void>
   /** Stops accepting, lets what is in flight end within the drain timeout, then releases everything. */
   close(): Promise<void>
 }
@@ -81,21 +86,24 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     hooks.onFailure?.(error)
   }
   engine.onWarning = (message) => log.warn(message)
-  const store = new AdapterStore(base, { dtype: engine.info.adapterDtype, blockBytes: engine.info.blockBytes })
   const prompts = new ModelPromptReader(directory, tokenizer, chatTemplate, {
     maxModelLen: engine.info.maxModelLen,
     processes: config.tokenizerProcesses,
   })
   prompts.warm()
+  let tiers: AdapterTiers | undefined
   const release = async () => {
     access.close()
     prompts.close()
     await engine.close()
-    await store.close()
+    await tiers?.close()
   }
   try {
-    const adapters = new AdapterRegistry(store)
-    await loadAdapters(config.adapters ?? demo?.adapters, config.adapter, adapters, engine, log)
+    const folder = config.adapters ?? demo?.adapters
+    tiers = new AdapterTiers(config, folder, base, engine, log)
+    const { registry: adapters } = tiers
+    adapters.onRefusal = (adapter) => hooks.onRefusal?.(adapter)
+    tiers.enter()
     const name = config.servedModelName ?? demo?.name ?? path.basename(directory)
     if (adapters.get(name))
       throw new ConfigError(`an adapter has the base model's name, ${name}; choose another with --served-model-name`)
@@ -108,6 +116,11 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       tokenizer,
       prompts,
       adapters,
+      management: new AdapterManagement(adapters, engine, {
+        allowed: config.allowAdapterManagement,
+        roots: [folder ?? [], config.adapterRoots ?? []].flat(),
+        baseName: name,
+      }),
       metrics,
       defaults,
       limits: config,
@@ -132,8 +145,10 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     const adminHost = config.adminHost ?? config.host
     const admin = adminApart ? await buildAdminApp(serving, app, adminHost, certificate) : undefined
     const adminAddress = await admin?.listen({ host: adminHost, port: config.adminPort })
+    await tiers.start()
     // Metrics are read until the last answer has gone.
     const close = async () => {
+      await tiers?.stop()
       await drain(app, engine, connections, config.drainTimeout)
       admin?.server.closeAllConnections()
       await admin?.close()
@@ -141,7 +156,16 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     }
     if (!access.keys && !isLoopback(config.host))
       log.warn(`whoever reaches ${address} may use it: no key is asked for (--api-key, or LORIKEET_API_KEY)`)
-    return { address, adminAddress, device: deviceLine, app, serving, adapters: adapters.list(), close }
+    return {
+      address,
+      adminAddress,
+      device: deviceLine,
+      app,
+      serving,
+      adapters: adapters.list(),
+      preloaded: tiers.preload(),
+      close,
+    }
   } catch (error) {
     await release()
     throw error
@@ -157,21 +181,5 @@ function certificateOf({ sslCertfile, sslKeyfile }: Config): Certificate | undef
     return { cert: readFileSync(sslCertfile, 'utf8'), key: readFileSync(sslKeyfile, 'utf8') }
   } catch (error) {
     throw new ConfigError(`the certificate cannot be read: ${(error as Error).message}`)
-  }
-}
-
-/** Those in `folder`, and those that are named one by one; refused ones are listed with their reasons. */
-async function loadAdapters(
-  folder: string | undefined,
-  named: Record<string, string>,
-  adapters: AdapterRegistry,
-  engine: Engine,
-  log: Logger,
-): Promise<void> {
-  if (folder) await adapters.scan(folder, (warning) => log.warn(warning))
-  await Promise.all(Object.entries(named).map(([name, directory]) => adapters.addOrRefuse(name, directory)))
-  for (const { name, image } of adapters.list()) {
-    for (const warning of image?.warnings ?? []) log.warn(`adapter ${name}: ${warning}`)
-    if (image) engine.addAdapter(image)
   }
 }

@@ -3,6 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { SamplingScalars } from '../runtime/sampling-options.ts'
 import type { Engine, SequenceRequest } from '../runtime/types.ts'
 import type { Access } from './access/access.ts'
+import type { AdapterManagement } from './adapter-management.ts'
 import type { AdapterCatalogue, AdapterRecord } from './catalogue.ts'
 import type { Config } from './config/settings.ts'
 import type { CostAccount } from './cost.ts'
@@ -121,6 +122,7 @@ export interface Serving {
   tokenizer: Tokenizer
   prompts: PromptReader
   adapters: AdapterCatalogue
+  management: AdapterManagement
   metrics: Metrics
   /** generation_config.json's defaults for sampling, as vLLM applies them. */
   defaults: Partial<SamplingScalars>

@@ -74,8 +74,12 @@ export class EngineClient implements Engine {
     this.post({ type: 'adapter', image })
   }
 
-  removeAdapter(digest: string): void {
-    if (this.adapters.delete(digest)) this.post({ type: 'removeAdapter', digest })
+  removeAdapter(digest: string, name?: string): void {
+    if (name !== undefined) {
+      // In place: the residents' list is the same.
+      const names = this.adapters.get(digest)?.names ?? []
+      if (names.includes(name)) names.splice(names.indexOf(name), 1)
+    } else if (this.adapters.delete(digest)) this.post({ type: 'removeAdapter', digest })
   }
 
   submit(request: SequenceRequest, onOutput: (output: SequenceOutput) => void): void {

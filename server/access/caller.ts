@@ -3,13 +3,16 @@ import type { AdapterCatalogue, AdapterRecord } from '../catalogue.ts'
 import type { KeyEntry } from './key.ts'
 import { Quota } from './quota.ts'
 
+/** What can be asked for by name. */
+export type Seen = Pick<AdapterCatalogue, 'get' | 'list'>
+
 export interface Caller {
   /** Absent where nobody has a key. */
   readonly tenant?: string
   readonly admin: boolean
   readonly quota: Quota
   /** The adapters that exist for the caller. */
-  seen(adapters: AdapterCatalogue): AdapterCatalogue
+  seen(adapters: AdapterCatalogue): Seen
 }
 
 /** Everybody, where there are no keys; they see what there is. */
@@ -20,7 +23,7 @@ export class KeyHolder implements Caller {
   readonly quota: Quota
   private entry: KeyEntry
   private pattern: RegExp | undefined
-  private view: { of: AdapterCatalogue; adapters: AdapterCatalogue } | undefined
+  private view: { of: AdapterCatalogue; adapters: Seen } | undefined
 
   constructor(entry: KeyEntry) {
     this.entry = entry
@@ -48,7 +51,7 @@ export class KeyHolder implements Caller {
     this.view = undefined
   }
 
-  seen(adapters: AdapterCatalogue): AdapterCatalogue {
+  seen(adapters: AdapterCatalogue): Seen {
     const { pattern } = this
     if (!pattern) return adapters
     if (this.view?.of !== adapters) this.view = { of: adapters, adapters: new Part(adapters, pattern) }
@@ -57,7 +60,7 @@ export class KeyHolder implements Caller {
 }
 
 /** Those adapters whose names match. */
-class Part implements AdapterCatalogue {
+class Part implements Seen {
   private readonly whole: AdapterCatalogue
   private readonly pattern: RegExp
   private listed: { of: readonly AdapterRecord[]; list: readonly AdapterRecord[] } | undefined

@@ -16,6 +16,45 @@ export const SETTINGS = {
     help: 'folder whose subfolders with an adapter_config.json are adapters, named after them',
   },
   adapter: { kind: 'adapters', value: 'NAME=DIR', vllm: 'lora-modules', help: 'one adapter more; may be repeated' },
+  watch: {
+    kind: 'flag',
+    fallback: false,
+    help: 'serve what appears in the folder of adapters, replace what changes, let go what goes',
+  },
+  'allow-adapter-management': {
+    kind: 'flag',
+    fallback: false,
+    help: 'let adapters be loaded, replaced and unloaded over HTTP; where there are keys, by admins',
+  },
+  'adapter-roots': {
+    kind: 'texts',
+    value: 'DIR',
+    help: 'folders beside that of the adapters that may be loaded from over HTTP; may be repeated',
+  },
+  'host-memory': {
+    kind: 'size',
+    value: 'SIZE',
+    help: "memory for adapters in host memory; if absent, a quarter of the machine's or container's",
+  },
+  'image-cache': {
+    kind: 'text',
+    value: 'DIR',
+    help: 'folder where packed adapters are kept, so that what was folded once is read the next time',
+  },
+  'image-cache-size': {
+    kind: 'size',
+    value: 'SIZE',
+    fallback: '16GiB',
+    help: 'of the files in the image cache; what was not used for longest goes',
+  },
+  'adapter-idle-timeout': {
+    kind: 'integer',
+    value: 'SECONDS',
+    minimum: 0,
+    maximum: LONGEST_TIMER,
+    fallback: 0,
+    help: 'how long an adapter that nobody uses stays in host memory; 0: until room is needed',
+  },
   'served-model-name': { kind: 'text', value: 'NAME', help: "the base's name in `model`; the folder's name if absent" },
   host: { kind: 'text', value: 'HOST', fallback: '127.0.0.1', help: 'address to listen on' },
   port: {

@@ -6,7 +6,7 @@ export const VLLM_ADVICE: Readonly<Record<string, string>> = {
   'enable-lora': 'adapters are always served: give --adapters DIR or --adapter NAME=DIR, and leave it out',
   'max-loras': 'a batch takes as many adapters as it has sequences: leave it out',
   'max-lora-rank': 'adapters of every rank are served: leave it out',
-  'max-cpu-loras': 'all adapters stay in host memory, and the pool holds those in use: leave it out',
+  'max-cpu-loras': 'adapters in host memory are bounded by their bytes, not their number: --host-memory SIZE',
   'fully-sharded-loras': ONE_DEVICE,
   'lora-extra-vocab-size': "adapters keep the base model's vocabulary: leave it out",
   'api-server-count': 'one process answers, and --tokenizer-processes read long texts: leave it out',

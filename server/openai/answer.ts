@@ -1,6 +1,6 @@
 /** What both routes do with a request: run it, and answer whole or as a stream. The routes say how a choice, a chunk and the envelope look. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { AdapterChoice } from '../adapter-choice.ts'
+import { type AdapterChoice, type LeasedAdapters, leaseAdapters } from '../adapter-choice.ts'
 import { costOf } from '../cost.ts'
 import { toApiError } from '../errors.ts'
 import { jsonBody, openingOf, SlicedArray } from '../json.ts'
@@ -20,18 +20,21 @@ export async function answer(
   request: FastifyRequest,
   reply: FastifyReply,
   body: Body,
-  adapter: AdapterChoice,
-  generationRequest: GenerationRequest,
+  choice: AdapterChoice,
+  asked: Omit<GenerationRequest, 'adapters' | 'tenant'>,
   promptTokens: number,
   shape: Shape,
 ): Promise<unknown> {
   // Rendering and tokenizing take their time; who left meanwhile is not served.
   if (reply.raw.destroyed) return reply.hijack()
-  const countOut = serving.cost.take(costOf(generationRequest.choices), costFields(body, generationRequest.promptField))
+  const countOut = serving.cost.take(costOf(asked.choices), costFields(body, asked.promptField))
   // Comes exactly once, whoever ends the connection.
   reply.raw.once('close', countOut)
+  // What it costs is known before anything is loaded for it.
+  const adapter = await leaseAdapters(serving, choice, reply)
+  if (reply.raw.destroyed) return reply.hijack()
   const envelope = {
-    id: generationRequest.id,
+    id: asked.id,
     object: shape.object,
     created: Math.floor(Date.now() / 1000),
     model: adapter.model,
@@ -44,7 +47,7 @@ export async function answer(
   // What all chunks of a stream begin with: one is sent for every token.
   const opening = openingOf({ ...envelope, object: shape.chunkObject, system_fingerprint: FINGERPRINT })
   const tenant = serving.access.cacheTenant(request.caller)
-  const generation: Generation = new Generation(serving, { ...generationRequest, tenant }, (index, piece) => {
+  const generation: Generation = new Generation(serving, { ...asked, adapters: adapter.uses, tenant }, (index, piece) => {
     if (!streamed) return shape.collect(index, piece)
     const usage = options.continuous_usage_stats && usageOf(generation.countsOf(index), details)
     for (const choice of shape.chunks(index, piece)) {
@@ -53,7 +56,7 @@ export async function answer(
     }
   })
   generation.counts.promptTokens = promptTokens
-  reply.raw.once('close', request.caller.quota.work(generationRequest.choices.length, generation.counts))
+  reply.raw.once('close', request.caller.quota.work(asked.choices.length, generation.counts))
   // 'close' also comes after a whole answer: then there is nothing left to abort.
   reply.raw.once('close', () => generation.abort())
   const running = generation.run()
@@ -89,6 +92,6 @@ function costFields(body: Body, promptField: string) {
   }
 }
 
-function log(request: FastifyRequest, reply: FastifyReply, adapter: AdapterChoice, { counts }: Generation): void {
+function log(request: FastifyRequest, reply: FastifyReply, adapter: LeasedAdapters, { counts }: Generation): void {
   request.log.info({ model: adapter.model, ...counts, ms: Math.round(reply.elapsedTime) }, 'generated')
 }

@@ -24,7 +24,7 @@ export function chatRoutes(app: FastifyInstance, serving: Serving): void {
       const { body } = request
       checkFields(body, schema)
       checkUnserved(body)
-      const adapter = chooseAdapter(serving, request, body.model as string | undefined)
+      const choice = chooseAdapter(serving, request, body.model as string | undefined)
       const n = given(body, 'n', 1)
       serving.cost.checkSequences(n, 'n')
       // The template writes the special tokens itself.
@@ -56,11 +56,10 @@ export function chatRoutes(app: FastifyInstance, serving: Serving): void {
         request,
         reply,
         body,
-        adapter,
+        choice,
         {
           id: requestId('chatcmpl', request, body),
           choices,
-          adapters: adapter.uses,
           promptField: 'messages',
           ...textOptions(body, serving.scheduling),
         },

@@ -37,7 +37,7 @@ export function completionRoutes(app: FastifyInstance, serving: Serving): void {
     handler: async (request, reply) => {
       const { body } = request
       checkFields(body, schema)
-      const adapter = chooseAdapter(serving, request, body.model as string | undefined)
+      const choice = chooseAdapter(serving, request, body.model as string | undefined)
       const n = given(body, 'n', 1)
       if (given(body, 'best_of', n) !== n)
         throw new ApiError('unsupported_parameter', 'best_of must equal n: no more are drawn than are returned', 'best_of')
@@ -62,11 +62,10 @@ export function completionRoutes(app: FastifyInstance, serving: Serving): void {
         request,
         reply,
         body,
-        adapter,
+        choice,
         {
           id: requestId('cmpl', request, body),
           choices,
-          adapters: adapter.uses,
           promptField: 'prompt',
           ...textOptions(body, serving.scheduling),
         },

@@ -1,6 +1,8 @@
 /** GET /v1/models and /v1/models/{id}: the base and the adapters that can be asked for. */
 import type { FastifyInstance } from 'fastify'
-import { findAdapter, seenBy } from '../adapter-choice.ts'
+import type { Caller } from '../access/caller.ts'
+import { findAdapter, requireServed, seenBy } from '../adapter-choice.ts'
+import { jsonBody, SlicedArray } from '../json.ts'
 import type { AdapterRecord, Serving } from '../types.ts'
 
 /** `root` is a path of this machine, which is no tenant's business. */
@@ -22,30 +24,35 @@ function baseItem(serving: Serving, admin: boolean): object {
   return item(serving, admin, name, created, root, null)
 }
 
-/** undefined for an adapter that was refused. */
-function adapterItem(serving: Serving, admin: boolean, { name, created, directory, image }: AdapterRecord): object | undefined {
-  if (!image) return undefined
-  const { digest, method } = image
-  return { ...item(serving, admin, name, created, directory, serving.model.name), digest, method }
+/** undefined for an adapter that was refused. Digest and method are null until it has been read; a tenant is not told whether anybody has had it read. */
+function adapterItem(serving: Serving, admin: boolean, record: AdapterRecord): object | undefined {
+  const { name, created, directory, digest = null, method = null, refusal } = record
+  if (refusal !== undefined) return undefined
+  const model = item(serving, admin, name, created, directory, serving.model.name)
+  return admin ? { ...model, digest, method } : model
+}
+
+/** Models of a slice of the list that are written before others have a turn. */
+const SLICE = 200
+
+/** All that exists for the caller, the base first. */
+function* slices(serving: Serving, caller: Caller): Generator<object[]> {
+  yield [baseItem(serving, caller.admin)]
+  const list = seenBy(caller, serving).adapters.list()
+  for (let at = 0; at < list.length; at += SLICE)
+    yield list
+      .slice(at, at + SLICE)
+      .map((record) => adapterItem(serving, caller.admin, record))
+      .filter((model) => model !== undefined)
 }
 
 export function modelRoutes(app: FastifyInstance, serving: Serving): void {
-  /** The page as text, for the list that it was made of, with and without paths: gateways ask for it again and again. */
-  const pages = [true, false].map((admin) => ({ admin, of: new WeakMap<readonly AdapterRecord[], string>() }))
   app.get(
     '/v1/models',
     { schema: { tags: ['models'], summary: 'The base model and its adapters' } },
     async ({ caller }, reply) => {
-      const { admin, of } = pages[caller.admin ? 0 : 1]
-      const list = seenBy(caller, serving).adapters.list()
-      let page = of.get(list)
-      if (page === undefined) {
-        const models = list.map((record) => adapterItem(serving, admin, record)).filter((model) => model !== undefined)
-        page = JSON.stringify({ object: 'list', data: [baseItem(serving, admin), ...models] })
-        of.set(list, page)
-      }
       reply.type('application/json; charset=utf-8')
-      return page
+      return jsonBody({ object: 'list', data: new SlicedArray(slices(serving, caller)) })
     },
   )
   // A wildcard: names may hold slashes, encoded (as the openai packages send them) or not.
@@ -55,7 +62,8 @@ export function modelRoutes(app: FastifyInstance, serving: Serving): void {
     async ({ params, caller }) => {
       const id = params['*']
       if (id === serving.model.name) return baseItem(serving, caller.admin)
-      return adapterItem(serving, caller.admin, findAdapter(seenBy(caller, serving), id, 'model'))
+      const record = findAdapter(seenBy(caller, serving), id, 'model')
+      return adapterItem(serving, caller.admin, requireServed(record, 'model'))
     },
   )
 }

@@ -32,7 +32,7 @@ export function operationRoutes(app: FastifyInstance, serving: Serving): void {
     model: serving.model.name,
     adapters: seenBy(caller, serving)
       .adapters.list()
-      .filter((record) => record.image).length,
+      .filter(({ refusal }) => refusal === undefined).length,
     docs: '/docs',
   }))
 }

@@ -3,7 +3,8 @@ import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { AdapterRegistry, loadAdapter } from '../../adapters-store/index.ts'
+import { loadAdapter } from '../../adapters-store/index.ts'
+import { readFor, testRegistry } from '../support/registry.ts'
 import { fixture, temporaryFolder } from '../support/repo.ts'
 import { baseModelOf } from './base-model.ts'
 
@@ -22,8 +23,7 @@ async function scanned(
   for (const path of paths) cpSync(LORA, join(folder, path), { recursive: true })
   change(folder)
   const warnings: string[] = []
-  const registry = new AdapterRegistry({ load: async (name, directory) => loadAdapter(name, directory, base, options) })
-  const records = await registry.scan(join(folder, at), (warning) => warnings.push(warning))
+  const records = await testRegistry(readFor(base, options)).readAll(join(folder, at), (warning) => warnings.push(warning))
   return { folder, warnings, served: records.filter(({ image }) => image).map(({ name }) => name), records }
 }
 

@@ -4,7 +4,8 @@ import { cpSync, mkdirSync, renameSync, rmSync, symlinkSync, truncateSync, write
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { AdapterRegistry, AdapterStore, loadAdapter } from '../../adapters-store/index.ts'
+import { AdapterStore, loadAdapter } from '../../adapters-store/index.ts'
+import { readFor, testRegistry } from '../support/registry.ts'
 import { fixture, temporaryFolder } from '../support/repo.ts'
 import { baseModelOf } from './base-model.ts'
 
@@ -12,9 +13,7 @@ const base = baseModelOf(fixture('peft/biased/base'))
 const options = { dtype: 'float16', blockBytes: 1024 } as const
 const LORA = fixture('peft/biased/adapters/lora')
 const FILES = ['adapter_config.json', 'adapter_model.safetensors']
-const loader = {
-  load: async (name: string, directory: string, root?: string) => loadAdapter(name, directory, base, options, undefined, root),
-}
+const read = readFor(base, options)
 
 /** A folder `adapters` of adapters and a folder `outside` with one, and what a scan makes of what `change` did. */
 async function scanned(t: Test, change: (adapters: string, outside: string) => void, at = 'adapters') {
@@ -22,7 +21,7 @@ async function scanned(t: Test, change: (adapters: string, outside: string) => v
   const [adapters, outside] = [join(folder, 'adapters'), join(folder, 'outside')]
   for (const one of [join(adapters, 'good'), outside]) cpSync(LORA, one, { recursive: true })
   change(adapters, outside)
-  const records = await new AdapterRegistry(loader).scan(join(folder, at))
+  const records = await testRegistry(read).readAll(join(folder, at))
   for (const { refusal } of records) if (refusal?.includes(folder)) t.fail(`a path: ${refusal}`)
   return { records, served: records.filter(({ image }) => image).map(({ name }) => name), outside }
 }
@@ -80,11 +79,11 @@ t.test('an adapter given by name has its own folder as root, through whatever li
   const folder = temporaryFolder(t)
   cpSync(LORA, join(folder, 'a'), { recursive: true })
   symlinkSync(LORA, join(folder, 'linked'))
-  const registry = new AdapterRegistry(loader)
-  t.ok((await registry.addOrRefuse('linked', join(folder, 'linked'))).image)
+  const adapters = testRegistry(read)
+  t.ok((await adapters.read('linked', join(folder, 'linked'))).image)
   renameSync(join(folder, 'a', FILES[1]), join(folder, 'elsewhere'))
   symlinkSync('../elsewhere', join(folder, 'a', FILES[1]))
-  t.match(await registry.addOrRefuse('a', join(folder, 'a')), {
+  t.match(await adapters.read('a', join(folder, 'a')), {
     refusal: /adapter_model.safetensors is reached through a symbolic link/,
   })
 })
@@ -102,10 +101,10 @@ t.test("a hub cache's snapshots lead to its blobs, and no others", async (t) => 
     return there
   }
   const [own, others] = [snapshot('models--org--a'), snapshot('models--org--b', 'models--org--a')]
-  const registry = new AdapterRegistry(loader)
-  t.ok((await registry.addOrRefuse('own', own)).image, 'by name')
-  t.match(await registry.addOrRefuse('others', others), { refusal: /adapter_config.json is reached through/ })
-  const scan = async (root: string) => (await new AdapterRegistry(loader).scan(root)).map(({ image }) => image !== undefined)
+  const adapters = testRegistry(read)
+  t.ok((await adapters.read('own', own)).image, 'by name')
+  t.match(await adapters.read('others', others), { refusal: /adapter_config.json is reached through/ })
+  const scan = async (root: string) => (await testRegistry(read).readAll(root)).map(({ image }) => image !== undefined)
   t.strictSame(await scan(join(own, '..')), [true], 'in a folder of adapters that lies in a snapshot')
   symlinkSync(own, join(cache, 'linked'))
   t.strictSame(await scan(cache), [true], 'or that holds the cache')
@@ -146,7 +145,7 @@ t.test(
 t.test('a file of gigabytes that its header does not describe takes no memory', async (t) => {
   const folder = temporaryFolder(t)
   cpSync(LORA, folder, { recursive: true })
-  const store = new AdapterStore(base, options, 1)
+  const store = new AdapterStore(base, options, { threads: 1 })
   t.teardown(() => store.close())
   const before = process.memoryUsage().rss
   const refused = async (head: (file: string) => void, says: RegExp) => {

@@ -63,7 +63,7 @@ t.test(
 )
 
 t.test('many loads at once give what one gives', async (t) => {
-  const store = new AdapterStore(base, options, 2)
+  const store = new AdapterStore(base, options, { threads: 2 })
   t.teardown(() => store.close())
   const names = Array.from({ length: 12 }, (_, i) => `${i}`)
   const direct = loadAdapter('x', LORA, base, options)
@@ -76,7 +76,7 @@ t.test('many loads at once give what one gives', async (t) => {
 })
 
 t.test('adapters of all sizes and methods, one after the other in one thread, come out as if alone', async (t) => {
-  const store = new AdapterStore(base, options, 1)
+  const store = new AdapterStore(base, options, { threads: 1 })
   t.teardown(() => store.close())
   const names = readdirSync(fixture('peft/biased/adapters'))
   const images = await Promise.all(names.map((name) => store.load(name, fixture('peft/biased/adapters', name))))
@@ -91,7 +91,7 @@ t.test('a DoRA adapter with many norms is the same alone and beside others', asy
   const folder = temporaryFolder(t)
   const { model, adapter } = manyNorms(folder)
   const alone = loadAdapter('dora', adapter, model, options)
-  const store = new AdapterStore(model, options, 3)
+  const store = new AdapterStore(model, options, { threads: 3 })
   t.teardown(() => store.close())
   const loads = ['first', 'second', 'third', 'fourth'].map((name) => store.load(name, adapter))
   for (const { image } of await Promise.all(loads)) t.ok(Buffer.from(image).equals(Buffer.from(alone.image)))
@@ -103,7 +103,7 @@ t.test('idle threads do not keep the process alive', async (t) => {
   const script = join(folder, 'load.mjs')
   const source = `
     const { AdapterStore } = await import(${JSON.stringify(new URL('../../adapters-store/index.js', import.meta.url).href)})
-    const store = new AdapterStore(${JSON.stringify(model)}, ${JSON.stringify(options)}, 2)
+    const store = new AdapterStore(${JSON.stringify(model)}, ${JSON.stringify(options)}, { threads: 2 })
     console.log((await store.load('dora', ${JSON.stringify(adapter)})).method)`
   writeFileSync(script, source)
   const run = promisify(execFile)(process.execPath, [script], { timeout: 20_000 })
@@ -115,7 +115,7 @@ t.test('a thread that dies fails the load that it has in hand, and the next ones
   cpSync(LORA, folder, { recursive: true })
   // Some 2 MB that become many times as much of objects.
   writeFileSync(join(folder, 'adapter_config.json'), `{"peft_type": "LORA", "shiny": [${'[{}],'.repeat(400_000)}0]}`)
-  const store = new AdapterStore(base, options, 1, 24)
+  const store = new AdapterStore(base, options, { threads: 1, heapMegabytes: 24 })
   t.teardown(() => store.close())
   const results = await Promise.allSettled(
     ['bad', 'good', 'bad', 'good'].map((name) => store.load(name, name === 'bad' ? folder : LORA)),
@@ -129,7 +129,7 @@ t.test(
   { skip: process.platform !== 'linux' && 'no /proc' },
   async (t) => {
     const threads = () => readdirSync('/proc/self/task').length
-    const store = new AdapterStore(base, options, 1)
+    const store = new AdapterStore(base, options, { threads: 1 })
     t.teardown(() => store.close())
     for (let round = 0; round < 2; round++) {
       await store.load('a', LORA)
@@ -141,7 +141,7 @@ t.test(
 )
 
 t.test('closing rejects what is under way, what waits and all that follows', async (t) => {
-  const store = new AdapterStore(base, options, 2)
+  const store = new AdapterStore(base, options, { threads: 2 })
   const loads = Promise.allSettled(['1', '2', '3', '4'].map((name) => store.load(name, LORA)))
   await store.close()
   t.match(await loads, new Array(4).fill({ status: 'rejected', reason: { code: 'adapter_store_closed' } }))

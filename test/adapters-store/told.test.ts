@@ -3,7 +3,7 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { systemReason } from '../../adapters-store/checkpoint/index.ts'
-import { AdapterRegistry } from '../../adapters-store/index.ts'
+import { testRegistry } from '../support/registry.ts'
 import { refusal } from './refusal.ts'
 import { changedFixture, floats, withHeader } from './write-adapter.ts'
 
@@ -48,12 +48,10 @@ t.test('the reason that the system gives is told without the path in it', async 
 })
 
 t.test('an error that is no refusal names nothing to clients, and everything to the operator', async (t) => {
-  const registry = new AdapterRegistry({
-    load: async () => {
-      throw new Error('cannot map /models/base/model.safetensors')
-    },
+  const adapters = testRegistry(() => {
+    throw new Error('cannot map /models/base/model.safetensors')
   })
-  const { refusal, detail } = await registry.addOrRefuse('a', '/adapters/a')
+  const { refusal, detail } = await adapters.read('a', '/adapters/a')
   t.match(refusal, /^it could not be loaded: an internal error/)
   t.equal(detail, 'it could not be loaded: cannot map /models/base/model.safetensors')
 })

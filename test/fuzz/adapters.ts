@@ -17,11 +17,12 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { AdapterError, type AdapterImage, AdapterRegistry, AdapterStore } from '../../adapters-store/index.ts'
+import { AdapterError, type AdapterImage, AdapterStore } from '../../adapters-store/index.ts'
 import type { Engine } from '../../runtime/types.ts'
 import { readTensors, safetensorsBytes, type TensorSource } from '../adapters-store/write-adapter.ts'
 import { ask } from '../support/ask.ts'
 import { idleComplaints, OracleFamily } from '../support/oracle.ts'
+import { testRegistry } from '../support/registry.ts'
 import { fixture, readJson } from '../support/repo.ts'
 import { changed, changedBytes, type Json, jsonBytes, oddText } from './odd.ts'
 import { Fault, type Random, run } from './trial.ts'
@@ -210,8 +211,10 @@ async function attempt(random: Random): Promise<string> {
   damage(random, folder)
   const name = random.below(5) ? 'damaged' : oddText(random)
   try {
-    const record = await new AdapterRegistry(base.store).add(name, folder)
-    return await serve(base, record.image as AdapterImage)
+    const { registry } = testRegistry((...args) => base.store.load(...args))
+    const adapter = registry.enter(name, folder)
+    await registry.lease([adapter])
+    return await serve(base, adapter.image as AdapterImage)
   } catch (error) {
     if (!(error instanceof AdapterError)) throw error
     if (error.code === 'adapter_loader_lost') throw new Fault(`the loader died: ${error.message}`)

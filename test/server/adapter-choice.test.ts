@@ -16,7 +16,7 @@ t.test('adapter choice', async (t) => {
   const served = await startServed(t, { adapter })
   const [pirate] = goldenRows('pirate')
   const [base] = goldenRows('base')
-  const digest = (name: string) => served.serving.adapters.get(name)?.image?.digest
+  const digest = (name: string) => served.serving.adapters.get(name)?.digest
   const ask = (model: string | undefined, headers: Record<string, string> = {}, row = pirate) =>
     served.post('/v1/chat/completions', { model, messages: row.messages, temperature: 0, max_tokens: 64 }, headers)
   const text = async (...args: Parameters<typeof ask>) => (await ask(...args)).body.choices[0].message.content

@@ -37,13 +37,18 @@ t.test('adapters come from a folder and by name; one that cannot be served does 
   const folder = temporaryFolder(t)
   cpSync(demoModel('adapters/pirate'), path.join(folder, 'pirate'), { recursive: true })
   const adapter = { corsair: demoModel('adapters/pirate'), gone: path.join(folder, 'gone') }
-  const { adapters, serving, address } = await served(t, { adapters: folder, adapter, 'served-model-name': 'base' })
+  const { adapters, serving, address, preloaded } = await served(t, { adapters: folder, adapter, 'served-model-name': 'base' })
   t.same(adapters.map(({ name }) => name).sort(), ['corsair', 'gone', 'pirate'])
-  t.match(serving.adapters.get('gone'), { image: undefined, refusal: 'the folder does not exist', detail: /gone does not exist/ })
+  await preloaded
+  t.match(serving.adapters.get('gone'), {
+    digest: undefined,
+    refusal: 'the folder does not exist',
+    detail: /gone does not exist/,
+  })
   const list = await (await fetch(`${address}/v1/models`)).json()
   t.same(
     (list as { data: { id: string }[] }).data.map(({ id }) => id),
-    ['base', ...adapters.filter(({ image }) => image).map(({ name }) => name)],
+    ['base', ...adapters.filter(({ refusal }) => refusal === undefined).map(({ name }) => name)],
   )
 })
 

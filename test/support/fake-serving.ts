@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import type { Engine, SequenceOutput, SequenceRequest } from '../../runtime/index.ts'
 import { Access } from '../../server/access/access.ts'
+import { AdapterManagement } from '../../server/adapter-management.ts'
 import { buildApp } from '../../server/app.ts'
 import { configOf } from '../../server/config/config.ts'
 import { CostAccount } from '../../server/cost.ts'
@@ -10,6 +11,7 @@ import { ServerMetrics } from '../../server/metrics/metrics.ts'
 import { ModelTokenizer } from '../../server/tokenizer/tokenizer.ts'
 import type { Serving } from '../../server/types.ts'
 import { demoPrompts } from './prompts.ts'
+import { notLoaded, testRegistry } from './registry.ts'
 import { demoModel } from './repo.ts'
 
 export interface Submitted {
@@ -50,7 +52,8 @@ export async function fakeServing(
     model: { name: 'demo', root: '/models/demo', created: 10, maxModelLen: 1 << 20 },
     tokenizer: ModelTokenizer.load(demoModel('base')),
     prompts: demoPrompts(),
-    adapters: { get: () => undefined, list: () => [] },
+    adapters: { get: () => undefined, list: () => [], lease: () => Promise.reject(new Error('there are none')) },
+    management: new AdapterManagement(testRegistry(notLoaded).registry, engine, { allowed: false, roots: [], baseName: 'demo' }),
     metrics: new ServerMetrics(engine, 'demo'),
     defaults: {},
     limits: configOf({ 'body-limit': 2 ** 20, 'max-concurrent-requests': 8 }),

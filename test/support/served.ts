@@ -9,6 +9,8 @@ export interface Served {
   /** Of the admin port, if there is one. */
   adminUrl?: string
   serving: Serving
+  /** Few adapters have been loaded, or refused. */
+  preloaded: Promise<void>
   // biome-ignore lint/suspicious/noExplicitAny: the tests assert on what the answer holds
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<{ status: number; headers: Headers; body: any }>
   /** Waits until nothing is in flight; what is wrong with the pool's accounting then. */
@@ -21,12 +23,16 @@ export async function startServed(
   settings: Parameters<typeof configOf>[0],
   hooks: ServeHooks = {},
 ): Promise<Served> {
-  const { address, adminAddress, serving, close } = await serve(configOf({ port: 0, 'log-level': 'fatal', ...settings }), hooks)
+  const { address, adminAddress, serving, preloaded, close } = await serve(
+    configOf({ port: 0, 'log-level': 'fatal', ...settings }),
+    hooks,
+  )
   t.teardown(close)
   return {
     url: address,
     adminUrl: adminAddress,
     serving,
+    preloaded,
     async post(path, body, headers = {}) {
       const init = { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) }
       const response = await fetch(`${address}${path}`, init)

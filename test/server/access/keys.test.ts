@@ -141,9 +141,10 @@ t.test('10,000 keys: finding one takes no longer than 20 µs', async (t) => {
 })
 
 t.test('patterns', async (t) => {
+  const unleased = () => Promise.reject(new Error('nobody asks'))
   const record = (name: string) => ({ name, directory: '', created: 0 })
   const all = ['acme-1', 'acme-2', 'acme', 'other', 'a.c', 'abc', 'x\ny'].map(record)
-  const catalogue = { get: (name: string) => all.find((one) => one.name === name), list: () => all }
+  const catalogue = { get: (name: string) => all.find((one) => one.name === name), list: () => all, lease: unleased }
   const seen = (adapters: string[] | undefined) => {
     const view = new KeyHolder({ ...parseKey('k'), adapters }).seen(catalogue)
     const names = view.list().map(({ name }) => name)

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { cpSync, existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { createServer } from 'node:net'
 import path from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { cudaMissing } from '../../../native/cuda-host.ts'
 import { VERSION } from '../../../server/version.ts'
@@ -69,8 +70,10 @@ t.test('it says what it runs on, what it serves and where, and every adapter tha
     LORIKEET_QUANTIZATION: 'int8',
   })
   t.match(stdout(), /^lorikeet: device: cpu \((avx512|avx2|portable)\), float32, int8 weights\n/)
-  t.equal(stdout().split('\n').slice(1).join('\n'), `lorikeet: serving demo with 1 adapter on ${address}\n`)
-  const [hollow, out, ...rest] = stderr().split('\n')
+  t.equal(stdout().split('\n').slice(1).join('\n'), `lorikeet: serving demo with 2 adapters on ${address}\n`)
+  // Adapters are read beside serving.
+  for (let i = 0; i < 200 && stderr().split('\n').length < 3; i++) await setTimeout(20)
+  const [out, hollow, ...rest] = stderr().split('\n')
   t.equal(hollow, `lorikeet: adapter hollow (${folder}/hollow) is refused: the folder has no adapter_model.safetensors`)
   // biome-ignore lint/suspicious/noControlCharactersInRegex: none must come
   t.notMatch(out, /[\u0000-\u001f\u202e]/)
@@ -114,7 +117,7 @@ t.test('another Ctrl-C a moment later ends at once', async (t) => {
     body: JSON.stringify(body),
   })
   child.kill('SIGINT')
-  await new Promise((resolve) => setTimeout(resolve, 700))
+  await setTimeout(700)
   child.kill('SIGINT')
   t.match(await ended, { code: null, signal: 'SIGINT' }, '130, as shells count')
   await response.text().catch(() => {})

@@ -100,11 +100,14 @@ t.test('an answer that cannot be written to its end is an error, or cut where it
 })
 
 t.test('numbers that overflow are the error of who gave the weights, and ours otherwise', async (t) => {
-  const image = { digest: 'ab12', method: 'LORA' } as AdapterRecord['image']
-  const record: AdapterRecord = { name: 'pirate', directory: '/a', created: 1, image }
+  const record: AdapterRecord = { name: 'pirate', directory: '/a', created: 1, digest: 'ab12', method: 'lora' }
   const error = { code: 'non_finite_logits', message: 'the model computed no finite logits' }
   const fake = await fakeServing(t, (one) => later(() => one.send({ finish: 'error', error })), {
-    adapters: { get: (name) => (name === 'pirate' ? record : undefined), list: () => [record] },
+    adapters: {
+      get: (name) => (name === 'pirate' ? record : undefined),
+      list: () => [record],
+      lease: async () => ({ digests: ['ab12'], release: () => {} }),
+    },
   })
   const ask = (listed: string) =>
     request(`${fake.url}/v1/completions`, { body: '{"prompt":"a"}', headers: { 'x-lora-adapter': listed } })

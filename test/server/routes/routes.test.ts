@@ -48,7 +48,7 @@ t.test('models', async (t) => {
     const serving = utilityServing()
     const all = serving.adapters.list()
     let now = all.slice(0, 1)
-    const changing = await appOf(t, { adapters: { get: serving.adapters.get, list: () => now } })
+    const changing = await appOf(t, { adapters: { ...serving.adapters, list: () => now } })
     const ids = async () => (await changing.inject('/v1/models')).json().data.map(({ id }: { id: string }) => id)
     t.same(await ids(), ['demo', 'pirate'])
     t.same(await ids(), ['demo', 'pirate'])

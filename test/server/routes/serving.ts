@@ -2,12 +2,14 @@
 import { pino } from 'pino'
 import type { Engine } from '../../../runtime/index.ts'
 import { Access } from '../../../server/access/access.ts'
+import { AdapterManagement } from '../../../server/adapter-management.ts'
 import { configOf } from '../../../server/config/config.ts'
 import { CostAccount } from '../../../server/cost.ts'
 import { ServerMetrics } from '../../../server/metrics/metrics.ts'
 import { ModelTokenizer } from '../../../server/tokenizer/tokenizer.ts'
 import type { AdapterRecord, Serving } from '../../../server/types.ts'
 import { demoPrompts } from '../../support/prompts.ts'
+import { notLoaded, testRegistry } from '../../support/registry.ts'
 import { demoModel } from '../../support/repo.ts'
 
 export function utilityServing(overrides: Partial<Serving> = {}): Serving {
@@ -24,10 +26,9 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     residents: new Map(),
     waitingAdapters: () => [],
   } as unknown as Engine
-  const image = { digest: 'ab12', method: 'LORA' } as AdapterRecord['image']
   const records: AdapterRecord[] = [
-    { name: 'pirate', directory: '/adapters/pirate', created: 20, image },
-    { name: 'team/pirate v2', directory: '/adapters/team', created: 30, image },
+    { name: 'pirate', directory: '/adapters/pirate', created: 20, digest: 'ab12', method: 'LORA' },
+    { name: 'team/pirate v2', directory: '/adapters/team', created: 30, digest: 'ab12', method: 'LORA' },
     { name: 'broken', directory: '/adapters/broken', created: 40, refusal: 'it holds no adapter_model.safetensors' },
   ]
   return {
@@ -35,7 +36,12 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     model: { name: 'demo', root: '/models/demo', created: 10, maxModelLen: 1024 },
     tokenizer: ModelTokenizer.load(demoModel('base')),
     prompts: demoPrompts(1024),
-    adapters: { get: (name) => records.find((record) => record.name === name), list: () => records },
+    adapters: {
+      get: (name) => records.find((record) => record.name === name),
+      list: () => records,
+      lease: () => Promise.reject(new Error('nothing runs here')),
+    },
+    management: new AdapterManagement(testRegistry(notLoaded).registry, engine, { allowed: false, roots: [], baseName: 'demo' }),
     metrics: new ServerMetrics(engine, 'demo'),
     defaults: {},
     limits: configOf({ 'body-limit': 2 ** 20, 'max-concurrent-requests': 8 }),

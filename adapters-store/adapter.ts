@@ -1,0 +1,117 @@
+/** An adapter under a name: where it lies, and what is known of it. */
+import { statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import type { AdapterError, AdapterErrorCode } from './errors.ts'
+import { CONFIG_FILE, WEIGHTS_FILE } from './folders.ts'
+import type { AdapterImage } from './types.ts'
+
+/** known: nothing of its weights has been read, or they have been put out again. */
+export type AdapterState = 'known' | 'loading' | 'loaded' | 'refused' | 'draining'
+
+/** What may be otherwise the next time although the files are the same. */
+const PASSING = new Set<AdapterErrorCode>([
+  'adapter_not_found',
+  'adapter_unreadable',
+  'adapter_link_refused',
+  'adapter_load_failed',
+])
+
+export class Adapter {
+  readonly name: string
+  /** Absolute path of the folder. */
+  readonly directory: string
+  /** Where its symbolic links may lead (links.ts). */
+  readonly root: string
+  /** Unix seconds. */
+  readonly created = Math.floor(Date.now() / 1000)
+  /** Known once it has been read. */
+  digest?: string
+  method?: string
+  maxRank?: number
+  warnings?: readonly string[]
+  /** Packed, in host memory. */
+  image?: AdapterImage
+  /** Why the last load failed, without paths: clients are told it. */
+  refusal?: string
+  /** The same for whoever runs the server, with paths. */
+  detail?: string
+  /** Never put out of host memory. */
+  pinned = false
+  /** Those who use it now. */
+  leases = 0
+  /** Those who have used it. */
+  uses = 0
+  /** Milliseconds since epoch. */
+  lastUse?: number
+  /** Milliseconds that reading and folding took. */
+  loadMs?: number
+  /** Its name is another's now, or nobody's; it goes with its last lease. */
+  retired = false
+  /** Bytes that are kept for it in host memory while it is loaded. */
+  reserved = 0
+  loading?: Promise<void>
+  private bytes?: number
+  /** The last load's failure, and the files as they were then. */
+  private refused?: { error: AdapterError; files: string }
+
+  constructor(name: string, directory: string, root: string) {
+    this.name = name
+    this.directory = resolve(directory)
+    this.root = resolve(root)
+  }
+
+  get state(): AdapterState {
+    if (this.retired) return 'draining'
+    if (this.image) return 'loaded'
+    if (this.loading) return 'loading'
+    return this.refusal === undefined ? 'known' : 'refused'
+  }
+
+  /** Bytes that it will take in host memory, as far as can be told: those that it took, or those of its file. */
+  get expectedBytes(): number {
+    return this.bytes ?? statOf(join(this.directory, WEIGHTS_FILE))?.size ?? 0
+  }
+
+  loaded(image: AdapterImage, milliseconds: number): void {
+    this.image = image
+    this.bytes = image.image.byteLength
+    this.digest = image.digest
+    this.method = image.method
+    this.maxRank = image.maxRank
+    this.warnings = image.warnings
+    this.loadMs = milliseconds
+    this.refusal = undefined
+    this.detail = undefined
+    this.refused = undefined
+  }
+
+  refuse(error: AdapterError): void {
+    this.refusal = error.message
+    this.detail = error.detail
+    this.refused = PASSING.has(error.code) ? undefined : { error, files: this.files() }
+  }
+
+  /** Why it was refused, if its files are what they were then: reading them again would end alike. */
+  get stillRefused(): AdapterError | undefined {
+    if (!this.refused) return undefined
+    return this.refused.files === this.files() ? this.refused.error : undefined
+  }
+
+  /** Tells a changed file from the same: a copy under way grows. */
+  private files(): string {
+    return [CONFIG_FILE, WEIGHTS_FILE]
+      .map((name) => {
+        const stat = statOf(join(this.directory, name))
+        return stat ? `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeMs}:${stat.ctimeMs}` : 'none'
+      })
+      .join(' ')
+  }
+}
+
+function statOf(file: string) {
+  try {
+    return statSync(file)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,239 @@
+/** The host tier: which adapters' images are in memory, and whose turn it is to bring some in. */
+import type { Adapter } from './adapter.ts'
+import { AdapterError } from './errors.ts'
+import type { AdapterImage } from './types.ts'
+
+/** What is told of the tier's changes: the engine keeps the same images. */
+export interface HostMemoryEvents {
+  /** An adapter has its image; `image.name` is its name. */
+  came(image: AdapterImage): void
+  /** A content has gone; or, with `name`, only that name of it. */
+  went(digest: string, name?: string): void
+}
+
+/** Adapters that are wanted together. */
+interface Claim {
+  adapters: readonly Adapter[]
+  since: number
+  grant(): void
+  refuse(error: Error): void
+}
+
+/** Milliseconds for which those whose adapters are here may pass somebody who waits for room. Then nobody is let in before, so that room comes. */
+const PASSING = 2000
+
+/**
+ * Bytes are counted once for each content, whatever the names that it has. Who wants adapters gets all of them at once or waits for all, in order, holding none: nobody who
+ * holds some ever waits for others. What nobody uses goes when room is needed, the least valuable first: value is how long a load takes by how often it is used, per byte, aged by
+ * what has been put out (GreedyDual-Size-Frequency, Cherkasova 1998).
+ */
+export class HostMemory {
+  readonly limit: number
+  private readonly events: HostMemoryEvents
+  private readonly now: () => number
+  /** Who has the image of a content, by digest. */
+  private readonly contents = new Map<string, { image: AdapterImage; adapters: Set<Adapter> }>()
+  /** Value of each adapter that has its image. */
+  private readonly values = new Map<Adapter, number>()
+  private used = 0
+  private reserved = 0
+  private age = 0
+  private queue: Claim[] = []
+
+  constructor(limit: number, events: HostMemoryEvents, now = () => performance.now()) {
+    this.limit = limit
+    this.events = events
+    this.now = now
+  }
+
+  /** Bytes of all images, and those kept for loads under way. */
+  get bytes(): { used: number; reserved: number } {
+    return { used: this.used, reserved: this.reserved }
+  }
+
+  /** Adapters that have their images. */
+  get count(): number {
+    return this.values.size
+  }
+
+  /**
+   * Resolves when all of `adapters` are held: they have their images, or room for them that is kept until `land` or `give up`. Rejects with the signal's reason, or with AdapterError
+   * `adapter_too_large` when they could never be here together.
+   */
+  claim(adapters: readonly Adapter[], signal?: AbortSignal): Promise<void> {
+    const here = adapters.every((adapter) => adapter.image || adapter.loading)
+    const [first] = this.queue
+    if (here && (!first || this.now() - first.since < PASSING)) {
+      for (const adapter of adapters) this.hold(adapter)
+      return Promise.resolve()
+    }
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason)
+      const leave = () => {
+        this.queue = this.queue.filter((other) => other !== claim)
+        reject(signal?.reason)
+        this.serve()
+      }
+      signal?.addEventListener('abort', leave, { once: true })
+      const settled = () => signal?.removeEventListener('abort', leave)
+      const claim: Claim = {
+        adapters,
+        since: this.now(),
+        grant: () => {
+          settled()
+          resolve()
+        },
+        refuse: (error) => {
+          settled()
+          reject(error)
+        },
+      }
+      this.queue.push(claim)
+      this.serve()
+    })
+  }
+
+  /** Ends a hold. */
+  release(adapter: Adapter): void {
+    adapter.leases--
+    if (adapter.leases === 0 && (adapter.retired || this.used + this.reserved > this.limit)) this.trim(adapter)
+    this.serve()
+  }
+
+  /** The image of an adapter that room was kept for. */
+  land(adapter: Adapter, image: AdapterImage, milliseconds: number): void {
+    this.unreserve(adapter)
+    const same = this.contents.get(image.digest)
+    // Host memory holds one content once.
+    const own = same ? { ...image, image: same.image.image, rows: same.image.rows, entries: same.image.entries } : image
+    adapter.loaded(own, milliseconds)
+    if (same) same.adapters.add(adapter)
+    else {
+      this.contents.set(image.digest, { image: own, adapters: new Set([adapter]) })
+      this.used += image.image.byteLength
+    }
+    this.appreciate(adapter)
+    this.events.came({ ...own, name: adapter.name })
+    // It may have become larger than was thought.
+    this.makeRoom(0)
+  }
+
+  /** There will be no image of an adapter that room was kept for. */
+  giveUp(adapter: Adapter): void {
+    this.unreserve(adapter)
+    this.serve()
+  }
+
+  /** Puts an adapter's image out, unless somebody holds it. */
+  drop(adapter: Adapter): void {
+    if (adapter.leases > 0 || !adapter.image) return
+    this.put(adapter)
+    this.serve()
+  }
+
+  /** Puts out what has not been used for so many milliseconds. */
+  dropIdle(milliseconds: number): void {
+    const before = Date.now() - milliseconds
+    for (const adapter of [...this.values.keys()])
+      if (!adapter.pinned && adapter.leases === 0 && (adapter.lastUse ?? 0) < before) this.put(adapter)
+    this.serve()
+  }
+
+  private serve(): void {
+    for (let claim = this.queue[0]; claim; claim = this.queue[0]) {
+      const missing = claim.adapters.filter((adapter) => !adapter.image && !adapter.loading && adapter.reserved === 0)
+      const bytes = missing.reduce((sum, adapter) => sum + adapter.expectedBytes, 0)
+      if (bytes > this.limit) {
+        this.queue.shift()
+        claim.refuse(
+          new AdapterError(
+            'adapter_too_large',
+            `${missing.map(({ name }) => name).join(' and ')} would take ${bytes} bytes of host memory, and there are ${this.limit} (--host-memory)`,
+          ),
+        )
+        continue
+      }
+      // What is here of it stays.
+      for (const adapter of claim.adapters) adapter.leases++
+      const fits = this.makeRoom(bytes)
+      for (const adapter of claim.adapters) adapter.leases--
+      if (!fits && this.isStuck(claim)) {
+        this.queue.shift()
+        claim.refuse(
+          new AdapterError(
+            'adapter_too_large',
+            'pinned adapters leave too little host memory for it (--host-memory); let one of them go',
+          ),
+        )
+        continue
+      }
+      if (!fits) return
+      this.queue.shift()
+      for (const adapter of missing) {
+        adapter.reserved = Math.max(1, adapter.expectedBytes)
+        this.reserved += adapter.reserved
+      }
+      for (const adapter of claim.adapters) this.hold(adapter)
+      claim.grant()
+    }
+  }
+
+  /** Whether nothing will end that takes room now: all of it is pinned. */
+  private isStuck({ adapters }: Claim): boolean {
+    return this.reserved === 0 && ![...this.values.keys()].some((other) => other.leases > 0 && !adapters.includes(other))
+  }
+
+  private hold(adapter: Adapter): void {
+    adapter.leases++
+    adapter.uses++
+    adapter.lastUse = Date.now()
+    this.appreciate(adapter)
+  }
+
+  private appreciate(adapter: Adapter): void {
+    const { image, loadMs = 0, uses } = adapter
+    if (image) this.values.set(adapter, this.age + ((1 + uses) * (1 + loadMs)) / Math.max(1, image.image.byteLength))
+  }
+
+  private unreserve(adapter: Adapter): void {
+    this.reserved -= adapter.reserved
+    adapter.reserved = 0
+  }
+
+  /** Puts out what is worth least until there is room for `bytes`. False if there is not, and nothing more can go. */
+  private makeRoom(bytes: number): boolean {
+    while (this.used + this.reserved + bytes > this.limit) {
+      let least: Adapter | undefined
+      let value = Number.POSITIVE_INFINITY
+      for (const [adapter, worth] of this.values)
+        if (worth < value && adapter.leases === 0 && !adapter.pinned) {
+          least = adapter
+          value = worth
+        }
+      if (!least) return false
+      this.age = value
+      this.put(least)
+    }
+    return true
+  }
+
+  private trim(adapter: Adapter): void {
+    if (adapter.retired) this.put(adapter)
+    else this.makeRoom(0)
+  }
+
+  private put(adapter: Adapter): void {
+    const { image, name } = adapter
+    if (!image) return
+    adapter.image = undefined
+    this.values.delete(adapter)
+    const content = this.contents.get(image.digest)
+    if (!content) return
+    content.adapters.delete(adapter)
+    if (content.adapters.size === 0) {
+      this.contents.delete(image.digest)
+      this.used -= image.image.byteLength
+      this.events.went(image.digest)
+    } else if (![...content.adapters].some((other) => other.name === name)) this.events.went(image.digest, name)
+  }
+}

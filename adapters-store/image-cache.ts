@@ -1,0 +1,200 @@
+/**
+ * Packed images on disk: what a DoRA or RandLoRA folds once is one read later. A file holds what came of an adapter's content on a base in a layout, with a checksum; it comes under its name whole, and
+ * one that is damaged is read as if it were not there.
+ */
+import { createHash, randomUUID } from 'node:crypto'
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { loadNative } from '../native/index.ts'
+import { CONFIG_FILE, WEIGHTS_FILE } from './folders.ts'
+import type { AdapterImage, BaseModel, LoadOptions } from './types.ts'
+
+/** Rises with each change of what an image or its file looks like, or of what a fold computes. */
+const VERSION = 1
+const SUFFIX = '.image'
+
+export interface ImageCacheSettings {
+  directory: string
+  /** Of all files together; those that were not used for longest go. */
+  maxBytes: number
+}
+
+/** Before the image: what describes it, as JSON. */
+interface Description extends Omit<AdapterImage, 'name' | 'image' | 'rows' | 'entries'> {
+  bytes: { rows: number; entries: number; image: number }
+}
+
+/** How long in seconds a file's last use may go unnoted. */
+const NOTED_AFTER = 60
+
+export class ImageCache {
+  readonly #directory: string
+  readonly #maxBytes: number
+  /** What an image depends on beside its adapter. */
+  readonly #context: string
+
+  /** Makes the folder. Throws the system's error when it cannot. */
+  constructor({ directory, maxBytes }: ImageCacheSettings, base: BaseModel, { dtype, blockBytes }: LoadOptions) {
+    this.#directory = directory
+    this.#maxBytes = maxBytes
+    mkdirSync(directory, { recursive: true })
+    const { simd } = loadNative().info()
+    this.#context = digestOf(VERSION, dtype, blockBytes, simd, baseIdentity(base))
+  }
+
+  /**
+   * The image of an adapter whose files are the very ones that it was made of: device, inode, size and times to the nanosecond tell. undefined: there is none.
+   */
+  find(name: string, directory: string): AdapterImage | undefined {
+    const file = this.#fileOf(directory)
+    try {
+      return file === undefined ? undefined : this.#read(file, name)
+    } catch {
+      // Damaged, or going: it is made anew.
+      return undefined
+    }
+  }
+
+  /** Keeps an image for the next time, unless it changed while it was made. `before`: of `identify`, from before the adapter was read. */
+  keep(directory: string, before: string | undefined, image: AdapterImage): void {
+    const file = this.#fileOf(directory)
+    if (!file || before !== this.identify(directory) || image.image.byteLength > this.#maxBytes) return
+    try {
+      this.#write(file, image)
+      this.#trim()
+    } catch {
+      // A disk that is full or gone keeps nothing; the adapter is served all the same.
+    }
+  }
+
+  /** Tells an adapter's files from any others; undefined where one is missing. */
+  identify(directory: string): string | undefined {
+    try {
+      const parts = [CONFIG_FILE, WEIGHTS_FILE].map((name) => {
+        const { dev, ino, size, mtimeNs, ctimeNs } = statSync(join(directory, name), { bigint: true })
+        return `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`
+      })
+      return parts.join(' ')
+    } catch {
+      return undefined
+    }
+  }
+
+  #fileOf(directory: string): string | undefined {
+    const identity = this.identify(directory)
+    return identity && join(this.#directory, `${digestOf(this.#context, identity)}${SUFFIX}`)
+  }
+
+  #read(file: string, name: string): AdapterImage | undefined {
+    let handle: number
+    try {
+      handle = openSync(file, 'r')
+    } catch {
+      return undefined
+    }
+    try {
+      const checksum = readAll(handle, new Uint8Array(32))
+      const hash = createHash('sha256')
+      const read = <T extends Uint8Array>(into: T): T => {
+        hash.update(readAll(handle, into))
+        return into
+      }
+      const length = new DataView(read(new Uint8Array(4)).buffer).getUint32(0, true)
+      const { bytes, ...described } = JSON.parse(Buffer.from(read(new Uint8Array(length))).toString()) as Description
+      const rows = new Int32Array(read(new Uint8Array(bytes.rows)).buffer)
+      const entries = new Int32Array(read(new Uint8Array(bytes.entries)).buffer)
+      const image = new SharedArrayBuffer(bytes.image)
+      read(new Uint8Array(image))
+      if (Buffer.compare(hash.digest(), checksum) !== 0) return undefined
+      note(file)
+      return { ...described, name, rows, entries, image }
+    } finally {
+      closeSync(handle)
+    }
+  }
+
+  #write(file: string, { name: _, image, rows, entries, ...described }: AdapterImage): void {
+    const bytes = { rows: rows.byteLength, entries: entries.byteLength, image: image.byteLength }
+    const json = Buffer.from(JSON.stringify({ ...described, bytes } satisfies Description))
+    const length = Buffer.alloc(4)
+    length.writeUInt32LE(json.length)
+    const parts = [length, json, bytesOf(rows), bytesOf(entries), new Uint8Array(image)]
+    const hash = createHash('sha256')
+    for (const part of parts) hash.update(part)
+    const part = `${file}.${randomUUID()}.part`
+    const handle = openSync(part, 'wx')
+    try {
+      for (const piece of [hash.digest(), ...parts])
+        for (let at = 0; at < piece.length; ) at += writeSync(handle, piece, at, Math.min(piece.length - at, 1 << 30))
+      closeSync(handle)
+      renameSync(part, file)
+    } catch (error) {
+      rmSync(part, { force: true })
+      throw error
+    }
+  }
+
+  /** What was not used for longest goes until the rest fits, and what a server that was killed left half written. */
+  #trim(): void {
+    const now = Date.now()
+    const files = readdirSync(this.#directory).flatMap((name) => {
+      const file = join(this.#directory, name)
+      try {
+        const { size, mtimeMs } = statSync(file)
+        if (name.endsWith(SUFFIX)) return [{ file, size, mtimeMs }]
+        if (name.endsWith('.part') && now - mtimeMs > 3_600_000) rmSync(file, { force: true })
+      } catch {
+        // Another server of this cache has let it go.
+      }
+      return []
+    })
+    let bytes = files.reduce((sum, { size }) => sum + size, 0)
+    for (const { file, size } of files.sort((a, b) => a.mtimeMs - b.mtimeMs)) {
+      if (bytes <= this.#maxBytes) return
+      rmSync(file, { force: true })
+      bytes -= size
+    }
+  }
+}
+
+/** That it has been used. Not every time: loading a thousand should not write a thousand times. */
+function note(file: string): void {
+  const now = new Date()
+  if (now.getTime() - statSync(file).mtimeMs > NOTED_AFTER * 1000) utimesSync(file, now, now)
+}
+
+function readAll(handle: number, into: Uint8Array): Uint8Array {
+  for (let at = 0; at < into.length; ) {
+    const read = readSync(handle, into, at, Math.min(into.length - at, 1 << 30), null)
+    if (read === 0) throw new Error('the file is cut off')
+    at += read
+  }
+  return into
+}
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Int32Array) => new Uint8Array(buffer, byteOffset, byteLength)
+
+function digestOf(...parts: unknown[]): string {
+  return createHash('sha256').update(JSON.stringify(parts)).digest('hex')
+}
+
+/** Tells a base from any other without reading its weights: what its sites are, and the files that its tensors lie in. */
+function baseIdentity({ directory, modelType, sites, tensors }: BaseModel): string {
+  const files = [...new Set(Object.values(tensors).map(({ file }) => file))].sort()
+  const identities = files.map((file) => {
+    const { size, mtimeNs } = statSync(file, { bigint: true })
+    return `${file}:${size}:${mtimeNs}`
+  })
+  return digestOf(directory, modelType, sites, identities)
+}

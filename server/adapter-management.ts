@@ -1,0 +1,165 @@
+/** Adapters that come, go and change while the server runs: who may do that, from where, and what is told of each. */
+import { realpathSync } from 'node:fs'
+import path from 'node:path'
+import { type Adapter, AdapterError, type AdapterRegistry } from '../adapters-store/index.ts'
+import type { Engine } from '../runtime/index.ts'
+import type { Caller } from './access/caller.ts'
+import { ApiError } from './errors.ts'
+
+/** What `--allow-adapter-management` and the folders come to. */
+export interface ManagementSettings {
+  allowed: boolean
+  /** Folders that adapters may be loaded from. */
+  roots: readonly string[]
+  /** A name that no adapter can have. */
+  baseName: string
+}
+
+/** An adapter that is to be served. `field`s of errors are the request's. */
+export interface Wanted {
+  name: string
+  /** Folder, absolute or relative to the first root. */
+  source: string
+  /** Read it now; else when somebody wants it. */
+  preload: boolean
+  pin: boolean
+  /** Take a name that is known. */
+  replace: boolean
+  expectedDigest?: string
+  fields: { name: string; source: string }
+}
+
+export class AdapterManagement {
+  private readonly registry: AdapterRegistry
+  private readonly engine: Pick<Engine, 'residents' | 'info'>
+  private readonly settings: ManagementSettings
+
+  constructor(registry: AdapterRegistry, engine: Pick<Engine, 'residents' | 'info'>, settings: ManagementSettings) {
+    this.registry = registry
+    this.engine = engine
+    this.settings = settings
+  }
+
+  /** Who may look. */
+  requireAdmin(caller: Caller): void {
+    if (!caller.admin) throw new ApiError('not_allowed', 'this needs an admin key')
+  }
+
+  /** Who may change anything. */
+  requireChange(caller: Caller): void {
+    this.requireAdmin(caller)
+    if (!this.settings.allowed)
+      throw new ApiError('not_allowed', 'adapters cannot be changed over HTTP: start the server with --allow-adapter-management')
+  }
+
+  list(): object[] {
+    return this.registry.list().map((adapter) => this.describe(adapter))
+  }
+
+  find(name: string, field: string): Adapter {
+    const adapter = this.registry.get(name)
+    if (adapter) return adapter
+    throw new ApiError('model_not_found', `The adapter \`${name.slice(0, 256)}\` does not exist.`, field)
+  }
+
+  /** With its versions that are no longer its own and still in use. */
+  describe(adapter: Adapter): object {
+    const { name, created } = adapter
+    const draining = this.registry.draining(name).map((version) => this.version(version))
+    return { name, created, ...this.version(adapter), draining }
+  }
+
+  /** Serves an adapter from now on. Resolves when it can be asked for, having been read if that was wanted. */
+  async load({ name, source, preload, pin, replace, expectedDigest, fields }: Wanted): Promise<Adapter> {
+    if (name === this.settings.baseName)
+      throw new ApiError('invalid_request', `${fields.name}: ${name} is the base model's name; choose another`, fields.name)
+    const { directory, root } = this.place(source, fields.source)
+    const there = this.registry.get(name)
+    if (there?.image && !replace && expectedDigest === undefined)
+      throw new ApiError('invalid_request', `${fields.name}: the adapter '${name}' has already been loaded`, fields.name)
+    try {
+      const known = there?.directory === directory && !there.image && !replace
+      const enter = () => this.registry.enter(name, directory, root)
+      const adapter =
+        known || !(preload || replace) ? enter() : await this.registry.replace(name, directory, root, expectedDigest)
+      if (known && preload) (await this.registry.lease([adapter])).release()
+      adapter.pinned = pin
+      return adapter
+    } catch (error) {
+      throw error instanceof AdapterError ? refused(error, fields) : error
+    }
+  }
+
+  /** Ends an adapter's name; what uses it goes on. */
+  unload(name: string, field: string): void {
+    this.find(name, field)
+    this.registry.remove(name)
+  }
+
+  private version(adapter: Adapter): object {
+    const { state, digest = null, method = null, maxRank = null, directory, pinned, leases, uses, image } = adapter
+    const resident = digest === null ? undefined : this.engine.residents.get(digest)
+    return {
+      state,
+      digest,
+      method,
+      rank: maxRank,
+      root: directory,
+      pinned,
+      leases,
+      uses,
+      last_use: adapter.lastUse === undefined ? null : Math.floor(adapter.lastUse / 1000),
+      load_ms: adapter.loadMs === undefined ? null : Math.round(adapter.loadMs),
+      bytes: { host: image?.image.byteLength ?? 0, pool: (resident?.blocks ?? 0) * this.engine.info.blockBytes },
+      refusal: adapter.detail ?? null,
+    }
+  }
+
+  /** Where an adapter may be read from. Whether there is something elsewhere is not told. */
+  private place(source: string, field: string): { directory: string; root: string } {
+    const { roots } = this.settings
+    const directory = path.resolve(roots[0] ?? '.', source)
+    const real = realPath(directory)
+    for (const root of roots) {
+      const within = realPath(root)
+      if (within !== undefined && isWithin(root, directory) && (real === undefined || isWithin(within, real))) {
+        if (real === undefined) throw new ApiError('adapter_not_found', `${field}: there is no such folder`, field)
+        return { directory, root }
+      }
+    }
+    throw new ApiError(
+      'not_allowed',
+      `${field}: adapters are loaded from the folders of --adapters and --adapter-roots alone${roots.length === 0 ? ', and none was given' : ''}`,
+      field,
+    )
+  }
+}
+
+function realPath(file: string): string | undefined {
+  try {
+    return realpathSync(file)
+  } catch {
+    return undefined
+  }
+}
+
+function isWithin(folder: string, file: string): boolean {
+  const relative = path.relative(path.resolve(folder), file)
+  return relative !== '..' && !relative.startsWith(`..${path.sep}`) && !path.isAbsolute(relative)
+}
+
+function refused(error: AdapterError, fields: Wanted['fields']): ApiError {
+  switch (error.code) {
+    case 'adapter_name_invalid':
+    case 'adapter_name_taken':
+      return new ApiError('invalid_request', `${fields.name}: ${error.message}`, fields.name)
+    case 'adapter_not_found':
+      return new ApiError('adapter_not_found', `${fields.source}: ${error.message}`, fields.source)
+    case 'adapter_version_mismatch':
+      return new ApiError('adapter_version_mismatch', error.message, 'expected_digest')
+    case 'adapter_store_closed':
+      return new ApiError('engine_unavailable', 'the server is closing')
+    default:
+      return new ApiError('adapter_refused', `${fields.source}: the adapter cannot be served: ${error.message}`, fields.source)
+  }
+}

@@ -1,0 +1,116 @@
+/** Packed images on disk. */
+import { cpSync, readdirSync, readFileSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { ImageCache } from '../../adapters-store/image-cache.ts'
+import { AdapterStore, loadAdapter } from '../../adapters-store/index.ts'
+import { fixture, temporaryFolder } from '../support/repo.ts'
+import { baseModelOf } from './base-model.ts'
+
+const base = baseModelOf(fixture('peft/biased/base'))
+const layout = { dtype: 'float16' as const, blockBytes: 1024 }
+const DORA = fixture('peft/biased/adapters/dora')
+const read = (directory: string, options = layout) => loadAdapter('a', directory, base, options)
+
+/** A copy of an adapter, and a cache that has its image. */
+function filled(t: Parameters<typeof temporaryFolder>[0], maxBytes = 1 << 30) {
+  const directory = temporaryFolder(t)
+  const adapter = temporaryFolder(t)
+  cpSync(DORA, adapter, { recursive: true })
+  const cache = new ImageCache({ directory, maxBytes }, base, layout)
+  const image = read(adapter)
+  cache.keep(adapter, cache.identify(adapter), image)
+  return { directory, adapter, cache, image }
+}
+
+t.test('what comes back is what was kept', async (t) => {
+  const { directory, adapter, cache, image } = filled(t)
+  t.same(readdirSync(directory).length, 1)
+  const found = cache.find('b', adapter)
+  t.strictSame({ ...found, image: undefined }, { ...image, name: 'b', image: undefined })
+  t.same(new Uint8Array(found!.image), new Uint8Array(image.image))
+  t.ok(found!.image instanceof SharedArrayBuffer)
+  t.match(
+    new ImageCache({ directory, maxBytes: 1 << 30 }, base, layout).find('b', adapter),
+    { digest: image.digest },
+    'another server',
+  )
+})
+
+t.test('another file, base or layout has another image', async (t) => {
+  const { directory, adapter, cache } = filled(t)
+  const other = (of: Partial<typeof base>, options: Partial<typeof layout>) =>
+    new ImageCache({ directory, maxBytes: 1 << 30 }, { ...base, ...of }, { ...layout, ...options }).find('a', adapter)
+  t.ok(other({}, {}))
+  t.notOk(other({}, { blockBytes: 2048 }))
+  t.notOk(other({ directory: '/elsewhere' }, {}))
+  t.notOk(other({ sites: base.sites.slice(1) }, {}))
+  // The same content anew: it may be another for all that is known before it is read.
+  const weights = join(adapter, 'adapter_model.safetensors')
+  writeFileSync(weights, readFileSync(weights))
+  t.notOk(cache.find('a', adapter))
+  const before = cache.identify(adapter)
+  const image = read(adapter)
+  writeFileSync(weights, readFileSync(weights))
+  cache.keep(adapter, before, image)
+  t.notOk(cache.find('a', adapter), 'what changed while it was read is not kept')
+  t.equal(cache.identify(join(adapter, 'no')), undefined)
+})
+
+t.test('a damaged file is as none', async (t) => {
+  const { directory, adapter, cache } = filled(t)
+  const [name] = readdirSync(directory)
+  const file = join(directory, name)
+  const whole = readFileSync(file)
+  for (const at of [0, 32, 33, 40, 200, whole.length - 1]) {
+    const bytes = Buffer.from(whole)
+    bytes[at] ^= 0x10
+    writeFileSync(file, bytes)
+    t.equal(cache.find('a', adapter), undefined, `byte ${at}`)
+  }
+  for (const length of [0, 10, 36, 100, whole.length - 1]) {
+    writeFileSync(file, whole)
+    truncateSync(file, length)
+    t.equal(cache.find('a', adapter), undefined, `${length} bytes`)
+  }
+  writeFileSync(file, whole)
+  t.ok(cache.find('a', adapter))
+})
+
+t.test('what was not used for longest goes', async (t) => {
+  const { directory, adapter, cache, image } = filled(t)
+  const [first] = readdirSync(directory)
+  const { size } = statSync(join(directory, first))
+  utimesSync(join(directory, first), 1000, 1000)
+  writeFileSync(join(directory, 'left.part'), 'half')
+  utimesSync(join(directory, 'left.part'), 1000, 1000)
+  const small = new ImageCache({ directory, maxBytes: size + 10 }, base, { ...layout, blockBytes: 2048 })
+  small.keep(adapter, small.identify(adapter), read(adapter, { ...layout, blockBytes: 2048 }))
+  const left = readdirSync(directory)
+  t.equal(left.length, 1)
+  t.not(left[0], first)
+  t.notOk(cache.find('a', adapter))
+  const tiny = new ImageCache({ directory, maxBytes: 10 }, base, layout)
+  tiny.keep(adapter, tiny.identify(adapter), image)
+  t.notOk(tiny.find('a', adapter), 'one that is larger than all may be is not kept')
+})
+
+t.test('the store reads from it', async (t) => {
+  const { directory, adapter } = filled(t)
+  const load = async (cache: string) => {
+    const store = new AdapterStore(base, layout, { threads: 1, cache: { directory: cache, maxBytes: 1 << 30 } })
+    try {
+      return await store.load('a', adapter)
+    } finally {
+      await store.close()
+    }
+  }
+  // What the cache says, marked.
+  const [name] = readdirSync(directory)
+  t.match(await load(directory), { method: 'dora' })
+  t.same(readdirSync(directory), [name], 'found, not made anew')
+  const fresh = temporaryFolder(t)
+  const image = await load(fresh)
+  t.equal(readdirSync(fresh).length, 1)
+  t.same(new Uint8Array((await load(fresh)).image), new Uint8Array(image.image))
+})
