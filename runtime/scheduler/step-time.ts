@@ -37,6 +37,8 @@ const ERROR = 0.05
 /** From so many measurements on one that is this many times too long, or too short, counts as no more than that. */
 const KNOWN = 8
 const OUTLIER = 2
+/** A pace so many times the usual is the usual. */
+const FAR = 4
 /** Tokens of a chunk that share reading its context, at the least. */
 const READERS = 16
 
@@ -75,6 +77,7 @@ export class StepTime {
       const wrong = seen / expected - 1
       this.pace *= 1 + PACE * wrong
       this.error += ERROR * (Math.abs(wrong) - this.error)
+      this.recentre()
     }
     this.largest = Math.max(this.largest, work.tokens)
     this.counts[kind]++
@@ -91,7 +94,19 @@ export class StepTime {
 
   /** Milliseconds that this will take, with the usual error on top; 0 as long as nothing has been measured. */
   predict(work: Work): number {
-    return this.pace * (1 + this.error) * dot(this.coefficients, features(work))
+    const ms = this.pace * (1 + this.error) * dot(this.coefficients, features(work))
+    // A number in any case: whoever plans by it counts tokens with it.
+    return ms < Number.POSITIVE_INFINITY ? ms : 0
+  }
+
+  /**
+   * Only the product of pace and coefficients is ever measured, and both follow it: left alone they drift apart, the one to infinity and the others to nothing within minutes. The same
+   * product with a pace of 1 says the same.
+   */
+  private recentre(): void {
+    if (this.pace > 1 / FAR && this.pace < FAR) return
+    for (let i = 0; i < this.coefficients.length; i++) this.coefficients[i] *= this.pace
+    this.pace = 1
   }
 
   /** Moves the coefficients so that a step of these features is predicted `ms` longer. */

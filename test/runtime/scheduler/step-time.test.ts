@@ -86,3 +86,17 @@ t.test('one step that hangs changes little, a machine that has become slow is no
   for (let i = 0; i < 10; i++) model.measured(rows, truth(rows))
   t.ok(model.predict(mixed) < 1.35 * truth(mixed), 'and that it is fast again')
 })
+
+t.test('a day of noisy steps: what is learned stays within numbers', async (t) => {
+  const model = new StepTime()
+  const random = seeded(5)
+  // Times that vary sixfold either way, as on a machine with ten times more to do than cores.
+  const noise = () => Math.exp((random.next() + random.next() + random.next() - 1.5) * 1.2)
+  for (let i = 0; i < 400_000; i++) {
+    const one = work(1 + random.below(20), random.below(200), random.below(2) * (2 + random.below(120)), random.below(100))
+    model.measured(one, truth(one) * noise())
+    const predicted = model.predict(one)
+    if (!(predicted >= 0 && predicted < 100 * truth(one))) return t.fail(`step ${i}: ${predicted} ms for ${truth(one)}`)
+  }
+  t.ok(model.tokenMs(100, false) > 0)
+})
