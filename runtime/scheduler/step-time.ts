@@ -28,34 +28,37 @@ export function addWork(work: Work, from: number, count: number, rows: number): 
 
 /** Tokens of chunks in a step when nothing like it has been measured: twice what has, and at least this many. */
 const FIRST_CHUNK = 32
-/** So much of each thing makes a step about as much longer on any device; of tokens as many as have been seen together, up to this. */
+/** So much of each thing makes a step about as much longer on any device. */
 const UNITS: Work = { tokens: 128, context: 16_384, pairs: 65_536, rows: 16 }
-/** Weights of a new measurement in the coefficients, the pace and the usual error. */
-const LEARN = 0.2
-const PACE = 0.2
+const FEATURES = 5
+/** What of a kind's measurements is kept when one more comes: the last hundred count. */
+const KEEP = 0.99
+/** So much of what was measured draws every coefficient to nothing, so that what was never told apart is shared evenly. */
+const RIDGE = 1e-4
+/** Weights of a new measurement in the pace and the usual error. */
+const PACE = 0.15
 const ERROR = 0.05
-/** From so many measurements on one that is this many times too long, or too short, counts as no more than that. */
-const KNOWN = 8
-const OUTLIER = 2
-/** A pace so many times the usual is the usual. */
-const FAR = 4
+/** A measurement so many times what was expected, or so small a part, counts as that: for the pace, and for the coefficients, which leave to it what comes and goes. */
+const OUTLIER = 3
+const UNUSUAL = 1.5
 /** Tokens of a chunk that share reading its context, at the least. */
 const READERS = 16
 
 /**
- * Milliseconds of a step as a sum over what it computes, each with a coefficient: for the step itself, a chunk's token, a cached token read, a pair of attention, a row.
- * Each measurement moves the coefficients a part of the way to where they would give it, each by as much as it has to do with it (normalized least mean squares). What a
- * prompt costs is moved by steps with prompts alone, so that no hour of decoding unlearns it. Beside them a *pace*, how much longer the last steps took than that, follows
- * within a few steps, for steps of all kinds, when other processes take the cores.
+ * Milliseconds of a step as a sum over what it computes, each with a coefficient: for the step itself, a chunk's token, a cached token read, a pair of attention, a row. The coefficients
+ * are those of least squares over relative errors (weighted recursive least squares, with none below nothing). Steps with and without prompts are kept apart, so that no hour of decoding unlearns what a
+ * prompt costs. Beside them a *pace*, how much longer the last steps took than the coefficients say, follows within a few steps, for steps of all kinds, when other processes take the cores. It has no
+ * part in what the coefficients are learned from: two that follow one error drift apart.
  */
 export class StepTime {
-  /** Of a step, and of one token, cached token, pair and row. */
-  private readonly coefficients = [0, 0, 0, 0, 0]
+  /** Of a step, and of UNITS tokens, cached tokens, pairs and rows. */
+  private coefficients: readonly number[] = new Array(FEATURES).fill(0)
   private pace = 1
   /** Mean relative error of predictions. */
   private error = 0
-  /** Steps measured without and with chunks, and the most tokens of chunks in one. */
-  private readonly counts = [0, 0]
+  /** Steps without and with chunks. */
+  private readonly kinds = [new Sums(), new Sums()]
+  /** The most tokens of chunks in one step. */
   private largest = 0
 
   /** Tokens of chunks that a step may have so that what is known says something of it. */
@@ -67,20 +70,21 @@ export class StepTime {
   measured(work: Work, ms: number): void {
     if (!(ms > 0 && ms < Number.POSITIVE_INFINITY)) return
     const x = features(work)
-    const expected = this.pace * dot(this.coefficients, x)
-    const kind = work.tokens > 0 ? 1 : 0
-    const known = this.counts[kind] >= KNOWN && expected > 0
-    const seen = known ? Math.min(Math.max(ms, expected / OUTLIER), expected * OUTLIER) : ms
-    // The first of a kind is taken as it is.
-    this.learn(x, (Math.max(LEARN, 1 / (this.counts[kind] + 1)) * (seen - expected)) / this.pace)
-    if (known) {
-      const wrong = seen / expected - 1
-      this.pace *= 1 + PACE * wrong
-      this.error += ERROR * (Math.abs(wrong) - this.error)
-      this.recentre()
+    const usual = dot(this.coefficients, x)
+    const expected = this.pace * usual
+    if (expected > 0) {
+      this.pace += PACE * (within(ms / usual, OUTLIER) - this.pace)
+      this.error += ERROR * (Math.abs(within(ms / expected, OUTLIER) - 1) - this.error)
     }
+    const kind = this.kinds[work.tokens > 0 ? 1 : 0]
+    // What is made small is the relative error.
+    const scale = usual > 0 ? usual : ms
+    kind.add(
+      x.map((value) => value / scale),
+      within(ms / scale, UNUSUAL),
+    )
     this.largest = Math.max(this.largest, work.tokens)
-    this.counts[kind]++
+    this.coefficients = leastSquares(this.kinds)
   }
 
   /**
@@ -92,39 +96,70 @@ export class StepTime {
     return this.predict(work) - this.predict(noWork())
   }
 
-  /** Milliseconds that this will take, with the usual error on top; 0 as long as nothing has been measured. */
+  /** Milliseconds that this will take, with the usual error on top; 0 as long as nothing has been measured. A number in any case: whoever plans by it counts tokens with it. */
   predict(work: Work): number {
     const ms = this.pace * (1 + this.error) * dot(this.coefficients, features(work))
-    // A number in any case: whoever plans by it counts tokens with it.
     return ms < Number.POSITIVE_INFINITY ? ms : 0
   }
+}
 
-  /**
-   * Only the product of pace and coefficients is ever measured, and both follow it: left alone they drift apart, the one to infinity and the others to nothing within minutes. The same
-   * product with a pace of 1 says the same.
-   */
-  private recentre(): void {
-    if (this.pace > 1 / FAR && this.pace < FAR) return
-    for (let i = 0; i < this.coefficients.length; i++) this.coefficients[i] *= this.pace
-    this.pace = 1
-  }
+/** A ratio, no more than `most` and no less than its inverse. */
+const within = (ratio: number, most: number) => Math.min(Math.max(ratio, 1 / most), most)
 
-  /** Moves the coefficients so that a step of these features is predicted `ms` longer. */
-  private learn(x: readonly number[], ms: number): void {
-    // What goes beyond all that was seen is what explains the time.
-    const tokens = Math.min(UNITS.tokens, Math.max(FIRST_CHUNK / 2, this.largest))
-    const units = [1, tokens, UNITS.context, UNITS.pairs, UNITS.rows]
-    const scaled = x.map((value, i) => value / units[i])
-    const all = dot(scaled, scaled)
-    for (let i = 0; i < x.length; i++) {
-      // None costs less than nothing.
-      this.coefficients[i] = Math.max(0, this.coefficients[i] + (ms * scaled[i]) / all / units[i])
+/** What least squares needs of measurements: sums of products of their features, and of features and times. */
+class Sums {
+  readonly xx = new Float64Array(FEATURES * FEATURES)
+  readonly xy = new Float64Array(FEATURES)
+
+  add(x: readonly number[], y: number): void {
+    for (let i = 0; i < FEATURES; i++) {
+      this.xy[i] = KEEP * this.xy[i] + x[i] * y
+      for (let j = 0; j < FEATURES; j++) this.xx[i * FEATURES + j] = KEEP * this.xx[i * FEATURES + j] + x[i] * x[j]
     }
   }
 }
 
+/** The coefficients that fit best, of which none is negative: what would be has none. */
+function leastSquares(kinds: readonly Sums[]): number[] {
+  const at = (i: number, j: number) => kinds.reduce((sum, { xx }) => sum + xx[i * FEATURES + j], 0)
+  let used = Array.from({ length: FEATURES }, (_, i) => i)
+  const ridge = (RIDGE * used.reduce((sum, i) => sum + at(i, i), 0)) / FEATURES
+  for (;;) {
+    const rows = used.map((i) => [
+      ...used.map((j) => at(i, j) + (i === j ? ridge : 0)),
+      kinds.reduce((sum, { xy }) => sum + xy[i], 0),
+    ])
+    const solved = solve(rows)
+    const kept = used.filter((_, n) => solved[n] > 0)
+    if (kept.length === used.length || kept.length === 0) {
+      const all: number[] = new Array(FEATURES).fill(0)
+      for (const [n, i] of used.entries()) all[i] = Math.max(0, solved[n])
+      return all
+    }
+    used = kept
+  }
+}
+
+/** Solves equations, each a row with its right side last; their matrix is symmetric and positive (Gauss, without pivots). */
+function solve(rows: number[][]): number[] {
+  const n = rows.length
+  for (let i = 0; i < n; i++)
+    for (let k = i + 1; k < n; k++) {
+      const factor = rows[k][i] / rows[i][i]
+      for (let j = i; j <= n; j++) rows[k][j] -= factor * rows[i][j]
+    }
+  const solved: number[] = new Array(n).fill(0)
+  for (let i = n - 1; i >= 0; i--) {
+    let right = rows[i][n]
+    for (let j = i + 1; j < n; j++) right -= rows[i][j] * solved[j]
+    solved[i] = right / rows[i][i]
+  }
+  return solved
+}
+
+/** In UNITS. */
 function features({ tokens, context, pairs, rows }: Work): number[] {
-  return [1, tokens, context, pairs, rows]
+  return [1, tokens / UNITS.tokens, context / UNITS.context, pairs / UNITS.pairs, rows / UNITS.rows]
 }
 
 function dot(a: readonly number[], b: readonly number[]): number {

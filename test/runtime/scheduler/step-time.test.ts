@@ -29,7 +29,7 @@ t.test('nothing is known at first, and nothing learned from what is no time', as
   for (const ms of [0, -1, Number.NaN, Number.POSITIVE_INFINITY]) model.measured(work(1, 5, 200), ms)
   t.same([model.predict(work(3, 100, 50)), model.tokenMs(100, true), model.trusted], [0, 0, 32])
   model.measured(work(0, 0, 100), truth(work(0, 0, 100)))
-  t.ok(Math.abs(ratio(model, work(0, 0, 100)) - 1) < 1e-6, 'the first measurement is taken as it is')
+  t.ok(Math.abs(ratio(model, work(0, 0, 100)) - 1) < 1e-3, 'the first measurement is taken as it is')
   t.equal(model.trusted, 200)
 })
 
@@ -96,7 +96,8 @@ t.test('a day of noisy steps: what is learned stays within numbers', async (t) =
     const one = work(1 + random.below(20), random.below(200), random.below(2) * (2 + random.below(120)), random.below(100))
     model.measured(one, truth(one) * noise())
     const predicted = model.predict(one)
-    if (!(predicted >= 0 && predicted < 100 * truth(one))) return t.fail(`step ${i}: ${predicted} ms for ${truth(one)}`)
+    if (i > 500 && !(predicted > 0.3 * truth(one) && predicted < 8 * truth(one)))
+      return t.fail(`step ${i}: ${predicted} ms for ${truth(one)}`)
   }
   t.ok(model.tokenMs(100, false) > 0)
 })
