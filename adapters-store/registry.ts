@@ -72,12 +72,13 @@ export class AdapterRegistry {
 
   /**
    * Every subfolder of `folder` with an adapter_config.json, named after it. `warn` is told what looks like an adapter and is none (folders.ts), or has a name that another
-   * adapter has. In order of name. Throws if `folder` is no folder of adapters.
+   * adapter has. `wanted` says which names are meant. In order of name. Throws if `folder` is no folder of adapters.
    */
-  scan(folder: string, warn: (message: string) => void = () => {}): Adapter[] {
+  scan(folder: string, warn: (message: string) => void = () => {}, wanted: (name: string) => boolean = () => true): Adapter[] {
     const { found, warnings } = adapterFolders(folder)
     for (const warning of warnings) warn(warning)
     return found.flatMap(({ name, directory }) => {
+      if (!wanted(name)) return []
       try {
         return [this.enter(name, directory, folder)]
       } catch (error) {

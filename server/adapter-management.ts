@@ -1,9 +1,10 @@
 /** Adapters that come, go and change while the server runs: who may do that, from where, and what is told of each. */
 import { realpathSync } from 'node:fs'
 import path from 'node:path'
-import { type Adapter, AdapterError, type AdapterRegistry } from '../adapters-store/index.ts'
+import { type Adapter, AdapterError, type AdapterRegistry, isAdapterFolder } from '../adapters-store/index.ts'
 import type { Engine } from '../runtime/index.ts'
 import type { Caller } from './access/caller.ts'
+import type { AdapterState } from './adapter-state.ts'
 import { ApiError } from './errors.ts'
 
 /** What `--allow-adapter-management` and the folders come to. */
@@ -13,6 +14,8 @@ export interface ManagementSettings {
   roots: readonly string[]
   /** A name that no adapter can have. */
   baseName: string
+  /** Where what is done is kept; absent: nowhere. */
+  state?: Pick<AdapterState, 'put' | 'remove'>
 }
 
 /** An adapter that is to be served. `field`s of errors are the request's. */
@@ -84,6 +87,7 @@ export class AdapterManagement {
         known || !(preload || replace) ? enter() : await this.registry.replace(name, directory, root, expectedDigest)
       if (known && preload) (await this.registry.lease([adapter])).release()
       adapter.pinned = pin
+      await this.settings.state?.put(name, { directory, root, pinned: pin })
       return adapter
     } catch (error) {
       throw error instanceof AdapterError ? refused(error, fields) : error
@@ -91,9 +95,13 @@ export class AdapterManagement {
   }
 
   /** Ends an adapter's name; what uses it goes on. */
-  unload(name: string, field: string): void {
+  async unload(name: string, field: string): Promise<void> {
     this.find(name, field)
     this.registry.remove(name)
+    const { state, roots } = this.settings
+    // What a folder has would be found there at the next start.
+    if (roots.some((root) => isAdapterFolder(path.join(root, name)))) await state?.put(name, { removed: true })
+    else await state?.remove(name)
   }
 
   private version(adapter: Adapter): object {
@@ -119,13 +127,10 @@ export class AdapterManagement {
   private place(source: string, field: string): { directory: string; root: string } {
     const { roots } = this.settings
     const directory = path.resolve(roots[0] ?? '.', source)
-    const real = realPath(directory)
-    for (const root of roots) {
-      const within = realPath(root)
-      if (within !== undefined && isWithin(root, directory) && (real === undefined || isWithin(within, real))) {
-        if (real === undefined) throw new ApiError('adapter_not_found', `${field}: there is no such folder`, field)
-        return { directory, root }
-      }
+    const root = rootOf(directory, roots)
+    if (root !== undefined) {
+      if (realPath(directory) === undefined) throw new ApiError('adapter_not_found', `${field}: there is no such folder`, field)
+      return { directory, root }
     }
     throw new ApiError(
       'not_allowed',
@@ -133,6 +138,15 @@ export class AdapterManagement {
       field,
     )
   }
+}
+
+/** The one of `roots` that a folder lies in, after symbolic links too; undefined: none. */
+export function rootOf(directory: string, roots: readonly string[]): string | undefined {
+  const real = realPath(directory)
+  return roots.find((root) => {
+    const within = realPath(root)
+    return within !== undefined && isWithin(root, directory) && (real === undefined || isWithin(within, real))
+  })
 }
 
 function realPath(file: string): string | undefined {

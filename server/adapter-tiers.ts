@@ -4,6 +4,8 @@ import path from 'node:path'
 import type { Logger } from 'pino'
 import { AdapterRegistry, AdapterStore, type BaseModel, HostMemory } from '../adapters-store/index.ts'
 import type { Engine } from '../runtime/index.ts'
+import { rootOf } from './adapter-management.ts'
+import { AdapterState, type Registration } from './adapter-state.ts'
 import { AdapterWatch } from './adapter-watch.ts'
 import { machineMemory } from './config/memory.ts'
 import type { Config } from './config/settings.ts'
@@ -18,6 +20,9 @@ export class AdapterTiers {
   private readonly store: AdapterStore
   private readonly config: Config
   private readonly folder: string | undefined
+  /** Folders that adapters may be loaded from over HTTP. */
+  readonly roots: readonly string[]
+  readonly state: AdapterState | undefined
   private readonly log: Logger
   private watch: AdapterWatch | undefined
   private idling: NodeJS.Timeout | undefined
@@ -26,6 +31,8 @@ export class AdapterTiers {
   constructor(config: Config, folder: string | undefined, base: BaseModel, engine: Engine, log: Logger) {
     this.config = config
     this.folder = folder
+    this.roots = [folder ?? [], config.adapterRoots ?? []].flat()
+    this.state = config.stateDir === undefined ? undefined : new AdapterState(path.resolve(config.stateDir))
     this.log = log
     const layout = { dtype: engine.info.adapterDtype, blockBytes: engine.info.blockBytes }
     this.store = new AdapterStore(base, layout, { cache: imageCacheOf(config) })
@@ -41,8 +48,27 @@ export class AdapterTiers {
 
   /** Makes those in the folder known, and those that are named one by one. Throws AdapterError. */
   enter(): void {
-    if (this.folder !== undefined) this.registry.scan(this.folder, (warning) => this.log.warn(warning))
+    const registered = this.state?.all() ?? new Map<string, Registration>()
+    for (const [name, registration] of registered) if (!('removed' in registration)) this.enterAgain(name, registration)
+    if (this.folder !== undefined)
+      this.registry.scan(
+        this.folder,
+        (warning) => this.log.warn(warning),
+        (name) => !registered.has(name),
+      )
     for (const [name, directory] of Object.entries(this.config.adapter)) this.registry.enter(name, directory)
+  }
+
+  /** As it was registered over HTTP before the last end, unless that is no place to read from any more. */
+  private enterAgain(name: string, { directory, pinned }: Extract<Registration, { directory: string }>): void {
+    const root = rootOf(directory, this.roots)
+    if (root === undefined) {
+      this.log.warn(
+        `adapter ${name}, registered over HTTP, lies in ${directory}, outside --adapters and --adapter-roots: it is not served`,
+      )
+      return
+    }
+    this.registry.enter(name, directory, root).pinned = pinned
   }
 
   /** What goes on beside serving, until `close`. Resolves when changes of the folder are heard. */
@@ -72,9 +98,10 @@ export class AdapterTiers {
     await this.watch?.close()
   }
 
-  /** Ends loads that are under way. */
-  close(): Promise<void> {
-    return this.store.close()
+  /** Ends loads that are under way, and what was kept is closed. */
+  async close(): Promise<void> {
+    await this.store.close()
+    await this.state?.close()
   }
 }
 

@@ -118,8 +118,9 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       adapters,
       management: new AdapterManagement(adapters, engine, {
         allowed: config.allowAdapterManagement,
-        roots: [folder ?? [], config.adapterRoots ?? []].flat(),
+        roots: tiers.roots,
         baseName: name,
+        state: tiers.state,
       }),
       metrics,
       defaults,

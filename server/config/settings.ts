@@ -31,6 +31,11 @@ export const SETTINGS = {
     value: 'DIR',
     help: 'folders beside that of the adapters that may be loaded from over HTTP; may be repeated',
   },
+  'state-dir': {
+    kind: 'text',
+    value: 'DIR',
+    help: 'folder where what was registered over HTTP is kept for the next start',
+  },
   'host-memory': {
     kind: 'size',
     value: 'SIZE',

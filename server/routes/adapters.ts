@@ -65,7 +65,7 @@ export function adapterRoutes(app: FastifyInstance, management: AdapterManagemen
     async ({ body, caller }, reply) => {
       management.requireChange(caller)
       checkFields(body, unloadSchema)
-      management.unload(body.lora_name as string, 'lora_name')
+      await management.unload(body.lora_name as string, 'lora_name')
       reply.type('text/plain; charset=utf-8')
       return `Success: LoRA adapter '${body.lora_name}' removed successfully.`
     },
@@ -113,7 +113,7 @@ export function adapterRoutes(app: FastifyInstance, management: AdapterManagemen
     async ({ params, caller }) => {
       management.requireChange(caller)
       const adapter = management.find(params['*'], 'name')
-      management.unload(adapter.name, 'name')
+      await management.unload(adapter.name, 'name')
       return management.describe(adapter)
     },
   )

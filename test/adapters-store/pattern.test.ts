@@ -1,4 +1,4 @@
-/** Patterns that come with an adapter: read as PEFT reads them, and never for longer than 200 ms a load, however they are written. */
+/** Patterns that come with an adapter: read as PEFT reads them, and never for longer than a second a load, however they are written. */
 import t from 'tap'
 import { type AdapterError, loadAdapter } from '../../adapters-store/index.ts'
 import { FORMS, PatternError, PatternMatcher } from '../../adapters-store/pattern.ts'
@@ -62,9 +62,9 @@ for (const [what, pattern] of SLOW) {
     const matcher = new PatternMatcher()
     const start = performance.now()
     t.throws(() => matcher.first('alpha_pattern', ['k_proj', pattern(30)], names, FORMS.suffix), {
-      message: /^alpha_pattern: the pattern ".*" took longer than 200 ms .*; name the modules instead$/,
+      message: /^alpha_pattern: the pattern ".*" took longer than 1000 ms .*; name the modules instead$/,
     })
-    t.ok(performance.now() - start < 2_000, 'a generous bound for a busy machine: unguarded it is minutes')
+    t.ok(performance.now() - start < 5_000, 'a generous bound for a busy machine: unguarded it is minutes')
     t.throws(() => matcher.first('rank_pattern', ['k'], ['q'], FORMS.suffix), PatternError, 'the time is for all fields together')
   })
 }
@@ -116,18 +116,18 @@ t.test('a load ends in time whichever field holds the pattern', async (t) => {
     const { milliseconds, error } = loaded(t, (config) => Object.assign(config, change))
     t.match(error, {
       code: 'adapter_option_unsupported',
-      message: new RegExp(`^${field}: the pattern .* took longer than 200 ms`),
+      message: new RegExp(`^${field}: the pattern .* took longer than 1000 ms`),
     })
-    t.ok(milliseconds < 600, `${field}: ${milliseconds.toFixed(0)} ms`)
+    t.ok(milliseconds < 3_000, `${field}: ${milliseconds.toFixed(0)} ms`)
   }
 })
 
-t.test('200 ms are for the whole load, not for each module', async (t) => {
-  const slow = slowPattern(60)
+t.test('a second is for the whole load, not for each module', async (t) => {
+  const slow = slowPattern(90)
   for (const field of ['rank_pattern', 'alpha_pattern']) {
     const { milliseconds, error } = loaded(t, (config) => Object.assign(config, { [field]: { [slow]: 4 } }))
     t.match(error, { code: 'adapter_option_unsupported', message: field }, `${field}: ${base.sites.length} modules`)
-    t.ok(milliseconds < 600, `${field}: ${milliseconds.toFixed(0)} ms`)
+    t.ok(milliseconds < 3_000, `${field}: ${milliseconds.toFixed(0)} ms`)
   }
 })
 

@@ -63,6 +63,7 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     watch: 'true',
     'allow-adapter-management': 'true',
     'adapter-roots': ['/a', '/b'],
+    'state-dir': '/state',
     'host-memory': '1GiB',
     'image-cache': '/cache',
     'image-cache-size': '2GiB',
