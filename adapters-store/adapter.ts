@@ -72,6 +72,11 @@ export class Adapter {
     return this.bytes ?? statOf(join(this.directory, WEIGHTS_FILE))?.size ?? 0
   }
 
+  /** Bytes that it will take at least: float32 files are packed to half of that where rows are of 16 bits. */
+  get leastBytes(): number {
+    return this.bytes ?? this.expectedBytes / 2
+  }
+
   loaded(image: AdapterImage, milliseconds: number): void {
     this.image = image
     this.bytes = image.image.byteLength

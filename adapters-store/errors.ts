@@ -15,6 +15,7 @@ export const ADAPTER_ERROR_CODES = [
   'adapter_tensor_invalid',
   'adapter_base_mismatch',
   'adapter_too_large',
+  'adapter_no_room',
   'adapter_name_taken',
   'adapter_version_mismatch',
   'adapter_name_invalid',

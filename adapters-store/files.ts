@@ -63,6 +63,7 @@ export class AdapterFolder {
     this.#root.inside(directory, 'the folder')
     if (!existsSync(join(directory, CONFIG_FILE))) throw notAnAdapter(directory)
     if (!existsSync(join(directory, WEIGHTS_FILE))) throw missingWeights(directory)
+    this.#root.inside(join(directory, WEIGHTS_FILE), WEIGHTS_FILE)
     this.config = parseConfig(
       this.#open(CONFIG_FILE, CONFIG_LIMIT, (file) => readWhole(file, this.#hash, new Uint8Array(file.size))),
     )

@@ -22,6 +22,9 @@ interface Claim {
 /** Milliseconds for which those whose adapters are here may pass somebody who waits for room. Then nobody is let in before, so that room comes. */
 const PASSING = 2000
 
+/** Milliseconds that anybody waits for room. */
+const PATIENCE = 30_000
+
 /**
  * Bytes are counted once for each content, whatever the names that it has. Who wants adapters gets all of them at once or waits for all, in order, holding none: nobody who
  * holds some ever waits for others. What nobody uses goes when room is needed, the least valuable first: value is how long a load takes by how often it is used, per byte, aged by
@@ -30,6 +33,7 @@ const PASSING = 2000
 export class HostMemory {
   readonly limit: number
   private readonly events: HostMemoryEvents
+  private readonly patience: number
   private readonly now: () => number
   /** Who has the image of a content, by digest. */
   private readonly contents = new Map<string, { image: AdapterImage; adapters: Set<Adapter> }>()
@@ -40,8 +44,10 @@ export class HostMemory {
   private age = 0
   private queue: Claim[] = []
 
-  constructor(limit: number, events: HostMemoryEvents, now = () => performance.now()) {
+  /** `patience`: milliseconds after which who still waits for room is told that there is none. */
+  constructor(limit: number, events: HostMemoryEvents, patience = PATIENCE, now = () => performance.now()) {
     this.limit = limit
+    this.patience = patience
     this.events = events
     this.now = now
   }
@@ -63,19 +69,33 @@ export class HostMemory {
   claim(adapters: readonly Adapter[], signal?: AbortSignal): Promise<void> {
     const here = adapters.every((adapter) => adapter.image || adapter.loading)
     const [first] = this.queue
-    if (here && (!first || this.now() - first.since < PASSING)) {
+    // What somebody holds anyway takes nothing from who waits.
+    const held = here && adapters.every(({ leases }) => leases > 0)
+    if (held || (here && (!first || this.now() - first.since < PASSING))) {
       for (const adapter of adapters) this.hold(adapter)
       return Promise.resolve()
     }
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason)
       const leave = () => {
+        clearTimeout(late)
         this.queue = this.queue.filter((other) => other !== claim)
         reject(signal?.reason)
         this.serve()
       }
       signal?.addEventListener('abort', leave, { once: true })
-      const settled = () => signal?.removeEventListener('abort', leave)
+      const late = setTimeout(() => {
+        this.queue = this.queue.filter((other) => other !== claim)
+        claim.refuse(
+          new AdapterError('adapter_no_room', 'all host memory is held by requests that run (--host-memory); try again later'),
+        )
+        this.serve()
+      }, this.patience)
+      late.unref()
+      const settled = () => {
+        clearTimeout(late)
+        signal?.removeEventListener('abort', leave)
+      }
       const claim: Claim = {
         adapters,
         since: this.now(),
@@ -96,7 +116,8 @@ export class HostMemory {
   /** Ends a hold. */
   release(adapter: Adapter): void {
     adapter.leases--
-    if (adapter.leases === 0 && (adapter.retired || this.used + this.reserved > this.limit)) this.trim(adapter)
+    if (adapter.leases === 0 && adapter.retired) this.put(adapter)
+    else if (this.used + this.reserved > this.limit) this.trim()
     this.serve()
   }
 
@@ -114,8 +135,8 @@ export class HostMemory {
     }
     this.appreciate(adapter)
     this.events.came({ ...own, name: adapter.name })
-    // It may have become larger than was thought.
-    this.makeRoom(0)
+    // It may have become larger than was thought; what cannot be put out meanwhile is over the limit until it can.
+    this.trim()
   }
 
   /** There will be no image of an adapter that room was kept for. */
@@ -143,30 +164,17 @@ export class HostMemory {
     for (let claim = this.queue[0]; claim; claim = this.queue[0]) {
       const missing = claim.adapters.filter((adapter) => !adapter.image && !adapter.loading && adapter.reserved === 0)
       const bytes = missing.reduce((sum, adapter) => sum + adapter.expectedBytes, 0)
-      if (bytes > this.limit) {
+      const refusal = this.neverFits(claim, missing)
+      if (refusal) {
         this.queue.shift()
-        claim.refuse(
-          new AdapterError(
-            'adapter_too_large',
-            `${missing.map(({ name }) => name).join(' and ')} would take ${bytes} bytes of host memory, and there are ${this.limit} (--host-memory)`,
-          ),
-        )
+        claim.refuse(refusal)
         continue
       }
       // What is here of it stays.
       for (const adapter of claim.adapters) adapter.leases++
-      const fits = this.makeRoom(bytes)
+      // Alone it is let in although its files are larger: what they are packed to may fit.
+      const fits = this.makeRoom(bytes) || this.isAlone(claim)
       for (const adapter of claim.adapters) adapter.leases--
-      if (!fits && this.isStuck(claim)) {
-        this.queue.shift()
-        claim.refuse(
-          new AdapterError(
-            'adapter_too_large',
-            'pinned adapters leave too little host memory for it (--host-memory); let one of them go',
-          ),
-        )
-        continue
-      }
       if (!fits) return
       this.queue.shift()
       for (const adapter of missing) {
@@ -178,8 +186,27 @@ export class HostMemory {
     }
   }
 
-  /** Whether nothing will end that takes room now: all of it is pinned. */
-  private isStuck({ adapters }: Claim): boolean {
+  /** Why a claim can never be served, before anything makes room for it: at least that much would have to be here at once. */
+  private neverFits({ adapters }: Claim, missing: readonly Adapter[]): AdapterError | undefined {
+    const here = new Map<string, number>()
+    const keep = ({ image }: Adapter) => image && here.set(image.digest, image.image.byteLength)
+    for (const adapter of adapters) keep(adapter)
+    const own = [...here.values()].reduce((sum, size) => sum + size, 0)
+    for (const adapter of this.values.keys()) if (adapter.pinned) keep(adapter)
+    const together = [...here.values()].reduce((sum, size) => sum + size, 0)
+    const wanted = missing.reduce((sum, adapter) => sum + adapter.leastBytes, 0)
+    if (together + wanted <= this.limit) return undefined
+    const names = adapters.map(({ name }) => name).join(' and ')
+    return new AdapterError(
+      'adapter_too_large',
+      own + wanted > this.limit
+        ? `${names} would take ${own + wanted} bytes of host memory, and there are ${this.limit} (--host-memory)`
+        : `pinned adapters leave too little host memory for ${names} (--host-memory); let one of them go`,
+    )
+  }
+
+  /** Whether nothing that others hold takes room now. */
+  private isAlone({ adapters }: Claim): boolean {
     return this.reserved === 0 && ![...this.values.keys()].some((other) => other.leases > 0 && !adapters.includes(other))
   }
 
@@ -202,6 +229,10 @@ export class HostMemory {
 
   /** Puts out what is worth least until there is room for `bytes`. False if there is not, and nothing more can go. */
   private makeRoom(bytes: number): boolean {
+    let idle = 0
+    for (const [adapter] of this.values) if (adapter.leases === 0 && !adapter.pinned) idle += adapter.image?.image.byteLength ?? 0
+    // Nothing goes for what does not fit anyway.
+    if (this.used + this.reserved + bytes - idle > this.limit) return false
     while (this.used + this.reserved + bytes > this.limit) {
       let least: Adapter | undefined
       let value = Number.POSITIVE_INFINITY
@@ -217,9 +248,10 @@ export class HostMemory {
     return true
   }
 
-  private trim(adapter: Adapter): void {
-    if (adapter.retired) this.put(adapter)
-    else this.makeRoom(0)
+  /** Puts out what it takes to come below the limit, or all that can go. */
+  private trim(): void {
+    if (this.makeRoom(0)) return
+    for (const adapter of [...this.values.keys()]) if (adapter.leases === 0 && !adapter.pinned) this.put(adapter)
   }
 
   private put(adapter: Adapter): void {

@@ -23,6 +23,18 @@ export interface Lease {
 
 const NAME_LIMIT = 256
 
+/** How a name is given another folder. */
+export interface Replacing {
+  /** Where symbolic links may lead; the directory if absent. */
+  root?: string
+  /** Only if that is what the name stands for now (`adapter_version_mismatch`). */
+  expectedDigest?: string
+  /** Only if the name is nobody's, or stands for this folder already (`adapter_name_taken`). */
+  onlyNew?: boolean
+  /** Says that nobody waits for it any more; heard until the adapter is read. */
+  signal?: AbortSignal
+}
+
 export class AdapterRegistry {
   /** Told of each load that fails. */
   onRefusal?: (adapter: Adapter) => void
@@ -35,12 +47,18 @@ export class AdapterRegistry {
   readonly #draining = new Set<Adapter>()
   /** By name, until they change: sorting thousands for each question held the main thread. */
   #sorted: readonly Adapter[] | undefined
+  #reserved: string | undefined
   /** Changes of a name, one after the other. */
   readonly #changing = new Map<string, Promise<unknown>>()
 
   constructor(loader: AdapterLoader, memory: HostMemory) {
     this.#loader = loader
     this.#memory = memory
+  }
+
+  /** A name that no adapter can have from now on: the base model's. */
+  reserve(name: string): void {
+    this.#reserved = name
   }
 
   get(name: string): Adapter | undefined {
@@ -63,7 +81,7 @@ export class AdapterRegistry {
    * (`adapter_name_taken`). Symbolic links lead only where `root` allows (links.ts).
    */
   enter(name: string, directory: string, root = directory): Adapter {
-    requireName(name)
+    this.#requireName(name)
     const there = this.#adapters.get(name)
     if (there?.directory === resolve(directory)) return there
     if (there) throw taken(name, there.directory, directory)
@@ -119,16 +137,28 @@ export class AdapterRegistry {
 
   /**
    * Puts another folder, or the same anew, under a name, which need not be known. It is read first: a name never stands for what cannot be served. Requests that run end on the version
-   * they began with. With `expectedDigest` only if that is what the name stands for now (`adapter_version_mismatch`).
+   * they began with.
    */
-  replace(name: string, directory: string, root = directory, expectedDigest?: string): Promise<Adapter> {
-    requireName(name)
-    return this.#inTurn(name, async () => {
+  replace(
+    name: string,
+    directory: string,
+    { root = directory, expectedDigest, onlyNew, signal }: Replacing = {},
+  ): Promise<Adapter> {
+    this.#requireName(name)
+    const require = () => {
       this.#requireDigest(name, expectedDigest)
+      const there = this.#adapters.get(name)
+      if (onlyNew && there && there.directory !== resolve(directory)) throw taken(name, there.directory, directory)
+    }
+    return this.#inTurn(name, async () => {
+      // What was never read has no digest to compare.
+      const there = this.#adapters.get(name)
+      if (expectedDigest !== undefined && there && there.digest === undefined) (await this.lease([there], signal)).release()
+      require()
       const next = new Adapter(name, directory, root)
-      const lease = await this.lease([next])
+      const lease = await this.lease([next], signal)
       try {
-        this.#requireDigest(name, expectedDigest)
+        require()
         next.pinned = this.#adapters.get(name)?.pinned ?? false
         this.#retire(name)
         return this.#enter(next)
@@ -158,6 +188,11 @@ export class AdapterRegistry {
     } finally {
       if (this.#changing.get(name) === mine) this.#changing.delete(name)
     }
+  }
+
+  #requireName(name: string): void {
+    requireName(name)
+    if (name === this.#reserved) throw new AdapterError('adapter_name_taken', `${name} is the base model's name`)
   }
 
   #requireDigest(name: string, expected: string | undefined): void {
@@ -193,6 +228,12 @@ export class AdapterRegistry {
     let image: AdapterImage
     try {
       image = await this.#loader.load(name, directory, root)
+      const { byteLength } = image.image
+      if (byteLength > this.#memory.limit)
+        throw new AdapterError(
+          'adapter_too_large',
+          `packed, it takes ${byteLength} bytes, and host memory has ${this.#memory.limit} (--host-memory)`,
+        )
     } catch (error) {
       const known = asAdapterError(error)
       // A server that closes, or a thread that died, says nothing of the adapter.
@@ -219,10 +260,10 @@ export const isAdapterFolder = (directory: string) => existsSync(join(directory,
 
 function requireName(name: string): void {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: names appear in headers, logs and metrics labels
-  if (name !== '' && name.length <= NAME_LIMIT && !/[\u0000-\u001f\u007f]/.test(name)) return
+  if (name !== '' && name.length <= NAME_LIMIT && !/[\u0000-\u001f\u007f]|\p{Surrogate}/u.test(name)) return
   throw new AdapterError(
     'adapter_name_invalid',
-    `${JSON.stringify(name.slice(0, NAME_LIMIT))} cannot be an adapter's name: 1 to ${NAME_LIMIT} characters without control characters`,
+    `${JSON.stringify(name.slice(0, NAME_LIMIT))} cannot be an adapter's name: 1 to ${NAME_LIMIT} whole characters without control characters`,
   )
 }
 

@@ -217,6 +217,7 @@ export async function leaseAdapters(
 }
 
 function refused(records: readonly AdapterRecord[], error: AdapterError, param: string): ApiError {
+  if (error.code === 'adapter_no_room') return new ApiError('too_many_requests', error.message, null, 5)
   if (error.code === 'adapter_store_closed') return new ApiError('engine_unavailable', 'the server is closing')
   const name = records.find(({ refusal }) => refusal === error.message)?.name ?? records.map((record) => record.name).join(', ')
   return new ApiError('adapter_refused', `the adapter \`${name}\` cannot be served: ${error.message}`, param)

@@ -12,8 +12,6 @@ export interface ManagementSettings {
   allowed: boolean
   /** Folders that adapters may be loaded from. */
   roots: readonly string[]
-  /** A name that no adapter can have. */
-  baseName: string
   /** Where what is done is kept; absent: nowhere. */
   state?: Pick<AdapterState, 'put' | 'remove'>
 }
@@ -25,7 +23,8 @@ export interface Wanted {
   source: string
   /** Read it now; else when somebody wants it. */
   preload: boolean
-  pin: boolean
+  /** Absent: as it is. */
+  pin?: boolean
   /** Take a name that is known. */
   replace: boolean
   expectedDigest?: string
@@ -72,22 +71,21 @@ export class AdapterManagement {
     return { name, created, ...this.version(adapter), draining }
   }
 
-  /** Serves an adapter from now on. Resolves when it can be asked for, having been read if that was wanted. */
-  async load({ name, source, preload, pin, replace, expectedDigest, fields }: Wanted): Promise<Adapter> {
-    if (name === this.settings.baseName)
-      throw new ApiError('invalid_request', `${fields.name}: ${name} is the base model's name; choose another`, fields.name)
+  /** Serves an adapter from now on. Resolves when it can be asked for, having been read if that was wanted. `signal`: nobody waits for it any more. */
+  async load(wanted: Wanted, signal: AbortSignal): Promise<Adapter> {
+    const { name, source, preload, pin, replace, expectedDigest, fields } = wanted
     const { directory, root } = this.place(source, fields.source)
+    const onlyNew = !replace && expectedDigest === undefined
     const there = this.registry.get(name)
-    if (there?.image && !replace && expectedDigest === undefined)
+    if (onlyNew && there && (there.image || there.directory !== directory))
       throw new ApiError('invalid_request', `${fields.name}: the adapter '${name}' has already been loaded`, fields.name)
     try {
-      const known = there?.directory === directory && !there.image && !replace
-      const enter = () => this.registry.enter(name, directory, root)
       const adapter =
-        known || !(preload || replace) ? enter() : await this.registry.replace(name, directory, root, expectedDigest)
-      if (known && preload) (await this.registry.lease([adapter])).release()
-      adapter.pinned = pin
-      await this.settings.state?.put(name, { directory, root, pinned: pin })
+        onlyNew && !preload
+          ? this.registry.enter(name, directory, root)
+          : await this.registry.replace(name, directory, { root, expectedDigest, onlyNew, signal })
+      adapter.pinned = pin ?? adapter.pinned
+      await this.settings.state?.put(name, { directory, root, pinned: adapter.pinned })
       return adapter
     } catch (error) {
       throw error instanceof AdapterError ? refused(error, fields) : error
@@ -129,7 +127,12 @@ export class AdapterManagement {
     const directory = path.resolve(roots[0] ?? '.', source)
     const root = rootOf(directory, roots)
     if (root !== undefined) {
-      if (realPath(directory) === undefined) throw new ApiError('adapter_not_found', `${field}: there is no such folder`, field)
+      if (realPath(directory) === undefined)
+        throw new ApiError(
+          'adapter_not_found',
+          `${field}: there is no such folder; relative ones are looked for in ${roots.length > 0 ? 'the folder of --adapters' : "the server's folder"}, and nothing is fetched from a hub`,
+          field,
+        )
       return { directory, root }
     }
     throw new ApiError(

@@ -66,7 +66,7 @@ export class AdapterWatch {
       this.registry.enter(name, directory, this.folder)
       this.log.info(`adapter ${name} is served`)
     } else if (adapter.digest !== undefined) {
-      const { digest } = await this.registry.replace(name, directory, this.folder)
+      const { digest } = await this.registry.replace(name, directory, { root: this.folder })
       if (digest !== adapter.digest) this.log.info(`adapter ${name} is replaced by ${digest}`)
     }
     // What was never read, or was refused, is read when somebody wants it.

@@ -5,8 +5,19 @@ import type { Duplex } from 'node:stream'
 import type { ConnectionError } from 'fastify'
 import { ApiError } from './errors.ts'
 
-/** An error as a whole answer, after which the connection closes. */
-export function answerRaw(socket: Duplex, error: ApiError): void {
+/** Whether an answer to an earlier request of the connection is under way: Node keeps it with the socket. */
+const answering = (socket: Duplex, own?: object) => {
+  const { _httpMessage: message } = socket as Duplex & { _httpMessage?: object | null }
+  return Boolean(message) && message !== own
+}
+
+/** An error as a whole answer, after which the connection closes. `own`: Node's answer to this request, if it has made one. */
+export function answerRaw(socket: Duplex, error: ApiError, own?: object): void {
+  // In the middle of another answer it would be a part of that.
+  if (answering(socket, own)) {
+    socket.destroy()
+    return
+  }
   const body = JSON.stringify(error.body())
   if (socket.writable)
     socket.write(
@@ -21,6 +32,9 @@ export function answerRaw(socket: Duplex, error: ApiError): void {
 export const clientErrorHandler = (seconds: number) => (error: ConnectionError, socket: Socket) => {
   // The client went away, or was told already: Node's parser complains anew of all that comes after.
   if (error.code === 'ECONNRESET' || socket.destroyed || socket.writableEnded) return
+  const late = (error.code as string) === 'ERR_HTTP_REQUEST_TIMEOUT'
+  // A request that waits for its turn (in-turn.ts) is not read meanwhile.
+  if (late && answering(socket)) return
   answerRaw(socket, unreadable(error, seconds))
 }
 

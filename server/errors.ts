@@ -101,7 +101,11 @@ export function toApiError(error: unknown, bodyLimit: number): ApiError {
 
 type Complaint = NonNullable<FastifyError['validation']>[number]
 
-const pathOf = ({ instancePath }: Complaint) => instancePath.slice(1).replaceAll('/', '.')
+/** Characters of a path: it holds names that the client chose, which may be as long as the body. */
+const LONGEST_PATH = 256
+const shortened = (path: string) => (path.length > LONGEST_PATH ? `${path.slice(0, LONGEST_PATH)}…` : path)
+
+const pathOf = ({ instancePath }: Complaint) => shortened(instancePath).slice(1).replaceAll('/', '.')
 const isType = ({ keyword }: Complaint) => keyword === 'type' || keyword === 'anyOf'
 
 /**
@@ -111,7 +115,10 @@ const isType = ({ keyword }: Complaint) => keyword === 'type' || keyword === 'an
 function bestComplaint(all: Complaint[]): Complaint | undefined {
   const other = all.find((complaint) => !isType(complaint))
   if (other) return other
-  const depth = (complaint: Complaint) => complaint.instancePath.split('/').map((part) => Number(part) || 0)
+  const depth = (complaint: Complaint) =>
+    shortened(complaint.instancePath)
+      .split('/')
+      .map((part) => Number(part) || 0)
   const further = (a: number[], b: number[]) => a.length - b.length || a.reduce((sum, part, i) => sum || part - b[i], 0)
   return all.reduce<Complaint | undefined>((best, one) => (!best || further(depth(one), depth(best)) > 0 ? one : best), undefined)
 }

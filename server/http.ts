@@ -85,8 +85,10 @@ const SMALL = 1 << 16
 /** Reads bodies that are UTF-8 and JSON. Fastify's own parser would read any bytes, some of them as U+FFFD. */
 export function readJson(app: FastifyInstance): void {
   const parse = app.getDefaultJsonParser('error', 'error')
-  app.removeContentTypeParser('application/json')
+  app.removeContentTypeParser(['application/json', 'text/plain'])
   app.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, async (request: FastifyRequest, bytes: Buffer) => {
+    // As many clients send it, with a type and nothing of it.
+    if (bytes.length === 0 && request.method === 'DELETE') return undefined
     if (!isUtf8(bytes)) throw new ApiError('invalid_json', 'the body is not valid UTF-8')
     if (bytes.length > SMALL) await checkBodyWork(bytes)
     const text = bytes.toString()
@@ -131,11 +133,12 @@ function tellErrors(app: FastifyInstance, bodyLimit: number): void {
     throw new ApiError('route_not_found', `there is no ${request.method} ${path}; see /docs`)
   })
   // What Node would answer by itself, with no body.
-  app.server.on('checkExpectation', ({ socket, headers }) => {
+  app.server.on('checkExpectation', ({ socket, headers }, response) => {
     const { expect } = headers
     answerRaw(
       socket,
       new ApiError('expectation_failed', `expect can only be 100-continue, not ${JSON.stringify(expect)}`, 'expect'),
+      response,
     )
   })
   app.server.on('connect', (_request, socket) => {

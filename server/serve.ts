@@ -107,6 +107,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     const name = config.servedModelName ?? demo?.name ?? path.basename(directory)
     if (adapters.get(name))
       throw new ConfigError(`an adapter has the base model's name, ${name}; choose another with --served-model-name`)
+    adapters.reserve(name)
     const started = Math.floor(Date.now() / 1000)
     const metrics = new ServerMetrics(engine, name, config.quantization)
     engine.onStep = (step) => metrics.stepped(step)
@@ -119,7 +120,6 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       management: new AdapterManagement(adapters, engine, {
         allowed: config.allowAdapterManagement,
         roots: tiers.roots,
-        baseName: name,
         state: tiers.state,
       }),
       metrics,

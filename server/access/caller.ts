@@ -1,5 +1,6 @@
 /** Who asks, and what is there for them. */
 import type { AdapterCatalogue, AdapterRecord } from '../catalogue.ts'
+import { matcher } from './globs.ts'
 import type { KeyEntry } from './key.ts'
 import { Quota } from './quota.ts'
 
@@ -22,7 +23,7 @@ export const anyone = (): Caller => ({ admin: true, quota: new Quota({}), seen: 
 export class KeyHolder implements Caller {
   readonly quota: Quota
   private entry: KeyEntry
-  private pattern: RegExp | undefined
+  private pattern: ((name: string) => boolean) | undefined
   private view: { of: AdapterCatalogue; adapters: Seen } | undefined
 
   constructor(entry: KeyEntry) {
@@ -62,32 +63,26 @@ export class KeyHolder implements Caller {
 /** Those adapters whose names match. */
 class Part implements Seen {
   private readonly whole: AdapterCatalogue
-  private readonly pattern: RegExp
+  private readonly pattern: (name: string) => boolean
   private listed: { of: readonly AdapterRecord[]; list: readonly AdapterRecord[] } | undefined
 
-  constructor(whole: AdapterCatalogue, pattern: RegExp) {
+  constructor(whole: AdapterCatalogue, pattern: (name: string) => boolean) {
     this.whole = whole
     this.pattern = pattern
   }
 
   get(name: string): AdapterRecord | undefined {
-    return this.pattern.test(name) ? this.whole.get(name) : undefined
+    return this.pattern(name) ? this.whole.get(name) : undefined
   }
 
   list(): readonly AdapterRecord[] {
     const of = this.whole.list()
-    if (this.listed?.of !== of) this.listed = { of, list: of.filter(({ name }) => this.pattern.test(name)) }
+    if (this.listed?.of !== of) this.listed = { of, list: of.filter(({ name }) => this.pattern(name)) }
     return this.listed.list
   }
 }
 
-function patternOf(adapters: readonly string[] | undefined): RegExp | undefined {
-  if (adapters === undefined || adapters.includes('*')) return undefined
-  const one = (pattern: string) =>
-    pattern
-      .split(/\*+/)
-      .map((text) => text.replace(/[\\^$.|?+()[\]{}/]/g, '\\$&'))
-      .join('.*')
-  // Of none nothing matches.
-  return new RegExp(adapters.length === 0 ? '(?!)' : `^(?:${adapters.map(one).join('|')})$`, 'su')
+/** undefined: all. */
+function patternOf(adapters: readonly string[] | undefined): ((name: string) => boolean) | undefined {
+  return adapters === undefined || adapters.includes('*') ? undefined : matcher(adapters)
 }

@@ -34,6 +34,7 @@ export async function gate(app: FastifyInstance, access: Access): Promise<void> 
   if (corsOrigins.length > 0)
     await app.register(cors, {
       origin: corsOrigins.includes('*') ? '*' : [...corsOrigins],
+      methods: ['GET', 'HEAD', 'POST', 'DELETE'],
       exposedHeaders: ['x-request-id', 'retry-after', ADAPTER_HEADER, DIGEST_HEADER],
       maxAge: 600,
     })

@@ -1,6 +1,7 @@
 /** Loading, unloading and looking at adapters: vLLM's two routes, and SageMaker's `/adapters` with fields of our own. */
 import type { FastifyInstance } from 'fastify'
 import type { AdapterManagement } from '../adapter-management.ts'
+import { leaving } from '../client-left.ts'
 import { jsonBody, SlicedArray } from '../json.ts'
 import { type Body, checkFields, given } from '../openai/parameters.ts'
 import { type BodySchema, boolean, string } from '../openai/schemas.ts'
@@ -47,14 +48,16 @@ export function adapterRoutes(app: FastifyInstance, management: AdapterManagemen
     async ({ body, caller }, reply) => {
       management.requireChange(caller)
       checkFields(body, loadSchema)
-      const adapter = await management.load({
-        name: body.lora_name as string,
-        source: body.lora_path as string,
-        preload: true,
-        pin: false,
-        replace: given<boolean>(body, 'load_inplace', false),
-        fields: { name: 'lora_name', source: 'lora_path' },
-      })
+      const adapter = await management.load(
+        {
+          name: body.lora_name as string,
+          source: body.lora_path as string,
+          preload: true,
+          replace: given<boolean>(body, 'load_inplace', false),
+          fields: { name: 'lora_name', source: 'lora_path' },
+        },
+        leaving(reply),
+      )
       reply.type('text/plain; charset=utf-8')
       return `Success: LoRA adapter '${adapter.name}' added successfully.`
     },
@@ -82,19 +85,22 @@ export function adapterRoutes(app: FastifyInstance, management: AdapterManagemen
   app.post<{ Body: Body }>(
     '/adapters',
     { schema: { tags, body: adapterSchema, summary: 'Serve an adapter from now on, or another version of it (SageMaker)' } },
-    async ({ body, caller }) => {
+    async ({ body, caller }, reply) => {
       management.requireChange(caller)
       checkFields(body, adapterSchema)
       const expectedDigest = given<string | undefined>(body, 'expected_digest', undefined)
-      const adapter = await management.load({
-        name: body.name as string,
-        source: body.src as string,
-        preload: given<boolean>(body, 'preload', true),
-        pin: given<boolean>(body, 'pin', false),
-        replace: given<boolean>(body, 'replace', expectedDigest !== undefined),
-        expectedDigest,
-        fields: { name: 'name', source: 'src' },
-      })
+      const adapter = await management.load(
+        {
+          name: body.name as string,
+          source: body.src as string,
+          preload: given<boolean>(body, 'preload', true),
+          pin: given<boolean | undefined>(body, 'pin', undefined),
+          replace: given<boolean>(body, 'replace', expectedDigest !== undefined),
+          expectedDigest,
+          fields: { name: 'name', source: 'src' },
+        },
+        leaving(reply),
+      )
       return management.describe(adapter)
     },
   )

@@ -251,7 +251,7 @@ t.test('replacing is atomic: who runs keeps the version, who comes gets the new 
   t.strictSame(registry.draining('a'), [])
   t.equal(memory.bytes.used, next.image?.image.byteLength)
 
-  await t.rejects(registry.replace('a', LORA, LORA, 'f'.repeat(64)), {
+  await t.rejects(registry.replace('a', LORA, { expectedDigest: 'f'.repeat(64) }), {
     code: 'adapter_version_mismatch',
     message: /is at [0-9a-f]{64}, not/,
   })
@@ -259,12 +259,12 @@ t.test('replacing is atomic: who runs keeps the version, who comes gets the new 
   const empty = temporaryFolder(t)
   await t.rejects(registry.replace('a', empty), AdapterError)
   t.equal(registry.get('a'), next, 'a name never stands for what cannot be served')
-  t.equal((await registry.replace('a', LORA, LORA, next.digest)).digest, old.digest)
+  t.equal((await registry.replace('a', LORA, { expectedDigest: next.digest })).digest, old.digest)
   const same = await registry.replace('a', LORA)
   t.strictSame([...here], [[same.digest, ['a']]], 'the same content anew')
   const both = await Promise.allSettled([
-    registry.replace('a', DORA, DORA, same.digest),
-    registry.replace('a', DORA, DORA, same.digest),
+    registry.replace('a', DORA, { expectedDigest: same.digest }),
+    registry.replace('a', DORA, { expectedDigest: same.digest }),
   ])
   t.strictSame(
     both.map(({ status }) => status),

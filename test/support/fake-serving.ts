@@ -53,7 +53,7 @@ export async function fakeServing(
     tokenizer: ModelTokenizer.load(demoModel('base')),
     prompts: demoPrompts(),
     adapters: { get: () => undefined, list: () => [], lease: () => Promise.reject(new Error('there are none')) },
-    management: new AdapterManagement(testRegistry(notLoaded).registry, engine, { allowed: false, roots: [], baseName: 'demo' }),
+    management: new AdapterManagement(testRegistry(notLoaded).registry, engine, { allowed: false, roots: [] }),
     metrics: new ServerMetrics(engine, 'demo'),
     defaults: {},
     limits: configOf({ 'body-limit': 2 ** 20, 'max-concurrent-requests': 8 }),

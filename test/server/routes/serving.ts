@@ -41,7 +41,7 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
       list: () => records,
       lease: () => Promise.reject(new Error('nothing runs here')),
     },
-    management: new AdapterManagement(testRegistry(notLoaded).registry, engine, { allowed: false, roots: [], baseName: 'demo' }),
+    management: new AdapterManagement(testRegistry(notLoaded).registry, engine, { allowed: false, roots: [] }),
     metrics: new ServerMetrics(engine, 'demo'),
     defaults: {},
     limits: configOf({ 'body-limit': 2 ** 20, 'max-concurrent-requests': 8 }),
