@@ -1,18 +1,20 @@
 /** What a client is told whose request could not even be read: no handler of ours meets it, and the answer is written to the socket as it stands. */
-import { STATUS_CODES } from 'node:http'
+import { type ServerResponse, STATUS_CODES } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { ConnectionError } from 'fastify'
 import { ApiError } from './errors.ts'
 
 /** Whether an answer to an earlier request of the connection is under way: Node keeps it with the socket. */
-const answering = (socket: Duplex, own?: object) => {
-  const { _httpMessage: message } = socket as Duplex & { _httpMessage?: object | null }
-  return Boolean(message) && message !== own
+const answering = (socket: Duplex, own?: ServerResponse) => {
+  const { _httpMessage: message } = socket as Duplex & { _httpMessage?: ServerResponse | null }
+  if (!message || message === own) return false
+  // That of a request which has not come whole is its own.
+  return message.headersSent || message.req.complete
 }
 
 /** An error as a whole answer, after which the connection closes. `own`: Node's answer to this request, if it has made one. */
-export function answerRaw(socket: Duplex, error: ApiError, own?: object): void {
+export function answerRaw(socket: Duplex, error: ApiError, own?: ServerResponse): void {
   // In the middle of another answer it would be a part of that.
   if (answering(socket, own)) {
     socket.destroy()

@@ -145,3 +145,28 @@ t.test('a slow reader is no silent one', async (t) => {
   }
   t.match(text, /\r\n0\r\n\r\n$/, `${text.length} bytes, whole`)
 })
+
+t.test('what is wrong behind a running answer is not written into it; a request that waits is not late', async (t) => {
+  const served = await startServed(t, { 'request-timeout': 1 })
+  const body = JSON.stringify({ prompt: 'Once', max_tokens: 900, ignore_eos: true, stream: true })
+  const events = (text: string) => text.slice(text.indexOf('\r\n\r\n') + 4)
+  const broken = open(t, served)
+  broken.on('error', () => {})
+  const got = allOf(broken)
+  broken.write(`${head(body.length)}${body}`)
+  await once(broken, 'data')
+  broken.write('BREW /coffee\r\n\r\n')
+  t.notMatch(events(await got), /HTTP\/1.1/)
+  // A body that Node does not read before its turn comes.
+  const large = JSON.stringify({ prompt: 'a'.repeat(3 << 20), max_tokens: 1 })
+  const slow = open(t, served)
+  slow.write(`${head(body.length)}${body}${head(large.length)}${large}`)
+  let text = ''
+  slow.on('data', (piece: Buffer) => {
+    text += piece
+  })
+  for (let i = 0; i < 500 && !text.includes('[DONE]'); i++) await setTimeout(20)
+  t.match(text, /data: \[DONE\]\n\n/, 'whole, though the one behind it took longer than a request may')
+  slow.destroy()
+  await served.serving.engine.idle()
+})
