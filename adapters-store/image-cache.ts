@@ -3,18 +3,7 @@
  * one that is damaged is read as if it were not there.
  */
 import { createHash, randomUUID } from 'node:crypto'
-import {
-  closeSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readSync,
-  renameSync,
-  rmSync,
-  statSync,
-  utimesSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, utimesSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadNative } from '../native/index.ts'
 import { CONFIG_FILE, WEIGHTS_FILE } from './folders.ts'
@@ -44,11 +33,10 @@ export class ImageCache {
   /** What an image depends on beside its adapter. */
   readonly #context: string
 
-  /** Makes the folder. Throws the system's error when it cannot. */
+  /** The folder must be there. */
   constructor({ directory, maxBytes }: ImageCacheSettings, base: BaseModel, { dtype, blockBytes }: LoadOptions) {
     this.#directory = directory
     this.#maxBytes = maxBytes
-    mkdirSync(directory, { recursive: true })
     const { simd } = loadNative().info()
     this.#context = digestOf(VERSION, dtype, blockBytes, simd, baseIdentity(base))
   }

@@ -1,8 +1,8 @@
 /** What was registered over HTTP, for the next start: an embedded store (LMDB) under `--state-dir`. */
-import { mkdirSync } from 'node:fs'
 import path from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
 import { ConfigError } from './config/values.ts'
+import { makeFolder } from './folders.ts'
 
 /** What became of a name: the folder that it stands for, or that it was taken away although the folder of adapters has it. */
 export type Registration = { directory: string; root: string; pinned: boolean } | { removed: true }
@@ -13,7 +13,7 @@ export class AdapterState {
   /** Throws ConfigError when the folder cannot be used. */
   constructor(directory: string) {
     try {
-      mkdirSync(directory, { recursive: true })
+      makeFolder(directory)
       this.database = open<Registration, string>({ path: path.join(directory, 'adapters.lmdb') })
     } catch (error) {
       throw new ConfigError(`the state folder cannot be used: ${(error as Error).message}`)

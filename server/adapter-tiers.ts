@@ -1,5 +1,5 @@
 /** A server's adapters, put together from its configuration: where they are read from, where they are kept, and what becomes of them while it runs. */
-import { accessSync, constants, mkdirSync } from 'node:fs'
+import { accessSync, constants, existsSync } from 'node:fs'
 import path from 'node:path'
 import type { Logger } from 'pino'
 import { AdapterRegistry, AdapterStore, type BaseModel, HostMemory } from '../adapters-store/index.ts'
@@ -10,6 +10,7 @@ import { AdapterWatch } from './adapter-watch.ts'
 import { machineMemory } from './config/memory.ts'
 import type { Config } from './config/settings.ts'
 import { ConfigError } from './config/values.ts'
+import { makeFolder } from './folders.ts'
 
 /** As many adapters are brought into host memory at once; of more, those that somebody wants. */
 const FEW = 256
@@ -32,6 +33,8 @@ export class AdapterTiers {
     this.config = config
     this.folder = folder
     this.roots = [folder ?? [], config.adapterRoots ?? []].flat()
+    for (const root of config.adapterRoots ?? [])
+      if (!existsSync(root)) throw new ConfigError(`the folder ${root} of --adapter-roots does not exist`)
     this.state = config.stateDir === undefined ? undefined : new AdapterState(path.resolve(config.stateDir))
     this.log = log
     const layout = { dtype: engine.info.adapterDtype, blockBytes: engine.info.blockBytes }
@@ -110,7 +113,7 @@ function imageCacheOf({ imageCache, imageCacheSize }: Config): { directory: stri
   if (imageCache === undefined) return undefined
   const directory = path.resolve(imageCache)
   try {
-    mkdirSync(directory, { recursive: true })
+    makeFolder(directory)
     accessSync(directory, constants.W_OK | constants.R_OK)
   } catch (error) {
     throw new ConfigError(`the image cache cannot be used: ${(error as Error).message}`)

@@ -1,6 +1,6 @@
 /** The HTTP server: what a request passes first, and the routes. */
 import type { FastifyInstance } from 'fastify'
-import { gate, limitPerAddress } from './access/gate.ts'
+import { demandKey, gate, limitPerAddress } from './access/gate.ts'
 import { ApiError } from './errors.ts'
 import { type Certificate, newApp } from './http.ts'
 import { chatRoutes } from './openai/chat.ts'
@@ -52,7 +52,11 @@ export async function buildAdminApp(
   await docsPage(admin, app)
   operationRoutes(admin, serving)
   metricsRoute(admin, serving)
-  adapterRoutes(admin, serving.management)
+  await admin.register(async (adapters) => {
+    // Who reaches the port may look at what it shows; what changes adapters asks for a key here too.
+    demandKey(adapters, whole.access)
+    adapterRoutes(adapters, serving.management)
+  })
   return admin
 }
 

@@ -15,7 +15,9 @@ export async function main(args: string[]): Promise<void> {
   const [command, ...rest] = args
   if (command === '--version' || command === '-v') return console.log(VERSION)
   if (command === 'serve')
-    return rest.includes('--help') || rest.includes('-h') ? console.log(serveHelp()) : run(readConfig(rest, process.env))
+    return rest.includes('--help') || rest.includes('-h')
+      ? console.log(serveHelp(process.stdout.columns))
+      : run(readConfig(rest, process.env))
   if (command === 'key') return rest.includes('--help') || rest.includes('-h') ? console.log(KEY_HELP) : newKey(rest)
   if (command === undefined || command === '--help' || command === '-h' || command === 'help') return console.log(USAGE)
   const meant = nearest(command, ['serve', 'key', '--version', '--help'], 1)
@@ -53,7 +55,7 @@ function announce({ adapters, serving, address, adminAddress, device }: Server):
   const count = `${adapters.length} adapter${adapters.length === 1 ? '' : 's'}`
   console.log(printable(`lorikeet: device: ${device}`))
   console.log(printable(`lorikeet: serving ${serving.model.name} with ${count} on ${address}`))
-  if (adminAddress) console.log(printable(`lorikeet: metrics and docs on ${adminAddress}`))
+  if (adminAddress) console.log(printable(`lorikeet: metrics, docs and management on ${adminAddress}`))
 }
 
 /** Under npm one Ctrl-C comes twice: from the terminal, and passed on by npm. */

@@ -84,7 +84,6 @@ const SMALL = 1 << 16
 
 /** Reads bodies that are UTF-8 and JSON. Fastify's own parser would read any bytes, some of them as U+FFFD. */
 export function readJson(app: FastifyInstance): void {
-  const parse = app.getDefaultJsonParser('error', 'error')
   app.removeContentTypeParser(['application/json', 'text/plain'])
   app.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, async (request: FastifyRequest, bytes: Buffer) => {
     // As many clients send it, with a type and nothing of it.
@@ -92,25 +91,33 @@ export function readJson(app: FastifyInstance): void {
     if (!isUtf8(bytes)) throw new ApiError('invalid_json', 'the body is not valid UTF-8')
     if (bytes.length > SMALL) await checkBodyWork(bytes)
     const text = bytes.toString()
-    return new Promise((resolve, reject) => {
-      parse(request, text, (error, body) => {
-        if (error) return reject(notJson(text))
-        keepSeed(text, body)
-        resolve(body)
-      })
-    })
+    let body: unknown
+    try {
+      body = JSON.parse(text)
+    } catch (error) {
+      throw new ApiError('invalid_json', `the body is not valid JSON: ${text === '' ? 'it is empty' : (error as Error).message}`)
+    }
+    if (typeof body === 'object' && body !== null) {
+      if (SUSPECT.test(text)) refusePrototypes(body)
+      keepSeed(text, body as Record<string, unknown>)
+    }
+    return body
   })
 }
 
-/** What is wrong with a body that could not be read. */
-function notJson(text: string): ApiError {
-  try {
-    JSON.parse(text)
-    return new ApiError('invalid_json', 'the JSON body has a key __proto__ or constructor.prototype, which is not taken')
-  } catch (error) {
-    const why = text === '' ? 'it is empty' : (error as Error).message
-    return new ApiError('invalid_json', `the body is not valid JSON: ${why}`)
+/** What a key that could change a prototype holds, spelt out or escaped. */
+const SUSPECT = /__proto__|constructor|\\u00/
+
+/** Refuses keys that would change what objects inherit, were they ever copied carelessly. */
+function refusePrototypes(value: object): void {
+  if (Array.isArray(value)) {
+    for (const item of value) if (typeof item === 'object' && item !== null) refusePrototypes(item)
+    return
   }
+  const held = Object.getOwnPropertyDescriptor(value, 'constructor')?.value
+  if (Object.hasOwn(value, '__proto__') || (typeof held === 'object' && held !== null && Object.hasOwn(held, 'prototype')))
+    throw new ApiError('invalid_json', 'the JSON body has a key __proto__ or constructor.prototype, which is not taken')
+  for (const item of Object.values(value)) if (typeof item === 'object' && item !== null) refusePrototypes(item)
 }
 
 function tellErrors(app: FastifyInstance, bodyLimit: number): void {

@@ -1,6 +1,7 @@
 /** The composition root: builds the concrete things from a config and starts listening. */
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
+import { createSecureContext } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
 import { threadsWarning } from '../runtime/cores.ts'
@@ -64,6 +65,8 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   const directory = path.resolve(demo?.model ?? (config.model as string))
   requireModelFolder(directory)
   const log = hooks.log ?? createLog(config.logLevel)
+  if (config.adminHost !== undefined && config.adminPort === undefined)
+    throw new ConfigError('--admin-host says where the admin port listens, and there is none: give --admin-port too')
   const certificate = certificateOf(config)
   const access = new Access(config, log)
   const base = readBaseModel(directory)
@@ -156,7 +159,9 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       await release()
     }
     if (!access.keys && !isLoopback(config.host))
-      log.warn(`whoever reaches ${address} may use it: no key is asked for (--api-key, or LORIKEET_API_KEY)`)
+      log.warn(
+        `whoever reaches ${config.host}:${new URL(address).port} may use it: no key is asked for (--api-key, or LORIKEET_API_KEY)`,
+      )
     return {
       address,
       adminAddress,
@@ -179,8 +184,12 @@ function certificateOf({ sslCertfile, sslKeyfile }: Config): Certificate | undef
   if (sslCertfile === undefined || sslKeyfile === undefined)
     throw new ConfigError('--ssl-certfile and --ssl-keyfile go together; one is missing')
   try {
-    return { cert: readFileSync(sslCertfile, 'utf8'), key: readFileSync(sslKeyfile, 'utf8') }
+    const certificate = { cert: readFileSync(sslCertfile, 'utf8'), key: readFileSync(sslKeyfile, 'utf8') }
+    createSecureContext(certificate)
+    return certificate
   } catch (error) {
-    throw new ConfigError(`the certificate cannot be read: ${(error as Error).message}`)
+    throw new ConfigError(
+      `--ssl-certfile ${sslCertfile} and --ssl-keyfile ${sslKeyfile} are no certificate (PEM) and its key: ${(error as Error).message}`,
+    )
   }
 }

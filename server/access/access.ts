@@ -3,6 +3,7 @@ import { timingSafeEqual } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import type { Config } from '../config/settings.ts'
+import { ConfigError } from '../config/values.ts'
 import { ApiError } from '../errors.ts'
 import { anyone, type Caller } from './caller.ts'
 import { hostCheck, isLoopback } from './hosts.ts'
@@ -53,7 +54,10 @@ export class Access {
     const guarded = apiKey !== undefined || apiKeyFile !== undefined
     this.keys = guarded ? new KeyRing((apiKey ?? []).map(parseKey), apiKeyFile, log) : undefined
     this.knowsHost = !guarded && isLoopback(host) ? hostCheck(host, settings.allowedHosts ?? []) : undefined
-    this.corsOrigins = settings.corsOrigin ?? []
+    this.corsOrigins = (settings.corsOrigin ?? []).map(originOf)
+    for (const name of settings.allowedHosts ?? [])
+      if (!/^([\w.-]+|\[[\da-f:]+\])$/i.test(name))
+        throw new ConfigError(`--allowed-hosts must be a name without scheme and port, not ${name}`)
     this.rateLimit = settings.rateLimit
     this.maxConnectionsPerAddress = settings.maxConnectionsPerAddress
     this.metricsKey = metricsKey === undefined ? undefined : sha256(metricsKey)
@@ -93,6 +97,15 @@ export class Access {
   close(): void {
     this.keys?.close()
   }
+}
+
+/** As browsers send it. */
+function originOf(text: string): string {
+  if (text === '*') return text
+  const origin = URL.canParse(text) ? new URL(text).origin : 'null'
+  if (origin === 'null' || ![origin, `${origin}/`].includes(text.toLowerCase()))
+    throw new ConfigError(`--cors-origin must be an origin like https://app.example or http://localhost:3000, or *, not ${text}`)
+  return origin
 }
 
 /** As OpenAI's clients send it, or as x-api-key. */

@@ -21,7 +21,7 @@ declare module 'fastify' {
 const isOpen = ({ routeOptions }: FastifyRequest) => routeOptions.config?.open === true
 
 export async function gate(app: FastifyInstance, access: Access): Promise<void> {
-  const { keys, knowsHost, corsOrigins } = access
+  const { knowsHost, corsOrigins } = access
   if (knowsHost)
     app.addHook('onRequest', async ({ headers }) => {
       if (!knowsHost(headers.host))
@@ -43,18 +43,24 @@ export async function gate(app: FastifyInstance, access: Access): Promise<void> 
     request.caller = access.callerOf(request)
   })
   if (access.rateLimit !== undefined) await limitRate(app, access.rateLimit)
-  if (keys)
-    app.addHook('onRequest', async (request, reply) => {
-      if (!access.isStranger(request.caller) || isOpen(request)) return
-      reply.header('www-authenticate', 'Bearer')
-      const brought = request.headers.authorization !== undefined || request.headers['x-api-key'] !== undefined
-      throw new ApiError(
-        'invalid_api_key',
-        brought
-          ? 'the API key is not one of this server; send `Authorization: Bearer KEY` or `x-api-key: KEY`'
-          : 'you did not provide an API key; send it as `Authorization: Bearer KEY` or `x-api-key: KEY`',
-      )
-    })
+  demandKey(app, access)
+}
+
+/** Lets nobody to the routes of `app` who is a stranger, but to open ones. */
+export function demandKey(app: FastifyInstance, access: Access): void {
+  if (!access.keys) return
+  app.addHook('onRequest', async (request, reply) => {
+    request.caller = access.callerOf(request)
+    if (!access.isStranger(request.caller) || isOpen(request)) return
+    reply.header('www-authenticate', 'Bearer')
+    const brought = request.headers.authorization !== undefined || request.headers['x-api-key'] !== undefined
+    throw new ApiError(
+      'invalid_api_key',
+      brought
+        ? 'the API key is not one of this server; send `Authorization: Bearer KEY` or `x-api-key: KEY`'
+        : 'you did not provide an API key; send it as `Authorization: Bearer KEY` or `x-api-key: KEY`',
+    )
+  })
 }
 
 async function limitRate(app: FastifyInstance, max: number): Promise<void> {

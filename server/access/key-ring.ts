@@ -1,6 +1,6 @@
 /** The keys that open this server. */
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { type Stats, unwatchFile, watchFile } from 'node:fs'
+import { statSync } from 'node:fs'
 import type { Logger } from 'pino'
 import { KeyHolder } from './caller.ts'
 import type { KeyEntry } from './key.ts'
@@ -13,25 +13,21 @@ export class KeyRing {
   private holders = new Map<string, KeyHolder>()
   private readonly given: readonly KeyEntry[]
   private readonly file: string | undefined
-  private readonly watch: ((now: Stats, before: Stats) => void) | undefined
+  private readonly log: Pick<Logger, 'info' | 'error'>
+  private readonly looking: NodeJS.Timeout | undefined
+  /** The file as it was last. */
+  private seen: string
 
   /** `given`: of the command line, before those of the file. Throws ConfigError when the file cannot be read or holds no entries. */
   constructor(given: readonly KeyEntry[], file: string | undefined, log: Pick<Logger, 'info' | 'error'>, lookEvery = LOOK_EVERY) {
     this.given = given
     this.file = file
+    this.log = log
+    // Before it is read: what changes while it is read is read again.
+    this.seen = this.identity()
     this.take(file === undefined ? [] : readKeyFile(file))
-    if (file === undefined) return
-    this.watch = (now, before) => {
-      if (now.mtimeMs === before.mtimeMs && now.size === before.size && now.ino === before.ino) return
-      try {
-        this.take(readKeyFile(file))
-        log.info(`${file} was read again: ${this.holders.size} keys`)
-      } catch (error) {
-        // A file that is half written neither opens the server nor shuts anyone out.
-        log.error(`${(error as Error).message}; the keys stay what they were`)
-      }
-    }
-    watchFile(file, { interval: lookEvery, persistent: false }, this.watch)
+    if (this.holders.size === 0) log.error(`${file} holds no key: nobody can use this server`)
+    if (file !== undefined) this.looking = setInterval(() => this.look(), lookEvery).unref()
   }
 
   get size(): number {
@@ -48,7 +44,30 @@ export class KeyRing {
   }
 
   close(): void {
-    if (this.file !== undefined && this.watch) unwatchFile(this.file, this.watch)
+    clearInterval(this.looking)
+  }
+
+  /** Reads the file again if it is another than before. */
+  private look(): void {
+    const now = this.identity()
+    if (now === this.seen) return
+    this.seen = now
+    try {
+      this.take(readKeyFile(this.file as string))
+      this.log.info(`${this.file} was read again: ${this.holders.size} keys`)
+    } catch (error) {
+      // A file that is half written neither opens the server nor shuts anyone out.
+      this.log.error(`${(error as Error).message}; the keys stay what they were`)
+    }
+  }
+
+  private identity(): string {
+    try {
+      const { ino, size, mtimeNs } = statSync(this.file ?? '', { bigint: true })
+      return `${ino}:${size}:${mtimeNs}`
+    } catch {
+      return 'none'
+    }
   }
 
   private take(entries: readonly KeyEntry[]): void {

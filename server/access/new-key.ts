@@ -15,7 +15,7 @@ Makes an API key. Its entry is written to stdout, to be added to the file of --a
   --max-concurrent-requests N    requests that it may have in flight
   --max-sequences-in-flight N    sequences (prompts times n) that these may be
   --tokens-per-minute N          prompt and output tokens that it may use in a minute
-  --admin                        it sees what operators see
+  --admin                        it sees what operators see, and may change adapters
 `
 
 const COUNTS = {
@@ -55,6 +55,8 @@ export function makeKey(args: string[], key = randomKey()): { key: string; line:
     throw new ConfigError('--tenant must be a name of letters, digits, dots, dashes and underscores, 64 at most')
   if (adapters?.some((pattern) => typeof pattern !== 'string' || pattern === ''))
     throw new ConfigError('--adapters needs a value')
+  if (adapters?.some((pattern) => String(pattern).includes(',')))
+    throw new ConfigError('--adapters holds a comma: repeat it for each pattern')
   const entry: KeyEntry = {
     sha256: sha256(key),
     tenant,

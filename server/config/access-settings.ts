@@ -24,7 +24,7 @@ export const ACCESS_SETTINGS = {
     value: 'N',
     minimum: 0,
     maximum: 65535,
-    help: 'port of its own for /metrics and /docs, which the other one then does not have',
+    help: 'port of its own for /metrics, /docs and management, which the other one then does not have',
   },
   'admin-host': { kind: 'text', value: 'HOST', help: 'address that the admin port listens on; host if absent' },
   'cors-origin': {

@@ -20,7 +20,19 @@ export const USAGE = `lorikeet: one base model, thousands of adapters, one proce
   lorikeet --version
 `
 
-export function serveHelp(): string {
+/** A text in lines of at most so many characters, as far as its words allow. */
+function wrapped(text: string, width: number): string[] {
+  const lines: string[] = ['']
+  for (const word of text.split(' ')) {
+    const line = lines[lines.length - 1]
+    if (line !== '' && line.length + 1 + word.length > width) lines.push(word)
+    else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`
+  }
+  return lines
+}
+
+/** `columns`: of the terminal. */
+export function serveHelp(columns = 100): string {
   const rows = Object.entries(SETTINGS)
     .filter(([name]) => name !== 'model')
     .map(([name, setting]: [string, Setting]) => {
@@ -32,9 +44,11 @@ export function serveHelp(): string {
     })
   rows.push(['--config FILE', 'JSON file with the same names as keys'])
   const width = Math.max(...rows.map(([flag]) => (flag.length <= 34 ? flag.length : 0)))
-  const lines = rows.map(([flag, help]) =>
-    flag.length > width ? `  ${flag}\n  ${' '.repeat(width)}  ${help}` : `  ${flag.padEnd(width)}  ${help}`,
-  )
+  const indent = ' '.repeat(width + 4)
+  const lines = rows.map(([flag, help]) => {
+    const text = wrapped(help, Math.max(30, columns - indent.length)).join(`\n${indent}`)
+    return flag.length > width ? `  ${flag}\n${indent}${text}` : `  ${flag.padEnd(width)}  ${text}`
+  })
   return `lorikeet serve [MODEL_DIR] [flags]
 
 Serves a Hugging Face model folder with its adapters; without MODEL_DIR, the embedded demo model with its nine adapters.

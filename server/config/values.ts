@@ -31,12 +31,15 @@ export function readValue(source: string, setting: Setting, raw: unknown): unkno
   const wrong = (must: string) => new ConfigError(`${source} must be ${must}, not ${shown}`)
   switch (setting.kind) {
     case 'text':
-      if (typeof raw !== 'string' || raw === '') throw wrong('a text that is not empty')
+      if (raw === '') throw new ConfigError(`${source} is empty: give ${setting.value}, or leave it out`)
+      if (typeof raw !== 'string') throw wrong('a text')
       return raw
     case 'texts': {
       const list = Array.isArray(raw) ? raw : typeof raw === 'string' ? raw.split(',') : []
-      if (list.length === 0 || !list.every((text) => typeof text === 'string' && text.trim() !== ''))
-        throw wrong('one text or several, none of them empty')
+      if (raw === '' || list.length === 0 || !list.every((text) => typeof text === 'string' && text.trim() !== ''))
+        throw new ConfigError(`${source} is empty, or one of it is: give ${setting.value}, or leave it out`)
+      if (source.startsWith('--') && list.some((text: string) => text.includes(',')))
+        throw new ConfigError(`${source} holds a comma: repeat it for each ${setting.value}`)
       return list.map((text: string) => text.trim())
     }
     case 'choice': {

@@ -153,10 +153,11 @@ t.test('adapters by name', async (t) => {
 })
 
 t.test('keys, origins and hosts are lists', async (t) => {
-  t.same(readConfig(['--api-key', 'a,b', '--api-key=c'], nothing).apiKey, ['a,b', 'c'], 'a flag holds one, whatever is in it')
+  t.same(readConfig(['--api-key', 'a', '--api-key=c'], nothing).apiKey, ['a', 'c'])
+  t.equal(complaint(['--api-key', 'a,b']), '--api-key holds a comma: repeat it for each [TENANT=]KEY')
   t.same(readConfig([], { LORIKEET_API_KEY: 'a, acme=b' }).apiKey, ['a', 'acme=b'])
   t.equal(readConfig([], nothing).apiKey, undefined)
-  t.match(complaint([], { LORIKEET_API_KEY: 'sk-1,,' }), /^LORIKEET_API_KEY must be one text or several, none of them empty/)
+  t.match(complaint([], { LORIKEET_API_KEY: 'sk-1,,' }), /^LORIKEET_API_KEY is empty, or one of it is: give \[TENANT=]KEY/)
   t.notMatch(complaint([], { LORIKEET_API_KEY: 'sk-1,,' }), 'sk-1', 'a key is shown nowhere')
 })
 
@@ -237,7 +238,7 @@ t.test('a wrong value is refused with the place it came from and what would be r
       `--gpu-memory-utilization must be a number above 0 and at most 1, not "${wrong}"`,
     )
   t.equal(readConfig(['--gpu-memory-utilization', '1'], nothing).gpuMemoryUtilization, 1)
-  t.equal(complaint(['--host', '']), '--host must be a text that is not empty, not ""')
+  t.equal(complaint(['--host', '']), '--host is empty: give HOST, or leave it out')
   t.equal(complaint(['--host']), '--host needs a value')
   t.equal(complaint(['--adapters', '--port', '80']), '--adapters needs a value')
   t.equal(complaint(['--no-port']), '--port needs a value')
@@ -272,6 +273,8 @@ t.test('sizes', async (t) => {
 t.test('the help names every setting', async (t) => {
   const help = serveHelp()
   for (const name of Object.keys(SETTINGS)) if (name !== 'model') t.match(help, new RegExp(`--(\\[no-\\])?${name}\\s`))
-  t.match(help, /--max-batch-tokens N .*\(CPU: 256; CUDA: 2048\)/)
-  t.match(help, /--pool SIZE .*\(CPU: 512MiB; CUDA: what gpu-memory-utilization leaves\)/)
+  const plain = help.replaceAll(/\n +/g, ' ')
+  t.match(plain, /--max-batch-tokens N .*\(CPU: 256; CUDA: 2048\)/)
+  t.match(plain, /--pool SIZE .*\(CPU: 512MiB; CUDA: what gpu-memory-utilization leaves\)/)
+  for (const line of serveHelp(100).split('\n')) if (line.startsWith('  ')) t.ok(line.length <= 100, line)
 })
