@@ -85,24 +85,44 @@ const SMALL = 1 << 16
 /** Reads bodies that are UTF-8 and JSON. Fastify's own parser would read any bytes, some of them as U+FFFD. */
 export function readJson(app: FastifyInstance): void {
   app.removeContentTypeParser(['application/json', 'text/plain'])
-  app.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, async (request: FastifyRequest, bytes: Buffer) => {
-    // As many clients send it, with a type and nothing of it.
-    if (bytes.length === 0 && request.method === 'DELETE') return undefined
-    if (!isUtf8(bytes)) throw new ApiError('invalid_json', 'the body is not valid UTF-8')
-    if (bytes.length > SMALL) await checkBodyWork(bytes)
-    const text = bytes.toString()
-    let body: unknown
-    try {
-      body = JSON.parse(text)
-    } catch (error) {
-      throw new ApiError('invalid_json', `the body is not valid JSON: ${text === '' ? 'it is empty' : (error as Error).message}`)
-    }
-    if (typeof body === 'object' && body !== null) {
-      if (SUSPECT.test(text)) refusePrototypes(body)
-      keepSeed(text, body as Record<string, unknown>)
-    }
-    return body
-  })
+  app.addContentTypeParser<Buffer>(
+    'application/json',
+    { parseAs: 'buffer' },
+    async ({ method }: FastifyRequest, bytes: Buffer) => {
+      // As many clients send it, with a type and nothing of it.
+      if (bytes.length === 0 && method === 'DELETE') return undefined
+      if (bytes.length <= SMALL) return parsed(bytes)
+      await checkBodyWork(bytes)
+      return afterOthers(() => parsed(bytes))
+    },
+  )
+}
+
+/** The large body that is read last, with a turn for all others behind it. */
+let last: Promise<unknown> = Promise.resolve()
+
+/** Large bodies that have come together are read one a turn of the event loop: four of 15 MB in one held everybody up for 300 ms. */
+function afterOthers<T>(read: () => T): Promise<T> {
+  const mine = last.then(read)
+  const pause = () => new Promise<void>((resolve) => setImmediate(resolve))
+  last = mine.then(pause, pause)
+  return mine
+}
+
+function parsed(bytes: Buffer): unknown {
+  if (!isUtf8(bytes)) throw new ApiError('invalid_json', 'the body is not valid UTF-8')
+  const text = bytes.toString()
+  let body: unknown
+  try {
+    body = JSON.parse(text)
+  } catch (error) {
+    throw new ApiError('invalid_json', `the body is not valid JSON: ${text === '' ? 'it is empty' : (error as Error).message}`)
+  }
+  if (typeof body === 'object' && body !== null) {
+    if (SUSPECT.test(text)) refusePrototypes(body)
+    keepSeed(text, body as Record<string, unknown>)
+  }
+  return body
 }
 
 /** What a key that could change a prototype holds, spelt out or escaped. */
