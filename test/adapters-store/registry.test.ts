@@ -179,6 +179,7 @@ t.test('host memory: what nobody uses makes room, the least valuable first', asy
   d.pinned = true
   await use(b)
   await t.rejects(registry.lease([c]), { code: 'adapter_too_large', message: /pinned adapters leave too little/ })
+  t.strictSame([...here.keys()].sort(), ['a', 'b', 'd'], 'nothing made room for what could never come')
   const small = testRegistry((name) => ({ ...image, name, digest: name }), size - 1)
   await t.rejects(small.registry.lease([small.registry.enter('a', join(folders, 'a'))]), {
     code: 'adapter_too_large',

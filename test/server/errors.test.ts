@@ -259,3 +259,17 @@ t.test('docs/errors.md lists the catalogue, and nothing else', async (t) => {
   t.same(Object.fromEntries(rows), CATALOGUE)
   t.equal(rows.length, Object.keys(CATALOGUE).length)
 })
+
+t.test('a name that a client chose is not echoed whole', async (t) => {
+  const { url } = await startServed(t, {})
+  const name = '/~'.repeat(1 << 19)
+  for (const body of [
+    { prompt: 'a', logit_bias: { [name]: 'x' } },
+    { prompt: 'a', [name]: 1 },
+    { prompt: 'a', model: name },
+  ]) {
+    const { status, text } = await request(`${url}/v1/completions`, { body: JSON.stringify(body) })
+    t.ok(status === 400 || status === 404)
+    t.ok(text.length < 2000, `${text.length} characters`)
+  }
+})

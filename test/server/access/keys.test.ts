@@ -4,6 +4,7 @@ import path from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
 import { KeyHolder } from '../../../server/access/caller.ts'
+import { matcher } from '../../../server/access/globs.ts'
 import { parseKey, sha256 } from '../../../server/access/key.ts'
 import { readKeyFile } from '../../../server/access/key-file.ts'
 import { KeyRing } from '../../../server/access/key-ring.ts'
@@ -163,4 +164,18 @@ t.test('patterns', async (t) => {
   t.same(seen(['x*']), ['x\ny'])
   t.same(seen(['*c*']), ['acme-1', 'acme-2', 'acme', 'a.c', 'abc'])
   t.same(seen([]), [])
+})
+
+t.test('a pattern of many stars takes one pass over a name, however long that is', async (t) => {
+  const matches = matcher(['acme-*-a*a*a*a*-prod', '*x*', 'plain'])
+  t.ok(matches('acme-1-abababa-prod'))
+  t.notOk(matches('acme-1-aba-prod'), 'each star has its text')
+  t.ok(matches('axb'))
+  t.ok(matches('plain'))
+  t.notOk(matches('plainer'))
+  t.notOk(matcher(['ab*ba'])('aba'), 'the ends do not overlap')
+  const started = performance.now()
+  for (let i = 0; i < 1000; i++) matches(`acme-${'a'.repeat(1000)}`)
+  t.notOk(matches(`acme-${'a-'.repeat(1 << 20)}`), 'no adapter is called so')
+  t.ok(performance.now() - started < 1000, 'a thousand names of a thousand characters')
 })
