@@ -45,7 +45,8 @@ function realPath(file: string, name: string): string {
   }
 }
 
-function isWithin(folder: string, file: string): boolean {
+/** Whether a path is a folder's own or lies in it; both absolute. */
+export function isWithin(folder: string, file: string): boolean {
   const relative = path.relative(folder, file)
   return relative === '' || (relative !== '..' && !relative.startsWith(`..${path.sep}`) && !path.isAbsolute(relative))
 }

@@ -20,13 +20,15 @@ if (process.platform === 'linux' && getPriority() < PRIORITY_BELOW_NORMAL) setPr
 
 /** From the cache, or made and kept there. */
 function cached(name: string, directory: string, root: string): AdapterImage {
+  const load = () => loadAdapter(name, directory, base, options, memory, root)
+  if (!cache) return load()
   // Where links may lead is asked before what they lead to is looked at.
   new AdapterFolder(directory, root)
-  const found = cache?.find(name, directory)
+  const found = cache.find(name, directory)
   if (found) return found
-  const before = cache?.identify(directory)
-  const image = loadAdapter(name, directory, base, options, memory, root)
-  cache?.keep(directory, before, image)
+  const before = cache.identify(directory)
+  const image = load()
+  cache.keep(directory, before, image)
   return image
 }
 

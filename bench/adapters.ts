@@ -126,10 +126,10 @@ for (const subject of subjects) {
   for (let round = 0; round < rounds; round++) {
     const empty = await started([...base, '--adapters', none])
     const before = await settled(empty.server.pid)
-    empty.server.close()
+    await empty.server.close()
     const full = await started([...base, '--adapters', folder])
     listening.rss.push((await settled(full.server.pid)) - before)
-    full.server.close()
+    await full.server.close()
     listening.none.push(empty.seconds)
     listening.all.push(full.seconds)
   }
@@ -159,7 +159,7 @@ for (const subject of subjects) {
   })
   await Promise.all(clients)
   const rate = loads / ((performance.now() - from) / 1000)
-  server.close()
+  await server.close()
   agent.destroy()
   const ratio = median(cold) / (median(floors) + median(bases))
   console.log(

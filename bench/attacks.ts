@@ -61,9 +61,14 @@ const words = (length: number) => {
 /** A request's bytes, to be written by hand. */
 const raw = (path: string, body: Buffer, length = body.length) =>
   Buffer.concat([
-    Buffer.from(`POST ${path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: ${length}\r\n\r\n`),
+    Buffer.from(
+      `POST ${path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${length}\r\n\r\n`,
+    ),
     body,
   ])
+
+/** 32 answers of 128 tokens, with something dear about each. */
+const many = (more: object) => json({ prompt: ids(16), n: 32, max_tokens: 128, ignore_eos: true, ...more })
 
 const everyToken = <T>(value: (id: number) => T) =>
   Object.fromEntries(Array.from({ length: VOCABULARY }, (_, id) => [id, value(id)]))
@@ -90,18 +95,14 @@ export const ATTACKS: Attack[] = [
   again(
     'all biases (n 32)',
     COMPLETIONS,
-    same(() => json({ prompt: ids(16), n: 32, max_tokens: 128, ignore_eos: true, logit_bias: everyToken((id) => (id % 7) - 3) })),
+    same(() => many({ logit_bias: everyToken((id) => (id % 7) - 3) })),
     1,
   ),
   again(
     'all tokens allowed, all stops (n 32)',
     COMPLETIONS,
     same(() =>
-      json({
-        prompt: ids(16),
-        n: 32,
-        max_tokens: 128,
-        ignore_eos: true,
+      many({
         allowed_token_ids: Array.from({ length: VOCABULARY }, (_, id) => id),
         stop_token_ids: Array.from({ length: VOCABULARY - 100 }, (_, id) => id + 100),
         min_tokens: 127,
@@ -113,11 +114,7 @@ export const ATTACKS: Attack[] = [
     'all stop strings (n 32)',
     COMPLETIONS,
     same(() =>
-      json({
-        prompt: ids(16),
-        n: 32,
-        max_tokens: 128,
-        ignore_eos: true,
+      many({
         stop: Array.from({ length: 64 }, (_, i) => `${' a'.repeat(500)}${String(i).padStart(24, 'b')}`),
       }),
     ),

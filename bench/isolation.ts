@@ -195,7 +195,7 @@ const ownDelay = delay.max / 1e6
 await victims.stop()
 for (let i = 0; i < 60 && (await count('running')) > 0; i++) await sleep(1000)
 for (let i = 4; i < 7; i++) fullSteps.push(await fullStep(i))
-server.close()
+await server.close()
 agent.destroy()
 
 const row = ({ name, rounds, ratio, gap }: (typeof results)[number]) => {

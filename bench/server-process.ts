@@ -8,7 +8,8 @@ import { repoRoot } from '../test/support/repo.ts'
 export interface ServerProcess {
   url: string
   pid: number
-  close(): void
+  /** Resolves when it has ended. */
+  close(): Promise<void>
 }
 
 /** Resolves when it says where it listens. `args` follow `serve`; the port is a free one. Rejects with what it said when it ends before that. */
@@ -16,6 +17,7 @@ export async function startServer(args: string[]): Promise<ServerProcess> {
   const server = spawn(process.execPath, [path.join(repoRoot(), 'dist/server/cli.js'), 'serve', ...args, '--port', '0'], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  const ended = new Promise<void>((resolve) => server.once('exit', () => resolve()))
   let said = ''
   const url = await new Promise<string>((resolve, reject) => {
     for (const stream of [server.stdout, server.stderr])
@@ -27,7 +29,11 @@ export async function startServer(args: string[]): Promise<ServerProcess> {
     server.on('error', reject)
     server.on('exit', (code) => reject(new Error(`lorikeet ended with ${code}: ${said}`)))
   })
-  return { url, pid: server.pid as number, close: () => server.kill('SIGINT') }
+  const close = async () => {
+    server.kill('SIGINT')
+    await ended
+  }
+  return { url, pid: server.pid as number, close }
 }
 
 /** Bytes that a process and those it has started hold in memory (VmRSS), on Linux. */

@@ -1,7 +1,7 @@
 /** Adapters that come, go and change while the server runs: who may do that, from where, and what is told of each. */
 import { realpathSync } from 'node:fs'
 import path from 'node:path'
-import { type Adapter, AdapterError, type AdapterRegistry, isAdapterFolder } from '../adapters-store/index.ts'
+import { type Adapter, AdapterError, type AdapterRegistry, isAdapterFolder, isWithin } from '../adapters-store/index.ts'
 import type { Engine } from '../runtime/index.ts'
 import type { Caller } from './access/caller.ts'
 import type { AdapterState } from './adapter-state.ts'
@@ -148,7 +148,7 @@ export function rootOf(directory: string, roots: readonly string[]): string | un
   const real = realPath(directory)
   return roots.find((root) => {
     const within = realPath(root)
-    return within !== undefined && isWithin(root, directory) && (real === undefined || isWithin(within, real))
+    return within !== undefined && isWithin(path.resolve(root), directory) && (real === undefined || isWithin(within, real))
   })
 }
 
@@ -158,11 +158,6 @@ function realPath(file: string): string | undefined {
   } catch {
     return undefined
   }
-}
-
-function isWithin(folder: string, file: string): boolean {
-  const relative = path.relative(path.resolve(folder), file)
-  return relative !== '..' && !relative.startsWith(`..${path.sep}`) && !path.isAbsolute(relative)
 }
 
 function refused(error: AdapterError, fields: Wanted['fields']): ApiError {

@@ -85,8 +85,9 @@ export class AdapterTiers {
   /** Few adapters are loaded before anybody wants them, so that the first request does not wait and whoever started the server sees what is refused. */
   async preload(): Promise<void> {
     const all = this.registry.list()
+    if (all.length > FEW) return
     const bytes = all.reduce((sum, adapter) => sum + adapter.expectedBytes, 0)
-    if (all.length > FEW || bytes > this.memory.limit) return
+    if (bytes > this.memory.limit) return
     for (const adapter of all)
       await this.registry.lease([adapter]).then(
         ({ release }) => release(),

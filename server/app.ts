@@ -39,7 +39,7 @@ export async function buildApp(serving: Serving, { certificate, adminApart = fal
   return app
 }
 
-/** What operators look at, for a port that others do not reach: no key is asked for. `app`: the one whose API is described, ready; `host`: where it will listen. */
+/** What operators look at, for a port that others do not reach: no key is asked for but by what changes adapters. `app`: the one whose API is described, ready; `host`: where it will listen. */
 export async function buildAdminApp(
   whole: Serving,
   app: FastifyInstance,
@@ -54,6 +54,9 @@ export async function buildAdminApp(
   metricsRoute(admin, serving)
   await admin.register(async (adapters) => {
     // Who reaches the port may look at what it shows; what changes adapters asks for a key here too.
+    adapters.addHook('onRequest', async (request) => {
+      request.caller = whole.access.callerOf(request)
+    })
     demandKey(adapters, whole.access)
     adapterRoutes(adapters, serving.management)
   })

@@ -1,9 +1,6 @@
-/** `lorikeet serve` in a process of its own, as a user starts it. */
-import { spawn } from 'node:child_process'
-import path from 'node:path'
-import { createInterface } from 'node:readline'
+/** A server on a device, with what its metrics say. */
 import type { Device } from '../../native/types.ts'
-import { repoRoot } from '../../test/support/repo.ts'
+import { startServer as start } from '../server-process.ts'
 
 export interface ServedProcess {
   url: string
@@ -16,26 +13,9 @@ export interface ServedProcess {
 
 /** `flags` are those of `lorikeet serve`. Rejects with what the server said if it ends before it listens. */
 export async function startServer(model: string, device: Device, flags: Record<string, string | number>): Promise<ServedProcess> {
-  const given = Object.entries({ port: 0, device, 'served-model-name': 'base', 'log-level': 'error', ...flags })
-  const args = [
-    path.join(repoRoot(), 'dist/server/cli.js'),
-    'serve',
-    model,
-    ...given.flatMap(([name, value]) => [`--${name}`, String(value)]),
-  ]
+  const given = Object.entries({ device, 'served-model-name': 'base', 'log-level': 'error', ...flags })
   const started = performance.now()
-  const server = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
-  const ended = new Promise<void>((resolve) => server.once('exit', () => resolve()))
-  let said = ''
-  const url = await new Promise<string>((resolve, reject) => {
-    for (const stream of [server.stdout, server.stderr])
-      createInterface({ input: stream }).on('line', (line) => {
-        said = `${said}${line}\n`.slice(-2000)
-        const found = /http:\/\/[\w.:[\]]+\d/.exec(line)
-        if (found) resolve(found[0])
-      })
-    server.once('exit', (code) => reject(new Error(`the server ended with ${code}: ${said}`)))
-  })
+  const { url, close } = await start([model, ...given.flatMap(([name, value]) => [`--${name}`, String(value)])])
   return {
     url,
     loadSeconds: (performance.now() - started) / 1e3,
@@ -45,9 +25,6 @@ export async function startServer(model: string, device: Device, flags: Record<s
       if (lines.length === 0) throw new Error(`/metrics has no ${name}`)
       return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
     },
-    async close() {
-      server.kill('SIGINT')
-      await ended
-    },
+    close,
   }
 }

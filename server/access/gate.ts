@@ -46,11 +46,10 @@ export async function gate(app: FastifyInstance, access: Access): Promise<void> 
   demandKey(app, access)
 }
 
-/** Lets nobody to the routes of `app` who is a stranger, but to open ones. */
+/** Lets no caller to the routes of `app` who is a stranger, but to open ones. */
 export function demandKey(app: FastifyInstance, access: Access): void {
   if (!access.keys) return
   app.addHook('onRequest', async (request, reply) => {
-    request.caller = access.callerOf(request)
     if (!access.isStranger(request.caller) || isOpen(request)) return
     reply.header('www-authenticate', 'Bearer')
     const brought = request.headers.authorization !== undefined || request.headers['x-api-key'] !== undefined
