@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import type { AdapterError, AdapterErrorCode } from './errors.ts'
 import { CONFIG_FILE, WEIGHTS_FILE } from './folders.ts'
 import type { AdapterImage } from './types.ts'
+import type { Canary, Previous } from './versions.ts'
 
 /** known: nothing of its weights has been read, or they have been put out again. */
 export type AdapterState = 'known' | 'loading' | 'loaded' | 'refused' | 'draining'
@@ -50,6 +51,9 @@ export class Adapter {
   /** Bytes that are kept for it in host memory while it is loaded. */
   reserved = 0
   loading?: Promise<void>
+  /** Of a name's own version: the one beside it, and the one before it. */
+  canary?: Canary
+  previous?: Previous
   private bytes?: number
   /** The last load's failure, and the files as they were then. */
   private refused?: { error: AdapterError; files: string }

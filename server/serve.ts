@@ -113,6 +113,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     adapters.reserve(name)
     const started = Math.floor(Date.now() / 1000)
     const metrics = new ServerMetrics(engine, name, config.quantization)
+    metrics.canaries = () => adapters.canaries()
     engine.onStep = (step) => metrics.stepped(step)
     const serving: Serving = {
       engine,

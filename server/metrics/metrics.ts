@@ -6,6 +6,7 @@ import { logSink } from '../log.ts'
 import type { Metrics, RequestTimes } from '../types.ts'
 import { VERSION } from '../version.ts'
 import * as buckets from './buckets.ts'
+import { type VersionedName, versionMetrics } from './versions.ts'
 
 const LABELS = ['model_name', 'engine'] as const
 
@@ -20,13 +21,17 @@ function adapterLabels(engine: Engine, names: boolean): Record<string, string> {
     residentAdapters === 0 ? blocks.total : Math.floor((blocks.total * residentAdapters) / Math.max(1, blocks.adapters))
   return {
     max_lora: String(most),
-    running_lora_adapters: names ? [...engine.residents.values()].flatMap((resident) => resident.names).join(',') : '',
+    running_lora_adapters: names
+      ? [...new Set([...engine.residents.values()].flatMap((resident) => resident.names))].join(',')
+      : '',
     waiting_lora_adapters: names ? engine.waitingAdapters().join(',') : '',
   }
 }
 
 export class ServerMetrics implements Metrics {
   readonly contentType: string
+  /** Names that stand for two versions. */
+  canaries: () => readonly VersionedName[] = () => []
   private readonly registry = new Registry()
   /** What gateways are told of the adapters, with their names and without. */
   private readonly named = new Registry()
@@ -45,6 +50,7 @@ export class ServerMetrics implements Metrics {
     this.gauges()
     this.counters()
     this.adapters()
+    versionMetrics(this.named, this.labels, () => this.canaries())
     this.pool()
     this.engineInfo(quantization)
     const seconds = (name: string, help: string, list: number[]) => this.histogram(`${name}_seconds`, help, list)
