@@ -4,7 +4,6 @@ import { join, resolve } from 'node:path'
 import type { AdapterError, AdapterErrorCode } from './errors.ts'
 import { CONFIG_FILE, WEIGHTS_FILE } from './folders.ts'
 import type { AdapterImage } from './types.ts'
-import type { Canary, Previous } from './versions.ts'
 
 /** known: nothing of its weights has been read, or they have been put out again. */
 export type AdapterState = 'known' | 'loading' | 'loaded' | 'refused' | 'draining'
@@ -16,6 +15,27 @@ const PASSING = new Set<AdapterErrorCode>([
   'adapter_link_refused',
   'adapter_load_failed',
 ])
+
+/** A second version of a name, which takes part of its requests. */
+export interface Canary {
+  readonly adapter: Adapter
+  /** Part of the name's requests, between 0 and 1. */
+  share: number
+  /** The digest that it was set with. Which clients it gets follows from that: they are the same after a restart, and on every server. */
+  readonly identity: string
+  /** Requests since it is there, by the version that answered; `fallbacks` are those of `main` that were the canary's, which could not be loaded. */
+  readonly requests: { main: number; canary: number; fallbacks: number }
+  /** Whether it could not be loaded when it was wanted last. */
+  failing: boolean
+}
+
+/** What a name stood for before. */
+export interface Previous {
+  directory: string
+  root: string
+  /** undefined: it was never read. */
+  digest?: string
+}
 
 export class Adapter {
   readonly name: string

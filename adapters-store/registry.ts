@@ -1,35 +1,18 @@
 /** The adapters that this server knows, by name. Nothing of one is read before somebody wants it; then all who do share the load, and hold what came of it until they are done. */
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { Adapter } from './adapter.ts'
+import { Adapter, type Canary } from './adapter.ts'
 import { AdapterError, asAdapterError } from './errors.ts'
 import { adapterFolders, CONFIG_FILE } from './folders.ts'
 import type { HostMemory } from './host-memory.ts'
 import { requireName, taken } from './names.ts'
-import type { AdapterImage } from './types.ts'
-import {
-  type Canary,
-  canaryOf,
-  type Judging,
-  previousOf,
-  type Replacing,
-  requireCanary,
-  requireDigest,
-  versionNotFound,
-} from './versions.ts'
+import type { AdapterImage, Lease } from './types.ts'
+import { canaryOf, type Judging, previousOf, type Replacing, requireCanary, requireDigest, versionNotFound } from './versions.ts'
 
 /** AdapterStore, or what stands for it in a test. */
 export interface AdapterLoader {
   /** `root`: where symbolic links may lead; the directory if absent. */
   load(name: string, directory: string, root?: string): Promise<AdapterImage>
-}
-
-/** Adapters that are in host memory, and stay until they are released. */
-export interface Lease {
-  /** Of each adapter, in the order asked for. */
-  readonly digests: readonly string[]
-  /** Once. */
-  release(): void
 }
 
 export class AdapterRegistry {

@@ -1,27 +1,6 @@
 /** The versions of a name: the one that it stands for, one beside that for a part of its requests, and the one before. */
-import type { Adapter } from './adapter.ts'
+import type { Adapter, Canary, Previous } from './adapter.ts'
 import { AdapterError } from './errors.ts'
-
-/** A second version of a name, which takes part of its requests. */
-export interface Canary {
-  readonly adapter: Adapter
-  /** Part of the name's requests, between 0 and 1. */
-  share: number
-  /** The digest that it was set with. Which clients it gets follows from that: they are the same after a restart, and on every server. */
-  readonly identity: string
-  /** Requests since it is there, by the version that answered; `fallbacks` are those of `main` that were the canary's, which could not be loaded. */
-  readonly requests: { main: number; canary: number; fallbacks: number }
-  /** Whether it could not be loaded when it was wanted last. */
-  failing: boolean
-}
-
-/** What a name stood for before. */
-export interface Previous {
-  directory: string
-  root: string
-  /** undefined: it was never read. */
-  digest?: string
-}
 
 /** How a version is judged: taken for good, or back. */
 export interface Judging {

@@ -44,7 +44,7 @@ export interface LeasedAdapters {
 }
 
 /** What of a request chooses. */
-type Asking = Pick<FastifyRequest, 'headers' | 'caller'>
+type Asking = Pick<FastifyRequest, 'headers' | 'caller' | 'body'>
 
 /** What can be asked for: all that there is, or a caller's part of it. */
 interface Models {
@@ -58,30 +58,26 @@ export const seenBy = (caller: Caller, { model, adapters }: Pick<Serving, 'model
   adapters: caller.seen(adapters),
 })
 
-/** `user`: whom the body names; it gets the same version of a name that stands for two each time. */
 export function chooseAdapter(
   all: Pick<Serving, 'model' | 'adapters'>,
-  { headers, caller }: Asking,
+  asking: Asking,
   model: string | undefined,
-  user?: string | null,
 ): AdapterChoice {
-  const choice = chosenBy(all, { headers, caller }, model)
-  const client = clientOf(caller, user)
-  const mix = choice.mix.map((chosen) => ({ ...chosen, record: versionFor(chosen.record, client, chosen.digest) }))
-  return { ...choice, mix }
+  return ofVersions(choose(seenBy(asking.caller, all), asking, model), asking)
 }
 
-function chosenBy(
-  all: Pick<Serving, 'model' | 'adapters'>,
-  { headers, caller }: Asking,
-  model: string | undefined,
-): AdapterChoice {
-  const serving = seenBy(caller, all)
+function choose(serving: Models, { headers }: Asking, model: string | undefined): AdapterChoice {
   const listed = headerText(headers[ADAPTER_HEADER])
   if (listed !== undefined) return fromHeader(serving, listed)
   const sagemaker = headerText(headers[SAGEMAKER_HEADER])
   if (sagemaker !== undefined) return fromName(serving, sagemaker.trim(), SAGEMAKER_HEADER)
   return fromName(serving, model ?? serving.model.name, 'model')
+}
+
+/** Where a name stands for two versions, that of the client. */
+function ofVersions({ mix, ...choice }: AdapterChoice, { caller, body }: Asking): AdapterChoice {
+  const client = clientOf(caller, (body as { user?: string | null } | undefined)?.user)
+  return { ...choice, mix: mix.map((chosen) => ({ ...chosen, record: versionFor(chosen.record, client, chosen.digest) })) }
 }
 
 function headerText(value: string | string[] | undefined): string | undefined {
