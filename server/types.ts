@@ -114,6 +114,9 @@ export type Limits = Pick<
   | 'maxConcurrentRequests'
   | 'trustRequestChatTemplate'
   | 'enablePromptTokensDetails'
+  | 'fairness'
+  | 'tenantHeader'
+  | 'ttftTarget'
 >
 
 export interface Serving {
@@ -130,7 +133,7 @@ export interface Serving {
   /** Who may come, and what is there for them. */
   access: Access
   /** Whether requests may bring a priority (--scheduling). */
-  scheduling: 'fcfs' | 'priority'
+  scheduling: 'fcfs' | 'priority' | 'fair'
   /** What requests in flight cost together, and may. */
   cost: CostAccount
   /** Why the engine cannot be relied on now: it has failed, or hangs. Undefined: it works. */

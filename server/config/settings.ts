@@ -145,10 +145,34 @@ export const SETTINGS = {
   },
   scheduling: {
     kind: 'choice',
-    choices: ['fcfs', 'priority'],
+    choices: ['fcfs', 'priority', 'fair'],
     fallback: 'fcfs',
     vllm: 'scheduling-policy',
-    help: 'who is served first: whoever came first; or requests may bring a priority, which ages',
+    help: 'who is served first: whoever came first; requests may bring a priority, which ages; or whoever has been served least',
+  },
+  fairness: {
+    kind: 'choice',
+    choices: ['tenant', 'adapter'],
+    fallback: 'tenant',
+    help: 'whom service is counted for with fair scheduling',
+  },
+  'tenant-header': {
+    kind: 'text',
+    value: 'NAME',
+    help: "header in which a trusted gateway names the tenant for fair scheduling; else it is the key's",
+  },
+  'ttft-target': {
+    kind: 'decimal',
+    value: 'S',
+    maximum: 3600,
+    help: 'refuse at once (429) what cannot be expected to have its first token in so many seconds; a request may bring its own',
+  },
+  'adapter-cluster': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 0,
+    fallback: 0,
+    help: 'once so many adapters run, requests of these go first, within bounds; 0: only where another would displace something',
   },
   'max-sequences': {
     kind: 'integer',
@@ -358,6 +382,7 @@ interface Values {
   integer: number
   size: number
   fraction: number
+  decimal: number
   flag: boolean
   adapters: Record<string, string>
 }

@@ -24,6 +24,8 @@ export interface ToySettings {
   /** Steps are planned while one runs. */
   overlap?: boolean
   fair?: boolean
+  adapterCluster?: number
+  clock?: () => number
 }
 
 export function toyImage(name: string, blocks: number): AdapterImage {
@@ -79,6 +81,8 @@ export class ToyCore {
         copiesAside: settings.copiesAside ?? false,
         overlap: settings.overlap ?? false,
         fair: settings.fair,
+        adapterCluster: settings.adapterCluster,
+        clock: settings.clock,
         validate: true,
       },
       () => 1n,
