@@ -74,6 +74,15 @@ export class AdapterManagement {
       throw new ApiError('not_allowed', 'adapters cannot be changed over HTTP: start the server with --allow-adapter-management')
   }
 
+  get allowed(): boolean {
+    return this.settings.allowed
+  }
+
+  /** In order of their names. */
+  all(): readonly Adapter[] {
+    return this.registry.list()
+  }
+
   list(): object[] {
     return this.registry.list().map((adapter) => this.describe(adapter))
   }
@@ -142,6 +151,20 @@ export class AdapterManagement {
   /** Lets a name's canary go, or puts back the version before. */
   rollback(own: Adapter, judging: Judging): Promise<Adapter> {
     return this.change(() => this.registry.rollback(own.name, judging))
+  }
+
+  /** Keeps the version that a name stands for in host memory once it is there, or no longer. */
+  async pin(name: string, pinned: boolean, expectedDigest?: string): Promise<Adapter> {
+    const own = this.find(name, FIELDS.name)
+    if (expectedDigest !== undefined && own.digest !== expectedDigest)
+      throw new ApiError(
+        'adapter_version_mismatch',
+        `the adapter ${name} is at ${own.digest ?? 'a digest that is not known: it has not been read'}, not at ${expectedDigest}`,
+        'expected_digest',
+      ).at(own.digest)
+    own.pinned = pinned
+    await this.keep(own)
+    return own
   }
 
   /** Ends an adapter's name; what uses it goes on. */

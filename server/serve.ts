@@ -143,13 +143,13 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       log,
     }
     const adminApart = config.adminPort !== undefined
-    const app = await buildApp(serving, { certificate, adminApart })
+    const app = await buildApp(serving, { certificate, adminApart, ui: config.ui })
     const connections = new Connections(app.server, config.writeTimeout)
     // One more process runs templates that requests bring.
     limitConnections(app.server, mostConnections(config.tokenizerProcesses + 1), log)
     const address = await app.listen({ host: config.host, port: config.port })
     const adminHost = config.adminHost ?? config.host
-    const admin = adminApart ? await buildAdminApp(serving, app, adminHost, certificate) : undefined
+    const admin = adminApart ? await buildAdminApp(serving, app, adminHost, { certificate, ui: config.ui }) : undefined
     const adminAddress = await admin?.listen({ host: adminHost, port: config.adminPort })
     await tiers.start()
     // Metrics are read until the last answer has gone.

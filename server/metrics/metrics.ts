@@ -58,6 +58,7 @@ function told(names: string[], { most, lastUse }: Names): string {
 
 export class ServerMetrics implements Metrics {
   readonly contentType: string
+  watched?: Pick<Metrics, 'firstToken' | 'interToken'>
   /** Names that stand for two versions. */
   canaries: () => readonly VersionedName[] = () => []
   private readonly registry = new Registry()
@@ -128,10 +129,12 @@ export class ServerMetrics implements Metrics {
 
   firstToken(seconds: number): void {
     this.seconds.firstToken.observe(this.labels, seconds)
+    this.watched?.firstToken(seconds)
   }
 
   interToken(seconds: number): void {
     this.seconds.interToken.observe(this.labels, seconds)
+    this.watched?.interToken(seconds)
   }
 
   finished(times: RequestTimes): void {

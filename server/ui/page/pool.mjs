@@ -1,0 +1,202 @@
+/** The pool as a map: a cell a block, in the order in which they lie, and only those drawn again that have changed. */
+import { byId, choice, colour, make, nameColour, setText, whole } from './dom.mjs'
+import { live, on } from './live.mjs'
+
+const TALLEST = 340
+const LARGEST_CELL = 18
+const canvas = /** @type {HTMLCanvasElement} */ (byId('map'))
+const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'))
+
+let by = 'kind'
+/** Cells: pixels of the device. */
+let grid = { size: 1, columns: 1, gap: 0, ratio: 1 }
+let states = []
+let stateColours = []
+const ownerColours = new Map()
+let at = -1
+let counts = []
+
+const bits = () => live.hello.stateBits
+const stateOf = (value) => value & ((1 << bits()) - 1)
+const ownerOf = (value) => value >>> bits()
+const isSequence = (name) => name === 'sequence' || name === 'shared'
+const isAdapter = (name) => name === 'adapter' || name === 'idle adapter'
+
+/** The group or adapter that has a block. */
+function holder(value) {
+  const state = states[stateOf(value)]
+  if (isAdapter(state)) return { adapter: live.adapters.get(ownerOf(value)) }
+  return isSequence(state) ? { group: live.groups.get(ownerOf(value)) } : {}
+}
+
+function fillOf(value) {
+  const state = stateOf(value)
+  if (by === 'kind' || (value >>> bits() === 0 && !isAdapter(states[state]))) return stateColours[state]
+  const known = ownerColours.get(value)
+  if (known) return known
+  const { adapter, group } = holder(value)
+  const name = by === 'tenant' ? group?.flow || undefined : (adapter?.name ?? group?.name)
+  if (name === undefined) return stateColours[state]
+  const fill = nameColour(name)
+  ownerColours.set(value, fill)
+  return fill
+}
+
+function layOut() {
+  const ratio = Math.min(3, devicePixelRatio || 1)
+  const width = Math.max(1, Math.floor(byId('map-frame').clientWidth * ratio))
+  const count = live.values.length
+  if (count === 0 || width < 2) return
+  const tallest = TALLEST * ratio
+  let size = Math.min(LARGEST_CELL * ratio, Math.max(1, Math.floor(Math.sqrt((width * tallest) / count))))
+  while (size > 1 && Math.ceil(count / Math.floor(width / size)) * size > tallest) size--
+  const columns = Math.floor(width / size)
+  grid = { size, columns, gap: size >= 8 ? Math.round(ratio) : size >= 4 ? 1 : 0, ratio }
+  canvas.width = width
+  canvas.height = Math.ceil(count / columns) * size
+  canvas.style.height = `${canvas.height / ratio}px`
+  drawAll()
+}
+
+function draw(block) {
+  const { size, columns, gap } = grid
+  context.fillStyle = fillOf(live.values[block])
+  context.fillRect((block % columns) * size, Math.floor(block / columns) * size, size - gap, size - gap)
+}
+
+function drawAll() {
+  context.clearRect(0, 0, canvas.width, canvas.height)
+  const order = new Map()
+  // Cells of one colour together: setting it is what costs.
+  for (let block = 0; block < live.values.length; block++) {
+    const fill = fillOf(live.values[block])
+    const cells = order.get(fill)
+    if (cells) cells.push(block)
+    else order.set(fill, [block])
+  }
+  const { size, columns, gap } = grid
+  for (const [fill, cells] of order) {
+    context.fillStyle = fill
+    for (const block of cells)
+      context.fillRect((block % columns) * size, Math.floor(block / columns) * size, size - gap, size - gap)
+  }
+  mark()
+}
+
+/** The block that is pointed at. */
+function mark() {
+  if (at < 0) return
+  const { size, columns, ratio } = grid
+  context.strokeStyle = colour('--ink')
+  context.lineWidth = Math.max(1, ratio)
+  context.strokeRect((at % columns) * size - 0.5, Math.floor(at / columns) * size - 0.5, Math.max(size, 4), Math.max(size, 4))
+}
+
+function point(block) {
+  if (block === at) return
+  at = block
+  drawAll()
+  tellBlock()
+}
+
+function tellBlock() {
+  if (at < 0 || !live.hello) return setText(byId('map-told'), 'Point at a block, or go through them with the arrow keys.')
+  const value = live.values[at]
+  const state = states[stateOf(value)]
+  const { adapter, group } = holder(value)
+  const parts = [`Block ${whole(at)}`, state]
+  if (adapter) parts.push(adapter.name, `version ${adapter.digest}`, `${whole(adapter.blocks)} blocks`)
+  if (group) parts.push(group.name, ...(group.flow ? [`for ${group.flow}`] : []))
+  setText(byId('map-told'), parts.join(' · '))
+}
+
+const labels = {
+  free: 'Free',
+  sequence: 'Sequences',
+  shared: 'Shared by sequences',
+  prefix: 'Cached prefixes',
+  adapter: 'Adapters in use',
+  'idle adapter': 'Idle adapters',
+}
+const property = (state) => `--block-${state.replaceAll(' ', '-')}`
+
+function makeLegend() {
+  byId('legend').replaceChildren(
+    ...states.map((state, i) => {
+      const count = make('b', {}, '0')
+      counts[i] = count
+      const swatch = make('span', { class: 'swatch', style: { background: `var(${property(state)}, var(--block-other))` } })
+      return make('li', {}, swatch, labels[state] ?? state, count)
+    }),
+  )
+}
+
+function count() {
+  const sums = new Array(states.length).fill(0)
+  for (const value of live.values) sums[stateOf(value)]++
+  for (const [i, element] of counts.entries()) setText(element, whole(sums[i]))
+}
+
+function recolour() {
+  if (!live.hello) return
+  ownerColours.clear()
+  stateColours = states.map((state) => colour(property(state)))
+  drawAll()
+}
+
+export function startPool() {
+  choice(
+    byId('map-by'),
+    [
+      ['kind', 'Kind'],
+      ['adapter', 'Adapter'],
+      ['tenant', 'Tenant'],
+    ],
+    (value) => {
+      by = value
+      recolour()
+    },
+  )
+  on('hello', ({ states: told, engine }) => {
+    states = told
+    stateColours = states.map((state) => colour(property(state)))
+    counts = []
+    makeLegend()
+    const { blockCount, blockSize, blockBytes } = engine
+    const size = (blockCount * blockBytes) / 2 ** 20
+    setText(byId('map-size'), `${whole(blockCount)} blocks of ${whole(blockSize)} tokens, ${whole(size)} MiB`)
+  })
+  on('owners', () => ownerColours.clear())
+  on('map', (changed) => {
+    if (!changed || canvas.width < 2) layOut()
+    else for (const [first, length] of changed) for (let i = 0; i < length; i++) draw(first + i)
+    mark()
+  })
+  on('second', () => {
+    count()
+    tellBlock()
+  })
+  on('theme', recolour)
+  new ResizeObserver(() => live.hello && layOut()).observe(byId('map-frame'))
+  canvas.addEventListener('pointermove', ({ offsetX, offsetY }) => {
+    const { size, columns, ratio } = grid
+    const column = Math.min(columns - 1, Math.floor((offsetX * ratio) / size))
+    const block = Math.floor((offsetY * ratio) / size) * columns + column
+    point(block < live.values.length ? block : -1)
+  })
+  canvas.addEventListener('pointerleave', () => point(-1))
+  canvas.addEventListener('keydown', (event) => {
+    const steps = {
+      ArrowRight: 1,
+      ArrowLeft: -1,
+      ArrowDown: grid.columns,
+      ArrowUp: -grid.columns,
+      Home: -Infinity,
+      End: Infinity,
+    }
+    const step = steps[event.key]
+    if (step === undefined) return
+    event.preventDefault()
+    point(Math.max(0, Math.min(live.values.length - 1, (at < 0 ? 0 : at) + step)))
+  })
+}
