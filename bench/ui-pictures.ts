@@ -1,6 +1,7 @@
 /**
  * Screenshots of the page for docs/: the demo model with its adapters and some two hundred more names of one, under load. `node dist/bench/ui-pictures.js [--out docs/img]`; needs Chromium.
  */
+import { setMaxListeners } from 'node:events'
 import { cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -36,14 +37,14 @@ const post = (route: string, body: object, headers: Record<string, string> = {},
 const folder = manyAdapters('small', demoModel('adapters/json'), MANY)
 for (let i = 0; i < MANY; i++)
   await (await post('/adapters', { name: folderOf(i), src: path.join(folder, folderOf(i)), preload: false })).text()
-for (let i = 0; i < 150; i++)
-  await (await post('/v1/completions', { model: folderOf(i), prompt: 'Once', max_tokens: 1 })).text()
+for (let i = 0; i < 150; i++) await (await post('/v1/completions', { model: folderOf(i), prompt: 'Once', max_tokens: 1 })).text()
 const pinned = await post('/adapters', { name: 'pirate', src: path.join(adapters, 'pirate'), pin: true, replace: true })
 if (!pinned.ok) throw new Error(await pinned.text())
 cpSync(path.join(adapters, 'robot'), path.join(adapters, 'pirate-next'), { recursive: true })
 await (await post('/adapters', { name: 'pirate', src: path.join(adapters, 'pirate-next'), canary: 0.2 })).text()
 
 const ended = new AbortController()
+setMaxListeners(0, ended.signal)
 let asked = 0
 /** Like somebody's traffic: some adapters are asked for more than others, and not always by as many. */
 async function client(i: number): Promise<void> {

@@ -57,6 +57,11 @@ export class AdapterRows {
     }
   }
 
+  /** What comes from now on counts, unless it does already. */
+  begin(): void {
+    if (this.at === undefined) this.measure()
+  }
+
   /** Nobody looks any more: what comes until somebody does again is not a rate. */
   rest(): void {
     this.at = undefined

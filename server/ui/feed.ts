@@ -125,6 +125,7 @@ export class Feed {
       return
     }
     watcher.rows = asked.adapters
+    this.rows.begin()
     if (asked.adapters) watcher.send(JSON.stringify(this.rows.rows(asked.adapters)))
   }
 
@@ -245,7 +246,10 @@ export class Feed {
   }
 
   private list(now: number): void {
-    if (![...this.watchers].some(({ rows }) => rows)) return
+    if (![...this.watchers].some(({ rows }) => rows)) {
+      this.rows.rest()
+      return
+    }
     this.rows.measure(now)
     for (const watcher of this.watchers) if (watcher.rows) watcher.send(JSON.stringify(this.rows.rows(watcher.rows)))
   }

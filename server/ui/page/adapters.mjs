@@ -96,17 +96,15 @@ const facts = (pairs) =>
     ...pairs.flatMap(([term, value]) => (value === null ? [] : [make('dt', {}, term), make('dd', {}, value)])),
   )
 
-function versionFacts(version) {
-  return facts([
-    ['Version', version.digest === null ? 'not read yet' : make('span', { class: 'mono' }, version.digest)],
-    ['Folder', make('span', { class: 'mono' }, version.root)],
-    ['Method', version.method && `${version.method}${version.rank === null ? '' : `, rank ${version.rank}`}`],
-    ['In use', `${whole(version.leases)} now, ${whole(version.uses)} since it is known`],
-    ['Memory', `${bytes(version.bytes.pool)} of the pool, ${bytes(version.bytes.host)} of the host's`],
-    ['Load time', version.load_ms === null ? null : milliseconds(version.load_ms)],
-    ['Refused', version.refusal],
-  ])
-}
+const versionFacts = (version) => [
+  ['Version', version.digest === null ? 'not read yet' : make('span', { class: 'mono' }, version.digest)],
+  ['Folder', make('span', { class: 'mono' }, version.root)],
+  ['Method', version.method && `${version.method}${version.rank === null ? '' : `, rank ${version.rank}`}`],
+  ['In use', `${whole(version.leases)} now, ${whole(version.uses)} since it is known`],
+  ['Memory', `${bytes(version.bytes.pool)} of the pool, ${bytes(version.bytes.host)} of the host's`],
+  ['Load time', version.load_ms === null ? null : milliseconds(version.load_ms)],
+  ['Refused', version.refusal],
+]
 
 /** Does one thing, tells how it went, and has the list and the dialog told anew. */
 async function act(button, done, work) {
@@ -164,7 +162,7 @@ function actions(adapter) {
       }),
     ),
   )
-  return make('div', { class: 'tools' }, ...buttons)
+  return make('div', { class: 'tools acts' }, ...buttons)
 }
 
 function slider(label, value) {
@@ -185,8 +183,8 @@ function canaryPart({ name, digest, canary, root }) {
   if (canary) {
     const { main, canary: taken, fallbacks } = canary.requests
     part.append(
-      versionFacts(canary),
       facts([
+        ...versionFacts(canary),
         [
           'Requests',
           `${whole(taken)} by it, ${whole(main)} by the version before${fallbacks > 0 ? `, ${whole(fallbacks)} of them for want of it` : ''}`,
@@ -237,6 +235,7 @@ function fill(adapter) {
   const told = JSON.stringify([adapter, live.hello?.manages])
   if (told === drawn) return
   drawn = told
+  const { previous, draining } = adapter
   dialog().replaceChildren(
     make('button', { type: 'button', class: 'quiet corner', 'aria-label': 'Close', onclick: () => dialog().close() }, '✕'),
     make('h2', { id: 'adapter-title' }, adapter.name),
@@ -244,26 +243,17 @@ function fill(adapter) {
       ['Tier', tier(adapter.tier)],
       ['Pinned', adapter.pinned ? 'yes' : 'no'],
       ['Traffic', `${percent(adapter.traffic)}, ${adapter.rate} requests a second`],
+      ...versionFacts(adapter),
+      [
+        'Before it',
+        previous && make('span', { class: 'mono' }, previous.digest === null ? previous.root : short(previous.digest)),
+      ],
+      [
+        'Draining',
+        draining.length === 0 ? null : draining.map((old) => `${short(old.digest)} (${old.leases} in use)`).join(', '),
+      ],
     ]),
-    versionFacts(adapter),
-    ...(adapter.previous
-      ? [
-          facts([
-            [
-              'Before',
-              make(
-                'span',
-                { class: 'mono' },
-                adapter.previous.digest === null ? adapter.previous.root : short(adapter.previous.digest),
-              ),
-            ],
-          ]),
-        ]
-      : []),
-    ...(adapter.draining.length > 0
-      ? [facts([['Draining', adapter.draining.map(({ digest, leases }) => `${short(digest)} (${leases} in use)`).join(', ')]])]
-      : []),
-    ...(live.hello?.manages ? [make('h3', {}, 'Do'), actions(adapter)] : []),
+    live.hello?.manages ? actions(adapter) : '',
     canaryPart(adapter),
   )
 }

@@ -3,15 +3,17 @@ import { byId, colour, make, milliseconds, setText, short } from './dom.mjs'
 import { on } from './live.mjs'
 
 const SECONDS = 300
+/** Seconds that are shown: the least that holds all there is. */
+const WINDOWS = [60, 120, SECONDS]
 const CHARTS = [
   {
     id: 'rate',
     title: 'Throughput',
     unit: short,
-    what: 'tokens a second',
+
     lines: [
       ['generation', 'Generated', '--block-sequence'],
-      ['prompt', 'Prompts', '--block-prefix'],
+      ['prompt', 'Prompts', '--second'],
     ],
     of: (s) => s,
   },
@@ -19,7 +21,7 @@ const CHARTS = [
     id: 'ttft',
     title: 'Time to first token',
     unit: milliseconds,
-    what: '',
+
     lines: [
       ['p50', 'Median', '--block-sequence'],
       ['p99', 'p99', '--block-shared'],
@@ -30,7 +32,7 @@ const CHARTS = [
     id: 'itl',
     title: 'Between tokens',
     unit: milliseconds,
-    what: '',
+
     lines: [
       ['p50', 'Median', '--block-sequence'],
       ['p99', 'p99', '--block-shared'],
@@ -49,6 +51,8 @@ function ceiling(value) {
   return 10 * power
 }
 
+const ago = (seconds) => (seconds === 0 ? 'now' : seconds < 120 ? `${seconds} s ago` : `${seconds / 60} min ago`)
+
 function draw(chart) {
   const canvas = /** @type {HTMLCanvasElement} */ (byId(`chart-${chart.id}`))
   const ratio = devicePixelRatio || 1
@@ -61,9 +65,10 @@ function draw(chart) {
   context.scale(ratio, ratio)
   const inner = { left: 46, right: width - 4, top: 8, bottom: height - 20 }
   const values = points.map(chart.of)
+  const span = WINDOWS.find((seconds) => points.length <= seconds) ?? SECONDS
   const most = Math.max(0, ...values.flatMap((value) => chart.lines.map(([field]) => value[field] ?? 0)))
   const top = most === 0 ? 1 : ceiling(most)
-  const x = (i) => inner.right - ((points.length - 1 - i) / (SECONDS - 1)) * (inner.right - inner.left)
+  const x = (i) => inner.right - ((points.length - 1 - i) / (span - 1)) * (inner.right - inner.left)
   const y = (value) => inner.bottom - (value / top) * (inner.bottom - inner.top)
   context.font = '11px system-ui, sans-serif'
   context.textBaseline = 'middle'
@@ -82,13 +87,13 @@ function draw(chart) {
   }
   context.fillStyle = colour('--muted')
   context.textBaseline = 'bottom'
-  for (const [seconds, text, align] of [
-    [SECONDS, '5 min ago', 'left'],
-    [150, '2½', 'center'],
-    [0, 'now', 'right'],
+  for (const [part, align] of [
+    [1, 'left'],
+    [0.5, 'center'],
+    [0, 'right'],
   ]) {
     context.textAlign = /** @type {CanvasTextAlign} */ (align)
-    context.fillText(String(text), inner.right - (Number(seconds) / SECONDS) * (inner.right - inner.left), height - 2)
+    context.fillText(ago(Number(part) * span), inner.right - Number(part) * (inner.right - inner.left), height - 2)
   }
   for (const [field, , property] of chart.lines) {
     context.strokeStyle = context.fillStyle = colour(property)
@@ -112,7 +117,7 @@ function draw(chart) {
   }
   const chosen =
     pointed?.id === chart.id
-      ? Math.round(points.length - 1 - ((inner.right - pointed.x) / (inner.right - inner.left)) * (SECONDS - 1))
+      ? Math.round(points.length - 1 - ((inner.right - pointed.x) / (inner.right - inner.left)) * (span - 1))
       : points.length - 1
   const value = values[chosen]
   if (pointed?.id === chart.id && value) {
@@ -128,7 +133,7 @@ function draw(chart) {
 }
 
 export function startCharts() {
-  for (const { id, title, what, lines } of CHARTS) {
+  for (const { id, title, lines } of CHARTS) {
     const legend = lines.map(([field, name, property]) =>
       make(
         'li',
@@ -155,13 +160,7 @@ export function startCharts() {
       make(
         'section',
         { class: 'card', 'aria-labelledby': `title-${id}` },
-        make(
-          'div',
-          { class: 'head' },
-          make('h2', { id: `title-${id}` }, title),
-          make('span', { class: 'note' }, what),
-          make('ul', { class: 'legend' }, ...legend),
-        ),
+        make('div', { class: 'head' }, make('h2', { id: `title-${id}` }, title), make('ul', { class: 'legend' }, ...legend)),
         canvas,
       ),
     )

@@ -25,7 +25,7 @@ const FIGURES = [
       'of prompts',
     ],
   ],
-  ['preemptions', 'Put back', ({ now }) => [whole(now.counters.preemptions), 'since start']],
+  ['preemptions', 'Preempted', ({ now }) => [whole(now.counters.preemptions), 'since start']],
 ]
 let by = 'adapter'
 let second

@@ -144,12 +144,11 @@ async function runLane(lane, signal) {
       answer.scrollTop = answer.scrollHeight
     }
     const end = performance.now()
-    const rate = tokens > 1 ? ((tokens - 1) * 1000) / Math.max(1, end - first) : 0
     const fact = (label, value) => make('span', {}, `${label} `, make('b', {}, value))
     foot.replaceChildren(
       fact('First token', first === undefined ? '–' : milliseconds(first - started)),
       fact('Tokens', String(tokens)),
-      fact('Tokens/s', rate > 0 ? rate.toFixed(1) : '–'),
+      fact('in', milliseconds(end - started)),
       ...(mix.length > 0
         ? [
             make(

@@ -4,6 +4,8 @@ import { live, on } from './live.mjs'
 
 const TALLEST = 340
 const LARGEST_CELL = 18
+/** In the legend. */
+const MOST_NAMED = 8
 const canvas = /** @type {HTMLCanvasElement} */ (byId('map'))
 const context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'))
 
@@ -12,9 +14,8 @@ let by = 'kind'
 let grid = { size: 1, columns: 1, gap: 0, ratio: 1 }
 let states = []
 let stateColours = []
-const ownerColours = new Map()
+const fills = new Map()
 let at = -1
-let counts = []
 
 const bits = () => live.hello.stateBits
 const stateOf = (value) => value & ((1 << bits()) - 1)
@@ -29,16 +30,22 @@ function holder(value) {
   return isSequence(state) ? { group: live.groups.get(ownerOf(value)) } : {}
 }
 
+/** What a block counts as, the way the map is coloured now. */
+function nameOf(value) {
+  const state = states[stateOf(value)]
+  if (by === 'kind') return state
+  const { adapter, group } = holder(value)
+  return (by === 'tenant' ? group?.flow || undefined : (adapter?.name ?? group?.name)) ?? state
+}
+
 function fillOf(value) {
   const state = stateOf(value)
-  if (by === 'kind' || (value >>> bits() === 0 && !isAdapter(states[state]))) return stateColours[state]
-  const known = ownerColours.get(value)
+  if (by === 'kind') return stateColours[state]
+  const known = fills.get(value)
   if (known) return known
-  const { adapter, group } = holder(value)
-  const name = by === 'tenant' ? group?.flow || undefined : (adapter?.name ?? group?.name)
-  if (name === undefined) return stateColours[state]
-  const fill = nameColour(name)
-  ownerColours.set(value, fill)
+  const name = nameOf(value)
+  const fill = name === states[state] ? stateColours[state] : nameColour(name)
+  fills.set(value, fill)
   return fill
 }
 
@@ -58,10 +65,18 @@ function layOut() {
   drawAll()
 }
 
-function draw(block) {
+/** Where a block is drawn; the columns fill the width to the pixel. */
+function place(block) {
   const { size, columns, gap } = grid
+  const column = block % columns
+  const left = Math.round((column * canvas.width) / columns)
+  const right = Math.round(((column + 1) * canvas.width) / columns)
+  return [left, Math.floor(block / columns) * size, right - left - (column === columns - 1 ? 0 : gap), size - gap]
+}
+
+function draw(block) {
   context.fillStyle = fillOf(live.values[block])
-  context.fillRect((block % columns) * size, Math.floor(block / columns) * size, size - gap, size - gap)
+  context.fillRect(...place(block))
 }
 
 function drawAll() {
@@ -74,11 +89,9 @@ function drawAll() {
     if (cells) cells.push(block)
     else order.set(fill, [block])
   }
-  const { size, columns, gap } = grid
   for (const [fill, cells] of order) {
     context.fillStyle = fill
-    for (const block of cells)
-      context.fillRect((block % columns) * size, Math.floor(block / columns) * size, size - gap, size - gap)
+    for (const block of cells) context.fillRect(...place(block))
   }
   mark()
 }
@@ -86,10 +99,10 @@ function drawAll() {
 /** The block that is pointed at. */
 function mark() {
   if (at < 0) return
-  const { size, columns, ratio } = grid
+  const [left, top, width, height] = place(at)
   context.strokeStyle = colour('--ink')
-  context.lineWidth = Math.max(1, ratio)
-  context.strokeRect((at % columns) * size - 0.5, Math.floor(at / columns) * size - 0.5, Math.max(size, 4), Math.max(size, 4))
+  context.lineWidth = Math.max(1, grid.ratio)
+  context.strokeRect(left - 0.5, top - 0.5, Math.max(width + 1, 4), Math.max(height + 1, 4))
 }
 
 function point(block) {
@@ -120,28 +133,37 @@ const labels = {
 }
 const property = (state) => `--block-${state.replaceAll(' ', '-')}`
 
-function makeLegend() {
+/** What the colours mean, with how many blocks each has: kinds, or those who have most. */
+function legend() {
+  const sums = new Map()
+  for (const value of live.values) {
+    const name = nameOf(value)
+    const known = sums.get(name)
+    if (known) known.blocks++
+    else sums.set(name, { name, fill: fillOf(value), blocks: 1 })
+  }
+  const kinds =
+    by === 'kind' ? states.map((state, i) => sums.get(state) ?? { name: state, fill: stateColours[i], blocks: 0 }) : []
+  const most = by === 'kind' ? [] : [...sums.values()].sort((a, b) => b.blocks - a.blocks).slice(0, MOST_NAMED)
   byId('legend').replaceChildren(
-    ...states.map((state, i) => {
-      const count = make('b', {}, '0')
-      counts[i] = count
-      const swatch = make('span', { class: 'swatch', style: { background: `var(${property(state)}, var(--block-other))` } })
-      return make('li', {}, swatch, labels[state] ?? state, count)
-    }),
+    ...[...kinds, ...most].map(({ name, fill, blocks }) =>
+      make(
+        'li',
+        {},
+        make('span', { class: 'swatch', style: { background: fill } }),
+        make('span', { class: 'who' }, labels[name] ?? name),
+        make('b', {}, whole(blocks)),
+      ),
+    ),
   )
-}
-
-function count() {
-  const sums = new Array(states.length).fill(0)
-  for (const value of live.values) sums[stateOf(value)]++
-  for (const [i, element] of counts.entries()) setText(element, whole(sums[i]))
 }
 
 function recolour() {
   if (!live.hello) return
-  ownerColours.clear()
+  fills.clear()
   stateColours = states.map((state) => colour(property(state)))
   drawAll()
+  legend()
 }
 
 export function startPool() {
@@ -160,27 +182,26 @@ export function startPool() {
   on('hello', ({ states: told, engine }) => {
     states = told
     stateColours = states.map((state) => colour(property(state)))
-    counts = []
-    makeLegend()
+    legend()
     const { blockCount, blockSize, blockBytes } = engine
     const size = (blockCount * blockBytes) / 2 ** 20
     setText(byId('map-size'), `${whole(blockCount)} blocks of ${whole(blockSize)} tokens, ${whole(size)} MiB`)
   })
-  on('owners', () => ownerColours.clear())
+  on('owners', () => fills.clear())
   on('map', (changed) => {
     if (!changed || canvas.width < 2) layOut()
     else for (const [first, length] of changed) for (let i = 0; i < length; i++) draw(first + i)
     mark()
   })
   on('second', () => {
-    count()
+    if (!byId('view-pool').hidden) legend()
     tellBlock()
   })
   on('theme', recolour)
   new ResizeObserver(() => live.hello && layOut()).observe(byId('map-frame'))
   canvas.addEventListener('pointermove', ({ offsetX, offsetY }) => {
     const { size, columns, ratio } = grid
-    const column = Math.min(columns - 1, Math.floor((offsetX * ratio) / size))
+    const column = Math.min(columns - 1, Math.max(0, Math.floor((offsetX * ratio * columns) / canvas.width)))
     const block = Math.floor((offsetY * ratio) / size) * columns + column
     point(block < live.values.length ? block : -1)
   })
