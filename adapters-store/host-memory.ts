@@ -1,7 +1,7 @@
 /** The host tier: which adapters' images are in memory, and whose turn it is to bring some in. */
 import type { Adapter } from './adapter.ts'
 import { AdapterError } from './errors.ts'
-import type { AdapterImage } from './types.ts'
+import { type AdapterImage, hostBytes } from './types.ts'
 
 /** What is told of the tier's changes: the engine keeps the same images. */
 export interface HostMemoryEvents {
@@ -131,7 +131,7 @@ export class HostMemory {
     if (same) same.adapters.add(adapter)
     else {
       this.contents.set(image.digest, { image: own, adapters: new Set([adapter]) })
-      this.used += image.image.byteLength
+      this.used += hostBytes(own)
     }
     this.appreciate(adapter)
     this.events.came({ ...own, name: adapter.name })
@@ -189,7 +189,7 @@ export class HostMemory {
   /** Why a claim can never be served, before anything makes room for it: at least that much would have to be here at once. */
   private neverFits({ adapters }: Claim, missing: readonly Adapter[]): AdapterError | undefined {
     const here = new Map<string, number>()
-    const keep = ({ image }: Adapter) => image && here.set(image.digest, image.image.byteLength)
+    const keep = ({ image }: Adapter) => image && here.set(image.digest, hostBytes(image))
     for (const adapter of adapters) keep(adapter)
     const own = [...here.values()].reduce((sum, size) => sum + size, 0)
     for (const adapter of this.values.keys()) if (adapter.pinned) keep(adapter)
@@ -219,7 +219,7 @@ export class HostMemory {
 
   private appreciate(adapter: Adapter): void {
     const { image, loadMs = 0, uses } = adapter
-    if (image) this.values.set(adapter, this.age + ((1 + uses) * (1 + loadMs)) / Math.max(1, image.image.byteLength))
+    if (image) this.values.set(adapter, this.age + ((1 + uses) * (1 + loadMs)) / Math.max(1, hostBytes(image)))
   }
 
   private unreserve(adapter: Adapter): void {
@@ -230,7 +230,8 @@ export class HostMemory {
   /** Puts out what is worth least until there is room for `bytes`. False if there is not, and nothing more can go. */
   private makeRoom(bytes: number): boolean {
     let idle = 0
-    for (const [adapter] of this.values) if (adapter.leases === 0 && !adapter.pinned) idle += adapter.image?.image.byteLength ?? 0
+    for (const [adapter] of this.values)
+      if (adapter.leases === 0 && !adapter.pinned) idle += adapter.image ? hostBytes(adapter.image) : 0
     // Nothing goes for what does not fit anyway.
     if (this.used + this.reserved + bytes - idle > this.limit) return false
     while (this.used + this.reserved + bytes > this.limit) {
@@ -264,7 +265,7 @@ export class HostMemory {
     content.adapters.delete(adapter)
     if (content.adapters.size === 0) {
       this.contents.delete(image.digest)
-      this.used -= image.image.byteLength
+      this.used -= hostBytes(content.image)
       this.events.went(image.digest)
     } else if (![...content.adapters].some((other) => other.name === name)) this.events.went(image.digest, name)
   }

@@ -5,7 +5,7 @@ import { Adapter } from './adapter.ts'
 import { AdapterError, asAdapterError } from './errors.ts'
 import { adapterFolders, CONFIG_FILE } from './folders.ts'
 import type { HostMemory } from './host-memory.ts'
-import type { AdapterImage } from './types.ts'
+import { type AdapterImage, type AdapterText, hostBytes } from './types.ts'
 
 /** AdapterStore, or what stands for it in a test. */
 export interface AdapterLoader {
@@ -17,6 +17,10 @@ export interface AdapterLoader {
 export interface Lease {
   /** Of each adapter, in the order asked for. */
   readonly digests: readonly string[]
+  /** Their own tokenizers and chat templates; undefined: the base's. */
+  readonly texts: readonly (AdapterText | undefined)[]
+  /** How many token ids exist for each; undefined: as many as for the base. */
+  readonly vocabSizes: readonly (number | undefined)[]
   /** Once. */
   release(): void
 }
@@ -132,7 +136,12 @@ export class AdapterRegistry {
       release()
       throw error
     }
-    return { digests: adapters.map(({ digest }) => digest as string), release }
+    return {
+      digests: adapters.map(({ digest }) => digest as string),
+      texts: adapters.map(({ image }) => image?.text),
+      vocabSizes: adapters.map(({ image }) => image?.vocabSize),
+      release,
+    }
   }
 
   /**
@@ -228,11 +237,11 @@ export class AdapterRegistry {
     let image: AdapterImage
     try {
       image = await this.#loader.load(name, directory, root)
-      const { byteLength } = image.image
-      if (byteLength > this.#memory.limit)
+      const bytes = hostBytes(image)
+      if (bytes > this.#memory.limit)
         throw new AdapterError(
           'adapter_too_large',
-          `packed, it takes ${byteLength} bytes, and host memory has ${this.#memory.limit} (--host-memory)`,
+          `packed, it takes ${bytes} bytes, and host memory has ${this.#memory.limit} (--host-memory)`,
         )
     } catch (error) {
       const known = asAdapterError(error)

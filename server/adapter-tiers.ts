@@ -11,6 +11,7 @@ import { machineMemory } from './config/memory.ts'
 import type { Config } from './config/settings.ts'
 import { ConfigError } from './config/values.ts'
 import { makeFolder } from './folders.ts'
+import type { OwnTexts } from './tokenizer/adapter-texts.ts'
 
 /** As many adapters are brought into host memory at once; of more, those that somebody wants. */
 const FEW = 256
@@ -29,7 +30,7 @@ export class AdapterTiers {
   private idling: NodeJS.Timeout | undefined
 
   /** `folder`: whose subfolders are adapters. Throws ConfigError. */
-  constructor(config: Config, folder: string | undefined, base: BaseModel, engine: Engine, log: Logger) {
+  constructor(config: Config, folder: string | undefined, base: BaseModel, engine: Engine, texts: OwnTexts, log: Logger) {
     this.config = config
     this.folder = folder
     this.roots = [folder ?? [], config.adapterRoots ?? []].flat()
@@ -37,13 +38,20 @@ export class AdapterTiers {
       if (!existsSync(root)) throw new ConfigError(`the folder ${root} of --adapter-roots does not exist`)
     this.state = config.stateDir === undefined ? undefined : new AdapterState(path.resolve(config.stateDir))
     this.log = log
-    const layout = { dtype: engine.info.adapterDtype, blockBytes: engine.info.blockBytes }
+    const layout = {
+      dtype: engine.info.adapterDtype,
+      blockBytes: engine.info.blockBytes,
+      tokenizers: config.adapterTokenizers,
+    }
     this.store = new AdapterStore(base, layout, { cache: imageCacheOf(config) })
     this.memory = new HostMemory(config.hostMemory ?? Math.floor(machineMemory() / 4), {
-      came: (image) => engine.addAdapter(image),
+      // The engine knows ids alone.
+      came: ({ text: _, ...image }) => engine.addAdapter(image),
       went: (digest, name) => engine.removeAdapter(digest, name),
     })
-    this.registry = new AdapterRegistry(this.store, this.memory)
+    const load = async (name: string, directory: string, root?: string) =>
+      texts.admit(await this.store.load(name, directory, root))
+    this.registry = new AdapterRegistry({ load }, this.memory)
     this.registry.onLoad = ({ name, warnings = [] }) => {
       for (const warning of warnings) log.warn(`adapter ${name}: ${warning}`)
     }

@@ -67,6 +67,7 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     'host-memory': '1GiB',
     'image-cache': '/cache',
     'image-cache-size': '2GiB',
+    'adapter-tokenizers': 'base',
     'adapter-idle-timeout': '60',
     'served-model-name': 'name',
     host: '::1',

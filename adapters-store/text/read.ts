@@ -1,0 +1,242 @@
+/** An adapter's own tokenizer and chat template, where what its folder says is not what the base's says. */
+import { createHash } from 'node:crypto'
+import type { AdapterText } from '../types.ts'
+import { addedOf, entriesOf, type Json, partsOf } from './definition.ts'
+import { SLOW, TOKENIZER, TOKENIZER_CONFIG } from './files.ts'
+import { invalid, jsonOf, parsed, type Read, type Said, saidBy } from './said.ts'
+
+/** What a base's folder says, as far as adapters are compared with it. Plain data, made once. */
+export interface BaseText {
+  said: Said
+  /** Of tokenizer.json: its digest, those of its parts, its special tokens. */
+  digest?: string
+  parts: Record<string, string>
+  specials: string[]
+  /** Ids of added tokens and of others that were asked for. */
+  ids: Map<string, number | undefined>
+  /** Digests of the files of slow tokenizers. */
+  slow: Record<string, string>
+}
+
+/** What has been found out: threads that come later are given it. */
+export interface TextKnowledge {
+  base?: BaseText
+  /** Digests of tokenizer.json files that say what the base's says. */
+  same: Set<string>
+}
+
+/** Digests that are remembered. */
+const MOST_SAME = 256
+/** No vocabulary is nearly as large. */
+const MOST_IDS = 1 << 24
+/** Names that an error shows. */
+const SHOWN = 3
+
+export class TextReader {
+  readonly known: TextKnowledge
+  readonly #ofBase: Read
+  #vocabulary: Map<string, number> | undefined
+
+  constructor(ofBase: Read, known: TextKnowledge = { same: new Set() }) {
+    this.#ofBase = ofBase
+    this.known = known
+  }
+
+  /**
+   * undefined: the base's serve. `vocabSize`: how many ids have rows for this adapter. `warn` is told what is odd. Throws AdapterError `adapter_tokenizer_invalid`, naming the file,
+   * for what cannot be served.
+   */
+  read(read: Read, vocabSize: number, warn: (message: string) => void): AdapterText | undefined {
+    const base = this.#base()
+    const own = saidBy(read)
+    const bytes = read(TOKENIZER)
+    const definition = bytes && this.#definition(bytes, base)
+    if (!bytes) requireSameSlow(read, base)
+    const ids = definition ? new Map(entriesOf(definition.whole)) : undefined
+    const idOf = (text: string) => (ids ? ids.get(text) : this.#idInBase(text))
+    const tokens = { ...base.said.tokens, ...own.tokens }
+    // A padding token that is nothing else is in no prompt and no answer.
+    const pad = Object.values(tokens).filter((text) => text === tokens.pad_token).length === 1 ? tokens.pad_token : undefined
+    if (ids) this.#requireRows(ids, vocabSize, pad, warn)
+    this.#requireKnown(own, base, idOf, pad)
+    if (own.template === undefined && own.named.length > 0 && own.named.join() !== base.said.named.join())
+      throw invalid(
+        TOKENIZER_CONFIG,
+        `it has chat templates (${own.named.slice(0, SHOWN).join(', ')}), and none of them is the default one`,
+      )
+
+    const template = own.template ?? base.said.template
+    // A padding token that a trainer has chosen, and no template asks for, changes no answer.
+    const names = Object.keys(tokens).filter((name) => name === 'eos_token' || template?.includes(name))
+    const shown = Object.fromEntries(names.sort().map((name) => [name, tokens[name]]))
+    const specialsOf = (said: Said, list: readonly string[], id: typeof idOf) => {
+      const texts = [...list, ...Object.values(said.tokens), ...said.further]
+      return [...new Set(texts.map(id).filter((found) => found !== undefined))].sort((a, b) => a - b)
+    }
+    const specialIds = specialsOf(
+      { ...own, tokens, further: [...base.said.further, ...own.further] },
+      definition?.specials ?? base.specials,
+      idOf,
+    )
+    const baseSpecialIds = specialsOf(base.said, base.specials, (text) => this.#idInBase(text))
+    const endTokenIds = endTokens(own, base, idOf, vocabSize)
+    const differs = {
+      tokenizer: definition !== undefined,
+      'chat template': own.template !== undefined && own.template !== base.said.template,
+      'special tokens':
+        names.some((name) => tokens[name] !== base.said.tokens[name]) || specialIds.join() !== baseSpecialIds.join(),
+      'end tokens': endTokenIds.length > 0,
+    }
+    const what = Object.entries(differs).flatMap(([name, is]) => (is ? [name] : []))
+    if (what.length === 0) return undefined
+    const content = [definition?.parts ?? base.parts, shown, specialIds, template ?? null, endTokenIds]
+    const changed = definition && shared(definition.changed)
+    return {
+      digest: createHash('sha256').update(JSON.stringify(content)).digest('hex'),
+      what,
+      ...(changed && { definition: changed }),
+      ...(differs['chat template'] && { template: own.template }),
+      tokens,
+      specialIds,
+      endTokenIds,
+      bytes: (changed?.byteLength ?? 0) + 2 * (own.template?.length ?? 0),
+    }
+  }
+
+  #base(): BaseText {
+    this.known.base ??= this.#readBase()
+    return this.known.base
+  }
+
+  #readBase(): BaseText {
+    const bytes = this.#ofBase(TOKENIZER)
+    const definition = bytes && parsed(bytes, TOKENIZER)
+    const slow = SLOW.flatMap((name) => {
+      const found = slowDigest(this.#ofBase, name)
+      return found === undefined ? [] : [[name, found]]
+    })
+    return {
+      said: saidBy(this.#ofBase),
+      digest: bytes && digestOf(bytes),
+      parts: definition ? partsOf(definition) : {},
+      specials: definition ? specialsIn(definition) : [],
+      ids: new Map(definition ? addedOf(definition).map(({ content, id }) => [content, id]) : []),
+      slow: Object.fromEntries(slow),
+    }
+  }
+
+  /** undefined: it says what the base's says. */
+  #definition(bytes: Uint8Array, base: BaseText) {
+    const digest = digestOf(bytes)
+    if (digest === base.digest || this.known.same.has(digest)) return undefined
+    const whole = parsed(bytes, TOKENIZER)
+    requireForm(whole)
+    const parts = partsOf(whole)
+    const keys = [...new Set([...Object.keys(parts), ...Object.keys(base.parts)])].filter((key) => parts[key] !== base.parts[key])
+    if (keys.length === 0) {
+      if (this.known.same.size < MOST_SAME) this.known.same.add(digest)
+      return undefined
+    }
+    const changed: Json = Object.fromEntries(keys.map((key) => [key, whole[key] ?? null]))
+    return { whole, parts, changed, specials: specialsIn(whole) }
+  }
+
+  /** The base's vocabulary is read when somebody asks for what is no added token: it is large. */
+  #idInBase(text: string): number | undefined {
+    const { ids } = this.#base()
+    if (!ids.has(text)) {
+      this.#vocabulary ??= new Map(entriesOf(jsonOf(this.#ofBase, TOKENIZER) ?? {}))
+      ids.set(text, this.#vocabulary.get(text))
+    }
+    return ids.get(text)
+  }
+
+  /** Ids without rows would fail every prompt that holds them; a padding token is in none. What the base's own tokenizer has stays as it is. */
+  #requireRows(ids: Map<string, number>, vocabSize: number, pad: string | undefined, warn: (message: string) => void): void {
+    const beyond = [...ids].filter(([text, id]) => id >= vocabSize && this.#idInBase(text) !== id)
+    const bad = beyond.filter(([text]) => text !== pad)
+    if (bad.length > 0)
+      throw invalid(
+        TOKENIZER,
+        `it has ${named(bad)}, and the model has rows for the ids below ${vocabSize} only: save the adapter with its resized embedding (save_embedding_layers=True), or its tokenizer without them`,
+      )
+    if (beyond.length > 0) warn(`its padding token ${named(beyond)} has no row in the model: prompts that hold it are refused`)
+  }
+
+  /** transformers would add a token that the vocabulary lacks, with an id of its own. */
+  #requireKnown(own: Said, base: BaseText, idOf: (text: string) => number | undefined, pad: string | undefined): void {
+    const named = Object.entries(own.tokens).filter(([name, text]) => base.said.tokens[name] !== text && text !== pad)
+    const further = own.further.filter((text) => !base.said.further.includes(text) && text !== pad)
+    const missing = [...named.map(([, text]) => text), ...further].find((text) => idOf(text) === undefined)
+    if (missing !== undefined)
+      throw invalid(TOKENIZER_CONFIG, `it names the special token ${JSON.stringify(missing)}, which is not in the vocabulary`)
+    const decoded = new Map(base.said.decoder)
+    const odd = own.decoder.find(([text, id]) => decoded.get(text) !== id && text !== pad && idOf(text) !== id)
+    if (odd)
+      throw invalid(
+        TOKENIZER_CONFIG,
+        `added_tokens_decoder says that ${JSON.stringify(odd[0])} is token ${odd[1]}, and the vocabulary has ${idOf(odd[0]) ?? 'no such token'}`,
+      )
+  }
+}
+
+const named = (tokens: [string, number][]) =>
+  tokens
+    .slice(0, SHOWN)
+    .map(([text, id]) => `${JSON.stringify(text)} (${id})`)
+    .join(', ') + (tokens.length > SHOWN ? ` and ${tokens.length - SHOWN} more tokens` : '')
+
+function specialsIn(definition: Json): string[] {
+  return addedOf(definition).flatMap(({ content, special }) => (special ? [content] : []))
+}
+
+/** Beside the base's: what the adapter's tokenizer calls the end of a sequence, and what its generation_config.json does. */
+function endTokens(own: Said, base: BaseText, idOf: (text: string) => number | undefined, vocabSize: number): number[] {
+  const ids = new Set(own.endTokenIds.filter((id) => !base.said.endTokenIds.includes(id)))
+  const odd = [...ids].find((id) => !(id >= 0 && id < vocabSize))
+  if (odd !== undefined) throw invalid('generation_config.json', `eos_token_id ${odd} is not a token id of the model`)
+  const eos = own.tokens.eos_token ?? base.said.tokens.eos_token
+  const id = eos === undefined ? undefined : idOf(eos)
+  const same = eos === base.said.tokens.eos_token && (eos === undefined || id === base.ids.get(eos))
+  if (id !== undefined && !same) ids.add(id)
+  return [...ids].sort((a, b) => a - b)
+}
+
+/** Of what is read here; the rest is tried when the tokenizer is made. */
+function requireForm(definition: Json): void {
+  const { model, added_tokens: added } = definition
+  const list = Array.isArray(added) ? added : added === undefined || added === null ? [] : undefined
+  const vocab = (model as Json | null | undefined)?.vocab
+  const pieces = Array.isArray(vocab) && vocab.every(Array.isArray)
+  const ids =
+    typeof vocab === 'object' && vocab !== null && !Array.isArray(vocab) ? Object.values(vocab) : pieces ? [] : undefined
+  const isId = (id: unknown) => Number.isInteger(id) && (id as number) >= 0 && (id as number) < MOST_IDS
+  if (!list?.every((token) => typeof token?.content === 'string' && isId(token.id)) || !ids?.every(isId))
+    throw invalid(TOKENIZER, 'its model.vocab and added_tokens are not what the tokenizers library writes')
+}
+
+function requireSameSlow(read: Read, base: BaseText): void {
+  for (const name of SLOW) {
+    const digest = slowDigest(read, name)
+    if (digest !== undefined && digest !== base.slow[name])
+      throw invalid(
+        name,
+        `it is not the base model's, and there is no ${TOKENIZER}, which alone can be served: transformers' AutoTokenizer.from_pretrained(…).save_pretrained writes it`,
+      )
+  }
+}
+
+function slowDigest(read: Read, name: string): string | undefined {
+  const bytes = read(name)
+  if (!bytes || name !== 'added_tokens.json') return bytes && digestOf(bytes)
+  return JSON.stringify(Object.entries(parsed(bytes, name)).sort())
+}
+
+function shared(value: Json): SharedArrayBuffer {
+  const bytes = new TextEncoder().encode(JSON.stringify(value))
+  const buffer = new SharedArrayBuffer(bytes.length)
+  new Uint8Array(buffer).set(bytes)
+  return buffer
+}
+
+const digestOf = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
