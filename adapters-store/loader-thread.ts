@@ -16,7 +16,7 @@ const memory = new FileMemory()
 const texts: TextKnowledge = before ?? { same: new Set() }
 
 /** How much is known of tokenizers. */
-const knowledge = () => texts.same.size + (texts.base?.ids.size ?? -1)
+const knowledge = () => texts.same.size + (texts.base ? 1 : 0) + (texts.base?.tokens?.ids.size ?? -1)
 
 // Requests that are being answered go first. On Linux this is the thread's own priority, which the addon's threads take over from it; elsewhere it would be
 // the whole process's.

@@ -2,20 +2,27 @@
 import { createHash } from 'node:crypto'
 import type { AdapterText } from '../types.ts'
 import { addedOf, entriesOf, type Json, partsOf } from './definition.ts'
-import { SLOW, TOKENIZER, TOKENIZER_CONFIG } from './files.ts'
+import { GENERATION_CONFIG, SLOW, TOKENIZER, TOKENIZER_CONFIG } from './files.ts'
 import { invalid, jsonOf, parsed, type Read, type Said, saidBy } from './said.ts'
 
 /** What a base's folder says, as far as adapters are compared with it. Plain data, made once. */
 export interface BaseText {
   said: Said
-  /** Of tokenizer.json: its digest, those of its parts, its special tokens. */
+  /** Of tokenizer.json. */
   digest?: string
+  /** Digests of the files of slow tokenizers. */
+  slow: Record<string, string>
+  /** Of its tokenizer.json, when somebody has something else: reading it takes its time. */
+  tokens?: BaseTokens
+}
+
+interface BaseTokens {
+  /** Digests of its parts. */
   parts: Record<string, string>
+  /** Its special tokens. */
   specials: string[]
   /** Ids of added tokens and of others that were asked for. */
   ids: Map<string, number | undefined>
-  /** Digests of the files of slow tokenizers. */
-  slow: Record<string, string>
 }
 
 /** What has been found out: threads that come later are given it. */
@@ -52,6 +59,7 @@ export class TextReader {
     const bytes = read(TOKENIZER)
     const definition = bytes && this.#definition(bytes, base)
     if (!bytes) requireSameSlow(read, base)
+    if (!definition && saysNothingNew(own, base.said)) return undefined
     const ids = definition ? new Map(entriesOf(definition.whole)) : undefined
     const idOf = (text: string) => (ids ? ids.get(text) : this.#idInBase(text))
     const tokens = { ...base.said.tokens, ...own.tokens }
@@ -75,11 +83,11 @@ export class TextReader {
     }
     const specialIds = specialsOf(
       { ...own, tokens, further: [...base.said.further, ...own.further] },
-      definition?.specials ?? base.specials,
+      definition?.specials ?? this.#tokens().specials,
       idOf,
     )
-    const baseSpecialIds = specialsOf(base.said, base.specials, (text) => this.#idInBase(text))
-    const endTokenIds = endTokens(own, base, idOf, vocabSize)
+    const baseSpecialIds = specialsOf(base.said, this.#tokens().specials, (text) => this.#idInBase(text))
+    const endTokenIds = endTokens(own, base.said, idOf, (text) => this.#idInBase(text), vocabSize)
     const differs = {
       tokenizer: definition !== undefined,
       'chat template': own.template !== undefined && own.template !== base.said.template,
@@ -89,7 +97,7 @@ export class TextReader {
     }
     const what = Object.entries(differs).flatMap(([name, is]) => (is ? [name] : []))
     if (what.length === 0) return undefined
-    const content = [definition?.parts ?? base.parts, shown, specialIds, template ?? null, endTokenIds]
+    const content = [definition?.parts ?? this.#tokens().parts, shown, specialIds, template ?? null, endTokenIds]
     const changed = definition && shared(definition.changed)
     return {
       digest: createHash('sha256').update(JSON.stringify(content)).digest('hex'),
@@ -110,7 +118,6 @@ export class TextReader {
 
   #readBase(): BaseText {
     const bytes = this.#ofBase(TOKENIZER)
-    const definition = bytes && parsed(bytes, TOKENIZER)
     const slow = SLOW.flatMap((name) => {
       const found = slowDigest(this.#ofBase, name)
       return found === undefined ? [] : [[name, found]]
@@ -118,11 +125,18 @@ export class TextReader {
     return {
       said: saidBy(this.#ofBase),
       digest: bytes && digestOf(bytes),
-      parts: definition ? partsOf(definition) : {},
-      specials: definition ? specialsIn(definition) : [],
-      ids: new Map(definition ? addedOf(definition).map(({ content, id }) => [content, id]) : []),
       slow: Object.fromEntries(slow),
     }
+  }
+
+  #tokens(): BaseTokens {
+    const base = this.#base()
+    if (!base.tokens) {
+      const definition = jsonOf(this.#ofBase, TOKENIZER) ?? {}
+      const ids = addedOf(definition).map(({ content, id }) => [content, id] as const)
+      base.tokens = { parts: partsOf(definition), specials: specialsIn(definition), ids: new Map(ids) }
+    }
+    return base.tokens
   }
 
   /** undefined: it says what the base's says. */
@@ -131,8 +145,9 @@ export class TextReader {
     if (digest === base.digest || this.known.same.has(digest)) return undefined
     const whole = parsed(bytes, TOKENIZER)
     requireForm(whole)
-    const parts = partsOf(whole)
-    const keys = [...new Set([...Object.keys(parts), ...Object.keys(base.parts)])].filter((key) => parts[key] !== base.parts[key])
+    const parts = partsIn(whole)
+    const ofBase = this.#tokens().parts
+    const keys = [...new Set([...Object.keys(parts), ...Object.keys(ofBase)])].filter((key) => parts[key] !== ofBase[key])
     if (keys.length === 0) {
       if (this.known.same.size < MOST_SAME) this.known.same.add(digest)
       return undefined
@@ -143,7 +158,7 @@ export class TextReader {
 
   /** The base's vocabulary is read when somebody asks for what is no added token: it is large. */
   #idInBase(text: string): number | undefined {
-    const { ids } = this.#base()
+    const { ids } = this.#tokens()
     if (!ids.has(text)) {
       this.#vocabulary ??= new Map(entriesOf(jsonOf(this.#ofBase, TOKENIZER) ?? {}))
       ids.set(text, this.#vocabulary.get(text))
@@ -191,15 +206,42 @@ function specialsIn(definition: Json): string[] {
 }
 
 /** Beside the base's: what the adapter's tokenizer calls the end of a sequence, and what its generation_config.json does. */
-function endTokens(own: Said, base: BaseText, idOf: (text: string) => number | undefined, vocabSize: number): number[] {
-  const ids = new Set(own.endTokenIds.filter((id) => !base.said.endTokenIds.includes(id)))
+function endTokens(
+  own: Said,
+  base: Said,
+  idOf: (text: string) => number | undefined,
+  idInBase: (text: string) => number | undefined,
+  vocabSize: number,
+): number[] {
+  const ids = new Set(own.endTokenIds.filter((id) => !base.endTokenIds.includes(id)))
   const odd = [...ids].find((id) => !(id >= 0 && id < vocabSize))
-  if (odd !== undefined) throw invalid('generation_config.json', `eos_token_id ${odd} is not a token id of the model`)
-  const eos = own.tokens.eos_token ?? base.said.tokens.eos_token
+  if (odd !== undefined) throw invalid(GENERATION_CONFIG, `eos_token_id ${odd} is not a token id of the model`)
+  const eos = own.tokens.eos_token ?? base.tokens.eos_token
   const id = eos === undefined ? undefined : idOf(eos)
-  const same = eos === base.said.tokens.eos_token && (eos === undefined || id === base.ids.get(eos))
+  const same = eos === base.tokens.eos_token && (eos === undefined || id === idInBase(eos))
   if (id !== undefined && !same) ids.add(id)
   return [...ids].sort((a, b) => a - b)
+}
+
+/** Of a copy of the base's files nothing more needs to be read. */
+function saysNothingNew(own: Said, base: Said): boolean {
+  const specials = new Set([...Object.values(base.tokens), ...base.further])
+  return (
+    Object.entries(own.tokens).every(([name, text]) => base.tokens[name] === text) &&
+    own.further.every((text) => specials.has(text)) &&
+    (own.template === undefined ? own.named.length === 0 : own.template === base.template) &&
+    own.decoder.every(([text, id]) => base.decoder.some(([other, otherId]) => other === text && otherId === id)) &&
+    own.endTokenIds.every((id) => base.endTokenIds.includes(id))
+  )
+}
+
+function partsIn(definition: Json): Record<string, string> {
+  try {
+    return partsOf(definition)
+  } catch (error) {
+    if (error instanceof RangeError) throw invalid(TOKENIZER, 'it is nested too deeply')
+    throw error
+  }
 }
 
 /** Of what is read here; the rest is tried when the tokenizer is made. */

@@ -61,8 +61,16 @@ t.test('tokens and texts are those of transformers with the files of the folder'
 })
 
 t.test('a folder that says what the base says has the digest of its weights, and shares the tokenizer', async (t) => {
-  const copied = Object.fromEntries(['tokenizer.json', 'tokenizer_config.json', 'generation_config.json'].map((name) => [name, baseFile(name)]))
-  const served = await serving(t, { bare: {}, copied, trainer: files('trainer'), template: files('template'), marker: files('marker') })
+  const copied = Object.fromEntries(
+    ['tokenizer.json', 'tokenizer_config.json', 'generation_config.json'].map((name) => [name, baseFile(name)]),
+  )
+  const served = await serving(t, {
+    bare: {},
+    copied,
+    trainer: files('trainer'),
+    template: files('template'),
+    marker: files('marker'),
+  })
   const digest = (name: string) => served.serving.adapters.get(name)?.digest as string
   t.equal(digest('copied'), digest('bare'))
   t.equal(digest('trainer'), digest('bare'))
@@ -94,11 +102,20 @@ t.test('streams, several choices, stop strings and logprobs are in its tokens', 
 
 t.test('adapters are mixed only where they read text alike', async (t) => {
   const named = files('named-templates')
-  const served = await serving(t, { a: {}, b: files('template'), c: { ...named, 'adapter_config.json': { ...adapterConfig, lora_alpha: 9 } } })
+  const served = await serving(t, {
+    a: {},
+    b: files('template'),
+    c: { ...named, 'adapter_config.json': { ...adapterConfig, lora_alpha: 9 } },
+  })
   const mix = (listed: string) => served.post('/v1/completions', { prompt: 'x', max_tokens: 1 }, { 'x-lora-adapter': listed })
   t.match(await mix('a, b'), {
     status: 400,
-    body: { error: { param: 'x-lora-adapter', message: /a and b read text in different ways .*a has the base model's, b has its own chat template/ } },
+    body: {
+      error: {
+        param: 'x-lora-adapter',
+        message: /a and b read text in different ways .*a has the base model's, b has its own chat template/,
+      },
+    },
   })
   t.equal((await mix('b, c')).status, 200, 'one template, said in two ways')
   t.same(await served.idleComplaints(), [])
@@ -106,18 +123,33 @@ t.test('adapters are mixed only where they read text alike', async (t) => {
 t.test('what cannot be served is refused with the file and the reason', async (t) => {
   const added = (id: number, content: string) => ({
     ...definition,
-    added_tokens: [...(definition.added_tokens as object[]), { id, content, special: true, single_word: false, lstrip: false, rstrip: false, normalized: false }],
+    added_tokens: [
+      ...(definition.added_tokens as object[]),
+      { id, content, special: true, single_word: false, lstrip: false, rstrip: false, normalized: false },
+    ],
   })
   const cases: Record<string, [files: Record<string, string | object>, reason: RegExp]> = {
     'no-json': [{ 'tokenizer.json': '{"model":' }, /tokenizer\.json: it is not JSON/],
     'no-object': [{ 'tokenizer_config.json': '[]' }, /tokenizer_config\.json: it is not a JSON object/],
     'no-utf8': [{ 'chat_template.jinja': Buffer.of(0xff) }, /chat_template\.jinja: it is not UTF-8/],
     'no-model': [{ 'tokenizer.json': {} }, /tokenizer\.json: its model\.vocab/],
-    decoder: [{ 'tokenizer.json': { ...definition, decoder: { type: 'CTC' } } }, /tokenizer\.json: .*decoder CTC is not supported/],
+    decoder: [
+      { 'tokenizer.json': { ...definition, decoder: { type: 'CTC' } } },
+      /tokenizer\.json: .*decoder CTC is not supported/,
+    ],
     jinja: [{ 'chat_template.jinja': '{% for %}' }, /the chat template is not valid/],
-    unnamed: [{ 'tokenizer_config.json': { ...config, chat_template: [{ name: 'rag', template: 'x' }] } }, /chat templates \(rag\)/],
-    rows: [{ 'tokenizer.json': added(1536, '<new>') }, /tokenizer\.json: it has "<new>" \(1536\), and the model has rows for the ids below 1536 only/],
-    token: [{ 'tokenizer_config.json': { ...config, eos_token: '<new>' } }, /special token "<new>", which is not in the vocabulary/],
+    unnamed: [
+      { 'tokenizer_config.json': { ...config, chat_template: [{ name: 'rag', template: 'x' }] } },
+      /chat templates \(rag\)/,
+    ],
+    rows: [
+      { 'tokenizer.json': added(1536, '<new>') },
+      /tokenizer\.json: it has "<new>" \(1536\), and the model has rows for the ids below 1536 only/,
+    ],
+    token: [
+      { 'tokenizer_config.json': { ...config, eos_token: '<new>' } },
+      /special token "<new>", which is not in the vocabulary/,
+    ],
     eos: [{ 'generation_config.json': { eos_token_id: 2000 } }, /generation_config\.json: eos_token_id 2000/],
     slow: [{ 'tokenizer.model': 'x' }, /tokenizer\.model: it is not the base model's, and there is no tokenizer\.json/],
     'large-template': [{ 'chat_template.jinja': 'x'.repeat(300_000) }, /chat_template\.jinja has 300000 bytes/],
@@ -153,15 +185,40 @@ t.test('a template that never ends keeps nobody waiting but its own', async (t) 
     t.ok(performance.now() - started < 1500, "the base's is rendered meanwhile")
   }
   for (const answer of await endless)
-    t.match(answer, { status: 400, body: { error: { code: 'chat_template_failed', message: /the adapter's chat template took more than/ } } })
+    t.match(answer, {
+      status: 400,
+      body: { error: { code: 'chat_template_failed', message: /the adapter's chat template took more than/ } },
+    })
   t.equal((await chat('template')).status, 200)
+})
+
+t.test('a tokenizer that never ends is cut off, and the next text is read', async (t) => {
+  const split = { type: 'Split', pattern: { Regex: '(?:x+x+)+y|.' }, behavior: 'Isolated', invert: false }
+  const pre_tokenizer = {
+    type: 'Sequence',
+    pretokenizers: [split, { ...(definition.pre_tokenizer as object), use_regex: false }],
+  }
+  const served = await serving(t, { hangs: { 'tokenizer.json': { ...definition, pre_tokenizer } }, bare: {} })
+  const tokenize = (model: string, prompt: string) => served.post('/tokenize', { model, prompt })
+  const before = await tokenize('hangs', 'a fox')
+  t.equal(before.status, 200)
+  const hanging = tokenize('hangs', 'x'.repeat(60))
+  t.equal((await tokenize('bare', 'the fox '.repeat(2000))).status, 200)
+  t.match(await hanging, {
+    status: 400,
+    body: { error: { code: 'tokenizer_failed', message: /the adapter's tokenizer took more than/ } },
+  })
+  t.same((await tokenize('hangs', 'a fox')).body, before.body, 'a new process has learnt it')
 })
 
 t.test('a version that replaces another brings its own template; those before end as they began', async (t) => {
   const served = await serving(t, { a: files('template') })
   const { adapters } = served.serving
   const before = adapters.get('a')?.digest
-  const chat = async () => (await served.post('/tokenize', { model: 'a', messages: [{ role: 'user', content: 'x' }], return_token_strs: true })).body.token_strs.join('')
+  const chat = async () =>
+    (
+      await served.post('/tokenize', { model: 'a', messages: [{ role: 'user', content: 'x' }], return_token_strs: true })
+    ).body.token_strs.join('')
   t.match(await chat(), /\[user\]/)
   const directory = adapters.get('a')?.directory as string
   writeFileSync(path.join(directory, 'chat_template.jinja'), 'Now: {{ messages[0].content }}')
@@ -169,15 +226,22 @@ t.test('a version that replaces another brings its own template; those before en
   t.not(adapters.get('a')?.digest, before)
   t.match(await chat(), /^Now:/)
   t.same(await served.idleComplaints(), [])
+  t.equal(served.serving.endTokenIds.length, 2, "the base's ends stay as they are")
 })
 
 t.test("the base's serve all where the operator says so, and a warning tells of it", async (t) => {
-  const served = await serving(t, { marker: files('marker'), broken: { 'tokenizer.json': 'x' }, bare: {} }, { 'adapter-tokenizers': 'base' })
+  const served = await serving(
+    t,
+    { marker: files('marker'), broken: { 'tokenizer.json': 'x' }, bare: {} },
+    { 'adapter-tokenizers': 'base' },
+  )
   const { adapters } = served.serving
   for (const name of ['marker', 'broken']) {
     t.equal(adapters.get(name)?.digest, adapters.get('bare')?.digest)
     t.same((await served.post('/tokenize', { model: name, prompt: OWN.texts[1] })).body.tokens, OWN.variants.template.ids[1])
   }
-  t.match(adapters.get('marker'), { warnings: [/its own tokenizer and chat template and special tokens and end tokens are not used/] })
+  t.match(adapters.get('marker'), {
+    warnings: [/its own tokenizer and chat template and special tokens and end tokens are not used/],
+  })
   t.match(adapters.get('broken'), { warnings: [/its own tokenizer is not used \(tokenizer\.json: it is not JSON/] })
 })

@@ -29,6 +29,9 @@ export function adapterWith(folder: string, files: Record<string, string | objec
   mkdirSync(folder, { recursive: true })
   cpSync(demoModel('adapters', from), folder, { recursive: true })
   for (const [name, content] of Object.entries(files))
-    writeFileSync(path.join(folder, name), typeof content === 'string' || Buffer.isBuffer(content) ? content : JSON.stringify(content))
+    writeFileSync(
+      path.join(folder, name),
+      typeof content === 'string' || Buffer.isBuffer(content) ? content : JSON.stringify(content),
+    )
   return folder
 }
