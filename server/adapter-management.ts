@@ -1,7 +1,14 @@
 /** Adapters that come, go and change while the server runs: who may do that, from where, and what is told of each. */
 import { realpathSync } from 'node:fs'
 import path from 'node:path'
-import { type Adapter, AdapterError, type AdapterRegistry, isAdapterFolder, isWithin } from '../adapters-store/index.ts'
+import {
+  type Adapter,
+  AdapterError,
+  type AdapterRegistry,
+  hostBytes,
+  isAdapterFolder,
+  isWithin,
+} from '../adapters-store/index.ts'
 import type { Engine } from '../runtime/index.ts'
 import type { Caller } from './access/caller.ts'
 import type { AdapterState } from './adapter-state.ts'
@@ -116,7 +123,7 @@ export class AdapterManagement {
       uses,
       last_use: adapter.lastUse === undefined ? null : Math.floor(adapter.lastUse / 1000),
       load_ms: adapter.loadMs === undefined ? null : Math.round(adapter.loadMs),
-      bytes: { host: image?.image.byteLength ?? 0, pool: (resident?.blocks ?? 0) * this.engine.info.blockBytes },
+      bytes: { host: image ? hostBytes(image) : 0, pool: (resident?.blocks ?? 0) * this.engine.info.blockBytes },
       refusal: adapter.detail ?? null,
     }
   }

@@ -15,6 +15,9 @@ import type { ModelTokenizer } from './tokenizer.ts'
 const LEARN_MS = 10_000
 const LEARN_MS_PER_BYTE = 0.002
 
+/** UTF-16 units of a template that the server's own thread compiles, in some 15 ms at most; longer ones are rendered in processes alone. No model's that we know is as long. */
+const MOST_COMPILED = 32 << 10
+
 /** What the base has. */
 interface Base {
   folder: string
@@ -105,7 +108,7 @@ export class OwnTexts implements AdapterTexts {
   private make(text: AdapterText, lesson: Lesson, spellings: Spellings | undefined): ServedText {
     const { base } = this
     const source = text.template ?? base.template.source
-    const template = new ModelChatTemplate(source, text.tokens)
+    const template = new ModelChatTemplate(source, text.tokens, MOST_COMPILED)
     if (!spellings)
       return { tokenizer: base.tokenizer.withSpecial(text.specialIds), prompts: base.prompts.forAdapter({ template }) }
     const { longest, decoder } = spellings

@@ -131,7 +131,12 @@ export class ModelPromptReader implements PromptReader {
   async encodeConversation(conversation: Conversation, options: EncodeOptions, signal: AbortSignal): Promise<TokenIds> {
     const { messages, template } = conversation
     let text: string | undefined
-    if (template === undefined && this.proven && sizeOf([messages, conversation.options], SHORT) <= SHORT) {
+    if (
+      template === undefined &&
+      this.proven &&
+      this.template.rendersHere &&
+      sizeOf([messages, conversation.options], SHORT) <= SHORT
+    ) {
       const here = this.conversations.attempt(() => {
         const rendered = this.template.render(messages, conversation.options)
         return rendered.length > SHORT || !this.tokenizesHere ? rendered : this.tokenizer.encode(rendered, options)
