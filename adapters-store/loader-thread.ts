@@ -6,17 +6,14 @@ import { AdapterFolder, FileMemory } from './files.ts'
 import { ImageCache } from './image-cache.ts'
 import { loadAdapter } from './load.ts'
 import type { LoaderThreadData, LoadRequest, ThreadReply } from './store.ts'
-import type { TextKnowledge } from './text/read.ts'
+import { nothingKnown, type TextKnowledge } from './text/read.ts'
 import type { AdapterImage } from './types.ts'
 
 const port = parentPort as MessagePort
 const { base, options, cache: settings, texts: before } = workerData as LoaderThreadData
 const cache = settings && new ImageCache(settings, base, options)
 const memory = new FileMemory()
-const texts: TextKnowledge = before ?? { same: new Set() }
-
-/** How much is known of tokenizers. */
-const knowledge = () => texts.same.size + (texts.base ? 1 : 0) + (texts.base?.tokens?.ids.size ?? -1)
+const texts: TextKnowledge = before ?? nothingKnown()
 
 // Requests that are being answered go first. On Linux this is the thread's own priority, which the addon's threads take over from it; elsewhere it would be
 // the whole process's.
@@ -39,10 +36,10 @@ function cached(name: string, directory: string, root: string): AdapterImage {
 
 port.on('message', ({ name, directory, root }: LoadRequest) => {
   let reply: ThreadReply
-  const knew = knowledge()
+  const knew = texts.version
   try {
     const image = cached(name, directory, root)
-    reply = { type: 'loaded', image, texts: knowledge() === knew ? undefined : texts }
+    reply = { type: 'loaded', image, texts: texts.version === knew ? undefined : texts }
   } catch (error) {
     const { code, message, detail } = asAdapterError(error)
     reply = { type: 'failed', code, message, detail }

@@ -13,16 +13,26 @@ export interface BaseText {
   /** Digests of the files of slow tokenizers. */
   slow: Record<string, string>
   /** Of its tokenizer.json, when somebody has something else: reading it takes its time. */
-  tokens?: BaseTokens
+  tokens?: Tokens
 }
 
-interface BaseTokens {
+/** A tokenizer.json, as far as it is looked at. */
+interface Tokens {
   /** Digests of its parts. */
   parts: Record<string, string>
   /** Its special tokens. */
   specials: string[]
   /** Ids of added tokens and of others that were asked for. */
-  ids: Map<string, number | undefined>
+  ids: Map<string, number>
+}
+
+/** Of an adapter. */
+interface OwnTokens extends Tokens {
+  /** The parts that are not the base's: AdapterText's `definition`. */
+  changed: SharedArrayBuffer
+  /** Tokens whose ids are not below `vocabSize`. */
+  beyond: [text: string, id: number][]
+  vocabSize: number
 }
 
 /** What has been found out: threads that come later are given it. */
@@ -30,10 +40,19 @@ export interface TextKnowledge {
   base?: BaseText
   /** Digests of tokenizer.json files that say what the base's says. */
   same: Set<string>
+  /** Others by their digests: many adapters may have the same. */
+  own: Map<string, OwnTokens>
+  /** Rises when something is found out. */
+  version: number
 }
+
+export const nothingKnown = (): TextKnowledge => ({ same: new Set(), own: new Map(), version: 0 })
 
 /** Digests that are remembered. */
 const MOST_SAME = 256
+/** Tokenizers that are, and how large what differs of one may be, in bytes. */
+const MOST_OWN = 16
+const MOST_OWN_BYTES = 1 << 20
 /** No vocabulary is nearly as large. */
 const MOST_IDS = 1 << 24
 /** Names that an error shows. */
@@ -42,9 +61,9 @@ const SHOWN = 3
 export class TextReader {
   readonly known: TextKnowledge
   readonly #ofBase: Read
-  #vocabulary: Map<string, number> | undefined
+  readonly #vocabularyOfBase = once(() => new Map(entriesOf(jsonOf(this.#ofBase, TOKENIZER) ?? {})))
 
-  constructor(ofBase: Read, known: TextKnowledge = { same: new Set() }) {
+  constructor(ofBase: Read, known = nothingKnown()) {
     this.#ofBase = ofBase
     this.known = known
   }
@@ -57,16 +76,17 @@ export class TextReader {
     const base = this.#base()
     const own = saidBy(read)
     const bytes = read(TOKENIZER)
-    const definition = bytes && this.#definition(bytes, base)
+    const definition = bytes && this.#definition(bytes, base, vocabSize)
     if (!bytes) requireSameSlow(read, base)
     if (!definition && saysNothingNew(own, base.said)) return undefined
-    const ids = definition ? new Map(entriesOf(definition.whole)) : undefined
-    const idOf = (text: string) => (ids ? ids.get(text) : this.#idInBase(text))
+    const idInBase = (text: string) => idIn(this.#tokens(), this.#vocabularyOfBase, text)
+    const vocabulary = once(() => new Map(entriesOf(parsed(bytes as Uint8Array, TOKENIZER))))
+    const idOf = definition ? (text: string) => idIn(definition, vocabulary, text) : idInBase
     const tokens = { ...base.said.tokens, ...own.tokens }
     // A padding token that is nothing else is in no prompt and no answer.
     const pad = Object.values(tokens).filter((text) => text === tokens.pad_token).length === 1 ? tokens.pad_token : undefined
-    if (ids) this.#requireRows(ids, vocabSize, pad, warn)
-    this.#requireKnown(own, base, idOf, pad)
+    if (definition) requireRows(definition, vocabSize, idInBase, pad, warn)
+    requireKnown(own, base, idOf, pad)
     if (own.template === undefined && own.named.length > 0 && own.named.join() !== base.said.named.join())
       throw invalid(
         TOKENIZER_CONFIG,
@@ -86,8 +106,8 @@ export class TextReader {
       definition?.specials ?? this.#tokens().specials,
       idOf,
     )
-    const baseSpecialIds = specialsOf(base.said, this.#tokens().specials, (text) => this.#idInBase(text))
-    const endTokenIds = endTokens(own, base.said, idOf, (text) => this.#idInBase(text), vocabSize)
+    const baseSpecialIds = specialsOf(base.said, this.#tokens().specials, idInBase)
+    const endTokenIds = endTokens(own, base.said, idOf, idInBase, vocabSize)
     const differs = {
       tokenizer: definition !== undefined,
       'chat template': own.template !== undefined && own.template !== base.said.template,
@@ -98,7 +118,7 @@ export class TextReader {
     const what = Object.entries(differs).flatMap(([name, is]) => (is ? [name] : []))
     if (what.length === 0) return undefined
     const content = [definition?.parts ?? this.#tokens().parts, shown, specialIds, template ?? null, endTokenIds]
-    const changed = definition && shared(definition.changed)
+    const { changed } = definition ?? {}
     return {
       digest: createHash('sha256').update(JSON.stringify(content)).digest('hex'),
       what,
@@ -112,7 +132,10 @@ export class TextReader {
   }
 
   #base(): BaseText {
-    this.known.base ??= this.#readBase()
+    if (!this.known.base) {
+      this.known.base = this.#readBase()
+      this.known.version++
+    }
     return this.known.base
   }
 
@@ -129,70 +152,104 @@ export class TextReader {
     }
   }
 
-  #tokens(): BaseTokens {
+  #tokens(): Tokens {
     const base = this.#base()
     if (!base.tokens) {
-      const definition = jsonOf(this.#ofBase, TOKENIZER) ?? {}
-      const ids = addedOf(definition).map(({ content, id }) => [content, id] as const)
-      base.tokens = { parts: partsOf(definition), specials: specialsIn(definition), ids: new Map(ids) }
+      base.tokens = tokensOf(jsonOf(this.#ofBase, TOKENIZER) ?? {})
+      this.known.version++
     }
     return base.tokens
   }
 
   /** undefined: it says what the base's says. */
-  #definition(bytes: Uint8Array, base: BaseText) {
+  #definition(bytes: Uint8Array, base: BaseText, vocabSize: number): OwnTokens | undefined {
+    const { known } = this
     const digest = digestOf(bytes)
-    if (digest === base.digest || this.known.same.has(digest)) return undefined
+    if (digest === base.digest || known.same.has(digest)) return undefined
+    const before = known.own.get(digest)
+    if (before?.vocabSize === vocabSize) return before
     const whole = parsed(bytes, TOKENIZER)
     requireForm(whole)
-    const parts = partsIn(whole)
+    const tokens = tokensOf(whole)
     const ofBase = this.#tokens().parts
-    const keys = [...new Set([...Object.keys(parts), ...Object.keys(ofBase)])].filter((key) => parts[key] !== ofBase[key])
-    if (keys.length === 0) {
-      if (this.known.same.size < MOST_SAME) this.known.same.add(digest)
+    const keys = [...new Set([...Object.keys(tokens.parts), ...Object.keys(ofBase)])]
+    const other = keys.filter((key) => tokens.parts[key] !== ofBase[key])
+    if (other.length === 0) {
+      if (known.same.size < MOST_SAME) known.same.add(digest)
+      known.version++
       return undefined
     }
-    const changed: Json = Object.fromEntries(keys.map((key) => [key, whole[key] ?? null]))
-    return { whole, parts, changed, specials: specialsIn(whole) }
+    const changed = shared(Object.fromEntries(other.map((key) => [key, whole[key] ?? null])))
+    const beyond = [...entriesOf(whole)].filter(([, id]) => id >= vocabSize)
+    const own = { ...tokens, changed, beyond, vocabSize }
+    // Its added tokens are among the changed bytes, or the base's.
+    if (changed.byteLength <= MOST_OWN_BYTES) this.#remember(digest, own)
+    return own
   }
 
-  /** The base's vocabulary is read when somebody asks for what is no added token: it is large. */
-  #idInBase(text: string): number | undefined {
-    const { ids } = this.#tokens()
-    if (!ids.has(text)) {
-      this.#vocabulary ??= new Map(entriesOf(jsonOf(this.#ofBase, TOKENIZER) ?? {}))
-      ids.set(text, this.#vocabulary.get(text))
-    }
-    return ids.get(text)
+  #remember(digest: string, tokens: OwnTokens): void {
+    const { own } = this.known
+    own.delete(digest)
+    own.set(digest, tokens)
+    for (const oldest of own.keys()) if (own.size > MOST_OWN) own.delete(oldest)
+    this.known.version++
   }
+}
 
-  /** Ids without rows would fail every prompt that holds them; a padding token is in none. What the base's own tokenizer has stays as it is. */
-  #requireRows(ids: Map<string, number>, vocabSize: number, pad: string | undefined, warn: (message: string) => void): void {
-    const beyond = [...ids].filter(([text, id]) => id >= vocabSize && this.#idInBase(text) !== id)
-    const bad = beyond.filter(([text]) => text !== pad)
-    if (bad.length > 0)
-      throw invalid(
-        TOKENIZER,
-        `it has ${named(bad)}, and the model has rows for the ids below ${vocabSize} only: save the adapter with its resized embedding (save_embedding_layers=True), or its tokenizer without them`,
-      )
-    if (beyond.length > 0) warn(`its padding token ${named(beyond)} has no row in the model: prompts that hold it are refused`)
-  }
+function tokensOf(definition: Json): Tokens {
+  const ids = new Map(addedOf(definition).map(({ content, id }) => [content, id]))
+  return { parts: partsIn(definition), specials: specialsIn(definition), ids }
+}
 
-  /** transformers would add a token that the vocabulary lacks, with an id of its own. */
-  #requireKnown(own: Said, base: BaseText, idOf: (text: string) => number | undefined, pad: string | undefined): void {
-    const named = Object.entries(own.tokens).filter(([name, text]) => base.said.tokens[name] !== text && text !== pad)
-    const further = own.further.filter((text) => !base.said.further.includes(text) && text !== pad)
-    const missing = [...named.map(([, text]) => text), ...further].find((text) => idOf(text) === undefined)
-    if (missing !== undefined)
-      throw invalid(TOKENIZER_CONFIG, `it names the special token ${JSON.stringify(missing)}, which is not in the vocabulary`)
-    const decoded = new Map(base.said.decoder)
-    const odd = own.decoder.find(([text, id]) => decoded.get(text) !== id && text !== pad && idOf(text) !== id)
-    if (odd)
-      throw invalid(
-        TOKENIZER_CONFIG,
-        `added_tokens_decoder says that ${JSON.stringify(odd[0])} is token ${odd[1]}, and the vocabulary has ${idOf(odd[0]) ?? 'no such token'}`,
-      )
+/** The vocabulary is read when somebody asks for what is no added token: it is large. */
+function idIn({ ids }: Tokens, vocabulary: () => Map<string, number>, text: string): number | undefined {
+  const known = ids.get(text)
+  if (known !== undefined) return known
+  const id = vocabulary().get(text)
+  if (id !== undefined) ids.set(text, id)
+  return id
+}
+
+function once<T>(make: () => T): () => T {
+  let made: { value: T } | undefined
+  return () => {
+    made ??= { value: make() }
+    return made.value
   }
+}
+
+/** Ids without rows would fail every prompt that holds them; a padding token is in none. What the base's own tokenizer has stays as it is. */
+function requireRows(
+  own: OwnTokens,
+  vocabSize: number,
+  idInBase: (text: string) => number | undefined,
+  pad: string | undefined,
+  warn: (message: string) => void,
+): void {
+  const beyond = own.beyond.filter(([text, id]) => idInBase(text) !== id)
+  const bad = beyond.filter(([text]) => text !== pad)
+  if (bad.length > 0)
+    throw invalid(
+      TOKENIZER,
+      `it has ${named(bad)}, and the model has rows for the ids below ${vocabSize} only: save the adapter with its resized embedding (save_embedding_layers=True), or its tokenizer without them`,
+    )
+  if (beyond.length > 0) warn(`its padding token ${named(beyond)} has no row in the model: prompts that hold it are refused`)
+}
+
+/** transformers would add a token that the vocabulary lacks, with an id of its own. */
+function requireKnown(own: Said, base: BaseText, idOf: (text: string) => number | undefined, pad: string | undefined): void {
+  const named = Object.entries(own.tokens).filter(([name, text]) => base.said.tokens[name] !== text && text !== pad)
+  const further = own.further.filter((text) => !base.said.further.includes(text) && text !== pad)
+  const missing = [...named.map(([, text]) => text), ...further].find((text) => idOf(text) === undefined)
+  if (missing !== undefined)
+    throw invalid(TOKENIZER_CONFIG, `it names the special token ${JSON.stringify(missing)}, which is not in the vocabulary`)
+  const decoded = new Map(base.said.decoder)
+  const odd = own.decoder.find(([text, id]) => decoded.get(text) !== id && text !== pad && idOf(text) !== id)
+  if (odd)
+    throw invalid(
+      TOKENIZER_CONFIG,
+      `added_tokens_decoder says that ${JSON.stringify(odd[0])} is token ${odd[1]}, and the vocabulary has ${idOf(odd[0]) ?? 'no such token'}`,
+    )
 }
 
 const named = (tokens: [string, number][]) =>

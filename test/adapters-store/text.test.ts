@@ -127,6 +127,21 @@ t.test('ids without rows are refused, but for what the base has itself and for p
   )
 })
 
+t.test('what many adapters have is found out once, for as many rows', async (t) => {
+  const reader = new TextReader(reading(base))
+  const read = (files: Files, vocabSize = 1536) => reader.read(reading(files), vocabSize, () => {})
+  const { files } = OWN.variants.marker
+  const [one, two] = [read(files), read({ ...files, 'chat_template.jinja': 'x' })]
+  t.equal(two?.definition, one?.definition)
+  t.not(two?.digest, one?.digest)
+  t.same(two?.specialIds, own({ ...files, 'chat_template.jinja': 'x' })?.specialIds)
+  const more = { 'tokenizer.json': added('<new>', 1536) }
+  t.match(read(more, 1537), { specialIds: [0, 1, 2, 3, 4, 5, 6, 1536] })
+  t.throws(() => read(more), /"<new>" \(1536\)/, 'another adapter lacks the row')
+  for (let i = 0; i < 40; i++) read({ 'tokenizer.json': { ...definition, note: i } })
+  t.ok(reader.known.own.size <= 16)
+})
+
 t.test('what is no tokenizer is refused by the name of its file', async (t) => {
   const bad: [Files, RegExp][] = [
     [
