@@ -12,8 +12,8 @@ import { cutOff } from './watchdog.ts'
 const [folder, base] = process.argv.slice(2)
 const tokenizer = folder ? ModelTokenizer.load(folder) : undefined
 const taught = base ? new TaughtTokenizers(base) : undefined
-/** The template of the last job: mostly the next one's too. */
-let template: { source: string; compiled: ModelChatTemplate } | undefined
+/** The template of the last job, with its tokens: mostly the next one's too. */
+let template: { key: string; compiled: ModelChatTemplate } | undefined
 
 process.on('message', ({ job, milliseconds }: Order) => process.send?.(attempt(job, milliseconds)))
 process.on('disconnect', () => process.exit())
@@ -48,7 +48,9 @@ function answerTo(job: Job): Answer {
 }
 
 function render({ source, tokens, messages, options }: Extract<Job, { kind: 'render' }>): string {
-  if (template?.source !== source) template = { source, compiled: new ModelChatTemplate(source, tokens) }
+  // Adapters may have the same template, and other special tokens in it.
+  const key = JSON.stringify([source, tokens])
+  if (template?.key !== key) template = { key, compiled: new ModelChatTemplate(source, tokens) }
   const text = template.compiled.render(messages, options)
   if (text.length <= MOST_RENDERED) return text
   throw new TemplateError(`the chat template made more than ${MOST_RENDERED} characters`)

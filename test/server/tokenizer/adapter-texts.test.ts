@@ -62,6 +62,22 @@ t.test('adapters with the same share it, and it counts the memory that it takes'
   t.throws(() => own.of(markedBy('<b>')), /never admitted/)
 })
 
+t.test('one template with other special tokens is another, in the same process too', async (t) => {
+  const { own } = texts(t)
+  const template = '{{ eos_token }}'
+  const conversation = { messages: [{ role: 'user', content: 'x'.repeat(5000) }], options: { addGenerationPrompt: true } }
+  const encoded = async (digest: string, eos_token: string) => {
+    const text: AdapterText = { digest, what: [], template, tokens: { eos_token }, specialIds: [], endTokenIds: [], bytes: 0 }
+    const { text: admitted } = await own.admit(imageOf(text))
+    const options = { addSpecialTokens: false, param: 'messages' }
+    return [...(await own.of(admitted as AdapterText).prompts.encodeConversation(conversation, options, stays()))]
+  }
+  for (let i = 0; i < 2; i++) {
+    t.same(await encoded('<a>', '<|end|>'), [5])
+    t.same(await encoded('<b>', '<|user|>'), [3])
+  }
+})
+
 t.test('what its process has let go it learns again', async (t) => {
   const { own } = texts(t)
   // Two of them are more than a process keeps.
