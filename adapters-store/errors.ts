@@ -14,6 +14,7 @@ export const ADAPTER_ERROR_CODES = [
   'adapter_option_unsupported',
   'adapter_tensor_invalid',
   'adapter_base_mismatch',
+  'adapter_tokenizer_invalid',
   'adapter_too_large',
   'adapter_no_room',
   'adapter_name_taken',

@@ -9,6 +9,7 @@ import type { AdapterRecord } from './catalogue.ts'
 import { leaving } from './client-left.ts'
 import { ApiError } from './errors.ts'
 import { nearest } from './nearest.ts'
+import { servedBy } from './served-by.ts'
 import type { Serving } from './types.ts'
 
 export const ADAPTER_HEADER = 'x-lora-adapter'
@@ -36,6 +37,8 @@ interface Chosen {
 
 /** What serves it. */
 export interface LeasedAdapters {
+  /** With the tokenizer, the chat template, the ids and the ends of these adapters. */
+  serving: Serving
   uses: AdapterUse[]
   /** The answer's `model`: the base's name, the adapter's, or the mix as it would stand in the header. */
   model: string
@@ -194,13 +197,16 @@ export function requireServed(record: AdapterRecord, param: string): AdapterReco
   throw new ApiError('adapter_refused', `the adapter \`${record.name}\` cannot be served: ${record.refusal}`, param)
 }
 
-/** The adapters of a request, in memory and known to the engine until its answer is over. */
+/**
+ * The adapters of a request, in memory and known to the engine until its answer is over. It comes before anything is made of the request's text: an adapter may have a tokenizer of
+ * its own, and which is known only of the version that serves.
+ */
 export async function leaseAdapters(
   serving: Serving,
   { mix, base, param }: AdapterChoice,
   reply: FastifyReply,
 ): Promise<LeasedAdapters> {
-  if (mix.length === 0) return { uses: [], model: base, headers: {} }
+  if (mix.length === 0) return { serving, uses: [], model: base, headers: {} }
   const { lease, records } = await leaseVersions(serving, mix, leaving(reply)).catch((error: Error) => {
     throw error instanceof AdapterError ? refused(mix, error, param) : error
   })
@@ -216,6 +222,7 @@ export async function leaseAdapters(
   const alone = uses.length === 1 && uses[0].weight === 1
   const listed = uses.map((use) => itemOf(use.name) + (use.weight === 1 ? '' : `;w=${use.weight}`)).join(', ')
   return {
+    serving: servedBy(serving, records, lease),
     uses,
     model: alone ? uses[0].name : listed,
     headers: { [ADAPTER_HEADER]: listed, [DIGEST_HEADER]: digests.join(', ') },

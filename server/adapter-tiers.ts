@@ -11,6 +11,7 @@ import { machineMemory } from './config/memory.ts'
 import type { Config } from './config/settings.ts'
 import { ConfigError } from './config/values.ts'
 import { makeFolder } from './folders.ts'
+import type { OwnTexts } from './tokenizer/adapter-texts.ts'
 
 /** As many adapters are brought into host memory at once; of more, those that somebody wants. */
 const FEW = 256
@@ -31,7 +32,7 @@ export class AdapterTiers {
   private idling: NodeJS.Timeout | undefined
 
   /** `folder`: whose subfolders are adapters. Throws ConfigError. */
-  constructor(config: Config, folder: string | undefined, base: BaseModel, engine: Engine, log: Logger) {
+  constructor(config: Config, folder: string | undefined, base: BaseModel, engine: Engine, texts: OwnTexts, log: Logger) {
     this.config = config
     this.folder = folder
     this.roots = [folder ?? [], config.adapterRoots ?? []].flat()
@@ -41,16 +42,20 @@ export class AdapterTiers {
     this.log = log
     const { adapterDtype: dtype, blockBytes, blockCount } = engine.info
     const limits = { rank: config.maxLoraRank, bytes: config.maxAdapterBytes ?? Math.floor((blockBytes * blockCount) / 4) }
-    this.store = new AdapterStore(base, { dtype, blockBytes, limits }, { cache: imageCacheOf(config) })
+    const options = { dtype, blockBytes, limits, tokenizers: config.adapterTokenizers }
+    this.store = new AdapterStore(base, options, { cache: imageCacheOf(config) })
     this.memory = new HostMemory(
       config.hostMemory ?? Math.floor(machineMemory() / 4),
       {
-        came: (image) => engine.addAdapter(image),
+        // The engine knows ids alone.
+        came: ({ text: _, ...image }) => engine.addAdapter(image),
         went: (digest, name) => engine.removeAdapter(digest, name),
       },
       { most: config.maxCpuLoras },
     )
-    this.registry = new AdapterRegistry(this.store, this.memory)
+    const load = async (name: string, directory: string, root?: string) =>
+      texts.admit(await this.store.load(name, directory, root))
+    this.registry = new AdapterRegistry({ load }, this.memory)
     this.registry.onLoad = ({ name, warnings = [], loadMs = 0 }) => {
       this.onRead?.(loadMs / 1000)
       for (const warning of warnings) log.warn(`adapter ${name}: ${warning}`)

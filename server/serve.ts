@@ -26,6 +26,7 @@ import type { Certificate } from './http.ts'
 import { createLog } from './log.ts'
 import { ServerMetrics } from './metrics/metrics.ts'
 import { requireModelFolder } from './model-folder.ts'
+import { OwnTexts } from './tokenizer/adapter-texts.ts'
 import { ModelChatTemplate } from './tokenizer/chat-template.ts'
 import { ModelPromptReader } from './tokenizer/prompt-reader.ts'
 import { ModelTokenizer } from './tokenizer/tokenizer.ts'
@@ -95,15 +96,17 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   })
   prompts.warm()
   let tiers: AdapterTiers | undefined
+  const texts = new OwnTexts({ folder: directory, tokenizer, template: chatTemplate, prompts })
   const release = async () => {
     access.close()
+    texts.close()
     prompts.close()
     await engine.close()
     await tiers?.close()
   }
   try {
     const folder = config.adapters ?? demo?.adapters
-    tiers = new AdapterTiers(config, folder, base, engine, log)
+    tiers = new AdapterTiers(config, folder, base, engine, texts, log)
     const { registry: adapters } = tiers
     adapters.onRefusal = (adapter) => hooks.onRefusal?.(adapter)
     tiers.enter()
@@ -121,6 +124,9 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       model: { name, root: directory, created: started, maxModelLen: engine.info.maxModelLen },
       tokenizer,
       prompts,
+      vocabSize: engine.info.vocabSize,
+      endTokenIds: engine.info.eosTokenIds,
+      texts,
       adapters,
       management: new AdapterManagement(adapters, engine, {
         allowed: config.allowAdapterManagement,
@@ -145,8 +151,8 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     const adminApart = config.adminPort !== undefined
     const app = await buildApp(serving, { certificate, adminApart })
     const connections = new Connections(app.server, config.writeTimeout)
-    // One more process runs templates that requests bring.
-    limitConnections(app.server, mostConnections(config.tokenizerProcesses + 1), log)
+    // As many for what adapters bring, and one more for templates that requests bring.
+    limitConnections(app.server, mostConnections(2 * config.tokenizerProcesses + 1), log)
     const address = await app.listen({ host: config.host, port: config.port })
     const adminHost = config.adminHost ?? config.host
     const admin = adminApart ? await buildAdminApp(serving, app, adminHost, certificate) : undefined

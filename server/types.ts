@@ -1,5 +1,6 @@
 /** What the routes need, as interfaces: the composition root (server/serve.ts) builds the concrete things and hands them over. */
 import type { FastifyBaseLogger } from 'fastify'
+import type { AdapterText } from '../adapters-store/index.ts'
 import type { SamplingScalars } from '../runtime/sampling-options.ts'
 import type { Engine, SequenceRequest } from '../runtime/types.ts'
 import type { Access } from './access/access.ts'
@@ -21,10 +22,10 @@ export interface Detokenizer {
   flush(): string
 }
 
-export interface Tokenizer {
+/** What tokens are as text. */
+export interface TokenReader {
   /** UTF-16 units of the longest token: a text of more than n times as many has more than n tokens. */
   readonly longestToken: number
-  encode(text: string, options: { addSpecialTokens: boolean }): number[]
   decode(ids: TokenIds, options: { skipSpecialTokens: boolean }): string
   /** `continues`: the tokens go on with a text, so that a space which they begin with is one; some tokenizers begin every text with a space that is none. */
   detokenizer(options: { skipSpecialTokens: boolean; continues?: boolean }): Detokenizer
@@ -32,6 +33,10 @@ export interface Tokenizer {
   token(id: number): { text: string; bytes: number[] }
   /** The vocabulary's own spelling (`Ġthe`), for /tokenize's token_strs. */
   tokenString(id: number): string
+}
+
+export interface Tokenizer extends TokenReader {
+  encode(text: string, options: { addSpecialTokens: boolean }): number[]
 }
 
 export interface ChatMessage {
@@ -70,6 +75,17 @@ export interface PromptReader {
   encode(texts: readonly string[], options: EncodeOptions, signal: AbortSignal): Promise<TokenIds[]>
   /** Of a conversation as its template renders it. */
   encodeConversation(conversation: Conversation, options: EncodeOptions, signal: AbortSignal): Promise<TokenIds>
+}
+
+/** Text as one adapter reads and writes it. */
+export interface ServedText {
+  tokenizer: TokenReader
+  prompts: PromptReader
+}
+
+export interface AdapterTexts {
+  /** Of an adapter that is in host memory. */
+  of(text: AdapterText): ServedText
 }
 
 export interface ServedModel {
@@ -122,8 +138,15 @@ export type Limits = Pick<
 export interface Serving {
   engine: Engine
   model: ServedModel
-  tokenizer: Tokenizer
+  /** Of the base, and of what is served by an adapter that has its own (served-by.ts): so are the next three. */
+  tokenizer: TokenReader
   prompts: PromptReader
+  /** How many token ids exist. */
+  vocabSize: number
+  /** Tokens that end an answer. */
+  endTokenIds: readonly number[]
+  /** The adapters' own tokenizers and chat templates. */
+  texts: AdapterTexts
   adapters: AdapterCatalogue
   management: AdapterManagement
   metrics: Metrics

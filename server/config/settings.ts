@@ -76,6 +76,12 @@ export const SETTINGS = {
     fallback: '16GiB',
     help: 'of the files in the image cache; what was not used for longest goes',
   },
+  'adapter-tokenizers': {
+    kind: 'choice',
+    choices: ['own', 'base'],
+    fallback: 'own',
+    help: "whose tokenizer and chat template serve an adapter whose folder has others than the base: its own, or the base's",
+  },
   'adapter-idle-timeout': {
     kind: 'integer',
     value: 'SECONDS',

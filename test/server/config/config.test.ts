@@ -71,6 +71,7 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     'metrics-adapters': '20',
     'image-cache': '/cache',
     'image-cache-size': '2GiB',
+    'adapter-tokenizers': 'base',
     'adapter-idle-timeout': '60',
     fairness: 'adapter',
     'tenant-header': 'x-tenant',
