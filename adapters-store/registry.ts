@@ -38,6 +38,8 @@ export interface Replacing {
 export class AdapterRegistry {
   /** Told of each load that fails. */
   onRefusal?: (adapter: Adapter) => void
+  /** Loads since the start, by how they ended. */
+  readonly counts = { loaded: 0, refused: 0 }
   /** Told of each adapter that has been read. */
   onLoad?: (adapter: Adapter) => void
   readonly #loader: AdapterLoader
@@ -239,12 +241,14 @@ export class AdapterRegistry {
       // A server that closes, or a thread that died, says nothing of the adapter.
       if (known.code !== 'adapter_store_closed' && known.code !== 'adapter_loader_lost') {
         adapter.refuse(known)
+        this.counts.refused++
         this.onRefusal?.(adapter)
       }
       this.#memory.giveUp(adapter)
       throw known
     }
     this.#memory.land(adapter, image, performance.now() - started)
+    this.counts.loaded++
     this.onLoad?.(adapter)
   }
 

@@ -17,7 +17,9 @@ const FEW = 256
 
 export class AdapterTiers {
   readonly registry: AdapterRegistry
-  private readonly memory: HostMemory
+  /** Told of each adapter that was read, with the seconds that it took. */
+  onRead?: (seconds: number) => void
+  readonly memory: HostMemory
   private readonly store: AdapterStore
   private readonly config: Config
   private readonly folder: string | undefined
@@ -37,14 +39,20 @@ export class AdapterTiers {
       if (!existsSync(root)) throw new ConfigError(`the folder ${root} of --adapter-roots does not exist`)
     this.state = config.stateDir === undefined ? undefined : new AdapterState(path.resolve(config.stateDir))
     this.log = log
-    const layout = { dtype: engine.info.adapterDtype, blockBytes: engine.info.blockBytes }
-    this.store = new AdapterStore(base, layout, { cache: imageCacheOf(config) })
-    this.memory = new HostMemory(config.hostMemory ?? Math.floor(machineMemory() / 4), {
-      came: (image) => engine.addAdapter(image),
-      went: (digest, name) => engine.removeAdapter(digest, name),
-    })
+    const { adapterDtype: dtype, blockBytes, blockCount } = engine.info
+    const limits = { rank: config.maxLoraRank, bytes: config.maxAdapterBytes ?? Math.floor((blockBytes * blockCount) / 4) }
+    this.store = new AdapterStore(base, { dtype, blockBytes, limits }, { cache: imageCacheOf(config) })
+    this.memory = new HostMemory(
+      config.hostMemory ?? Math.floor(machineMemory() / 4),
+      {
+        came: (image) => engine.addAdapter(image),
+        went: (digest, name) => engine.removeAdapter(digest, name),
+      },
+      { most: config.maxCpuLoras },
+    )
     this.registry = new AdapterRegistry(this.store, this.memory)
-    this.registry.onLoad = ({ name, warnings = [] }) => {
+    this.registry.onLoad = ({ name, warnings = [], loadMs = 0 }) => {
+      this.onRead?.(loadMs / 1000)
       for (const warning of warnings) log.warn(`adapter ${name}: ${warning}`)
     }
   }
