@@ -22,6 +22,8 @@ export class Adapter {
   readonly directory: string
   /** Where its symbolic links may lead (links.ts). */
   readonly root: string
+  /** Where on the hub it came from: `org/name[/folder]@commit`. */
+  hub?: string
   /** Unix seconds. */
   readonly created = Math.floor(Date.now() / 1000)
   /** Known once it has been read. */

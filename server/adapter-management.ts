@@ -1,11 +1,22 @@
 /** Adapters that come, go and change while the server runs: who may do that, from where, and what is told of each. */
 import { realpathSync } from 'node:fs'
 import path from 'node:path'
-import { type Adapter, AdapterError, type AdapterRegistry, isAdapterFolder, isWithin } from '../adapters-store/index.ts'
+import {
+  type Adapter,
+  AdapterError,
+  type AdapterRegistry,
+  type HubName,
+  isAdapterFolder,
+  isWithin,
+  namesHub,
+  parseHubName,
+} from '../adapters-store/index.ts'
 import type { Engine } from '../runtime/index.ts'
 import type { Caller } from './access/caller.ts'
+import { type AdapterHub, sourceOf } from './adapter-hub.ts'
 import type { AdapterState } from './adapter-state.ts'
 import { ApiError } from './errors.ts'
+import { hubError } from './hub-errors.ts'
 
 /** What `--allow-adapter-management` and the folders come to. */
 export interface ManagementSettings {
@@ -14,12 +25,14 @@ export interface ManagementSettings {
   roots: readonly string[]
   /** Where what is done is kept; absent: nowhere. */
   state?: Pick<AdapterState, 'put' | 'remove'>
+  /** Absent: nothing comes from a hub. */
+  hub?: AdapterHub
 }
 
 /** An adapter that is to be served. `field`s of errors are the request's. */
 export interface Wanted {
   name: string
-  /** Folder, absolute or relative to the first root. */
+  /** Folder, absolute or relative to the first root; or `org/name[@revision]` of the hub. */
   source: string
   /** Read it now; else when somebody wants it. */
   preload: boolean
@@ -74,7 +87,7 @@ export class AdapterManagement {
   /** Serves an adapter from now on. Resolves when it can be asked for, having been read if that was wanted. `signal`: nobody waits for it any more. */
   async load(wanted: Wanted, signal: AbortSignal): Promise<Adapter> {
     const { name, source, preload, pin, replace, expectedDigest, fields } = wanted
-    const { directory, root } = this.place(source, fields.source)
+    const { directory, root, hub } = await this.locate(source, fields, signal)
     const onlyNew = !replace && expectedDigest === undefined
     const there = this.registry.get(name)
     if (onlyNew && there && (there.image || there.directory !== directory))
@@ -85,7 +98,8 @@ export class AdapterManagement {
           ? this.registry.enter(name, directory, root)
           : await this.registry.replace(name, directory, { root, expectedDigest, onlyNew, signal })
       adapter.pinned = pin ?? adapter.pinned
-      await this.settings.state?.put(name, { directory, root, pinned: adapter.pinned })
+      adapter.hub = hub
+      await this.settings.state?.put(name, { directory, root, pinned: adapter.pinned, hub })
       return adapter
     } catch (error) {
       throw error instanceof AdapterError ? refused(error, fields) : error
@@ -96,6 +110,7 @@ export class AdapterManagement {
   async unload(name: string, field: string): Promise<void> {
     this.find(name, field)
     this.registry.remove(name)
+    this.settings.hub?.forget(name)
     const { state, roots } = this.settings
     // What a folder has would be found there at the next start.
     if (roots.some((root) => isAdapterFolder(path.join(root, name)))) await state?.put(name, { removed: true })
@@ -111,6 +126,7 @@ export class AdapterManagement {
       method,
       rank: maxRank,
       root: directory,
+      source: adapter.hub === undefined ? null : `hub: ${adapter.hub}`,
       pinned,
       leases,
       uses,
@@ -119,6 +135,35 @@ export class AdapterManagement {
       bytes: { host: image?.image.byteLength ?? 0, pool: (resident?.blocks ?? 0) * this.engine.info.blockBytes },
       refusal: adapter.detail ?? null,
     }
+  }
+
+  /** Brings what lies on the hub. `hub`: its name there, with its commit. */
+  private async locate(
+    source: string,
+    fields: Wanted['fields'],
+    signal: AbortSignal,
+  ): Promise<{ directory: string; root: string; hub?: string }> {
+    const { hub } = this.settings
+    const name = hub && this.hubName(source, fields.source)
+    if (!hub || !name) return this.place(source, fields.source)
+    try {
+      const folder = await hub.fetch(name, fields.source, signal)
+      return { directory: folder.directory, root: folder.root, hub: sourceOf(name, folder) }
+    } catch (error) {
+      throw error instanceof AdapterError ? refused(error, fields) : error
+    }
+  }
+
+  /** undefined: it is a folder. A folder that is there goes before the hub's name, unless `hf://` says which is meant. */
+  private hubName(source: string, field: string): HubName | undefined {
+    const { roots, hub } = this.settings
+    const name = parseHubName(source)
+    if (namesHub(source)) {
+      if (name) return name
+      throw new ApiError('invalid_request', `${field} must be hf://ORG/NAME[@REVISION]`, field)
+    }
+    const folder = path.resolve(roots[0] ?? '.', source)
+    return hub?.open && rootOf(folder, roots) !== undefined && realPath(folder) === undefined ? name : undefined
   }
 
   /** Where an adapter may be read from. Whether there is something elsewhere is not told. */
@@ -130,7 +175,7 @@ export class AdapterManagement {
       if (realPath(directory) === undefined)
         throw new ApiError(
           'adapter_not_found',
-          `${field}: there is no such folder; relative ones are looked for in ${roots.length > 0 ? 'the folder of --adapters' : "the server's folder"}, and nothing is fetched from a hub`,
+          `${field}: there is no such folder; relative ones are looked for in ${roots.length > 0 ? 'the folder of --adapters' : "the server's folder"}, and nothing that requests name is fetched from the hub unless --hub-allow says so`,
           field,
         )
       return { directory, root }
@@ -161,6 +206,8 @@ function realPath(file: string): string | undefined {
 }
 
 function refused(error: AdapterError, fields: Wanted['fields']): ApiError {
+  const ofHub = hubError(error, fields.source)
+  if (ofHub) return ofHub
   switch (error.code) {
     case 'adapter_name_invalid':
     case 'adapter_name_taken':

@@ -4,8 +4,8 @@ import { open, type RootDatabase } from 'lmdb'
 import { ConfigError } from './config/values.ts'
 import { makeFolder } from './folders.ts'
 
-/** What became of a name: the folder that it stands for, or that it was taken away although the folder of adapters has it. */
-export type Registration = { directory: string; root: string; pinned: boolean } | { removed: true }
+/** What became of a name: the folder that it stands for (`hub`: where on the hub that came from, `org/name@commit`), or that it was taken away although the folder of adapters has it. */
+export type Registration = { directory: string; root: string; pinned: boolean; hub?: string } | { removed: true }
 
 export class AdapterState {
   private readonly database: RootDatabase<Registration, string>

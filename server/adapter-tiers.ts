@@ -2,8 +2,16 @@
 import { accessSync, constants, existsSync } from 'node:fs'
 import path from 'node:path'
 import type { Logger } from 'pino'
-import { AdapterRegistry, AdapterStore, type BaseModel, HostMemory } from '../adapters-store/index.ts'
+import {
+  AdapterRegistry,
+  AdapterStore,
+  type BaseModel,
+  HostMemory,
+  type HubDownloads,
+  parseHubName,
+} from '../adapters-store/index.ts'
 import type { Engine } from '../runtime/index.ts'
+import { AdapterHub } from './adapter-hub.ts'
 import { rootOf } from './adapter-management.ts'
 import { AdapterState, type Registration } from './adapter-state.ts'
 import { AdapterWatch } from './adapter-watch.ts'
@@ -11,15 +19,19 @@ import { machineMemory } from './config/memory.ts'
 import type { Config } from './config/settings.ts'
 import { ConfigError } from './config/values.ts'
 import { makeFolder } from './folders.ts'
+import { hubNameOf } from './hub-model.ts'
 
 /** As many adapters are brought into host memory at once; of more, those that somebody wants. */
 const FEW = 256
+/** What an adapter's files may have beside its weights: a tokenizer, mostly. */
+const TEXTS = 64 << 20
 
 export class AdapterTiers {
   readonly registry: AdapterRegistry
   /** Told of each adapter that was read, with the seconds that it took. */
   onRead?: (seconds: number) => void
   readonly memory: HostMemory
+  readonly hub: AdapterHub
   private readonly store: AdapterStore
   private readonly config: Config
   private readonly folder: string | undefined
@@ -31,7 +43,7 @@ export class AdapterTiers {
   private idling: NodeJS.Timeout | undefined
 
   /** `folder`: whose subfolders are adapters. Throws ConfigError. */
-  constructor(config: Config, folder: string | undefined, base: BaseModel, engine: Engine, log: Logger) {
+  constructor(config: Config, folder: string | undefined, base: BaseModel, engine: Engine, log: Logger, downloads: HubDownloads) {
     this.config = config
     this.folder = folder
     this.roots = [folder ?? [], config.adapterRoots ?? []].flat()
@@ -51,14 +63,17 @@ export class AdapterTiers {
       { most: config.maxCpuLoras },
     )
     this.registry = new AdapterRegistry(this.store, this.memory)
+    // Weights of 32 bits are packed to half of their size.
+    const maxBytes = 2 * Math.min(limits.bytes, this.memory.limit) + TEXTS
+    this.hub = new AdapterHub(downloads, this.registry, { allow: config.hubAllow ?? [], maxBytes }, log)
     this.registry.onLoad = ({ name, warnings = [], loadMs = 0 }) => {
       this.onRead?.(loadMs / 1000)
       for (const warning of warnings) log.warn(`adapter ${name}: ${warning}`)
     }
   }
 
-  /** Makes those in the folder known, and those that are named one by one. Throws AdapterError. */
-  enter(): void {
+  /** Makes those in the folder known, and those that are named one by one, which may come from the hub. Rejects with AdapterError and ConfigError. */
+  async enter(): Promise<void> {
     const registered = this.state?.all() ?? new Map<string, Registration>()
     for (const [name, registration] of registered) if (!('removed' in registration)) this.enterAgain(name, registration)
     if (this.folder !== undefined)
@@ -67,11 +82,22 @@ export class AdapterTiers {
         (warning) => this.log.warn(warning),
         (name) => !registered.has(name),
       )
-    for (const [name, directory] of Object.entries(this.config.adapter)) this.registry.enter(name, directory)
+    for (const [name, given] of Object.entries(this.config.adapter)) {
+      const hub = hubNameOf(given)
+      if (!hub) this.registry.enter(name, given)
+      else if (!registered.has(name)) this.hub.name(name, { hub, registered: false, pinned: false })
+    }
+    await this.hub.enterNamed()
   }
 
   /** As it was registered over HTTP before the last end, unless that is no place to read from any more. */
-  private enterAgain(name: string, { directory, pinned }: Extract<Registration, { directory: string }>): void {
+  private enterAgain(name: string, { directory, pinned, hub }: Extract<Registration, { directory: string }>): void {
+    const source = hub === undefined ? undefined : parseHubName(hub)
+    if (source) {
+      if (this.hub.allows(source)) this.hub.name(name, { hub: source, registered: true, pinned })
+      else this.log.warn(`adapter ${name}, registered over HTTP, is ${hub}, which --hub-allow does not allow: it is not served`)
+      return
+    }
     const root = rootOf(directory, this.roots)
     if (root === undefined) {
       this.log.warn(
@@ -107,6 +133,7 @@ export class AdapterTiers {
   /** No change is heard any more; what runs goes on. */
   async stop(): Promise<void> {
     clearInterval(this.idling)
+    this.hub.close()
     await this.watch?.close()
   }
 

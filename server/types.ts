@@ -4,7 +4,7 @@ import type { SamplingScalars } from '../runtime/sampling-options.ts'
 import type { Engine, SequenceRequest } from '../runtime/types.ts'
 import type { Access } from './access/access.ts'
 import type { AdapterManagement } from './adapter-management.ts'
-import type { AdapterCatalogue, AdapterRecord } from './catalogue.ts'
+import type { AdapterCatalogue, AdapterRecord, OnDemand } from './catalogue.ts'
 import type { Config } from './config/settings.ts'
 import type { CostAccount } from './cost.ts'
 
@@ -75,7 +75,7 @@ export interface PromptReader {
 export interface ServedModel {
   /** Name in `model` fields (--served-model-name, or the folder's name). */
   name: string
-  /** Path of the model folder. */
+  /** Path of the model folder, or its name on the hub. */
   root: string
   /** Unix seconds. */
   created: number
@@ -122,6 +122,8 @@ export interface Serving {
   tokenizer: Tokenizer
   prompts: PromptReader
   adapters: AdapterCatalogue
+  /** Looks for adapters that nobody has asked for before. */
+  onDemand?: OnDemand
   management: AdapterManagement
   metrics: Metrics
   /** generation_config.json's defaults for sampling, as vLLM applies them. */

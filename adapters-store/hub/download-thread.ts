@@ -4,10 +4,9 @@ import { asAdapterError } from '../errors.ts'
 import { Hub } from './hub.ts'
 import type { DownloadReply, DownloadRequest, DownloadThreadData } from './messages.ts'
 
-const { settings, maxAdapterBytes } = workerData as DownloadThreadData
+const { settings } = workerData as DownloadThreadData
 const tell = (reply: DownloadReply) => parentPort?.postMessage(reply)
 const hub = new Hub(settings, {
-  maxAdapterBytes,
   onProgress: (progress) => tell({ type: 'progress', progress }),
   onWarning: (message) => tell({ type: 'warning', message }),
 })
@@ -19,7 +18,7 @@ parentPort?.on('message', async (request: DownloadRequest) => {
   const left = new AbortController()
   waiting.set(id, left)
   try {
-    tell({ type: 'fetched', id, folder: await hub.fetch(request.name, request.kind, left.signal) })
+    tell({ type: 'fetched', id, folder: await hub.fetch(request.name, request.kind, left.signal, request.maxBytes) })
   } catch (error) {
     const { code, message, detail } = asAdapterError(error)
     tell({ type: 'failed', id, code, message, detail })

@@ -22,21 +22,18 @@ export class HubDownloads {
   /** Told what an operator should know. */
   onWarning?: (message: string) => void
   readonly #settings: HubSettings
-  readonly #maxAdapterBytes: number | undefined
   readonly #fetches = new Map<number, Fetch>()
   #worker: Worker | undefined
   #idle: NodeJS.Timeout | undefined
   #last = 0
   #closed = false
 
-  /** `maxAdapterBytes`: an adapter whose files take more is not fetched. */
-  constructor(settings: HubSettings, maxAdapterBytes?: number) {
+  constructor(settings: HubSettings) {
     this.#settings = settings
-    this.#maxAdapterBytes = maxAdapterBytes
   }
 
   /** As Hub's. */
-  async fetch(name: HubName, kind: HubKind, signal: AbortSignal): Promise<HubFolder> {
+  async fetch(name: HubName, kind: HubKind, signal: AbortSignal, maxBytes?: number): Promise<HubFolder> {
     signal.throwIfAborted()
     if (this.#closed) throw closed()
     const worker = this.#thread()
@@ -49,7 +46,7 @@ export class HubDownloads {
       return await new Promise<HubFolder>((resolve, reject) => {
         this.#fetches.set(id, { resolve, reject })
         signal.addEventListener('abort', leave, { once: true })
-        worker.postMessage({ type: 'fetch', id, name, kind } satisfies DownloadRequest)
+        worker.postMessage({ type: 'fetch', id, name, kind, maxBytes } satisfies DownloadRequest)
       })
     } finally {
       signal.removeEventListener('abort', leave)
@@ -76,7 +73,7 @@ export class HubDownloads {
       return this.#worker
     }
     const worker = new Worker(new URL('./download-thread.js', import.meta.url), {
-      workerData: { settings: this.#settings, maxAdapterBytes: this.#maxAdapterBytes } satisfies DownloadThreadData,
+      workerData: { settings: this.#settings } satisfies DownloadThreadData,
     })
     this.#worker = worker
     worker.on('message', (reply: DownloadReply) => this.#receive(reply))

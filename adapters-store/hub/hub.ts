@@ -22,8 +22,6 @@ export interface HubProgress {
 }
 
 export interface HubOptions {
-  /** A download of an adapter takes no more. */
-  maxAdapterBytes?: number
   /** Told at the begin of each download, while bytes come, and at its end. */
   onProgress?(progress: HubProgress): void
   /** Told what an operator should know. */
@@ -61,12 +59,12 @@ export class Hub {
 
   /**
    * What a name stands for now, brought into the cache as far as it is not there. Where the hub cannot be reached, or is not to be, what it stood for when it was fetched last. Rejects with
-   * AdapterError (`hub_…`, `adapter_not_found`, `adapter_pickle`, `adapter_too_large`) and with the signal's reason.
+   * AdapterError (`hub_…`, `adapter_not_found`, `adapter_pickle`; `adapter_too_large` where the files take more than `maxBytes`) and with the signal's reason.
    */
-  async fetch(name: HubName, kind: HubKind, signal: AbortSignal): Promise<HubFolder> {
+  async fetch(name: HubName, kind: HubKind, signal: AbortSignal, maxBytes?: number): Promise<HubFolder> {
     signal.throwIfAborted()
     const key = `${kind} ${hubText(name)}`
-    const shared = this.#shared.get(key) ?? this.#begin(key, name, kind)
+    const shared = this.#shared.get(key) ?? this.#begin(key, name, kind, maxBytes)
     shared.waiting++
     let leave = () => {}
     const left = new Promise<never>((_, reject) => {
@@ -85,16 +83,18 @@ export class Hub {
     }
   }
 
-  #begin(key: string, name: HubName, kind: HubKind): Shared {
+  #begin(key: string, name: HubName, kind: HubKind, maxBytes?: number): Shared {
     const stop = new AbortController()
-    const folder = this.#turns.run(() => this.#fetch(name, kind, stop.signal).catch((error) => Promise.reject(known(error))))
+    const folder = this.#turns.run(() =>
+      this.#fetch(name, kind, stop.signal, maxBytes).catch((error) => Promise.reject(known(error))),
+    )
     folder.catch(() => undefined)
     const shared = { folder, stop, waiting: 0 }
     this.#shared.set(key, shared)
     return shared
   }
 
-  async #fetch(name: HubName, kind: HubKind, signal: AbortSignal): Promise<HubFolder> {
+  async #fetch(name: HubName, kind: HubKind, signal: AbortSignal, maxBytes?: number): Promise<HubFolder> {
     signal.throwIfAborted()
     if (this.#settings.offline) {
       const there = await cachedFolder(this.#settings.cache, name, kind)
@@ -110,7 +110,7 @@ export class Hub {
     try {
       const commit = await this.#client.commit(name, signal)
       const files = await this.#client.list(name, commit, signal)
-      return await this.#bring(name, kind, commit, files, signal)
+      return await this.#bring(name, kind, commit, files, signal, maxBytes)
     } catch (error) {
       if (!(error instanceof AdapterError) || error.code !== 'hub_unreachable') throw error
       const there = await cachedFolder(this.#settings.cache, name, kind)
@@ -120,7 +120,14 @@ export class Hub {
     }
   }
 
-  async #bring(name: HubName, kind: HubKind, commit: string, listed: HubFile[], signal: AbortSignal): Promise<HubFolder> {
+  async #bring(
+    name: HubName,
+    kind: HubKind,
+    commit: string,
+    listed: HubFile[],
+    signal: AbortSignal,
+    maxBytes = Number.POSITIVE_INFINITY,
+  ): Promise<HubFolder> {
     const what = hubText(name)
     const cache = new RepoCache(this.#settings.cache, name.repo)
     const inside = name.folder && `${name.folder}/`
@@ -131,9 +138,8 @@ export class Hub {
     if (kind === 'model') await this.#download(name, commit, cache, texts, signal)
     const weights = weightsOf(kind, files, what, ({ hash }) => readFileSync(cache.blob(hash)))
     const all = [...texts, ...weights]
-    const { maxAdapterBytes = Number.POSITIVE_INFINITY } = this.#options
-    if (kind === 'adapter' && sum(all) > maxAdapterBytes)
-      throw new AdapterError('adapter_too_large', `its files take ${sum(all)} bytes, and at most ${maxAdapterBytes} are fetched`)
+    if (sum(all) > maxBytes)
+      throw new AdapterError('adapter_too_large', `its files take ${sum(all)} bytes, and at most ${maxBytes} are fetched`)
     await this.#download(name, commit, cache, all, signal)
     for (const { path, hash, bytes } of all) await cache.link(commit, path, hash, bytes)
     await cache.setCommit(name.revision, commit)

@@ -8,11 +8,12 @@ import type { HubKind } from './wanted.ts'
 /** What the thread is started with. */
 export interface DownloadThreadData {
   settings: HubSettings
-  maxAdapterBytes?: number
 }
 
 /** `leave`: who asked does not wait any more. */
-export type DownloadRequest = { type: 'fetch'; id: number; name: HubName; kind: HubKind } | { type: 'leave'; id: number }
+export type DownloadRequest =
+  | { type: 'fetch'; id: number; name: HubName; kind: HubKind; maxBytes?: number }
+  | { type: 'leave'; id: number }
 
 export type DownloadReply =
   | { type: 'fetched'; id: number; folder: HubFolder }

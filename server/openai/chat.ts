@@ -24,7 +24,7 @@ export function chatRoutes(app: FastifyInstance, serving: Serving): void {
       const { body } = request
       checkFields(body, schema)
       checkUnserved(body)
-      const choice = chooseAdapter(serving, request, body.model as string | undefined)
+      const choice = await chooseAdapter(serving, request, body.model as string | undefined, reply)
       const n = given(body, 'n', 1)
       serving.cost.checkSequences(n, 'n')
       // The template writes the special tokens itself.

@@ -30,7 +30,11 @@ const adapterSchema: BodySchema = {
   required: ['name', 'src'],
   properties: {
     name,
-    src: { ...source, description: 'A folder in those of --adapters and --adapter-roots, absolute or relative to the first.' },
+    src: {
+      ...source,
+      description:
+        'A folder in those of --adapters and --adapter-roots, absolute or relative to the first, or ORG/NAME[@REVISION] of the hub.',
+    },
     preload: { ...boolean, description: 'Read it now (the default), or when somebody wants it.' },
     pin: { ...boolean, description: 'Keep it in host memory.' },
     replace: { ...boolean, description: 'Take a name that is known; requests that run end on the version they began with.' },

@@ -26,9 +26,9 @@ function baseItem(serving: Serving, admin: boolean): object {
 
 /** undefined for an adapter that was refused. Digest and method are null until it has been read; a tenant is not told whether anybody has had it read. */
 function adapterItem(serving: Serving, admin: boolean, record: AdapterRecord): object | undefined {
-  const { name, created, directory, digest = null, method = null, refusal } = record
+  const { name, created, directory, hub, digest = null, method = null, refusal } = record
   if (refusal !== undefined) return undefined
-  const model = item(serving, admin, name, created, directory, serving.model.name)
+  const model = item(serving, admin, name, created, hub?.split('@')[0] ?? directory, serving.model.name)
   return admin ? { ...model, digest, method } : model
 }
 

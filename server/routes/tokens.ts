@@ -38,7 +38,7 @@ export function tokenRoutes(app: FastifyInstance, serving: Serving): void {
     async (request, reply) => {
       const { body } = request
       checkFields(body, tokenizeSchema)
-      chooseAdapter(serving, request, body.model as string | undefined)
+      await chooseAdapter(serving, request, body.model as string | undefined, reply)
       if ((body.prompt === undefined) === (body.messages === undefined))
         throw new ApiError('invalid_request', 'you must provide either prompt or messages', 'prompt')
       const chat = body.prompt === undefined
@@ -65,10 +65,10 @@ export function tokenRoutes(app: FastifyInstance, serving: Serving): void {
   app.post<{ Body: Body }>(
     '/detokenize',
     { schema: { body: detokenizeSchema, tags: ['tokens'], summary: 'Text of token ids' } },
-    async (request) => {
+    async (request, reply) => {
       const { body } = request
       checkFields(body, detokenizeSchema)
-      chooseAdapter(serving, request, body.model as string | undefined)
+      await chooseAdapter(serving, request, body.model as string | undefined, reply)
       const tokens = body.tokens as number[]
       checkTokens(tokens, 'tokens', serving.engine.info.vocabSize)
       return { prompt: await decodeInSlices(tokenizer, tokens, { skipSpecialTokens: false }) }
