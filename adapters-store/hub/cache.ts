@@ -2,7 +2,8 @@
  * The cache that huggingface_hub and others share: `models--org--name/{blobs/HASH, refs/REVISION, snapshots/COMMIT/FILE}`, where files of snapshots are links to blobs. A blob has its name
  * once it is whole and is what the hub said; a snapshot's weights are linked when all else is, and a revision points to a commit after that. So what a killed process leaves is never taken for whole.
  */
-import { mkdir, readFile, rename, stat, symlink, unlink, writeFile } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
+import { mkdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { isCommit } from './name.ts'
 
@@ -49,8 +50,8 @@ export class RepoCache {
 
   async #put(file: string, make: (temporary: string) => Promise<void>): Promise<void> {
     await mkdir(path.dirname(file), { recursive: true })
-    const temporary = `${file}.${process.pid}.new`
-    await unlink(temporary).catch(() => undefined)
+    // Beside blobs, refs and snapshots, which others list.
+    const temporary = path.join(this.root, `.${randomBytes(6).toString('hex')}.lorikeet`)
     await make(temporary)
     await rename(temporary, file)
   }

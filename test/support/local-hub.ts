@@ -107,7 +107,8 @@ export async function localHub(t: { teardown(handler: () => Promise<void>): unkn
     }
     const hash = sha256(content)
     response.writeHead(302, {
-      location: `${addressOf(store)}/${hash}`,
+      // Another host, as there.
+      location: `${addressOf(store).replace('127.0.0.1', 'localhost')}/${hash}`,
       'x-linked-etag': `"${hash}"`,
       'x-linked-size': content.length,
     })
