@@ -211,6 +211,7 @@ export class AdapterRegistry {
     if (!adapter) return false
     this.#adapters.delete(name)
     adapter.retired = true
+    adapter.pinned = false
     if (adapter.leases > 0) this.#draining.add(adapter)
     else this.#memory.drop(adapter)
     return true

@@ -265,11 +265,13 @@ t.test('a storm of leases: all are served, the limit holds, nothing is left', as
 t.test('replacing is atomic: who runs keeps the version, who comes gets the new one', async (t) => {
   const { registry, here, memory } = testRegistry(read)
   const old = registry.enter('a', LORA)
+  old.pinned = true
   const running = await registry.lease([old])
   const next = await registry.replace('a', DORA)
   t.equal(registry.get('a'), next)
   t.match([old, next], [{ state: 'draining' }, { state: 'loaded', leases: 0 }])
   t.strictSame(registry.draining('a'), [old])
+  t.strictSame([old.pinned, next.pinned], [false, true], 'the name is pinned, not what drains')
   t.ok(here.has(old.digest as string), 'the old one is held')
   running.release()
   t.strictSame([...here], [[next.digest, ['a']]])
