@@ -7,7 +7,7 @@ import { type FileHandle, mkdir, open, readdir, rename, stat, unlink, utimes } f
 import path from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { AdapterError } from '../errors.ts'
-import type { RepoCache } from './cache.ts'
+import { type RepoCache, sizeOf } from './cache.ts'
 import { type HubFile, reasonOf, STALL, unreachable } from './client.ts'
 
 /** `open` of HubClient, for one file. */
@@ -71,6 +71,17 @@ async function receive(part: Part, source: OpenFile, outer: AbortSignal, stall: 
     clearTimeout(timer)
   }
   if (part.written < bytes) throw unreachable(`${name}: the connection to the hub ended after ${part.written} of ${bytes} bytes`)
+}
+
+/** Removes what broken downloads have left of files that are whole by now. */
+export async function removeLeft(cache: RepoCache, stall: number): Promise<void> {
+  const folder = path.dirname(cache.blob('any'))
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (!name.endsWith(SUFFIX)) continue
+    const whole = await sizeOf(path.join(folder, name.slice(0, name.indexOf('.'))))
+    if (whole !== undefined && (await isLeft(path.join(folder, name), stall)))
+      await unlink(path.join(folder, name)).catch(() => undefined)
+  }
 }
 
 /** What there is of a file so far. */
@@ -173,17 +184,19 @@ class Part {
 const hashOf = ({ hash, bytes }: HubFile): Hash =>
   hash.length === 40 ? createHash('sha1').update(`blob ${bytes}\0`) : createHash('sha256')
 
-/**
- * Whether an unfinished file of a blob that nobody writes any more was there to be taken: whoever writes one gets something at least every `stall` milliseconds, or gives it up.
- * Renaming it tells of two who want it which has it.
- */
+/** Whether nobody writes an unfinished file any more: whoever writes one gets something at least every `stall` milliseconds, or gives it up. */
+async function isLeft(part: string, stall: number): Promise<boolean> {
+  const found = await stat(part).catch(() => undefined)
+  return found !== undefined && Date.now() - found.mtimeMs >= 2 * stall
+}
+
+/** Whether an unfinished file of a blob that nobody writes any more was there to be taken. Renaming it tells of two who want it which has it. */
 async function takeOver(blob: string, mine: string, stall: number): Promise<boolean> {
   const folder = path.dirname(blob)
   for (const name of await readdir(folder)) {
     if (!name.startsWith(`${path.basename(blob)}.`) || !name.endsWith(SUFFIX)) continue
     const left = path.join(folder, name)
-    const found = await stat(left).catch(() => undefined)
-    if (!found || Date.now() - found.mtimeMs < 2 * stall) continue
+    if (!(await isLeft(left, stall))) continue
     try {
       await rename(left, mine)
       const now = new Date()

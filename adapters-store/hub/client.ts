@@ -1,7 +1,8 @@
 /**
  * What is asked of the hub, through @huggingface/hub where that has it. The token is ours to add: the package sends it to whatever address a listing names as its next page, and takes
  * none that does not begin with `hf_`, as those of mirrors do not. Its downloads are not used, because they check neither sizes nor hashes, wait for ever for a connection that stalls, and
- * give two processes the same unfinished file; it names the files of the cache as the hub says, `../` included; and its snapshots are known before they are whole.
+ * give two processes the same unfinished file; it names the files of the cache as the hub says, `../` included; and its snapshots are known before they are whole. Files that the hub keeps in
+ * its newer store (xet) come over plain HTTP as well.
  */
 import { listFiles, modelInfo } from '@huggingface/hub'
 import { AdapterError } from '../errors.ts'

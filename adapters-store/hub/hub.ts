@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { mkdir, statfs } from 'node:fs/promises'
 import { AdapterError } from '../errors.ts'
-import { fetchBlob } from './blob.ts'
+import { fetchBlob, removeLeft } from './blob.ts'
 import { RepoCache } from './cache.ts'
 import { cachedFolder, type HubFolder } from './cached.ts'
 import { HubClient, type HubFile, STALL } from './client.ts'
@@ -143,6 +143,7 @@ export class Hub {
     await this.#download(name, commit, cache, all, signal)
     for (const { path, hash, bytes } of all) await cache.link(commit, path, hash, bytes)
     await cache.setCommit(name.revision, commit)
+    await removeLeft(cache, this.#options.stall ?? STALL)
     return { directory: cache.snapshot(commit, name.folder), root: cache.root, commit }
   }
 

@@ -281,6 +281,29 @@ t.test('what another download left is gone on with, unless it is something else'
   }
 })
 
+t.test('what broken downloads left of a file that is whole by now goes', async (t) => {
+  const { local, hub, cache } = await start(t)
+  local.commit('org/pirate', ADAPTER)
+  await hub().fetch('org/pirate')
+  const folder = path.join(cache, 'models--org--pirate/blobs')
+  const [blob] = readdirSync(folder)
+  const left = (name: string, old: boolean) => {
+    const file = path.join(folder, name)
+    writeFileSync(file, 'x')
+    if (old) utimesSync(file, 0, 0)
+  }
+  left(`${blob}.abc.lorikeet.incomplete`, true)
+  left(`${blob}.def.lorikeet.incomplete`, false)
+  left(`${'a'.repeat(64)}.abc.lorikeet.incomplete`, true)
+  left(`${blob}.incomplete`, true)
+  await hub().fetch('org/pirate')
+  t.same(
+    incomplete(cache),
+    [`${'a'.repeat(64)}.abc.lorikeet.incomplete`, `${blob}.def.lorikeet.incomplete`, `${blob}.incomplete`].sort(),
+    'but nothing that may be written, that can be gone on with, or that is another program’s',
+  )
+})
+
 t.test('several servers over one cache', async (t) => {
   const { local, hub, cache } = await start(t)
   local.commit('org/pirate', ADAPTER)
