@@ -33,13 +33,17 @@ function newKey(args: string[]): void {
 
 async function run(config: Config): Promise<void> {
   const terminal = process.stderr.isTTY === true
+  const onDownload = downloadProgress(terminal, (line) => console.error(printable(`lorikeet: ${line}`)))
   let bar: cliProgress.SingleBar | undefined
   let server: Server | undefined
   try {
     server = await serve(config, {
       onRefusal: ({ name, directory, detail }) =>
         console.error(printable(`lorikeet: adapter ${name} (${directory}) is refused: ${detail}`)),
-      onDownload: downloadProgress(terminal, (line) => console.error(printable(`lorikeet: ${line}`))),
+      onDownload: (progress) => {
+        bar?.stop()
+        onDownload(progress)
+      },
       onProgress: (fraction) => {
         if (terminal) bar ??= progressBar()
         bar?.update(Math.floor(fraction * 100))

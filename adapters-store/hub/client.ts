@@ -110,7 +110,9 @@ export class HubClient {
   #refused({ repo, revision }: HubName, { status, headers }: Response): AdapterError {
     const code = headers.get('x-error-code')
     const withToken =
-      this.#settings.token === undefined ? 'HF_TOKEN gives the server none' : "the server's HF_TOKEN does not give it"
+      this.#settings.token === undefined
+        ? 'the server has no token (HF_TOKEN)'
+        : "the server's token (HF_TOKEN) does not give access"
     if (code === 'GatedRepo' || status === 403)
       return new AdapterError(
         'hub_denied',
@@ -120,7 +122,7 @@ export class HubClient {
     if (status === 404 && code === 'EntryNotFound')
       return new AdapterError('hub_not_found', `${repo} at ${revision} has no such folder or file on the hub`)
     if (status === 401 || status === 404)
-      return new AdapterError('hub_not_found', `the hub has no ${repo}, or it is private, and access to it ${withToken}`)
+      return new AdapterError('hub_not_found', `the hub has no ${repo}, or it is private: ${withToken}`)
     return unreachable(`the hub answers ${status}`)
   }
 }

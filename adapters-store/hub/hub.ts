@@ -135,27 +135,36 @@ export class Hub {
     const files = new Map(listed.map((file) => [file.path.startsWith(inside) ? file.path.slice(inside.length) : '', file]))
     const texts = textsOf(kind, files, what)
     // A model's index says which files are its weights.
-    if (kind === 'model') await this.#download(name, commit, cache, texts, signal)
+    if (kind === 'model') await this.#download(name, commit, cache, texts, false, signal)
     const weights = weightsOf(kind, files, what, ({ hash }) => readFileSync(cache.blob(hash)))
     const all = [...texts, ...weights]
     if (sum(all) > maxBytes)
       throw new AdapterError('adapter_too_large', `its files take ${sum(all)} bytes, and at most ${maxBytes} are fetched`)
-    await this.#download(name, commit, cache, all, signal)
+    await this.#download(name, commit, cache, all, true, signal)
     for (const { path, hash, bytes } of all) await cache.link(commit, path, hash, bytes)
     await cache.setCommit(name.revision, commit)
     await removeLeft(cache, this.#options.stall ?? STALL)
     return { directory: cache.snapshot(commit, name.folder), root: cache.root, commit }
   }
 
-  /** The blobs of those that are not here. */
-  async #download(name: HubName, commit: string, cache: RepoCache, files: HubFile[], signal: AbortSignal): Promise<void> {
+  /** The blobs of those that are not here. `told`: with its progress. */
+  async #download(
+    name: HubName,
+    commit: string,
+    cache: RepoCache,
+    files: HubFile[],
+    told: boolean,
+    signal: AbortSignal,
+  ): Promise<void> {
     const here = await Promise.all(files.map(({ hash, bytes }) => cache.has(hash, bytes)))
     const missing = files.filter((_, i) => !here[i])
     if (missing.length === 0) return
     const totalBytes = sum(missing)
     await this.#requireSpace(hubText(name), cache.root, totalBytes)
     let bytes = 0
-    const tell = (ended: boolean) => this.#options.onProgress?.({ name: hubText(name), bytes, totalBytes, ended })
+    const tell = (ended: boolean) => {
+      if (told) this.#options.onProgress?.({ name: hubText(name), bytes, totalBytes, ended })
+    }
     let next = 0
     const onBytes = (more: number) => {
       bytes += more

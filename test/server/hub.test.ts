@@ -310,14 +310,14 @@ t.test('the command line: lines, the base model, its errors, and Ctrl-C in a dow
   const running = await serving(t, ['org/base', '--adapter', 'pirate=org/pirate', '--device', 'cpu'], environment)
   t.match(running.stdout(), /serving org\/base with 1 adapter/)
   const [first, second] = running.stderr().split('\n')
-  t.match(first, /^lorikeet: fetching org\/base from the hub: \d+\.\d [kM]B$/)
+  t.match(first, /^lorikeet: fetching org\/base from the hub: 6\.6 MB$/)
   t.match(second, /^lorikeet: org\/base is fetched$/)
   running.child.kill('SIGTERM')
   await running.ended
   for (const [model, others, message] of [
     ['org/none', {}, /the model org\/none cannot be fetched: the hub has no org\/none.*and there is no folder org\/none here/],
     ['org/base@none', {}, /org\/base has no revision none/],
-    ['org/gated', { HF_TOKEN: 'hf_other' }, /gated.*the server's HF_TOKEN does not give it/],
+    ['org/gated', { HF_TOKEN: 'hf_other' }, /gated.*the server's token \(HF_TOKEN\) does not give access/],
     ['org/pirate', {}, /it is an adapter and not a model \(--adapter NAME=ORG\/NAME\)/],
     ['org/pirate', { HF_HUB_OFFLINE: '1' }, /org\/pirate is not in \S+hub, or not whole, and HF_HUB_OFFLINE/],
     ['org/new', { HF_ENDPOINT: 'http://127.0.0.1:1' }, /the hub at http:\/\/127.0.0.1:1 cannot be reached: \S+/],

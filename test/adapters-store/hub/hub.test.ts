@@ -161,10 +161,13 @@ t.test('a model: whole or in shards, and nothing that is not read', async (t) =>
 t.test('gated: with the token, which no other server is given', async (t) => {
   const { local, hub, cache } = await start(t)
   local.commit('org/gated', ADAPTER, { gated: true })
-  t.match(await hub().refused('org/gated'), { code: 'hub_denied', message: /org\/gated .*gated.*HF_TOKEN gives the server none/ })
+  t.match(await hub().refused('org/gated'), {
+    code: 'hub_denied',
+    message: /org\/gated .*gated.*the server has no token \(HF_TOKEN\)/,
+  })
   t.match(await hub({ token: 'hf_other' }).refused('org/gated'), {
     code: 'hub_denied',
-    message: /the server's HF_TOKEN does not/,
+    message: /the server's token \(HF_TOKEN\) does not give access/,
   })
   local.requests.length = 0
   await hub({ token: HUB_TOKEN }).fetch('org/gated')
