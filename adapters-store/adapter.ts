@@ -3,6 +3,8 @@ import { statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { AdapterError, AdapterErrorCode } from './errors.ts'
 import { CONFIG_FILE, WEIGHTS_FILE } from './folders.ts'
+import { hubOfFolder } from './hub/cache.ts'
+import { hubText } from './hub/name.ts'
 import type { AdapterImage } from './types.ts'
 
 /** known: nothing of its weights has been read, or they have been put out again. */
@@ -16,14 +18,33 @@ const PASSING = new Set<AdapterErrorCode>([
   'adapter_load_failed',
 ])
 
+/** A second version of a name, which takes part of its requests. */
+export interface Canary {
+  readonly adapter: Adapter
+  /** Part of the name's requests, between 0 and 1. */
+  share: number
+  /** The digest that it was set with. Which clients it gets follows from that: they are the same after a restart, and on every server. */
+  readonly identity: string
+  /** Requests since it is there, by the version that answered; `fallbacks` are those of `main` that were the canary's, which could not be loaded. */
+  readonly requests: { main: number; canary: number; fallbacks: number }
+  /** Whether it could not be loaded when it was wanted last. */
+  failing: boolean
+}
+
+/** What a name stood for before. */
+export interface Previous {
+  directory: string
+  root: string
+  /** undefined: it was never read. */
+  digest?: string
+}
+
 export class Adapter {
   readonly name: string
   /** Absolute path of the folder. */
   readonly directory: string
   /** Where its symbolic links may lead (links.ts). */
   readonly root: string
-  /** Where on the hub it came from: `org/name[/folder]@commit`. */
-  hub?: string
   /** Unix seconds. */
   readonly created = Math.floor(Date.now() / 1000)
   /** Known once it has been read. */
@@ -52,6 +73,9 @@ export class Adapter {
   /** Bytes that are kept for it in host memory while it is loaded. */
   reserved = 0
   loading?: Promise<void>
+  /** Of a name's own version: the one beside it, and the one before it. */
+  canary?: Canary
+  previous?: Previous
   private bytes?: number
   /** The last load's failure, and the files as they were then. */
   private refused?: { error: AdapterError; files: string }
@@ -60,6 +84,12 @@ export class Adapter {
     this.name = name
     this.directory = resolve(directory)
     this.root = resolve(root)
+  }
+
+  /** Where on the hub it came from: `org/name[/folder]@commit`. */
+  get hub(): string | undefined {
+    const hub = hubOfFolder(this.directory)
+    return hub && hubText(hub.name)
   }
 
   get state(): AdapterState {

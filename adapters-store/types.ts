@@ -88,3 +88,11 @@ export interface LoadOptions {
 }
 
 export type { AdapterDtype, TensorRef }
+
+/** Adapters that are in host memory, and stay until they are released. */
+export interface Lease {
+  /** Of each adapter, in the order asked for. */
+  readonly digests: readonly string[]
+  /** Once. */
+  release(): void
+}

@@ -78,6 +78,10 @@ export class AdapterHub implements OnDemand {
     this.named.set(name, named)
   }
 
+  has(name: string): boolean {
+    return this.named.has(name)
+  }
+
   forget(name: string): void {
     this.named.delete(name)
     this.failures.delete(name)
@@ -94,7 +98,7 @@ export class AdapterHub implements OnDemand {
           `the name ${name} is taken by the adapter in ${other.directory}; ${source} needs another name`,
         )
       const there = registered ? await this.downloads.cached(hub, 'adapter') : undefined
-      if (there) return this.enter(name, hub, there, pinned)
+      if (there) return this.enter(name, there, pinned)
       const fetching = this.bring(name, hub, pinned, this.closing.signal).catch((error) => {
         const { message: refusal, detail: why } = asAdapterError(error)
         const detail = registered ? why : `${why}; and there is no folder ${source} here`
@@ -147,7 +151,7 @@ export class AdapterHub implements OnDemand {
     try {
       const folder = await this.downloads.fetch(hub, 'adapter', signal, this.limits.maxBytes)
       this.failures.delete(name)
-      this.enter(name, hub, folder, pinned)
+      this.enter(name, folder, pinned)
     } catch (error) {
       if (signal.aborted || !(error instanceof AdapterError)) throw error
       if (!this.failed(name)) tell(error.detail)
@@ -163,11 +167,9 @@ export class AdapterHub implements OnDemand {
   }
 
   /** Somebody may have entered it meanwhile. */
-  private enter(name: string, hub: HubName, folder: HubFolder, pinned: boolean): void {
+  private enter(name: string, folder: HubFolder, pinned: boolean): void {
     if (this.registry.get(name)) return
-    const adapter = this.registry.enter(name, folder.directory, folder.root)
-    adapter.hub = sourceOf(hub, folder)
-    adapter.pinned = pinned
+    this.registry.enter(name, folder.directory, folder.root).pinned = pinned
   }
 
   private countLookup(name: string): void {
@@ -184,6 +186,3 @@ export class AdapterHub implements OnDemand {
     this.lookups.set(name, now)
   }
 }
-
-/** What a fetched adapter is called for good: its commit in place of its revision. */
-export const sourceOf = ({ repo, folder }: HubName, { commit }: HubFolder) => hubText({ repo, folder, revision: commit })

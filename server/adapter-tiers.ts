@@ -8,12 +8,13 @@ import {
   type BaseModel,
   HostMemory,
   type HubDownloads,
-  parseHubName,
+  hubOfFolder,
+  hubText,
 } from '../adapters-store/index.ts'
 import type { Engine } from '../runtime/index.ts'
 import { AdapterHub } from './adapter-hub.ts'
 import { rootOf } from './adapter-management.ts'
-import { AdapterState, type Registration } from './adapter-state.ts'
+import { AdapterState, type Registered, type Registration } from './adapter-state.ts'
 import { AdapterWatch } from './adapter-watch.ts'
 import { machineMemory } from './config/memory.ts'
 import type { Config } from './config/settings.ts'
@@ -82,30 +83,54 @@ export class AdapterTiers {
         (warning) => this.log.warn(warning),
         (name) => !registered.has(name),
       )
+    // What the name was given over HTTP goes before what the command line says of it.
     for (const [name, given] of Object.entries(this.config.adapter)) {
       const hub = hubNameOf(given)
-      if (!hub) this.registry.enter(name, given)
-      else if (!registered.has(name)) this.hub.name(name, { hub, registered: false, pinned: false })
+      if (this.registry.get(name) || this.hub.has(name)) continue
+      if (hub) this.hub.name(name, { hub, registered: false, pinned: false })
+      else this.registry.enter(name, given)
     }
     await this.hub.enterNamed()
+    for (const [name, registration] of registered) if (!('removed' in registration)) this.enterVersions(name, registration)
   }
 
-  /** As it was registered over HTTP before the last end, unless that is no place to read from any more. */
-  private enterAgain(name: string, { directory, pinned, hub }: Extract<Registration, { directory: string }>): void {
-    const source = hub === undefined ? undefined : parseHubName(hub)
-    if (source) {
-      if (this.hub.allows(source)) this.hub.name(name, { hub: source, registered: true, pinned })
-      else this.log.warn(`adapter ${name}, registered over HTTP, is ${hub}, which --hub-allow does not allow: it is not served`)
+  /** As it was registered over HTTP before the last end, unless that is no place to read from any more. What came from the hub is looked for in its cache, and there again. */
+  private enterAgain(name: string, { directory, pinned }: Registered): void {
+    const root = this.placeOf(name, directory)
+    const hub = hubOfFolder(directory)?.name
+    if (root === undefined) this.warnOutside(`adapter ${name}`, directory)
+    else if (hub && rootOf(directory, this.roots) === undefined) this.hub.name(name, { hub, registered: true, pinned })
+    else this.registry.enter(name, directory, root).pinned = pinned
+  }
+
+  /** The canary of a name, and what it was before. */
+  private enterVersions(name: string, { canary, previous }: Registered): void {
+    const adapter = this.registry.get(name)
+    if (!adapter) return
+    if (previous && this.placeOf(name, previous.directory) !== undefined) adapter.previous = previous
+    if (!canary) return
+    const { directory, share, digest, pinned } = canary
+    const root = this.placeOf(name, directory)
+    if (root !== undefined) this.registry.enterCanary(name, directory, share, digest, root).adapter.pinned = pinned
+    else this.warnOutside(`the canary of adapter ${name}`, directory)
+  }
+
+  /** Where symbolic links of a folder may lead; undefined: the folder may not be read from. */
+  private placeOf(name: string, directory: string): string | undefined {
+    const named = this.config.adapter[name]
+    if (named !== undefined && path.resolve(named) === directory) return directory
+    const hub = hubOfFolder(directory)
+    const allowed = hub && (this.hub.allows(hub.name) || (named !== undefined && hubNameOf(named)?.repo === hub.name.repo))
+    return rootOf(directory, this.roots) ?? (allowed ? hub.root : undefined)
+  }
+
+  private warnOutside(what: string, directory: string): void {
+    const hub = hubOfFolder(directory)?.name
+    if (hub) {
+      this.log.warn(`${what}, registered over HTTP, is ${hubText(hub)}, which --hub-allow does not allow: it is not served`)
       return
     }
-    const root = rootOf(directory, this.roots)
-    if (root === undefined) {
-      this.log.warn(
-        `adapter ${name}, registered over HTTP, lies in ${directory}, outside --adapters and --adapter-roots: it is not served`,
-      )
-      return
-    }
-    this.registry.enter(name, directory, root).pinned = pinned
+    this.log.warn(`${what}, registered over HTTP, lies in ${directory}, outside --adapters and --adapter-roots: it is not served`)
   }
 
   /** What goes on beside serving, until `close`. Resolves when changes of the folder are heard. */
@@ -118,7 +143,8 @@ export class AdapterTiers {
 
   /** Few adapters are loaded before anybody wants them, so that the first request does not wait and whoever started the server sees what is refused. */
   async preload(): Promise<void> {
-    const all = this.registry.list()
+    const canaries = this.registry.canaries().flatMap(({ canary }) => canary?.adapter ?? [])
+    const all = [...this.registry.list(), ...canaries]
     if (all.length > FEW) return
     const bytes = all.reduce((sum, adapter) => sum + adapter.expectedBytes, 0)
     if (bytes > this.memory.limit) return

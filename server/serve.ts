@@ -125,6 +125,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     const started = Math.floor(Date.now() / 1000)
     const metrics = new ServerMetrics(engine, name, tiers, config)
     tiers.onRead = metrics.adapterRead
+    metrics.canaries = () => adapters.canaries()
     engine.onStep = (step) => metrics.stepped(step)
     const serving: Serving = {
       engine,

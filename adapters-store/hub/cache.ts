@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { mkdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { isCommit } from './name.ts'
+import { type HubName, isCommit } from './name.ts'
 
 export class RepoCache {
   /** models--org--name. */
@@ -61,4 +61,17 @@ export class RepoCache {
 export async function sizeOf(file: string): Promise<number | undefined> {
   const found = await stat(file).catch(() => undefined)
   return found?.isFile() ? found.size : undefined
+}
+
+/** What lies in a folder of such a cache, and the folder of its repository; undefined for other folders. */
+export function hubOfFolder(directory: string): { name: HubName; root: string } | undefined {
+  const parts = directory.split(path.sep)
+  const at = parts.lastIndexOf('snapshots')
+  const [kind, org, name, ...more] = parts[at - 1]?.split('--') ?? []
+  const revision = parts[at + 1] ?? ''
+  if (kind !== 'models' || name === undefined || more.length > 0 || !isCommit(revision)) return undefined
+  return {
+    name: { repo: `${org}/${name}`, folder: parts.slice(at + 2).join('/'), revision },
+    root: parts.slice(0, at).join(path.sep),
+  }
 }

@@ -7,6 +7,7 @@ import type { Metrics, RequestTimes } from '../types.ts'
 import { VERSION } from '../version.ts'
 import * as buckets from './buckets.ts'
 import { type AdapterTierSources, tierMetrics } from './tiers.ts'
+import { type VersionedName, versionMetrics } from './versions.ts'
 
 const LABELS = ['model_name', 'engine'] as const
 
@@ -22,10 +23,7 @@ function adapterLabels(engine: Engine, names: Names | undefined): Record<string,
   return {
     max_lora: String(most),
     running_lora_adapters: names
-      ? told(
-          [...engine.residents.values()].flatMap((resident) => resident.names),
-          names,
-        )
+      ? told([...new Set([...engine.residents.values()].flatMap((resident) => resident.names))], names)
       : '',
     waiting_lora_adapters: names ? told(engine.waitingAdapters(), names) : '',
   }
@@ -60,6 +58,8 @@ function told(names: string[], { most, lastUse }: Names): string {
 
 export class ServerMetrics implements Metrics {
   readonly contentType: string
+  /** Names that stand for two versions. */
+  canaries: () => readonly VersionedName[] = () => []
   private readonly registry = new Registry()
   /** What gateways are told of the adapters, with their names and without. */
   private readonly named = new Registry()
@@ -87,6 +87,7 @@ export class ServerMetrics implements Metrics {
     this.gauges()
     this.counters()
     this.adapters()
+    versionMetrics(this.named, this.labels, () => this.canaries())
     this.pool()
     this.engineInfo(quantization)
     this.adapterRead = tierMetrics(this.registry, this.labels, tiers)

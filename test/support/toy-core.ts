@@ -23,6 +23,7 @@ export interface ToySettings {
   copiesAside?: boolean
   /** Steps are planned while one runs. */
   overlap?: boolean
+  fair?: boolean
 }
 
 export function toyImage(name: string, blocks: number): AdapterImage {
@@ -77,6 +78,7 @@ export class ToyCore {
         maxStepMs: settings.maxStepMs,
         copiesAside: settings.copiesAside ?? false,
         overlap: settings.overlap ?? false,
+        fair: settings.fair,
         validate: true,
       },
       () => 1n,
