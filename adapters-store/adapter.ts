@@ -3,6 +3,8 @@ import { statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { AdapterError, AdapterErrorCode } from './errors.ts'
 import { WEIGHTS_FILE } from './folders.ts'
+import { hubOfFolder } from './hub/cache.ts'
+import { hubText } from './hub/name.ts'
 import { identityOf } from './identity.ts'
 import { type AdapterImage, hostBytes } from './types.ts'
 
@@ -83,6 +85,12 @@ export class Adapter {
     this.name = name
     this.directory = resolve(directory)
     this.root = resolve(root)
+  }
+
+  /** Where on the hub it came from: `org/name[/folder]@commit`. */
+  get hub(): string | undefined {
+    const hub = hubOfFolder(this.directory)
+    return hub && hubText(hub.name)
   }
 
   get state(): AdapterState {

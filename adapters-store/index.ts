@@ -4,6 +4,7 @@ export { Adapter, type AdapterState, type Canary, type Previous } from './adapte
 export { readSafetensorsHeader } from './checkpoint/index.ts'
 export { ADAPTER_ERROR_CODES, AdapterError, type AdapterErrorCode, asAdapterError } from './errors.ts'
 export { HostMemory } from './host-memory.ts'
+export * from './hub/index.ts'
 export { isWithin } from './links.ts'
 export { loadAdapter } from './load.ts'
 export { SUPPORTED_METHODS } from './methods/index.ts'

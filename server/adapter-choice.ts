@@ -61,12 +61,24 @@ export const seenBy = (caller: Caller, { model, adapters }: Pick<Serving, 'model
   adapters: caller.seen(adapters),
 })
 
-export function chooseAdapter(
-  all: Pick<Serving, 'model' | 'adapters'>,
+/** A name that nobody has been served by is looked for, where that is allowed (OnDemand), before it is refused. */
+export async function chooseAdapter(
+  all: Pick<Serving, 'model' | 'adapters' | 'onDemand'>,
   asking: Asking,
   model: string | undefined,
-): AdapterChoice {
-  return ofVersions(choose(seenBy(asking.caller, all), asking, model), asking)
+  reply: FastifyReply,
+): Promise<AdapterChoice> {
+  const tried = new Set<string>()
+  for (;;) {
+    try {
+      return ofVersions(choose(seenBy(asking.caller, all), asking, model), asking)
+    } catch (error) {
+      if (!all.onDemand || !(error instanceof UnknownModel) || tried.has(error.wanted) || !asking.caller.maySee(error.wanted))
+        throw error
+      tried.add(error.wanted)
+      if (!(await all.onDemand.find(error.wanted, error.param as string, leaving(reply)))) throw error
+    }
+  }
 }
 
 function choose(serving: Models, { headers }: Asking, model: string | undefined): AdapterChoice {
@@ -184,11 +196,20 @@ function names({ model, adapters }: Models): string[] {
   return known
 }
 
-export function unknownModel(serving: Models, name: string, param: string): ApiError {
+class UnknownModel extends ApiError {
+  readonly wanted: string
+
+  constructor(message: string, param: string, wanted: string) {
+    super('model_not_found', message, param)
+    this.wanted = wanted
+  }
+}
+
+function unknownModel(serving: Models, name: string, param: string): UnknownModel {
   const near = nearest(name, names(serving))
   const hint = near.length > 0 ? ` Did you mean ${near.map((n) => `\`${n}\``).join(' or ')}?` : ''
   const shown = name.length > SHOWN ? `${name.slice(0, SHOWN)}…` : name
-  return new ApiError('model_not_found', `The model \`${shown}\` does not exist.${hint}`, param)
+  return new UnknownModel(`The model \`${shown}\` does not exist.${hint}`, param, name)
 }
 
 /** Refuses an adapter that could not be loaded when somebody wanted it last. */

@@ -5,7 +5,7 @@ import type { SamplingScalars } from '../runtime/sampling-options.ts'
 import type { Engine, SequenceRequest } from '../runtime/types.ts'
 import type { Access } from './access/access.ts'
 import type { AdapterManagement } from './adapter-management.ts'
-import type { AdapterCatalogue, AdapterRecord } from './catalogue.ts'
+import type { AdapterCatalogue, AdapterRecord, OnDemand } from './catalogue.ts'
 import type { Config } from './config/settings.ts'
 import type { CostAccount } from './cost.ts'
 
@@ -91,7 +91,7 @@ export interface AdapterTexts {
 export interface ServedModel {
   /** Name in `model` fields (--served-model-name, or the folder's name). */
   name: string
-  /** Path of the model folder. */
+  /** Path of the model folder, or its name on the hub. */
   root: string
   /** Unix seconds. */
   created: number
@@ -148,6 +148,8 @@ export interface Serving {
   /** The adapters' own tokenizers and chat templates. */
   texts: AdapterTexts
   adapters: AdapterCatalogue
+  /** Looks for adapters that nobody has asked for before. */
+  onDemand?: OnDemand
   management: AdapterManagement
   metrics: Metrics
   /** generation_config.json's defaults for sampling, as vLLM applies them. */

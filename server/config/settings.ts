@@ -9,7 +9,11 @@ export type { Device, Setting }
 const LONGEST_SECONDS = 2_147_483
 
 export const SETTINGS = {
-  model: { kind: 'text', value: 'DIR', help: 'Hugging Face folder of the base model; the embedded demo model if absent' },
+  model: {
+    kind: 'text',
+    value: 'DIR',
+    help: 'Hugging Face folder of the base model, or ORG/NAME[@REVISION] of the hub; the embedded demo model if absent',
+  },
   adapters: {
     kind: 'text',
     value: 'DIR',
@@ -30,6 +34,11 @@ export const SETTINGS = {
     kind: 'texts',
     value: 'DIR',
     help: 'folders beside that of the adapters that may be loaded from over HTTP; may be repeated',
+  },
+  'hub-allow': {
+    kind: 'texts',
+    value: 'PATTERN',
+    help: 'what requests may bring from the hub, as ORG/NAME with * for any text; may be repeated',
   },
   'state-dir': {
     kind: 'text',

@@ -24,7 +24,7 @@ export function chatRoutes(app: FastifyInstance, all: Serving): void {
       const { body } = request
       checkFields(body, schema)
       checkUnserved(body)
-      const choice = chooseAdapter(all, request, body.model as string | undefined)
+      const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
       const n = given(body, 'n', 1)
       all.cost.checkSequences(n, 'n')
       const conversation = conversationOf(body, all.limits)

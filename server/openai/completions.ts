@@ -37,7 +37,7 @@ export function completionRoutes(app: FastifyInstance, all: Serving): void {
     handler: async (request, reply) => {
       const { body } = request
       checkFields(body, schema)
-      const choice = chooseAdapter(all, request, body.model as string | undefined)
+      const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
       const n = given(body, 'n', 1)
       if (given(body, 'best_of', n) !== n)
         throw new ApiError('unsupported_parameter', 'best_of must equal n: no more are drawn than are returned', 'best_of')

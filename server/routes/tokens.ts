@@ -37,7 +37,7 @@ export function tokenRoutes(app: FastifyInstance, all: Serving): void {
     async (request, reply) => {
       const { body } = request
       checkFields(body, tokenizeSchema)
-      const choice = chooseAdapter(all, request, body.model as string | undefined)
+      const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
       if ((body.prompt === undefined) === (body.messages === undefined))
         throw new ApiError('invalid_request', 'you must provide either prompt or messages', 'prompt')
       const chat = body.prompt === undefined
@@ -69,7 +69,7 @@ export function tokenRoutes(app: FastifyInstance, all: Serving): void {
     async (request, reply) => {
       const { body } = request
       checkFields(body, detokenizeSchema)
-      const choice = chooseAdapter(all, request, body.model as string | undefined)
+      const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
       const { serving } = await leaseAdapters(all, choice, reply)
       const tokens = body.tokens as number[]
       checkTokens(tokens, 'tokens', serving.vocabSize)

@@ -62,6 +62,7 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     adapter: 'x=/a/x',
     watch: 'true',
     'allow-adapter-management': 'true',
+    'hub-allow': ['org/*'],
     'adapter-roots': ['/a', '/b'],
     'state-dir': '/state',
     'host-memory': '1GiB',
