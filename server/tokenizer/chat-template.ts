@@ -49,7 +49,8 @@ export class ModelChatTemplate {
       throw new TemplateError(
         'the model has no chat template; start the server with --chat-template FILE, or use /v1/completions',
       )
-    const shown = options.continueFinalMessage ? markFinal(messages) : messages
+    const known = this.source?.includes('developer') ? messages : messages.map(developerAsSystem)
+    const shown = options.continueFinalMessage ? markFinal(known) : known
     const rendered = run(template, {
       // Absent ones are none, as transformers passes them: templates ask `tools is not none`.
       tools: options.tools ?? null,
@@ -62,6 +63,10 @@ export class ModelChatTemplate {
     return options.continueFinalMessage ? cutAtMark(rendered) : rendered
   }
 }
+
+/** OpenAI's name for system since 2024-12: templates from before leave such a message out, or fail. */
+const developerAsSystem = (message: ChatMessage): ChatMessage =>
+  message.role === 'developer' ? { ...message, role: 'system' } : message
 
 function compile(source: string): Template {
   try {
