@@ -10,7 +10,7 @@ import { CONFIG_FILE, WEIGHTS_FILE } from './folders.ts'
 import type { AdapterImage, BaseModel, LoadOptions } from './types.ts'
 
 /** Rises with each change of what an image or its file looks like, or of what a fold computes. */
-const VERSION = 1
+const VERSION = 2
 const SUFFIX = '.image'
 
 export interface ImageCacheSettings {
@@ -34,11 +34,15 @@ export class ImageCache {
   readonly #context: string
 
   /** The folder must be there. */
-  constructor({ directory, maxBytes }: ImageCacheSettings, base: BaseModel, { dtype, blockBytes }: LoadOptions) {
+  constructor(
+    { directory, maxBytes }: ImageCacheSettings,
+    base: BaseModel,
+    { dtype, blockBytes, frameBytes = blockBytes }: LoadOptions,
+  ) {
     this.#directory = directory
     this.#maxBytes = maxBytes
     const { simd } = loadNative().info()
-    this.#context = digestOf(VERSION, dtype, blockBytes, simd, baseIdentity(base))
+    this.#context = digestOf(VERSION, dtype, blockBytes, frameBytes, simd, baseIdentity(base))
   }
 
   /**

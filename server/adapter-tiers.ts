@@ -37,7 +37,8 @@ export class AdapterTiers {
       if (!existsSync(root)) throw new ConfigError(`the folder ${root} of --adapter-roots does not exist`)
     this.state = config.stateDir === undefined ? undefined : new AdapterState(path.resolve(config.stateDir))
     this.log = log
-    const layout = { dtype: engine.info.adapterDtype, blockBytes: engine.info.blockBytes }
+    const { adapterDtype: dtype, blockBytes, frameBytes } = engine.info
+    const layout = { dtype, blockBytes, frameBytes }
     this.store = new AdapterStore(base, layout, { cache: imageCacheOf(config) })
     this.memory = new HostMemory(config.hostMemory ?? Math.floor(machineMemory() / 4), {
       came: (image) => engine.addAdapter(image),

@@ -10,7 +10,7 @@ import { Admission, type Limits, maxLogitsRows } from './admission.ts'
 import { arrived, HELD_AT_ONCE, readyOf, releaseFirst } from './arrivals.ts'
 import { type Allowance, shareOut, type Wish } from './budget.ts'
 import { Draft, type Plan } from './draft.ts'
-import { claimOf, claimsOf, fits } from './need.ts'
+import { claimOf, claimsOf, fits, Room } from './need.ts'
 import { Prefetch } from './prefetch.ts'
 import { WaitingQueue } from './queue.ts'
 import { placeIn, type Sequence } from './sequence.ts'
@@ -163,15 +163,17 @@ export class Scheduler {
       const sequence = this.waiting.next((s) => this.admission.costly(s) || (full && !arrived(s, adapters)))
       if (!sequence || (full && !arrived(sequence, adapters))) return
       const need = this.admission.need(sequence)
-      if (!fits(need, { available: this.pool.available(), claimed })) {
+      if (!fits(need, new Room(this.pool, claimed))) {
         if (this.running.length > 0) return
+        // What it needs may lie scattered over more blocks than it fills.
+        if (adapters.evictShared()) continue
         this.refuse(sequence, draft)
         continue
       }
       const share = Math.min(Math.max(1, shares.get(sequence) ?? this.longest), sequence.remaining)
       try {
         const budget = draft.within(sequence, share, need.prefix.length * blockSize)
-        this.enter(sequence, this.admission.take(sequence, need, budget), draft)
+        this.enter(sequence, this.admission.take(sequence, need, budget, claimed), draft)
         claimed += claimOf(sequence, blockSize)
       } catch (error) {
         if (!(error instanceof EngineError)) throw error

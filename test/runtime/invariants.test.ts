@@ -105,9 +105,9 @@ const damages: [string, RegExp, (engine: Awaited<ReturnType<typeof busy>>) => vo
   ],
   [
     'idle blocks miscounted',
-    /idle adapters have 0 blocks and are counted with 2/,
+    /idle adapters have 0 whole blocks and are counted with 2/,
     ({ pool }) => {
-      pool.adapters.idleBlocks += 2
+      pool.adapters.idleWholeBlocks += 2
     },
   ],
   ['a lost adapter reference', /wrong reference count/, ({ resident }) => void resident.references--],
@@ -122,7 +122,7 @@ const damages: [string, RegExp, (engine: Awaited<ReturnType<typeof busy>>) => vo
   [
     'a block of two owners',
     /an adapter's in one place/,
-    ({ scheduler, resident }) => resident.blocks.push(scheduler.running[0].blocks[0]),
+    ({ scheduler, resident }) => void resident.blocks.splice(1, 1, scheduler.running[0].blocks[0]),
   ],
   ['a leaked block', /has 1 references and 0 users/, ({ pool }) => void pool.allocateKv(1)],
   [

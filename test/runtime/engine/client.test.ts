@@ -25,6 +25,7 @@ const info = {
   blockSize: 4,
   blockCount: 10,
   blockBytes: 4096,
+  frameBytes: 4096,
   adapterDtype: 'float32',
 } as EngineInfo
 
@@ -66,7 +67,7 @@ t.test('an image packed for other blocks or rows is refused: it would be read as
   const { client, worker } = start()
   t.throws(() => client.addAdapter({ ...toyImage('x', 1), blockBytes: 8192 }), {
     code: 'adapter_layout_mismatch',
-    message: /blocks of 8192 bytes; the engine takes float32 in blocks of 4096/,
+    message: /blocks of 8192 bytes and frames of 4096; the engine takes float32 in blocks of 4096/,
   })
   t.throws(() => client.addAdapter({ ...toyImage('x', 1), dtype: 'float16' }), { code: 'adapter_layout_mismatch' })
   t.equal(worker.posted.length, 0)
@@ -171,12 +172,13 @@ t.test('who lies in the pool is told by changes, and who waits for it follows', 
   const [x, y] = ['x', 'y'].map((name) => ({
     ...toyImage(name, 2),
     blockBytes: client.info.blockBytes,
+    frameBytes: client.info.frameBytes,
     dtype: client.info.adapterDtype,
   }))
   for (const image of [x, y]) client.addAdapter(image)
   client.submit(request('a', { adapters: [use(x), use(y)] }), () => {})
   t.same(client.waitingAdapters(), ['x', 'y'])
-  const told = ({ digest }: typeof x) => ({ digest, blocks: 2 })
+  const told = ({ digest }: typeof x) => ({ digest, bytes: 8192 })
   client.addAdapter({ ...x, name: 'also x' })
   t.equal(worker.posted.filter(({ type }) => type === 'adapter').length, 2, 'one content is sent once')
   worker.tell({ type: 'step', outputs: [], residents: { came: [told(x)], went: [] } })
