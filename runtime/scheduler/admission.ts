@@ -99,6 +99,19 @@ export class Admission {
     return count
   }
 
+  /** Whether the adapters of one that runs share more blocks than they fill. */
+  scattered({ uses }: Sequence): boolean {
+    const { adapters } = this.pool
+    const blocks = new Set<number>()
+    let frames = 0
+    for (const digest of new Set(uses.map((use) => use.digest))) {
+      const resident = adapters.get(digest)
+      for (const { block } of resident?.pieces ?? []) blocks.add(block)
+      frames += resident?.frames.length ?? 0
+    }
+    return blocks.size > Math.ceil(frames / adapters.frames.perBlock)
+  }
+
   /** Blocks that it lacks for its next `count` tokens. */
   lacks(sequence: Sequence, count: number): number {
     return sequence.blocksFor(sequence.computed + count, this.pool.blockSize)

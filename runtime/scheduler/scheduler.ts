@@ -145,7 +145,8 @@ export class Scheduler {
       if (draft.blocked) return
       const victim = this.running[this.running.length - 1]
       if (ready[last] === victim) lacking -= this.admission.lacks(victim, shares[last--])
-      if (this.running.length === 1) {
+      // Alone, it goes back only to come with its adapters in fewer blocks.
+      if (this.running.length === 1 && !this.admission.scattered(victim)) {
         draft.outgrown.push(victim)
         return
       }
