@@ -16,6 +16,27 @@ const PASSING = new Set<AdapterErrorCode>([
   'adapter_load_failed',
 ])
 
+/** A second version of a name, which takes part of its requests. */
+export interface Canary {
+  readonly adapter: Adapter
+  /** Part of the name's requests, between 0 and 1. */
+  share: number
+  /** The digest that it was set with. Which clients it gets follows from that: they are the same after a restart, and on every server. */
+  readonly identity: string
+  /** Requests since it is there, by the version that answered; `fallbacks` are those of `main` that were the canary's, which could not be loaded. */
+  readonly requests: { main: number; canary: number; fallbacks: number }
+  /** Whether it could not be loaded when it was wanted last. */
+  failing: boolean
+}
+
+/** What a name stood for before. */
+export interface Previous {
+  directory: string
+  root: string
+  /** undefined: it was never read. */
+  digest?: string
+}
+
 export class Adapter {
   readonly name: string
   /** Absolute path of the folder. */
@@ -50,6 +71,9 @@ export class Adapter {
   /** Bytes that are kept for it in host memory while it is loaded. */
   reserved = 0
   loading?: Promise<void>
+  /** Of a name's own version: the one beside it, and the one before it. */
+  canary?: Canary
+  previous?: Previous
   private bytes?: number
   /** The last load's failure, and the files as they were then. */
   private refused?: { error: AdapterError; files: string }

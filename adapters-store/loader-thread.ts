@@ -4,6 +4,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads'
 import { asAdapterError } from './errors.ts'
 import { AdapterFolder, FileMemory } from './files.ts'
 import { ImageCache } from './image-cache.ts'
+import { requireWithin } from './limits.ts'
 import { loadAdapter } from './load.ts'
 import type { LoaderThreadData, LoadRequest, ThreadReply } from './store.ts'
 import type { AdapterImage } from './types.ts'
@@ -25,7 +26,10 @@ function cached(name: string, directory: string, root: string): AdapterImage {
   // Where links may lead is asked before what they lead to is looked at.
   new AdapterFolder(directory, root)
   const found = cache.find(name, directory)
-  if (found) return found
+  if (found) {
+    requireWithin(options.limits, { rank: found.maxRank, bytes: found.image.byteLength })
+    return found
+  }
   const before = cache.identify(directory)
   const image = load()
   cache.keep(directory, before, image)

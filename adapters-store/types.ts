@@ -1,5 +1,6 @@
 /** What the store needs to know of the base model, and what it hands to the engine. */
 import type { AdapterDtype, TensorRef } from '../native/types.ts'
+import type { AdapterLimits } from './limits.ts'
 
 /** A place in the model where an adapter can act: a projection, the embedding table or the head. `index` is its id in the graph. */
 export interface Site {
@@ -73,8 +74,9 @@ export interface AdapterImage {
   image: SharedArrayBuffer
   rows: Int32Array
   entries: Int32Array
-  /** For people: PEFT method, largest rank, parameters. */
+  /** For people: PEFT method. */
   method: string
+  /** Largest rank of its low-rank products; 0: it has none. */
   maxRank: number
   /** For people: what is odd about the adapter, such as modules that its config names and its file lacks. */
   warnings?: string[]
@@ -87,6 +89,16 @@ export interface LoadOptions {
   blockBytes: number
   /** Bytes of a frame; a multiple of 64 that divides `blockBytes`. Absent: blocks are not divided. */
   frameBytes?: number
+  /** Absent: any size. */
+  limits?: AdapterLimits
 }
 
 export type { AdapterDtype, TensorRef }
+
+/** Adapters that are in host memory, and stay until they are released. */
+export interface Lease {
+  /** Of each adapter, in the order asked for. */
+  readonly digests: readonly string[]
+  /** Once. */
+  release(): void
+}

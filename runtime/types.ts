@@ -42,6 +42,10 @@ export interface SequenceRequest {
   cacheSalt?: string
   /** Separates prefix caches, whatever the request wishes. */
   tenant?: string
+  /** Whom its service is counted for under fair scheduling: a tenant, or an adapter. Absent: all that have none together. */
+  flow?: string
+  /** Milliseconds after `arrival` by which its first token is wanted; refused where it cannot be expected by then (`too_late`). */
+  firstTokenMs?: number
   /** Lower is earlier, each by some seconds of waiting (scheduler/sequence.ts); FCFS within the same. Default 0. */
   priority?: number
   /** Milliseconds since epoch, for queue-time metrics. */

@@ -4,6 +4,7 @@ import { parseList, Token } from 'structured-headers'
 import { AdapterError } from '../adapters-store/index.ts'
 import type { AdapterUse } from '../runtime/index.ts'
 import type { Caller, Seen } from './access/caller.ts'
+import { clientOf, countVersions, leaseVersions, versionFor } from './adapter-versions.ts'
 import type { AdapterRecord } from './catalogue.ts'
 import { leaving } from './client-left.ts'
 import { ApiError } from './errors.ts'
@@ -43,7 +44,7 @@ export interface LeasedAdapters {
 }
 
 /** What of a request chooses. */
-type Asking = Pick<FastifyRequest, 'headers' | 'caller'>
+type Asking = Pick<FastifyRequest, 'headers' | 'caller' | 'body'>
 
 /** What can be asked for: all that there is, or a caller's part of it. */
 interface Models {
@@ -59,15 +60,24 @@ export const seenBy = (caller: Caller, { model, adapters }: Pick<Serving, 'model
 
 export function chooseAdapter(
   all: Pick<Serving, 'model' | 'adapters'>,
-  { headers, caller }: Asking,
+  asking: Asking,
   model: string | undefined,
 ): AdapterChoice {
-  const serving = seenBy(caller, all)
+  return ofVersions(choose(seenBy(asking.caller, all), asking, model), asking)
+}
+
+function choose(serving: Models, { headers }: Asking, model: string | undefined): AdapterChoice {
   const listed = headerText(headers[ADAPTER_HEADER])
   if (listed !== undefined) return fromHeader(serving, listed)
   const sagemaker = headerText(headers[SAGEMAKER_HEADER])
   if (sagemaker !== undefined) return fromName(serving, sagemaker.trim(), SAGEMAKER_HEADER)
   return fromName(serving, model ?? serving.model.name, 'model')
+}
+
+/** Where a name stands for two versions, that of the client. */
+function ofVersions({ mix, ...choice }: AdapterChoice, { caller, body }: Asking): AdapterChoice {
+  const client = clientOf(caller, (body as { user?: string | null } | undefined)?.user)
+  return { ...choice, mix: mix.map((chosen) => ({ ...chosen, record: versionFor(chosen.record, client, chosen.digest) })) }
 }
 
 function headerText(value: string | string[] | undefined): string | undefined {
@@ -191,21 +201,17 @@ export async function leaseAdapters(
   reply: FastifyReply,
 ): Promise<LeasedAdapters> {
   if (mix.length === 0) return { uses: [], model: base, headers: {} }
-  const records = mix.map(({ record }) => record)
-  const { digests, release } = await serving.adapters.lease(records, leaving(reply)).catch((error: Error) => {
-    throw error instanceof AdapterError ? refused(records, error, param) : error
+  const { lease, records } = await leaseVersions(serving, mix, leaving(reply)).catch((error: Error) => {
+    throw error instanceof AdapterError ? refused(mix, error, param) : error
   })
+  const { digests, release } = lease
   if (reply.raw.destroyed) release()
   else reply.raw.once('close', release)
   for (const [i, { record, digest }] of mix.entries()) {
     if (digests.indexOf(digests[i]) < i) throw namedTwice(record.name)
-    if (digest !== undefined && !digests[i].startsWith(digest))
-      throw new ApiError(
-        'adapter_version_mismatch',
-        `the adapter ${record.name} is at ${digests[i]}, not at ${digest}`,
-        ADAPTER_HEADER,
-      )
+    if (digest !== undefined && !digests[i].startsWith(digest)) throw otherVersion(record, digests[i], digest)
   }
+  countVersions(serving, records)
   const uses = mix.map(({ record, weight }, i) => ({ name: record.name, digest: digests[i], weight }))
   const alone = uses.length === 1 && uses[0].weight === 1
   const listed = uses.map((use) => itemOf(use.name) + (use.weight === 1 ? '' : `;w=${use.weight}`)).join(', ')
@@ -216,7 +222,13 @@ export async function leaseAdapters(
   }
 }
 
-function refused(records: readonly AdapterRecord[], error: AdapterError, param: string): ApiError {
+function otherVersion({ name }: AdapterRecord, digest: string, demanded: string): ApiError {
+  const message = `the adapter ${name} is at ${digest}, not at ${demanded}`
+  return new ApiError('adapter_version_mismatch', message, ADAPTER_HEADER).at(digest)
+}
+
+function refused(mix: readonly Chosen[], error: AdapterError, param: string): ApiError {
+  const records = mix.map(({ record }) => record)
   if (error.code === 'adapter_no_room') return new ApiError('too_many_requests', error.message, null, 5)
   if (error.code === 'adapter_store_closed') return new ApiError('engine_unavailable', 'the server is closing')
   const name = records.find(({ refusal }) => refusal === error.message)?.name ?? records.map((record) => record.name).join(', ')

@@ -1,10 +1,17 @@
 /** Adapters that come, go and change while the server runs: who may do that, from where, and what is told of each. */
 import { realpathSync } from 'node:fs'
 import path from 'node:path'
-import { type Adapter, AdapterError, type AdapterRegistry, isAdapterFolder, isWithin } from '../adapters-store/index.ts'
+import {
+  type Adapter,
+  AdapterError,
+  type AdapterRegistry,
+  isAdapterFolder,
+  isWithin,
+  type Judging,
+} from '../adapters-store/index.ts'
 import type { Engine } from '../runtime/index.ts'
 import type { Caller } from './access/caller.ts'
-import type { AdapterState } from './adapter-state.ts'
+import { type AdapterState, registrationOf } from './adapter-state.ts'
 import { ApiError } from './errors.ts'
 
 /** What `--allow-adapter-management` and the folders come to. */
@@ -30,6 +37,19 @@ export interface Wanted {
   expectedDigest?: string
   fields: { name: string; source: string }
 }
+
+/** What is to become of a name's canary. `field`s of errors are those of `POST /adapters`. */
+export interface WantedCanary {
+  name: string
+  /** Folder, as of Wanted; absent: the canary that is there gets the share. */
+  source?: string
+  share: number
+  pin?: boolean
+  /** Of the name's own version. */
+  expectedDigest?: string
+}
+
+const FIELDS = { name: 'name', source: 'src' }
 
 export class AdapterManagement {
   private readonly registry: AdapterRegistry
@@ -64,11 +84,18 @@ export class AdapterManagement {
     throw new ApiError('model_not_found', `The adapter \`${name.slice(0, 256)}\` does not exist.`, field)
   }
 
-  /** With its versions that are no longer its own and still in use. */
+  /** With the versions beside it, before it, and those that are no longer its own and still in use. */
   describe(adapter: Adapter): object {
-    const { name, created } = adapter
+    const { name, created, canary, previous } = adapter
     const draining = this.registry.draining(name).map((version) => this.version(version))
-    return { name, created, ...this.version(adapter), draining }
+    return {
+      name,
+      created,
+      ...this.version(adapter),
+      canary: canary ? { share: canary.share, requests: canary.requests, ...this.version(canary.adapter) } : null,
+      previous: previous ? { digest: previous.digest ?? null, root: previous.directory } : null,
+      draining,
+    }
   }
 
   /** Serves an adapter from now on. Resolves when it can be asked for, having been read if that was wanted. `signal`: nobody waits for it any more. */
@@ -85,11 +112,36 @@ export class AdapterManagement {
           ? this.registry.enter(name, directory, root)
           : await this.registry.replace(name, directory, { root, expectedDigest, onlyNew, signal })
       adapter.pinned = pin ?? adapter.pinned
-      await this.settings.state?.put(name, { directory, root, pinned: adapter.pinned })
+      await this.keep(adapter)
       return adapter
     } catch (error) {
       throw error instanceof AdapterError ? refused(error, fields) : error
     }
+  }
+
+  /** Puts a canary beside a name's own version, or gives the one that is there another share. Resolves when requests go by that. */
+  async setCanary({ name, source, share, pin, expectedDigest }: WantedCanary, signal: AbortSignal): Promise<Adapter> {
+    const own = this.find(name, FIELDS.name)
+    const judging = { expectedDigest, signal }
+    if (source === undefined) return this.change(() => this.registry.weigh(name, share, judging))
+    const { directory, root } = this.place(source, FIELDS.source)
+    if (directory === own.directory)
+      throw new ApiError(
+        'invalid_request',
+        `${FIELDS.source}: the version that ${name} stands for lies there; a canary needs a folder of its own`,
+        FIELDS.source,
+      )
+    return this.change(() => this.registry.setCanary(name, directory, share, { root, pinned: pin, ...judging }))
+  }
+
+  /** Makes a name's canary its own version. */
+  promote(own: Adapter, judging: Judging): Promise<Adapter> {
+    return this.change(() => this.registry.promote(own.name, judging))
+  }
+
+  /** Lets a name's canary go, or puts back the version before. */
+  rollback(own: Adapter, judging: Judging): Promise<Adapter> {
+    return this.change(() => this.registry.rollback(own.name, judging))
   }
 
   /** Ends an adapter's name; what uses it goes on. */
@@ -100,6 +152,22 @@ export class AdapterManagement {
     // What a folder has would be found there at the next start.
     if (roots.some((root) => isAdapterFolder(path.join(root, name)))) await state?.put(name, { removed: true })
     else await state?.remove(name)
+  }
+
+  private async change(change: () => Promise<Adapter>): Promise<Adapter> {
+    try {
+      const adapter = await change()
+      await this.keep(adapter)
+      return adapter
+    } catch (error) {
+      throw error instanceof AdapterError ? refused(error, FIELDS) : error
+    }
+  }
+
+  /** Has the next start know all versions of a name as they are now, unless the name has gone meanwhile. */
+  private async keep({ name }: Adapter): Promise<void> {
+    const own = this.registry.get(name)
+    if (own) await this.settings.state?.put(name, registrationOf(own))
   }
 
   private version(adapter: Adapter): object {
@@ -167,8 +235,10 @@ function refused(error: AdapterError, fields: Wanted['fields']): ApiError {
       return new ApiError('invalid_request', `${fields.name}: ${error.message}`, fields.name)
     case 'adapter_not_found':
       return new ApiError('adapter_not_found', `${fields.source}: ${error.message}`, fields.source)
+    case 'adapter_version_not_found':
+      return new ApiError('adapter_version_not_found', error.message, fields.name)
     case 'adapter_version_mismatch':
-      return new ApiError('adapter_version_mismatch', error.message, 'expected_digest')
+      return new ApiError('adapter_version_mismatch', error.message, 'expected_digest').at(error.currentDigest)
     case 'adapter_store_closed':
       return new ApiError('engine_unavailable', 'the server is closing')
     default:

@@ -5,7 +5,7 @@ import type { Logger } from 'pino'
 import { AdapterRegistry, AdapterStore, type BaseModel, HostMemory } from '../adapters-store/index.ts'
 import type { Engine } from '../runtime/index.ts'
 import { rootOf } from './adapter-management.ts'
-import { AdapterState, type Registration } from './adapter-state.ts'
+import { AdapterState, type Registered, type Registration } from './adapter-state.ts'
 import { AdapterWatch } from './adapter-watch.ts'
 import { machineMemory } from './config/memory.ts'
 import type { Config } from './config/settings.ts'
@@ -17,7 +17,9 @@ const FEW = 256
 
 export class AdapterTiers {
   readonly registry: AdapterRegistry
-  private readonly memory: HostMemory
+  /** Told of each adapter that was read, with the seconds that it took. */
+  onRead?: (seconds: number) => void
+  readonly memory: HostMemory
   private readonly store: AdapterStore
   private readonly config: Config
   private readonly folder: string | undefined
@@ -37,15 +39,20 @@ export class AdapterTiers {
       if (!existsSync(root)) throw new ConfigError(`the folder ${root} of --adapter-roots does not exist`)
     this.state = config.stateDir === undefined ? undefined : new AdapterState(path.resolve(config.stateDir))
     this.log = log
-    const { adapterDtype: dtype, blockBytes, frameBytes } = engine.info
-    const layout = { dtype, blockBytes, frameBytes }
-    this.store = new AdapterStore(base, layout, { cache: imageCacheOf(config) })
-    this.memory = new HostMemory(config.hostMemory ?? Math.floor(machineMemory() / 4), {
-      came: (image) => engine.addAdapter(image),
-      went: (digest, name) => engine.removeAdapter(digest, name),
-    })
+    const { adapterDtype: dtype, blockBytes, frameBytes, blockCount } = engine.info
+    const limits = { rank: config.maxLoraRank, bytes: config.maxAdapterBytes ?? Math.floor((blockBytes * blockCount) / 4) }
+    this.store = new AdapterStore(base, { dtype, blockBytes, frameBytes, limits }, { cache: imageCacheOf(config) })
+    this.memory = new HostMemory(
+      config.hostMemory ?? Math.floor(machineMemory() / 4),
+      {
+        came: (image) => engine.addAdapter(image),
+        went: (digest, name) => engine.removeAdapter(digest, name),
+      },
+      { most: config.maxCpuLoras },
+    )
     this.registry = new AdapterRegistry(this.store, this.memory)
-    this.registry.onLoad = ({ name, warnings = [] }) => {
+    this.registry.onLoad = ({ name, warnings = [], loadMs = 0 }) => {
+      this.onRead?.(loadMs / 1000)
       for (const warning of warnings) log.warn(`adapter ${name}: ${warning}`)
     }
   }
@@ -60,19 +67,39 @@ export class AdapterTiers {
         (warning) => this.log.warn(warning),
         (name) => !registered.has(name),
       )
-    for (const [name, directory] of Object.entries(this.config.adapter)) this.registry.enter(name, directory)
+    // What the name was given over HTTP goes before what the command line says of it.
+    for (const [name, directory] of Object.entries(this.config.adapter))
+      if (!this.registry.get(name)) this.registry.enter(name, directory)
+    for (const [name, registration] of registered) if (!('removed' in registration)) this.enterVersions(name, registration)
   }
 
   /** As it was registered over HTTP before the last end, unless that is no place to read from any more. */
-  private enterAgain(name: string, { directory, pinned }: Extract<Registration, { directory: string }>): void {
-    const root = rootOf(directory, this.roots)
-    if (root === undefined) {
-      this.log.warn(
-        `adapter ${name}, registered over HTTP, lies in ${directory}, outside --adapters and --adapter-roots: it is not served`,
-      )
-      return
-    }
-    this.registry.enter(name, directory, root).pinned = pinned
+  private enterAgain(name: string, { directory, pinned }: Registered): void {
+    const root = this.placeOf(name, directory)
+    if (root !== undefined) this.registry.enter(name, directory, root).pinned = pinned
+    else this.warnOutside(`adapter ${name}`, directory)
+  }
+
+  /** The canary of a name, and what it was before. */
+  private enterVersions(name: string, { canary, previous }: Registered): void {
+    const adapter = this.registry.get(name)
+    if (!adapter) return
+    if (previous && this.placeOf(name, previous.directory) !== undefined) adapter.previous = previous
+    if (!canary) return
+    const { directory, share, digest, pinned } = canary
+    const root = this.placeOf(name, directory)
+    if (root !== undefined) this.registry.enterCanary(name, directory, share, digest, root).adapter.pinned = pinned
+    else this.warnOutside(`the canary of adapter ${name}`, directory)
+  }
+
+  /** Where symbolic links of a folder may lead; undefined: the folder may not be read from. */
+  private placeOf(name: string, directory: string): string | undefined {
+    const named = this.config.adapter[name]
+    return named !== undefined && path.resolve(named) === directory ? directory : rootOf(directory, this.roots)
+  }
+
+  private warnOutside(what: string, directory: string): void {
+    this.log.warn(`${what}, registered over HTTP, lies in ${directory}, outside --adapters and --adapter-roots: it is not served`)
   }
 
   /** What goes on beside serving, until `close`. Resolves when changes of the folder are heard. */
@@ -85,7 +112,8 @@ export class AdapterTiers {
 
   /** Few adapters are loaded before anybody wants them, so that the first request does not wait and whoever started the server sees what is refused. */
   async preload(): Promise<void> {
-    const all = this.registry.list()
+    const canaries = this.registry.canaries().flatMap(({ canary }) => canary?.adapter ?? [])
+    const all = [...this.registry.list(), ...canaries]
     if (all.length > FEW) return
     const bytes = all.reduce((sum, adapter) => sum + adapter.expectedBytes, 0)
     if (bytes > this.memory.limit) return

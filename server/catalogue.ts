@@ -1,7 +1,10 @@
 /** The adapters that can be asked for, as the routes see them. */
 import type { Adapter, Lease } from '../adapters-store/index.ts'
 
-export type AdapterRecord = Pick<Adapter, 'name' | 'directory' | 'created' | 'digest' | 'method' | 'refusal' | 'detail'>
+export type AdapterRecord = Pick<
+  Adapter,
+  'name' | 'directory' | 'created' | 'digest' | 'method' | 'refusal' | 'detail' | 'canary'
+>
 export type { Lease }
 
 export interface AdapterCatalogue {

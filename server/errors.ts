@@ -17,6 +17,7 @@ export const CATALOGUE = {
   host_not_allowed: { status: 403, type: 'permission_error' },
   model_not_found: { status: 404, type: 'not_found_error' },
   adapter_not_found: { status: 404, type: 'not_found_error' },
+  adapter_version_not_found: { status: 404, type: 'not_found_error' },
   route_not_found: { status: 404, type: 'not_found_error' },
   method_not_allowed: { status: 405, type: 'invalid_request_error' },
   request_timeout: { status: 408, type: 'invalid_request_error' },
@@ -33,7 +34,7 @@ export const CATALOGUE = {
 export type ErrorCode = keyof typeof CATALOGUE
 
 export interface ErrorBody {
-  error: { message: string; type: string; param: string | null; code: string }
+  error: { message: string; type: string; param: string | null; code: string; current_digest?: string | null }
 }
 
 export class ApiError extends Error {
@@ -42,6 +43,7 @@ export class ApiError extends Error {
   readonly param: string | null
   /** With too_many_requests: seconds after which it makes sense to try again. */
   readonly retryAfter: number
+  private currentDigest?: string | null
   constructor(code: ErrorCode, message: string, param: string | null = null, retryAfter = 1) {
     super(message)
     this.name = 'ApiError'
@@ -52,8 +54,15 @@ export class ApiError extends Error {
   get status(): number {
     return CATALOGUE[this.code].status
   }
+  /** With adapter_version_mismatch: what the name stands for now, in full; null where that is not known. */
+  at(digest: string | undefined): this {
+    this.currentDigest = digest ?? null
+    return this
+  }
   body(): ErrorBody {
-    return { error: { message: this.message, type: CATALOGUE[this.code].type, param: this.param, code: this.code } }
+    const { message, param, code, currentDigest } = this
+    const current = currentDigest === undefined ? {} : { current_digest: currentDigest }
+    return { error: { message, type: CATALOGUE[code].type, param, code, ...current } }
   }
 }
 

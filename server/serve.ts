@@ -112,7 +112,9 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       throw new ConfigError(`an adapter has the base model's name, ${name}; choose another with --served-model-name`)
     adapters.reserve(name)
     const started = Math.floor(Date.now() / 1000)
-    const metrics = new ServerMetrics(engine, name, config.quantization)
+    const metrics = new ServerMetrics(engine, name, tiers, config)
+    tiers.onRead = metrics.adapterRead
+    metrics.canaries = () => adapters.canaries()
     engine.onStep = (step) => metrics.stepped(step)
     const serving: Serving = {
       engine,

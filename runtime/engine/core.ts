@@ -27,6 +27,7 @@ export interface CoreSettings {
   /** See EngineSettings. */
   longPrefillTokens?: number
   maxStepMs?: number
+  fair?: boolean
   /** Adapters' bytes travel by the device's own means, beside a step (CUDA). */
   copiesAside: boolean
   /** The next step is planned and queued while one runs. */
@@ -259,6 +260,7 @@ export class EngineCore {
       return
     }
     sequence.tokens.push(token)
+    this.scheduler.sampled(sequence)
     this.counters.generationTokens++
     output.tokens.push(token)
     if (sampling.logprobs >= 0) output.logprobs = { of: logprobs, from: r, to: r + 1 }

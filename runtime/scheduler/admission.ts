@@ -13,6 +13,8 @@ export interface Limits {
   copiesAside: boolean
   /** Tokens of a step that one prompt takes at most while others could use them (budget.ts). Absent or 0: half of maxBatchTokens. */
   longPrefillTokens?: number
+  /** Whoever has been served least is next (fairness.ts); else whoever is due first. */
+  fair?: boolean
   /** Milliseconds that a step takes at most with prompts beside sequences that decode, as far as can be predicted. Absent or 0: as long as it takes. */
   maxStepMs?: number
 }

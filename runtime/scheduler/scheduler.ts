@@ -10,9 +10,11 @@ import { Admission, type Limits, maxLogitsRows } from './admission.ts'
 import { arrived, HELD_AT_ONCE, readyOf, releaseFirst } from './arrivals.ts'
 import { type Allowance, shareOut, type Wish } from './budget.ts'
 import { Draft, type Plan } from './draft.ts'
+import { FairQueue } from './fair-queue.ts'
+import { Fairness } from './fairness.ts'
 import { claimOf, claimsOf, fits, Room } from './need.ts'
 import { Prefetch } from './prefetch.ts'
-import { WaitingQueue } from './queue.ts'
+import { type Waiting, WaitingQueue } from './queue.ts'
 import { placeIn, type Sequence } from './sequence.ts'
 import { addWork, noWork, StepTime } from './step-time.ts'
 
@@ -24,7 +26,7 @@ const WEIGHED = 16
 const PROMPT_TOKENS = 16
 
 export class Scheduler {
-  readonly waiting = new WaitingQueue()
+  readonly waiting: Waiting
   /** Admitted, in order of service: the last is preempted first. */
   readonly running: Sequence[] = []
   preemptions = 0
@@ -32,6 +34,8 @@ export class Scheduler {
   /** Told of every step by whoever runs them. */
   readonly stepTime = new StepTime()
   private readonly prefetching: Prefetch
+  /** With fair scheduling. */
+  private readonly fairness: Fairness | undefined
   private readonly pool: Pool
   private readonly limits: Limits
   private readonly longest: number
@@ -39,6 +43,8 @@ export class Scheduler {
   constructor(pool: Pool, limits: Limits, images: ReadonlyMap<string, AdapterImage>) {
     this.pool = pool
     this.limits = limits
+    this.fairness = limits.fair ? new Fairness() : undefined
+    this.waiting = this.fairness ? new FairQueue(this.fairness.counters) : new WaitingQueue()
     this.admission = new Admission(pool, limits, images)
     this.prefetching = new Prefetch(pool, limits, images)
     this.longest = limits.longPrefillTokens || Math.ceil(limits.maxBatchTokens / 2)
@@ -49,6 +55,7 @@ export class Scheduler {
   }
 
   add(sequence: Sequence): void {
+    this.fairness?.entered(sequence)
     this.waiting.push(sequence)
   }
 
@@ -58,21 +65,37 @@ export class Scheduler {
    */
   plan(inFlight = false): Plan {
     this.pool.now++
+    const gaveWay = this.whoGivesWay()
+    // Once the step in flight is over.
+    if (gaveWay && inFlight) return { scheduled: [], preempted: [], outgrown: [], refused: [] }
+    if (gaveWay) this.preempt(gaveWay)
     const going = this.running.filter((sequence) => this.goesOn(sequence))
     const ready = readyOf(going, this.pool.adapters)
     const weighed = this.running.length < this.limits.maxSequences ? this.waiting.first(WEIGHED) : []
     const draft = new Draft(this.allowance(ready, weighed), this.tokenMs, this.spareRows(), inFlight)
     draft.held = going.length - ready.length
+    if (gaveWay) draft.preempted.push(gaveWay)
     const shares = this.shares(ready, weighed, draft)
     this.serve(ready, shares, draft)
     if (draft.blocked) return draft.plan()
-    if (draft.preempted.length === 0)
+    if (draft.preempted.length === (gaveWay ? 1 : 0))
       this.admit(draft, new Map(weighed.map((sequence, i) => [sequence, shares[ready.length + i]])))
     // The step was kept for some of a better priority who could not be admitted.
     if (draft.picked.length === 0) this.serveAlone(ready, draft)
     if (draft.picked.length === 0 && !inFlight) this.serveAlone(releaseFirst(this.running, this.pool.adapters), draft)
     this.fill(ready, draft)
     return draft.plan()
+  }
+
+  /** Under fair scheduling, where there is no room for the next that waits: who of a flow ahead gives its place, one a step. */
+  private whoGivesWay(): Sequence | undefined {
+    const next = this.fairness && this.running.length > 1 ? this.waiting.first(1)[0] : undefined
+    const victim = next && this.fairness?.yielding(next, this.running)
+    if (!victim) return undefined
+    const { blockSize } = this.pool
+    const room = new Room(this.pool, claimsOf(this.running, blockSize))
+    const fitting = this.running.length < this.limits.maxSequences && fits(this.admission.need(next), room)
+    return fitting ? undefined : victim
   }
 
   /** What the step may take: beside those who decode, prompts get what is left of `maxStepMs`, and PROMPT_TOKENS in any case. */
@@ -139,12 +162,12 @@ export class Scheduler {
   private makeRoom(ready: readonly Sequence[], shares: Int32Array, draft: Draft): void {
     let lacking = 0
     for (let i = 0; i < ready.length; i++) lacking += this.admission.lacks(ready[i], shares[i])
-    let last = ready.length - 1
     while (lacking > this.pool.available()) {
       draft.blocked = draft.inFlight
       if (draft.blocked) return
-      const victim = this.running[this.running.length - 1]
-      if (ready[last] === victim) lacking -= this.admission.lacks(victim, shares[last--])
+      const victim = this.fairness?.lastOf(this.running) ?? this.running[this.running.length - 1]
+      const at = ready.lastIndexOf(victim)
+      if (at >= 0) lacking -= this.admission.lacks(victim, shares[at])
       // Alone, it goes back only to come with its adapters in fewer blocks.
       if (this.running.length === 1 && !this.admission.scattered(victim)) {
         draft.outgrown.push(victim)
@@ -193,6 +216,8 @@ export class Scheduler {
 
   private enter(sequence: Sequence, count: number, draft: Draft): void {
     this.waiting.admit(sequence)
+    this.fairness?.admitted(sequence)
+    sequence.admittedAt = sequence.computed
     this.running.splice(placeIn(this.running, sequence), 0, sequence)
     sequence.state = 'running'
     // Its adapters' bytes travel while the others compute; those behind it are not kept waiting.
@@ -241,6 +266,7 @@ export class Scheduler {
       return
     }
     const { state } = sequence
+    if (state !== 'ended') this.fairness?.ended(sequence)
     sequence.state = 'ended'
     if (state === 'waiting') this.waiting.drop(sequence)
     if (state !== 'running' && state !== 'leaving') return
@@ -248,8 +274,13 @@ export class Scheduler {
     this.admission.leave(sequence)
   }
 
+  /** Its answer has a token more. */
+  sampled(sequence: Sequence): void {
+    this.fairness?.sampled(sequence)
+  }
+
   private preempt(victim: Sequence): void {
-    this.running.pop()
+    this.running.splice(placeIn(this.running, victim), 1)
     this.admission.leave(victim)
     victim.state = 'waiting'
     victim.preemptions++

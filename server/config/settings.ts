@@ -41,6 +41,30 @@ export const SETTINGS = {
     value: 'SIZE',
     help: "memory for adapters in host memory; if absent, a quarter of the machine's or container's",
   },
+  'max-cpu-loras': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 1,
+    help: 'adapters in host memory at most; if absent, as many as it has room for',
+  },
+  'max-lora-rank': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 1,
+    help: 'adapters of a higher rank are refused; if absent, none is',
+  },
+  'max-adapter-bytes': {
+    kind: 'size',
+    value: 'SIZE',
+    help: 'adapters that take more, packed, are refused; if absent, those above a quarter of the pool',
+  },
+  'metrics-adapters': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 0,
+    fallback: 256,
+    help: 'names of adapters that /metrics tells at most, those used last first',
+  },
   'image-cache': {
     kind: 'text',
     value: 'DIR',

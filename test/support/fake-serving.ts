@@ -62,7 +62,7 @@ export async function fakeServing(
     prompts: demoPrompts(),
     adapters: { get: () => undefined, list: () => [], lease: () => Promise.reject(new Error('there are none')) },
     management: new AdapterManagement(testRegistry(notLoaded).registry, engine, { allowed: false, roots: [] }),
-    metrics: new ServerMetrics(engine, 'demo'),
+    metrics: new ServerMetrics(engine, 'demo', testRegistry(notLoaded)),
     defaults: {},
     limits: configOf({ 'body-limit': 2 ** 20, 'max-concurrent-requests': 8 }),
     access: new Access(configOf({}), pino({ level: 'silent' })),

@@ -25,6 +25,7 @@ export interface ToySettings {
   copiesAside?: boolean
   /** Steps are planned while one runs. */
   overlap?: boolean
+  fair?: boolean
 }
 
 /** Bytes of a toy's block; frames are parts of it. */
@@ -86,6 +87,7 @@ export class ToyCore {
         maxStepMs: settings.maxStepMs,
         copiesAside: settings.copiesAside ?? false,
         overlap: settings.overlap ?? false,
+        fair: settings.fair,
         validate: true,
       },
       () => 1n,

@@ -23,7 +23,7 @@ interface Wanted {
   count: number
 }
 
-async function storm(t: Test, seed: number, { copiesAside = false, overlap = false, framesPerBlock = 1 }) {
+async function storm(t: Test, seed: number, { copiesAside = false, overlap = false, fair = false, framesPerBlock = 1 }) {
   const r = random(seed)
   const toy = new ToyCore({
     blockCount: 16 + r(20),
@@ -35,6 +35,7 @@ async function storm(t: Test, seed: number, { copiesAside = false, overlap = fal
     maxModelLen: 20 + r(30),
     copiesAside,
     overlap,
+    fair,
   })
   const images = Array.from({ length: framesPerBlock > 1 ? 16 : 8 }, (_, i) =>
     framesPerBlock > 1
@@ -71,7 +72,13 @@ async function storm(t: Test, seed: number, { copiesAside = false, overlap = fal
         const one = { prompt, adapters, count: 1 + r(12) }
         const id = `${wanted.size}`
         wanted.set(id, one)
-        toy.submit(id, prompt, adapters, { maxTokens: one.count }, { priority: r(9) ? 0 : -1, arrival: r(6) })
+        toy.submit(
+          id,
+          prompt,
+          adapters,
+          { maxTokens: one.count },
+          { priority: r(9) ? 0 : -1, arrival: r(6), flow: fair ? `${r(3)}` : undefined },
+        )
       }
     }
   }
@@ -135,5 +142,16 @@ t.test('a storm while the next step is planned during each, and adapters are on 
 t.test('storms with blocks that adapters share', async (t) => {
   const from = Number(process.env.LORIKEET_STORM ?? 1)
   for (let seed = from; seed < from + 60; seed++)
-    await storm(t, seed, { copiesAside: seed % 2 === 0, overlap: seed % 3 === 0, framesPerBlock: 2 ** (1 + (seed % 4)) })
+    await storm(t, seed, {
+      copiesAside: seed % 2 === 0,
+      overlap: seed % 3 === 0,
+      fair: seed % 5 === 0,
+      framesPerBlock: 2 ** (1 + (seed % 4)),
+    })
+})
+
+t.test('a storm of several flows that are served fairly', async (t) => {
+  const from = Number(process.env.LORIKEET_STORM ?? 1)
+  for (let seed = from; seed < from + 30; seed++)
+    await storm(t, seed, { copiesAside: seed % 2 === 0, overlap: seed % 3 === 0, fair: true })
 })

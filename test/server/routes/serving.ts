@@ -43,7 +43,7 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
       lease: () => Promise.reject(new Error('nothing runs here')),
     },
     management: new AdapterManagement(testRegistry(notLoaded).registry, engine, { allowed: false, roots: [] }),
-    metrics: new ServerMetrics(engine, 'demo'),
+    metrics: new ServerMetrics(engine, 'demo', testRegistry(notLoaded)),
     defaults: {},
     limits: configOf({ 'body-limit': 2 ** 20, 'max-concurrent-requests': 8 }),
     access: new Access(configOf({}), pino({ level: 'silent' })),
