@@ -29,9 +29,10 @@ const info = {
   adapterDtype: 'float32',
 } as EngineInfo
 
-function start() {
+function start(framesPerBlock = 1) {
   const worker = new NotedWorker()
-  const client = new EngineClient(worker as unknown as Worker, info, { step: 0 } as EngineSnapshot)
+  const cut = { ...info, frameBytes: info.blockBytes / framesPerBlock }
+  const client = new EngineClient(worker as unknown as Worker, cut, { step: 0 } as EngineSnapshot)
   return { worker, client }
 }
 
@@ -53,6 +54,19 @@ t.test('prompt and adapters together must fit the pool', async (t) => {
   t.throws(() => client.submit(request('long', { promptIds: Array(12).fill(1), adapters: [use(big)] }), () => {}), {
     code: 'pool_too_small',
   })
+})
+
+t.test('of frames that adapters share, all together take blocks', async (t) => {
+  const { client } = start(8)
+  const images = [toyImage('a', 4, 5, 8), toyImage('b', 3, 3, 8), toyImage('c', 3, 4, 8)]
+  for (const image of images) client.addAdapter(image)
+  const [a, b, c] = images.map((image) => use(image))
+  client.submit(request('one block of frames', { adapters: [a, b] }), () => {})
+  t.throws(() => client.submit(request('two', { promptIds: [1, 2, 3, 4], adapters: [a, c] }), () => {}), {
+    code: 'pool_too_small',
+    message: /need 11 blocks of the pool, which has 10/,
+  })
+  t.throws(() => client.addAdapter(toyImage('cut otherwise', 0, 3, 4)), { code: 'adapter_layout_mismatch' })
 })
 
 t.test('the context is an exact border', async (t) => {
