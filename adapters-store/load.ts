@@ -11,10 +11,12 @@ import type { Method } from './methods/method.ts'
 import { pack } from './pack.ts'
 import { type Replacement, replacements } from './replacements.ts'
 import { AdapterTensors, type FoldContext } from './tensors.ts'
+import { withText } from './text/image.ts'
+import type { TextKnowledge } from './text/read.ts'
 import type { AdapterImage, BaseModel, LoadOptions, Site, TensorRef } from './types.ts'
 
 /**
- * Reads `directory` (to `memory`: the same for many loads saves time) and folds it for `base`. Symbolic links lead only where `root` allows (links.ts).
+ * Reads `directory` (to `memory`: the same for many loads saves time; so do the same `texts`) and folds it for `base`. Symbolic links lead only where `root` allows (links.ts).
  * Synchronous: AdapterStore runs it in a thread of its own. Throws AdapterError for everything that would give wrong answers; the message names the file, key or module and what would be right.
  */
 export function loadAdapter(
@@ -24,6 +26,7 @@ export function loadAdapter(
   options: LoadOptions,
   memory = new FileMemory(),
   root = directory,
+  texts?: TextKnowledge,
 ): AdapterImage {
   const folder = new AdapterFolder(directory, root)
   const method = methodOf(CONFIG_FILE, folder.config.peft_type)
@@ -40,7 +43,7 @@ export function loadAdapter(
   tensors.bytes = bytes
   const folds = foldSites(method, { config, tensors, base: weights })
   const label = method.label?.(config) ?? method.peftType.toLowerCase()
-  return {
+  const image = {
     name,
     digest,
     dtype: options.dtype,
@@ -49,6 +52,7 @@ export function loadAdapter(
     method: label,
     warnings: tensors.warnings,
   }
+  return withText(image, folder, base, options, texts)
 }
 
 function foldSites(method: Method, context: FoldContext): SiteFold[] {

@@ -62,7 +62,7 @@ export const ENTRY_FIELDS = 8
  */
 export interface AdapterImage {
   name: string
-  /** Hex SHA-256 over adapter_config.json and adapter_model.safetensors. */
+  /** Hex SHA-256 over adapter_config.json and adapter_model.safetensors, and over `text` where it has its own. */
   digest: string
   dtype: AdapterDtype
   blockBytes: number
@@ -78,9 +78,36 @@ export interface AdapterImage {
   method: string
   /** Largest rank of its low-rank products; 0: it has none. */
   maxRank: number
+  /** How many token ids exist for this adapter; absent: as many as for the base. */
+  vocabSize?: number
+  /** Its own tokenizer, chat template or ends of sequences; absent: the base's. Then the digest is over them too. */
+  text?: AdapterText
   /** For people: what is odd about the adapter, such as modules that its config names and its file lacks. */
   warnings?: string[]
 }
+
+/** How an adapter's folder says that text becomes tokens and ends, where that is not as the base's does. Plain data. */
+export interface AdapterText {
+  /** Hex SHA-256 over all that it says, in whatever form the files say it. */
+  digest: string
+  /** For people: what is its own. */
+  what: string[]
+  /** JSON (UTF-8): the fields of tokenizer.json that are not the base's, with null for those that it lacks. Absent: the base's tokenizer. */
+  definition?: SharedArrayBuffer
+  /** Its own chat template. Absent: the base's. */
+  template?: string
+  /** Special tokens by name (`bos_token`, …), those of the base where it names none. */
+  tokens: Record<string, string>
+  /** Ids that skip_special_tokens leaves out, ascending. */
+  specialIds: number[]
+  /** Ids that end its answers beside the base's. */
+  endTokenIds: number[]
+  /** Of host memory that it takes beside the image. */
+  bytes: number
+}
+
+/** Bytes of host memory that an adapter takes. */
+export const hostBytes = ({ image, text }: Pick<AdapterImage, 'image' | 'text'>) => image.byteLength + (text?.bytes ?? 0)
 
 export interface LoadOptions {
   /** Element type of rank rows. */
@@ -91,6 +118,8 @@ export interface LoadOptions {
   frameBytes?: number
   /** Absent: any size. */
   limits?: AdapterLimits
+  /** base: an adapter's own tokenizer and chat template are not used, and a warning says so. Absent: own. */
+  tokenizers?: 'own' | 'base'
 }
 
 export type { AdapterDtype, TensorRef }
@@ -99,6 +128,10 @@ export type { AdapterDtype, TensorRef }
 export interface Lease {
   /** Of each adapter, in the order asked for. */
   readonly digests: readonly string[]
+  /** Their own tokenizers and chat templates; undefined: the base's. */
+  readonly texts: readonly (AdapterText | undefined)[]
+  /** How many token ids exist for each; undefined: as many as for the base. */
+  readonly vocabSizes: readonly (number | undefined)[]
   /** Once. */
   release(): void
 }

@@ -90,7 +90,7 @@ export interface SequenceOutput {
   /** With finish 'length' where neither maxTokens nor the context ended it: alone in the pool, it could not grow (EngineSettings.poolBytes). */
   stopReason?: 'pool_exhausted'
   /** With finish 'error'. */
-  error?: { code: string; message: string }
+  error?: { code: string; message: string /** Seconds after which it makes sense to try again. */; retryAfter?: number }
   /** Prompt tokens found in the prefix cache; set on the first output. */
   cachedTokens?: number
   /** Milliseconds since epoch: first scheduled (set on the first output), for queue/prefill/decode times. */
@@ -120,6 +120,10 @@ export interface EngineSettings {
   longPrefillTokens?: number
   /** Milliseconds for which prompts may make a step last beside sequences that decode (docs/scheduler.md). Absent or 0: no bound. */
   maxStepMs?: number
+  /** Whoever has been served least is next (docs/scheduler.md). */
+  fair?: boolean
+  /** Once so many adapters run, requests of these go first, within bounds. Absent or 0: only where bringing another in would displace something. */
+  adapterCluster?: number
   maxModelLen?: number
   threads: number
   prefixCache: boolean

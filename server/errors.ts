@@ -28,6 +28,7 @@ export const CATALOGUE = {
   headers_too_large: { status: 431, type: 'invalid_request_error' },
   too_many_requests: { status: 429, type: 'rate_limit_error' },
   internal_error: { status: 500, type: 'internal_error' },
+  hub_failed: { status: 502, type: 'service_unavailable_error' },
   text_process_lost: { status: 503, type: 'service_unavailable_error' },
   engine_unavailable: { status: 503, type: 'service_unavailable_error' },
 } as const
@@ -73,6 +74,7 @@ export class TemplateError extends Error {}
 const OF_ENGINE: Partial<Record<EngineErrorCode, { code: ErrorCode; param: string | null }>> = {
   context_length_exceeded: { code: 'context_length_exceeded', param: 'prompt' },
   pool_too_small: { code: 'invalid_request', param: 'prompt' },
+  too_late: { code: 'too_many_requests', param: null },
   empty_prompt: { code: 'invalid_request', param: 'prompt' },
   token_out_of_range: { code: 'invalid_request', param: 'prompt' },
   unknown_adapter: { code: 'model_not_found', param: 'model' },
@@ -80,10 +82,10 @@ const OF_ENGINE: Partial<Record<EngineErrorCode, { code: ErrorCode; param: strin
   engine_failed: { code: 'engine_unavailable', param: null },
 }
 
-export function engineError(code: string, message: string, promptField: string): ApiError {
+export function engineError(code: string, message: string, promptField: string, retryAfter?: number): ApiError {
   const known = OF_ENGINE[code as EngineErrorCode]
   if (!known) return new ApiError('internal_error', `${code}: ${message}`)
-  return new ApiError(known.code, message, known.param === 'prompt' ? promptField : known.param)
+  return new ApiError(known.code, message, known.param === 'prompt' ? promptField : known.param, retryAfter)
 }
 
 /** Anything thrown in a handler, as an ApiError. `bodyLimit`, in bytes, is told to who exceeds it. */

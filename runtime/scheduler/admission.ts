@@ -15,6 +15,10 @@ export interface Limits {
   longPrefillTokens?: number
   /** Whoever has been served least is next (fairness.ts); else whoever is due first. */
   fair?: boolean
+  /** Adapters that run from which on requests of others may be passed by (S-LoRA's adapter clustering). Absent or 0: none. */
+  adapterCluster?: number
+  /** Milliseconds since epoch; Date.now if absent. */
+  clock?: () => number
   /** Milliseconds that a step takes at most with prompts beside sequences that decode, as far as can be predicted. Absent or 0: as long as it takes. */
   maxStepMs?: number
 }

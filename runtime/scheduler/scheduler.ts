@@ -12,6 +12,7 @@ import { type Allowance, shareOut, type Wish } from './budget.ts'
 import { Draft, type Plan } from './draft.ts'
 import { FairQueue } from './fair-queue.ts'
 import { Fairness } from './fairness.ts'
+import { FirstTokens } from './first-token.ts'
 import { claimOf, claimsOf, fits, Room } from './need.ts'
 import { Prefetch } from './prefetch.ts'
 import { type Waiting, WaitingQueue } from './queue.ts'
@@ -24,6 +25,9 @@ export type { Plan } from './draft.ts'
 const WEIGHED = 16
 /** Tokens of prompts that a step takes in any case, however long those who decode wait for it. */
 const PROMPT_TOKENS = 16
+/** Queues of at most so many are looked through for who is late in every step, longer ones every so many milliseconds. */
+const LATE_AT_ONCE = 256
+const LATE_EVERY = 50
 
 export class Scheduler {
   readonly waiting: Waiting
@@ -36,6 +40,12 @@ export class Scheduler {
   private readonly prefetching: Prefetch
   /** With fair scheduling. */
   private readonly fairness: Fairness | undefined
+  /** Milliseconds since epoch. */
+  private readonly clock: () => number
+  private readonly firstTokens = new FirstTokens()
+  /** Sequences with a time for their first token that have none yet. */
+  private timed = 0
+  private lateLooked = 0
   private readonly pool: Pool
   private readonly limits: Limits
   private readonly longest: number
@@ -43,6 +53,7 @@ export class Scheduler {
   constructor(pool: Pool, limits: Limits, images: ReadonlyMap<string, AdapterImage>) {
     this.pool = pool
     this.limits = limits
+    this.clock = limits.clock ?? Date.now
     this.fairness = limits.fair ? new Fairness() : undefined
     this.waiting = this.fairness ? new FairQueue(this.fairness.counters) : new WaitingQueue()
     this.admission = new Admission(pool, limits, images)
@@ -55,6 +66,7 @@ export class Scheduler {
   }
 
   add(sequence: Sequence): void {
+    if (sequence.request.firstTokenMs !== undefined) this.timed++
     this.fairness?.entered(sequence)
     this.waiting.push(sequence)
   }
@@ -65,6 +77,8 @@ export class Scheduler {
    */
   plan(inFlight = false): Plan {
     this.pool.now++
+    const now = this.clock()
+    this.firstTokens.begin(now)
     const gaveWay = this.whoGivesWay()
     // Once the step in flight is over.
     if (gaveWay && inFlight) return { scheduled: [], preempted: [], outgrown: [], refused: [] }
@@ -84,6 +98,9 @@ export class Scheduler {
     if (draft.picked.length === 0) this.serveAlone(ready, draft)
     if (draft.picked.length === 0 && !inFlight) this.serveAlone(releaseFirst(this.running, this.pool.adapters), draft)
     this.fill(ready, draft)
+    this.firstTokens.end(this.waiting.length)
+    if (this.timed > 0 && (this.waiting.length <= LATE_AT_ONCE || now - this.lateLooked >= LATE_EVERY))
+      this.refuseLate(draft, now)
     return draft.plan()
   }
 
@@ -182,9 +199,12 @@ export class Scheduler {
   private admit(draft: Draft, shares: ReadonlyMap<Sequence, number>): void {
     const { adapters, blockSize } = this.pool
     let claimed = claimsOf(this.running, blockSize)
+    const cluster = this.cluster()
     while (draft.open && this.running.length < this.limits.maxSequences) {
       const full = draft.held >= HELD_AT_ONCE
-      const sequence = this.waiting.next((s) => this.admission.costly(s) || (full && !arrived(s, adapters)))
+      const sequence = this.waiting.next(
+        (s) => cluster?.has(s.adapterKey) === false || this.admission.costly(s) || (full && !arrived(s, adapters)),
+      )
       if (!sequence || (full && !arrived(sequence, adapters))) return
       const need = this.admission.need(sequence)
       if (!fits(need, new Room(this.pool, claimed))) {
@@ -207,6 +227,27 @@ export class Scheduler {
     }
   }
 
+  /** Who waits and cannot have its first token by when it wants it is told so at once, and takes no time from the others. */
+  private refuseLate(draft: Draft, now: number): void {
+    this.lateLooked = now
+    const waiting = this.waiting.first(this.waiting.length)
+    for (const { sequence, after } of this.firstTokens.late(waiting, now)) {
+      const wanted = sequence.request.firstTokenMs as number
+      this.finish(sequence)
+      const reason = `its first token could be expected ${seconds(after)} after it came, and is wanted within ${seconds(wanted)}; try again later`
+      draft.refused.push({ sequence, code: 'too_late', reason, retryAfter: Math.max(1, Math.ceil((after - wanted) / 1000)) })
+    }
+  }
+
+  /** Adapters of those that run, where they are as many as a cluster has; the base is in it. */
+  private cluster(): Set<string> | undefined {
+    const { adapterCluster = 0 } = this.limits
+    if (adapterCluster === 0) return undefined
+    const keys = new Set(this.running.map(({ adapterKey }) => adapterKey))
+    keys.delete('')
+    return keys.size < adapterCluster ? undefined : keys.add('')
+  }
+
   /** Alone in the pool, and still no room: waiting would not help. */
   private refuse(sequence: Sequence, draft: Draft): void {
     this.finish(sequence)
@@ -217,6 +258,7 @@ export class Scheduler {
   private enter(sequence: Sequence, count: number, draft: Draft): void {
     this.waiting.admit(sequence)
     this.fairness?.admitted(sequence)
+    this.firstTokens.admitted(sequence, this.clock())
     sequence.admittedAt = sequence.computed
     this.running.splice(placeIn(this.running, sequence), 0, sequence)
     sequence.state = 'running'
@@ -266,7 +308,11 @@ export class Scheduler {
       return
     }
     const { state } = sequence
-    if (state !== 'ended') this.fairness?.ended(sequence)
+    if (state !== 'ended') {
+      this.fairness?.ended(sequence)
+      this.firstTokens.ended(sequence)
+      if (sequence.request.firstTokenMs !== undefined) this.timed--
+    }
     sequence.state = 'ended'
     if (state === 'waiting') this.waiting.drop(sequence)
     if (state !== 'running' && state !== 'leaving') return
@@ -277,6 +323,7 @@ export class Scheduler {
   /** Its answer has a token more. */
   sampled(sequence: Sequence): void {
     this.fairness?.sampled(sequence)
+    if (sequence.outputLength === 1) this.firstTokens.sampled(sequence, this.clock())
   }
 
   private preempt(victim: Sequence): void {
@@ -288,3 +335,5 @@ export class Scheduler {
     this.waiting.push(victim)
   }
 }
+
+const seconds = (ms: number) => `${Number((ms / 1000).toPrecision(2))} s`

@@ -70,6 +70,12 @@ export function readValue(source: string, setting: Setting, raw: unknown): unkno
       if (typeof number !== 'number' || !(number > 0 && number <= 1)) throw wrong('a number above 0 and at most 1')
       return number
     }
+    case 'decimal': {
+      const number = typeof raw === 'string' && /^\d*\.?\d+$/.test(raw.trim()) ? Number(raw) : raw
+      const { maximum = Number.MAX_VALUE } = setting
+      if (typeof number !== 'number' || !(number > 0 && number <= maximum)) throw wrong(`a number above 0 and at most ${maximum}`)
+      return number
+    }
     case 'adapters':
       return readAdapters(source, raw)
   }

@@ -35,7 +35,7 @@ const adapterSchema: BodySchema = {
     src: {
       ...source,
       description:
-        'A folder in those of --adapters and --adapter-roots, absolute or relative to the first. Needed, but with `canary`.',
+        'A folder in those of --adapters and --adapter-roots, absolute or relative to the first, or ORG/NAME[@REVISION] of the hub. Needed, but with `canary`.',
     },
     preload: { ...boolean, description: 'Read it now (the default), or when somebody wants it.' },
     pin: { ...boolean, description: 'Keep it in host memory.' },

@@ -26,6 +26,8 @@ export interface ToySettings {
   /** Steps are planned while one runs. */
   overlap?: boolean
   fair?: boolean
+  adapterCluster?: number
+  clock?: () => number
 }
 
 /** Bytes of a toy's block; frames are parts of it. */
@@ -88,6 +90,8 @@ export class ToyCore {
         copiesAside: settings.copiesAside ?? false,
         overlap: settings.overlap ?? false,
         fair: settings.fair,
+        adapterCluster: settings.adapterCluster,
+        clock: settings.clock,
         validate: true,
       },
       () => 1n,

@@ -151,7 +151,12 @@ t.test('a version can be demanded, and compared before it is swapped', async (t)
 for (const frames of ['64KiB', '4KiB'])
   t.test(`a swap storm, frames of ${frames}: every answer is what the version that it names says`, async (t) => {
     // Host memory for four of the five, a pool for some.
-    const served = await start(t, { 'host-memory': '700KiB', pool: '2560KiB', 'adapter-frame-size': frames })
+    const served = await start(t, {
+      'host-memory': '700KiB',
+      pool: '1792KiB',
+      'max-adapter-bytes': '1MiB',
+      'adapter-frame-size': frames,
+    })
     t.equal(served.serving.engine.info.frameBytes, frames === '4KiB' ? 4096 : 65536)
     const versions = ['pirate', 'spanish', 'robot', 'shout', 'json']
     const source = (name: string) => path.join(name === 'pirate' || name === 'spanish' ? served.folder : served.more, name)
