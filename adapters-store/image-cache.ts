@@ -23,7 +23,7 @@ import { TEXT_FILES } from './text/files.ts'
 import type { AdapterImage, AdapterText, BaseModel, LoadOptions } from './types.ts'
 
 /** Rises with each change of what an image or its file looks like, or of what a fold computes. */
-const VERSION = 2
+const VERSION = 3
 const SUFFIX = '.image'
 
 export interface ImageCacheSettings {
@@ -49,11 +49,15 @@ export class ImageCache {
   readonly #context: string
 
   /** The folder must be there. */
-  constructor({ directory, maxBytes }: ImageCacheSettings, base: BaseModel, { dtype, blockBytes, tokenizers }: LoadOptions) {
+  constructor(
+    { directory, maxBytes }: ImageCacheSettings,
+    base: BaseModel,
+    { dtype, blockBytes, frameBytes = blockBytes, tokenizers }: LoadOptions,
+  ) {
     this.#directory = directory
     this.#maxBytes = maxBytes
     const { simd } = loadNative().info()
-    this.#context = digestOf(VERSION, dtype, blockBytes, simd, baseIdentity(base), tokenizers === 'base')
+    this.#context = digestOf(VERSION, dtype, blockBytes, frameBytes, simd, baseIdentity(base), tokenizers === 'base')
   }
 
   /**

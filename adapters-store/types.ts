@@ -57,8 +57,8 @@ export const ENTRY_FIELDS = 8
  * One adapter in kernel layout (host tier). At a site the adapter changes the base's product y0 = W x (+ base bias) to
  *     y = outScale ⊙ (W (inScale ⊙ x) + b_base + B (A (inScale ⊙ x))) + bias
  * (design 7; any factor may be absent). Several adapters with weights w_i: y = y0 + Σ w_i (y_i − y0).
- * Rows (rank rows in `dtype`; scales and biases float32; indices int32) are laid one after the other into blocks of `blockBytes`, each row
- * 64-byte aligned, none straddling a block. `rows[2i], rows[2i+1]` = (block, byte offset) of row i.
+ * Rows (rank rows in `dtype`; scales and biases float32; indices int32) are laid one after the other into pages: `blocks` whole pool blocks, then `frames` frames, equal
+ * parts of a block that adapters share blocks by. Each row is 64-byte aligned, none straddles a page. `rows[2i], rows[2i+1]` = (page, byte offset) of row i.
  */
 export interface AdapterImage {
   name: string
@@ -66,7 +66,11 @@ export interface AdapterImage {
   digest: string
   dtype: AdapterDtype
   blockBytes: number
+  frameBytes: number
+  /** Pages that are whole blocks. */
   blocks: number
+  /** Pages behind them that are frames: fewer than a block has. */
+  frames: number
   image: SharedArrayBuffer
   rows: Int32Array
   entries: Int32Array
@@ -110,6 +114,8 @@ export interface LoadOptions {
   dtype: AdapterDtype
   /** Bytes of a pool block; a multiple of 64. */
   blockBytes: number
+  /** Bytes of a frame; a multiple of 64 that divides `blockBytes`. Absent: blocks are not divided. */
+  frameBytes?: number
   /** Absent: any size. */
   limits?: AdapterLimits
   /** base: an adapter's own tokenizer and chat template are not used, and a warning says so. Absent: own. */

@@ -88,11 +88,14 @@ export interface EngineOptions {
   /** Per site inFeatures, outFeatures, and 1 for the embedding; without it, putAdapter cannot check how long an adapter's rows are. */
   siteShapes?: Int32Array
   adapterDtype: AdapterDtype
+  /** Bytes of a frame: adapters may take equal parts of a block in place of whole ones. A multiple of 64 that divides a block's bytes; absent: blocks are not divided. */
+  frameBytes?: number
 }
 
 /**
- * An adapter in kernel layout, to be copied into pool blocks. `image` is `blocks.length * blockBytes` bytes or less (the last block may be
- * cut short); image block i goes to pool block `blocks[i]`. See adapters-store/pack.ts for the layout of `rows` and `entries`.
+ * An adapter in kernel layout, to be copied into the pool. `image` is a run of pages: `blocks.length` whole blocks, then `frames.length` frames; the last one may be cut
+ * short. Page i goes to pool block `blocks[i]`, or to the frame `frames[i - blocks.length]`, which is block · (frames in a block) + place in it. A row lies in one page, so
+ * one that is longer than a frame lies in a whole block. See adapters-store/types.ts for the layout of `rows` and `entries`.
  */
 export interface PackedAdapter {
   /** Place in the adapter table, 0-based, reused after dropAdapter. */
@@ -103,7 +106,8 @@ export interface PackedAdapter {
   digest: bigint
   image: Uint8Array
   blocks: Int32Array
-  /** [rowCount * 2]: (image block, byte offset in the block) of each row. */
+  frames: Int32Array
+  /** [rowCount * 2]: (page, byte offset in the page) of each row. */
   rows: Int32Array
   /** [entryCount * ENTRY_FIELDS], see ENTRY in adapters-store/types.ts. */
   entries: Int32Array
@@ -198,13 +202,13 @@ export interface NativeEngine {
   /** Undoes pinImage. An upload in flight is waited for. */
   unpinImage(image: Uint8Array): void
   /**
-   * Copies an image into its blocks and enters it in the adapter table. The blocks must be free of any step in flight. Throws on misuse.
+   * Copies an image into its blocks and frames and enters it in the adapter table. They must be free of any step in flight. Throws on misuse.
    * On CUDA the copy runs beside the steps; a step that uses the adapter before `adapterReady` waits for it on the device.
    */
   putAdapter(adapter: PackedAdapter): void
   /** Whether the adapter's bytes have arrived: a step with it waits for nothing. */
   adapterReady(index: number): boolean
-  /** Removes it from the table; the blocks are the caller's again. Idempotent. */
+  /** Removes it from the table; its blocks and frames are the caller's again. Idempotent. */
   dropAdapter(index: number): void
   /** Enters a sequence in its slot, which must be free. Throws RangeError naming what is out of range, and then nothing has changed. */
   admit(sequence: SlotInput): void
@@ -245,7 +249,10 @@ export interface FoldMatrix {
 /** An adapter's image while it is made (AdapterImage in adapters-store/types.ts): `places` are its `rows`. */
 export interface FoldImage {
   dtype: AdapterDtype
+  /** Pages that are whole blocks; the others are frames. */
+  blocks: number
   blockBytes: number
+  frameBytes: number
   bytes: Uint8Array
   places: Int32Array
 }

@@ -133,6 +133,8 @@ export interface EngineSettings {
   overlapLaunches?: boolean
   /** Plan and queue the next step while one runs. Absent: on CUDA. */
   asyncScheduling?: boolean
+  /** Bytes of which no frame has fewer (runtime/pool/frames.ts). Absent: 64 KiB. Lower where blocks of small models are to be cut as well (tests). */
+  leastFrameBytes?: number
   /** Run the invariant validator after every step (tests). */
   validate?: boolean
 }
@@ -146,6 +148,8 @@ export interface EngineInfo {
   blockSize: number
   blockCount: number
   blockBytes: number
+  /** Blocks are cut into frames of so many bytes for small adapters; as many as `blockBytes` where they are not. */
+  frameBytes: number
   device: Device
   /** The GPU's name, or the CPU's instruction set. */
   deviceName: string
@@ -168,12 +172,13 @@ export interface ResidentInfo {
   digest: string
   /** Of all adapters with this content. */
   names: readonly string[]
-  blocks: number
+  /** Of the pool: its blocks and frames. */
+  bytes: number
 }
 
 /** Adapters that have come into the pool and gone from it, in order, since this was told last. */
 export interface ResidentChanges {
-  came: { digest: string; blocks: number }[]
+  came: { digest: string; bytes: number }[]
   /** Digests. One that went and came again is in both, and is there. */
   went: string[]
 }
@@ -184,6 +189,8 @@ export interface EngineSnapshot {
   running: number
   waiting: number
   blocks: { total: number; free: number; sequences: number; adapters: number; idleAdapters: number; cachedPrefixes: number }
+  /** Frames of the blocks that adapters share: `blocks` counts such a block as an adapter's, idle where all in it are. */
+  frames: { used: number; free: number }
   /** How many adapters lie in the pool; which ones, `Engine.residents` tells. */
   residentAdapters: number
   counters: {

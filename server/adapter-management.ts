@@ -194,7 +194,7 @@ export class AdapterManagement {
       uses,
       last_use: adapter.lastUse === undefined ? null : Math.floor(adapter.lastUse / 1000),
       load_ms: adapter.loadMs === undefined ? null : Math.round(adapter.loadMs),
-      bytes: { host: image ? hostBytes(image) : 0, pool: (resident?.blocks ?? 0) * this.engine.info.blockBytes },
+      bytes: { host: image ? hostBytes(image) : 0, pool: resident?.bytes ?? 0 },
       refusal: adapter.detail ?? null,
     }
   }

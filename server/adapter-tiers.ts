@@ -58,9 +58,9 @@ export class AdapterTiers {
       if (!existsSync(root)) throw new ConfigError(`the folder ${root} of --adapter-roots does not exist`)
     this.state = config.stateDir === undefined ? undefined : new AdapterState(path.resolve(config.stateDir))
     this.log = log
-    const { adapterDtype: dtype, blockBytes, blockCount } = engine.info
+    const { adapterDtype: dtype, blockBytes, frameBytes, blockCount } = engine.info
     const limits = { rank: config.maxLoraRank, bytes: config.maxAdapterBytes ?? Math.floor((blockBytes * blockCount) / 4) }
-    const options = { dtype, blockBytes, limits, tokenizers: config.adapterTokenizers }
+    const options = { dtype, blockBytes, frameBytes, limits, tokenizers: config.adapterTokenizers }
     this.store = new AdapterStore(base, options, { cache: imageCacheOf(config) })
     this.memory = new HostMemory(
       config.hostMemory ?? Math.floor(machineMemory() / 4),

@@ -55,7 +55,7 @@ CpuEngine::CpuEngine(const EngineOptions& options, const std::function<void(floa
 
 void CpuEngine::bring_in(const AdapterIdentity& id, const PackedAdapter& adapter) {
   check_image(id, adapter, limits_);
-  table_.put(id.index, lorikeet::bring_in(pool_, id, adapter, site_count_));
+  table_.put(id.index, lorikeet::bring_in(pool_, id, adapter, limits_));
 }
 
 void CpuEngine::bind_cache() {

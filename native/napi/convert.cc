@@ -75,6 +75,11 @@ EngineOptions engine_options(const Napi::Object& from) {
   options.block_count = integer(from, "blockCount");
   options.site_count = integer(from, "siteCount");
   options.adapter_dtype = dtype(from, "adapterDtype");
+  if (!from.Get("frameBytes").IsUndefined()) {
+    options.frame_bytes = integer(from, "frameBytes");
+    if (options.frame_bytes <= 0 || options.frame_bytes % 64 || options.block_bytes() % options.frame_bytes)
+      throw Napi::TypeError::New(from.Env(), "frameBytes must be a multiple of 64 that divides a block");
+  }
   if (!from.Get("siteShapes").IsUndefined()) {
     const auto shapes = vector_of<int32_t>(from, "siteShapes");
     if (shapes.size() != size_t{3} * options.site_count) throw Napi::TypeError::New(from.Env(), "siteShapes must have three numbers per site");

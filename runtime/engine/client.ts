@@ -31,7 +31,7 @@ export class EngineClient implements Engine {
   private readonly listeners = new Map<string, Listener>()
   private readonly pack: (request: SequenceRequest) => PackedRequest
   /** What is known of each adapter, by digest: the blocks that it takes, and the names that it goes by. */
-  private readonly adapters = new Map<string, { blocks: number; names: string[] }>()
+  private readonly adapters = new Map<string, { blocks: number; frames: number; names: string[] }>()
   private readonly idleWaiters = new Map<number, () => void>()
   /** When the engine's thread spoke last, or was given work after it had none. */
   private heardAt = performance.now()
@@ -64,13 +64,14 @@ export class EngineClient implements Engine {
       return
     }
     // Row places count in this engine's blocks and elements: another layout would be read as other weights.
-    if (image.blockBytes !== this.info.blockBytes || image.dtype !== this.info.adapterDtype)
+    const { blockBytes, frameBytes, adapterDtype } = this.info
+    if (image.blockBytes !== blockBytes || image.frameBytes !== frameBytes || image.dtype !== adapterDtype)
       throw new EngineError(
         'adapter_layout_mismatch',
-        `adapter ${image.name} is packed as ${image.dtype} in blocks of ${image.blockBytes} bytes; ` +
-          `the engine takes ${this.info.adapterDtype} in blocks of ${this.info.blockBytes}`,
+        `adapter ${image.name} is packed as ${image.dtype} in blocks of ${image.blockBytes} bytes and frames of ${image.frameBytes}; ` +
+          `the engine takes ${adapterDtype} in blocks of ${blockBytes} and frames of ${frameBytes}`,
       )
-    this.adapters.set(image.digest, { blocks: image.blocks, names: [image.name] })
+    this.adapters.set(image.digest, { blocks: image.blocks, frames: image.frames, names: [image.name] })
     this.post({ type: 'adapter', image })
   }
 
@@ -126,7 +127,7 @@ export class EngineClient implements Engine {
 
   /** What can never run is refused here, before it waits. */
   private check(request: SequenceRequest): void {
-    const { maxModelLen, vocabSize, blockSize, blockCount } = this.info
+    const { maxModelLen, vocabSize, blockSize, blockCount, blockBytes, frameBytes } = this.info
     const { id, promptIds, adapters } = request
     if (this.listeners.has(id)) throw new EngineError('duplicate_id', `a request with id ${id} is under way`)
     if (promptIds.length === 0) throw new EngineError('empty_prompt', 'the prompt must hold at least one token')
@@ -139,12 +140,15 @@ export class EngineClient implements Engine {
     if (odd !== undefined)
       throw new EngineError('token_out_of_range', `token id ${odd} is not in the vocabulary (0 to ${vocabSize - 1})`)
     let blocks = Math.ceil(Math.min(promptIds.length + 1, maxModelLen) / blockSize)
+    let frames = 0
     for (const use of adapters) {
       const known = this.adapters.get(use.digest)
       if (known === undefined)
         throw new EngineError('unknown_adapter', `adapter ${use.name} (${use.digest.slice(0, 12)}) is not known to the engine`)
       blocks += known.blocks
+      frames += known.frames
     }
+    blocks += Math.ceil((frames * frameBytes) / blockBytes)
     if (blocks > blockCount)
       throw new EngineError(
         'pool_too_small',

@@ -17,6 +17,8 @@ import { takeSnapshot } from './snapshot.ts'
 export interface CoreSettings {
   blockCount: number
   blockSize: number
+  /** Of the adapters' images. Absent: a block's, which are not divided. */
+  frameBytes?: number
   vocabSize: number
   maxModelLen: number
   maxBatchTokens: number
@@ -73,7 +75,7 @@ export class EngineCore {
     this.random = random
     this.warn = warn
     const copyRate = settings.copiesAside ? COPY_RATE.device : COPY_RATE.host
-    this.pool = new Pool(native, settings.blockCount, settings.blockSize, native.blockBytes, copyRate)
+    this.pool = new Pool(native, settings.blockCount, settings.blockSize, native.blockBytes, copyRate, settings.frameBytes)
     this.adapters = new Adapters(native, this.pool, warn)
     this.scheduler = new Scheduler(this.pool, settings, this.adapters.images)
     this.batch = new Batch(native, settings.maxSequences, this.pool.adapters)

@@ -3,6 +3,7 @@ import { cudaLibrary, loadNative, onnxRuntimeLibrary } from '../../native/index.
 import type { AdapterDtype, NativeAddon, NativeEngine, TensorType } from '../../native/types.ts'
 import { computingThreads } from '../cores.ts'
 import { EngineError } from '../errors.ts'
+import { frameBytesOf } from '../model/frame-size.ts'
 import { type BuiltModel, buildModel, defaultBlockSize } from '../model/index.ts'
 import { HEAD, siteShapesOf } from '../model/sites.ts'
 import { maxLogitsRows } from '../scheduler/admission.ts'
@@ -31,11 +32,15 @@ function checkLimits(settings: EngineSettings): void {
 }
 
 /** Blocks that the settings ask for (0: as many as fit), and the most that the graph's integers can name. */
-function poolOf(settings: EngineSettings, model: BuiltModel, blockSize: number): { count: number; most: number } {
+function poolOf(
+  settings: EngineSettings,
+  model: BuiltModel,
+  blockSize: number,
+): { count: number; most: number; blockBytes: number } {
   const blockBytes = blockSize * model.layers * 2 * model.kvHeads * model.headDim * CACHE_BYTES[model.cacheDtype]
   const most = Math.floor(MOST_SLOTS / (2 * model.layers * blockSize))
   if (settings.poolBytes === undefined) {
-    if (settings.device === 'cuda') return { count: 0, most }
+    if (settings.device === 'cuda') return { count: 0, most, blockBytes }
     throw new EngineError('invalid_settings', '--pool must be given with --device cpu')
   }
   const count = Math.min(most, Math.floor(settings.poolBytes / blockBytes))
@@ -44,7 +49,7 @@ function poolOf(settings: EngineSettings, model: BuiltModel, blockSize: number):
       'invalid_settings',
       `--pool ${settings.poolBytes} bytes holds ${count} blocks of ${blockBytes} bytes; at least ${LEAST_BLOCKS * blockBytes} bytes are needed`,
     )
-  return { count, most }
+  return { count, most, blockBytes }
 }
 
 /** Element type of rank rows. */
@@ -84,6 +89,7 @@ export async function loadEngine(
   const adapterDtype = rowsDtype(settings, dtype)
   const blockSize = settings.blockSize ?? (device === 'cuda' ? defaultBlockSize(model.headDim) : CPU_BLOCK_SIZE)
   const pool = poolOf(settings, model, blockSize)
+  const frameBytes = frameBytesOf(model.base.sites, adapterDtype, pool.blockBytes, settings.leastFrameBytes)
   const addon = loadNative()
   const name = deviceName(addon, settings)
   const native = await addon.createEngine(
@@ -107,6 +113,7 @@ export async function loadEngine(
       headSite: model.base.sites.find((site) => site.module === HEAD)?.index ?? -1,
       dtype,
       adapterDtype,
+      frameBytes,
       cacheDtype,
       memoryFraction: settings.memoryFraction ?? 0.9,
       maxBatchTokens,
@@ -130,6 +137,7 @@ export async function loadEngine(
       blockSize,
       blockCount,
       blockBytes,
+      frameBytes,
       device,
       deviceName: name,
       dtype,

@@ -19,6 +19,7 @@ export function engineSettings(config: Config, device: Device, modelDir: string)
     poolBytes: config.pool ?? defaultOn(device, 'pool'),
     memoryFraction: cuda ? (config.gpuMemoryUtilization ?? SETTINGS['gpu-memory-utilization'].fallback) : undefined,
     blockSize: config.blockSize ?? defaultOn(device, 'block-size'),
+    leastFrameBytes: config.adapterFrameSize,
     maxBatchTokens: config.maxBatchTokens ?? (defaultOn(device, 'max-batch-tokens') as number),
     longPrefillTokens: config.longPrefillTokenThreshold,
     maxStepMs: config.maxStepMs,

@@ -131,6 +131,12 @@ export const SETTINGS = {
     fallbackOn: { cpu: 16, cuda: { left: "256, 128 or 64 by the head's size" } },
     help: 'tokens that a block of the pool holds; on CUDA a power of two',
   },
+  'adapter-frame-size': {
+    kind: 'size',
+    value: 'SIZE',
+    fallback: '64KiB',
+    help: 'least size of the equal parts that pool blocks are cut into, so that small adapters share one',
+  },
   // A step's tokens bound how long running sequences wait for a prompt's chunk. 256 keep a CPU busy; a large GPU's matrix units want some 500, and 2,048,
   // vLLM's number, are by arithmetic (33 TFLOP for 8B, half of the peak reached) some 70 ms on an H100.
   'max-batch-tokens': {

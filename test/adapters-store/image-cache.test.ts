@@ -5,11 +5,12 @@ import t from 'tap'
 import { ImageCache } from '../../adapters-store/image-cache.ts'
 import { AdapterStore, loadAdapter } from '../../adapters-store/index.ts'
 import type { AdapterLimits } from '../../adapters-store/limits.ts'
+import type { LoadOptions } from '../../adapters-store/types.ts'
 import { fixture, temporaryFolder } from '../support/repo.ts'
 import { baseModelOf } from './base-model.ts'
 
 const base = baseModelOf(fixture('peft/biased/base'))
-const layout = { dtype: 'float16' as const, blockBytes: 1024 }
+const layout: LoadOptions = { dtype: 'float16', blockBytes: 1024 }
 const DORA = fixture('peft/biased/adapters/dora')
 const read = (directory: string, options = layout) => loadAdapter('a', directory, base, options)
 
@@ -44,6 +45,7 @@ t.test('another file, base or layout has another image', async (t) => {
     new ImageCache({ directory, maxBytes: 1 << 30 }, { ...base, ...of }, { ...layout, ...options }).find('a', adapter)
   t.ok(other({}, {}))
   t.notOk(other({}, { blockBytes: 2048 }))
+  t.notOk(other({}, { frameBytes: 512 }))
   t.notOk(other({ directory: '/elsewhere' }, {}))
   t.notOk(other({ sites: base.sites.slice(1) }, {}))
   // The same content anew: it may be another for all that is known before it is read.

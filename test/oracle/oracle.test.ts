@@ -2,7 +2,7 @@
  * Every family × method against transformers + PEFT (issue 2, "What it must show", 2), with adapter rows in float32: alone, all in flight at
  * once, and on a pool so small that adapters and sequences are put out and brought back. LORIKEET_ORACLE=DIR runs make_oracle.py's full output.
  */
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { failures, idleComplaints, OracleFamily, oracleFamilies, type Verdict } from '../support/oracle.ts'
 
 const families = oracleFamilies()
@@ -28,23 +28,11 @@ for (const name of families)
       t.equal(engine.snapshot.counters.failedSteps, 0)
     })
 
-    t.test('on a pool too small for its adapters and sequences', async (t) => {
-      // 24 tokens a step: the prompts of 61 tokens go in by chunks, between other sequences' decode rows.
-      const engine = await family.start(family.leastBlocks + 2, { maxBatchTokens: 24 })
-      t.teardown(() => engine.close())
-      const verdicts = [...(await family.runAll(engine, 'first')), ...(await family.runAll(engine, 'second'))]
-      t.same(failures(verdicts), [], 'logits and greedy tokens')
-      await engine.idle()
-      t.same(idleComplaints(engine.snapshot), [], 'pool accounting')
-      const { counters } = engine.snapshot
-      t.ok(counters.adapterEvictions > 0, `adapters were put out (${counters.adapterEvictions})`)
-      t.ok(
-        counters.adapterLoads > family.images.size,
-        `and brought back (${counters.adapterLoads} loads of ${family.images.size} adapters)`,
-      )
-      t.ok(counters.preemptions > 0, `sequences were preempted (${counters.preemptions})`)
-      t.equal(counters.failedSteps, 0)
-    })
+    for (const [what, leastFrameBytes] of [
+      ['on a pool too small for its adapters and sequences', undefined],
+      ['the same with blocks that adapters share', 64],
+    ] as const)
+      t.test(what, (t) => tooSmall(t, new OracleFamily(name, 'float32', undefined, 'cpu', leastFrameBytes)))
 
     t.test('with host memory and a pool too small for its adapters', async (t) => {
       const engine = await family.start(family.leastBlocks + 2, { maxBatchTokens: 24 }, [])
@@ -66,6 +54,30 @@ for (const name of families)
       t.ok(memory.count <= most)
     })
   })
+
+/** Everything at once, adapters and sequences put out and brought back. */
+async function tooSmall(t: Test, family: OracleFamily): Promise<void> {
+  // 24 tokens a step: the prompts of 61 tokens go in by chunks, between other sequences' decode rows.
+  const engine = await family.start(family.leastBlocks + 2, { maxBatchTokens: 24 })
+  t.teardown(() => engine.close())
+  const verdicts = [...(await family.runAll(engine, 'first')), ...(await family.runAll(engine, 'second'))]
+  t.same(failures(verdicts), [], 'logits and greedy tokens')
+  await engine.idle()
+  t.same(idleComplaints(engine.snapshot), [], 'pool accounting')
+  const { counters } = engine.snapshot
+  t.ok(counters.adapterEvictions > 0, `adapters were put out (${counters.adapterEvictions})`)
+  t.ok(
+    counters.adapterLoads > family.images.size,
+    `and brought back (${counters.adapterLoads} loads of ${family.images.size} adapters)`,
+  )
+  t.ok(counters.preemptions > 0, `sequences were preempted (${counters.preemptions})`)
+  t.equal(counters.failedSteps, 0)
+  if (family.frameBytes < family.blockBytes)
+    t.ok(
+      [...family.images.values()].some(({ frames }) => frames > 0),
+      'and blocks were shared',
+    )
+}
 
 t.test('16-bit adapter rows keep the tokens of nearly every case', async (t) => {
   const family = new OracleFamily(families[0], 'float16')

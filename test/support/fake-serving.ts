@@ -35,9 +35,17 @@ export async function fakeServing(
 ): Promise<FakeServing> {
   const submitted: Submitted[] = []
   const aborted: string[] = []
-  const snapshot = { running: 0, waiting: 0, blocks: {}, residentAdapters: 0, counters: {}, lastStep: {} }
+  const snapshot = { running: 0, waiting: 0, blocks: {}, frames: {}, residentAdapters: 0, counters: {}, lastStep: {} }
   const engine = {
-    info: { vocabSize: 1536, maxModelLen: 1 << 20, eosTokenIds: [2, 5], blockSize: 16, blockCount: 10, blockBytes: 4096 },
+    info: {
+      vocabSize: 1536,
+      maxModelLen: 1 << 20,
+      eosTokenIds: [2, 5],
+      blockSize: 16,
+      blockCount: 10,
+      blockBytes: 4096,
+      frameBytes: 4096,
+    },
     snapshot,
     residents: new Map(),
     waitingAdapters: () => [],

@@ -84,6 +84,7 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     pool: '64MiB',
     'gpu-memory-utilization': '0.8',
     'block-size': '32',
+    'adapter-frame-size': '4KiB',
     'max-batch-tokens': '256',
     'long-prefill-token-threshold': '64',
     'max-step-ms': '50',

@@ -20,6 +20,7 @@ t.test('defaults on the CPU', async (t) => {
     poolBytes: 512 * 2 ** 20,
     memoryFraction: undefined,
     blockSize: 16,
+    leastFrameBytes: 65536,
     maxBatchTokens: 256,
     longPrefillTokens: 0,
     maxStepMs: 120,
@@ -50,6 +51,7 @@ t.test('what is given holds on either device', async (t) => {
   const given = {
     pool: '1GiB',
     'block-size': 64,
+    'adapter-frame-size': '8KiB',
     'max-batch-tokens': 33,
     'max-sequences': 4,
     'max-model-len': 99,
@@ -60,6 +62,7 @@ t.test('what is given holds on either device', async (t) => {
   const expected = {
     poolBytes: 2 ** 30,
     blockSize: 64,
+    leastFrameBytes: 8192,
     maxBatchTokens: 33,
     maxSequences: 4,
     maxModelLen: 99,

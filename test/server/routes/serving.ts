@@ -18,11 +18,12 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     running: 2,
     waiting: 3,
     blocks: { total: 10, free: 10, sequences: 0, adapters: 0, idleAdapters: 0, cachedPrefixes: 0 },
+    frames: { used: 0, free: 0 },
     residentAdapters: 0,
     counters: {},
   }
   const engine = {
-    info: { vocabSize: 1540, maxModelLen: 1024, blockSize: 16, blockCount: 10, blockBytes: 4096 },
+    info: { vocabSize: 1540, maxModelLen: 1024, blockSize: 16, blockCount: 10, blockBytes: 4096, frameBytes: 4096 },
     snapshot,
     residents: new Map(),
     waitingAdapters: () => [],
