@@ -10,7 +10,7 @@ import { CONFIG_FILE, WEIGHTS_FILE } from './folders.ts'
 import type { AdapterImage, BaseModel, LoadOptions } from './types.ts'
 
 /** Rises with each change of what an image or its file looks like, or of what a fold computes. */
-const VERSION = 1
+const VERSION = 2
 const SUFFIX = '.image'
 
 export interface ImageCacheSettings {
@@ -178,11 +178,11 @@ function digestOf(...parts: unknown[]): string {
 }
 
 /** Tells a base from any other without reading its weights: what its sites are, and the files that its tensors lie in. */
-function baseIdentity({ directory, modelType, sites, tensors }: BaseModel): string {
+function baseIdentity({ directory, modelType, sites, added, tensors }: BaseModel): string {
   const files = [...new Set(Object.values(tensors).map(({ file }) => file))].sort()
   const identities = files.map((file) => {
     const { size, mtimeNs } = statSync(file, { bigint: true })
     return `${file}:${size}:${mtimeNs}`
   })
-  return digestOf(directory, modelType, sites, identities)
+  return digestOf(directory, modelType, sites, added, identities)
 }

@@ -17,6 +17,19 @@ export interface Site {
   takesInputScale: boolean
 }
 
+/**
+ * Where the rows of tokens go that an adapter adds to the base's vocabulary, token id − vocabSize in each: the rows behind the table, and those behind the head. Both
+ * are sites of their own in the graph, with ids behind those of `BaseModel.sites`, and name the modules that they stand behind.
+ */
+export interface AddedTokens {
+  /** How many there may be. */
+  count: number
+  /** inFeatures: `count`. */
+  table: Site
+  /** outFeatures: `count`. */
+  head: Site
+}
+
 /** Plain data, so that it can be posted to the loader thread. */
 export interface BaseModel {
   directory: string
@@ -28,6 +41,8 @@ export interface BaseModel {
   vocabSize: number
   hiddenSize: number
   sites: Site[]
+  /** Absent: no adapter may add tokens. */
+  added?: AddedTokens
   tensors: Record<string, TensorRef>
 }
 
@@ -72,6 +87,8 @@ export interface AdapterImage {
   /** For people: PEFT method, largest rank, parameters. */
   method: string
   maxRank: number
+  /** Token ids that exist for it, 0 to below this, where they are not the base's: its table was resized. */
+  vocabSize?: number
   /** For people: what is odd about the adapter, such as modules that its config names and its file lacks. */
   warnings?: string[]
 }

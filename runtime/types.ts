@@ -16,7 +16,7 @@ export interface SamplingParams extends SamplingScalars {
   /** Banned until minTokens; the model's eos ids. */
   eosTokenIds: number[]
   ignoreEos: boolean
-  /** Debugging and tests: return raw logits of every sampled position. */
+  /** Debugging and tests: return raw logits of every sampled position, of the tokens that exist for the request. */
   returnLogits?: boolean
 }
 
@@ -117,6 +117,8 @@ export interface EngineSettings {
   /** Milliseconds for which prompts may make a step last beside sequences that decode (docs/scheduler.md). Absent or 0: no bound. */
   maxStepMs?: number
   maxModelLen?: number
+  /** Tokens that an adapter may add to the vocabulary; absent: 256 (runtime/model/options.ts). 0: none, and the graph has no room for them. */
+  extraTokens?: number
   threads: number
   prefixCache: boolean
   /** CUDA: replay decode steps as graphs; the default. */
@@ -132,7 +134,10 @@ export interface EngineSettings {
 /** What the server needs to know of the loaded model. */
 export interface EngineInfo {
   modelType: string
+  /** The base's; an adapter's may differ (AdapterImage.vocabSize). */
   vocabSize: number
+  /** Tokens that adapters may add behind it. */
+  addedTokens: number
   maxModelLen: number
   eosTokenIds: number[]
   blockSize: number
@@ -205,6 +210,11 @@ export interface Engine {
   waitingAdapters(): string[]
   /** Makes an image known to the engine thread (host tier); pool residency comes when a request needs it. Idempotent by digest. */
   addAdapter(image: AdapterImage): void
+  /**
+   * Token ids that exist for a request with these adapters: 0 to below it. Of an adapter whose table was resized its own; of a mix the fewest that any of its adapters
+   * has, so that all of them have a row for each. The base's for an adapter that is not known.
+   */
+  vocabularyOf(adapters: readonly Pick<AdapterUse, 'digest'>[]): number
   /** With a name only that name of the content. Else the engine forgets the image once no sequence uses it. */
   removeAdapter(digest: string, name?: string): void
   /** Queues a sequence; `onOutput` is called once per step that concerns it, the last time with `finish`. Throws EngineError when it can never run. */

@@ -15,6 +15,10 @@ import type {
 import type { FromEngine, ToEngine } from './messages.ts'
 import { type PackedRequest, requestPacker } from './packed-request.ts'
 
+/** For errors: whose the vocabulary is. */
+const ofWhom = (adapters: readonly AdapterUse[]) =>
+  adapters.length === 0 ? '' : `of ${adapters.map(({ name }) => name).join(' and ')} `
+
 interface Listener {
   onOutput: (output: SequenceOutput) => void
   adapters: readonly AdapterUse[]
@@ -30,8 +34,8 @@ export class EngineClient implements Engine {
   private readonly worker: Worker
   private readonly listeners = new Map<string, Listener>()
   private readonly pack: (request: SequenceRequest) => PackedRequest
-  /** What is known of each adapter, by digest: the blocks that it takes, and the names that it goes by. */
-  private readonly adapters = new Map<string, { blocks: number; names: string[] }>()
+  /** What is known of each adapter, by digest: the blocks that it takes, the names that it goes by, the token ids that exist for it. */
+  private readonly adapters = new Map<string, { blocks: number; names: string[]; vocabSize: number }>()
   private readonly idleWaiters = new Map<number, () => void>()
   /** When the engine's thread spoke last, or was given work after it had none. */
   private heardAt = performance.now()
@@ -44,7 +48,7 @@ export class EngineClient implements Engine {
     this.worker = worker
     this.info = info
     this.snapshot = snapshot
-    this.pack = requestPacker(info.vocabSize)
+    this.pack = requestPacker(info.vocabSize + info.addedTokens)
     worker.on('message', (message: FromEngine) => this.receive(message))
     worker.on('error', (error) =>
       this.fail(new EngineError('engine_failed', `the engine's thread died: ${error.message}`, { cause: error })),
@@ -70,7 +74,8 @@ export class EngineClient implements Engine {
         `adapter ${image.name} is packed as ${image.dtype} in blocks of ${image.blockBytes} bytes; ` +
           `the engine takes ${this.info.adapterDtype} in blocks of ${this.info.blockBytes}`,
       )
-    this.adapters.set(image.digest, { blocks: image.blocks, names: [image.name] })
+    const vocabSize = image.vocabSize ?? this.info.vocabSize
+    this.adapters.set(image.digest, { blocks: image.blocks, names: [image.name], vocabSize })
     this.post({ type: 'adapter', image })
   }
 
@@ -88,7 +93,12 @@ export class EngineClient implements Engine {
     this.check(request)
     if (this.listeners.size === 0) this.heardAt = performance.now()
     this.listeners.set(request.id, { onOutput, adapters: request.adapters })
-    this.post({ type: 'submit', request: this.pack(request) })
+    this.post({ type: 'submit', request: { ...this.pack(request), vocabSize: this.vocabularyOf(request.adapters) } })
+  }
+
+  vocabularyOf(adapters: readonly Pick<AdapterUse, 'digest'>[]): number {
+    if (adapters.length === 0) return this.info.vocabSize
+    return Math.min(...adapters.map(({ digest }) => this.adapters.get(digest)?.vocabSize ?? this.info.vocabSize))
   }
 
   abort(id: string): void {
@@ -126,7 +136,7 @@ export class EngineClient implements Engine {
 
   /** What can never run is refused here, before it waits. */
   private check(request: SequenceRequest): void {
-    const { maxModelLen, vocabSize, blockSize, blockCount } = this.info
+    const { maxModelLen, blockSize, blockCount } = this.info
     const { id, promptIds, adapters } = request
     if (this.listeners.has(id)) throw new EngineError('duplicate_id', `a request with id ${id} is under way`)
     if (promptIds.length === 0) throw new EngineError('empty_prompt', 'the prompt must hold at least one token')
@@ -135,9 +145,13 @@ export class EngineClient implements Engine {
         'context_length_exceeded',
         `the prompt holds ${promptIds.length} tokens; with at least one more to generate at most ${maxModelLen - 1} fit`,
       )
+    const vocabSize = this.vocabularyOf(adapters)
     const odd = promptIds.find((token) => !(token >= 0 && token < vocabSize))
     if (odd !== undefined)
-      throw new EngineError('token_out_of_range', `token id ${odd} is not in the vocabulary (0 to ${vocabSize - 1})`)
+      throw new EngineError(
+        'token_out_of_range',
+        `token id ${odd} is not in the vocabulary ${ofWhom(adapters)}(0 to ${vocabSize - 1})`,
+      )
     let blocks = Math.ceil(Math.min(promptIds.length + 1, maxModelLen) / blockSize)
     for (const use of adapters) {
       const known = this.adapters.get(use.digest)

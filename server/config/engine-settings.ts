@@ -24,6 +24,7 @@ export function engineSettings(config: Config, device: Device, modelDir: string)
     maxStepMs: config.maxStepMs,
     maxSequences: config.maxSequences ?? (defaultOn(device, 'max-sequences') as number),
     maxModelLen: config.maxModelLen,
+    extraTokens: config.maxExtraTokens,
     threads: config.threads,
     prefixCache: config.prefixCache,
     asyncScheduling: config.asyncScheduling === 'auto' ? undefined : config.asyncScheduling === 'on',

@@ -8,7 +8,6 @@ export const VLLM_ADVICE: Readonly<Record<string, string>> = {
   'max-lora-rank': 'adapters of every rank are served: leave it out',
   'max-cpu-loras': 'adapters in host memory are bounded by their bytes, not their number: --host-memory SIZE',
   'fully-sharded-loras': ONE_DEVICE,
-  'lora-extra-vocab-size': "adapters keep the base model's vocabulary: leave it out",
   'api-server-count': 'one process answers, and --tokenizer-processes read long texts: leave it out',
   'tensor-parallel-size': ONE_DEVICE,
   'pipeline-parallel-size': ONE_DEVICE,

@@ -172,7 +172,7 @@ void check_rows(World& world, int32_t rows, const std::string& what) {
   OnDevice<uint16_t> x_device(x), e_device(e);
   OnDevice<int32_t> ids_device(ids);
   must(cuda::scale_input(step, x_device.data(), in, 0, launch), "scale_input");
-  must(cuda::batched_embedding(step, ids_device.data(), e_device.data(), in, hidden, 1, launch), "batched_embedding");
+  must(cuda::batched_embedding(step, ids_device.data(), e_device.data(), in, hidden, 1, -1, launch), "batched_embedding");
   const auto scaled = x_device.get(), embedded = e_device.get();
   double worst_scale = 0, worst_embedding = 0;
   for (size_t s = 0; s + 1 < segments.starts.size(); s++) {
