@@ -92,13 +92,7 @@ function article(kind: Site['kind']): string {
 }
 
 /** One site's fold and replacement as one delta; the bias that the adapter wants becomes a difference to what the graph's base product holds. */
-function combine(
-  site: Site,
-  fold: Fold,
-  replacement: Replacement | undefined,
-  base: BaseWeights,
-  original: BaseModel,
-): SiteFold {
+function combine(site: Site, fold: Fold, replacement: Replacement | undefined, base: BaseWeights, original: BaseModel): SiteFold {
   const adapted = fold.factors || fold.dense || fold.outScale || fold.inScale
   // Rows of added tokens are the ground on which the adapter acts; others would be.
   const rows = weightShape(original.sites[site.index]).rows

@@ -5,9 +5,9 @@
  */
 import { AdapterError } from './errors.ts'
 import { combinationRefused, type DenseRows, oneByOne, weightShape } from './fold.ts'
+import { onlyAdds } from './resized.ts'
 import { targetedSites } from './targets.ts'
 import { BIASES, COPIES, type FoldContext, type SiteTensors, WEIGHTS } from './tensors.ts'
-import { onlyAdds } from './resized.ts'
 import type { BaseModel, Site } from './types.ts'
 
 export interface Replacement {
@@ -45,7 +45,8 @@ export function replacements(context: FoldContext): Map<Site, Replacement> {
   for (const [site, tokens] of trainedTokens(context, ties)) {
     const other = found.get(site)
     if (!other?.dense) found.set(site, { ...other, ...tokens })
-    else if (onlyAdds(other, ownRows(context, site))) found.set(site, { ...other, ...tokens, dense: overlaid(site, other.dense, tokens.dense) })
+    else if (onlyAdds(other, ownRows(context, site)))
+      found.set(site, { ...other, ...tokens, dense: overlaid(site, other.dense, tokens.dense) })
     else throw combinationRefused(site, other.what, tokens.what)
   }
   for (const [key, checkpoint] of context.tensors.others) requireUnchanged(context, key, checkpoint)

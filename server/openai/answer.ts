@@ -9,6 +9,7 @@ import { VERSION } from '../version.ts'
 import { EventStream } from './event-stream.ts'
 import { Generation, type GenerationRequest } from './generation.ts'
 import { type Body, given } from './parameters.ts'
+import { checkVocabulary } from './sampling.ts'
 import type { Shape } from './shape.ts'
 import { type Usage, usageOf } from './usage.ts'
 
@@ -33,6 +34,7 @@ export async function answer(
   // What it costs is known before anything is loaded for it.
   const adapter = await leaseAdapters(serving, choice, reply)
   if (reply.raw.destroyed) return reply.hijack()
+  checkVocabulary(serving, body, asked, adapter)
   const envelope = {
     id: asked.id,
     object: shape.object,

@@ -12,7 +12,7 @@ import { chatLogprobs } from './logprobs.ts'
 import { conversationOf, messagesOf } from './messages.ts'
 import { type Body, checkFields, given, settleMaxTokens, shown, textOptions } from './parameters.ts'
 import { requestId } from './request-id.ts'
-import { samplingOf, seededChoices } from './sampling.ts'
+import { idBound, samplingOf, seededChoices } from './sampling.ts'
 import { chatSchema } from './schemas.ts'
 import { Shape } from './shape.ts'
 
@@ -43,6 +43,7 @@ export function chatRoutes(app: FastifyInstance, serving: Serving): void {
         logprobs: given<boolean>(body, 'logprobs', false) ? given(body, 'top_logprobs', 0) : -1,
         promptLogprobs: given(body, 'prompt_logprobs', -1),
         sequences: n,
+        vocabSize: idBound(serving, choice),
       })
       const echo = echoOf(body)
       const continues = given<boolean>(body, 'continue_final_message', false)

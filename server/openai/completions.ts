@@ -13,7 +13,7 @@ import type { LogprobList } from './logprob-list.ts'
 import { completionLogprobs, TextOffsets } from './logprobs.ts'
 import { type Body, checkFields, given, settleMaxTokens, textOptions } from './parameters.ts'
 import { requestId } from './request-id.ts'
-import { checkTokens, samplingOf, seededChoices } from './sampling.ts'
+import { checkTokens, idBound, samplingOf, seededChoices } from './sampling.ts'
 import { completionSchema } from './schemas.ts'
 import { Shape } from './shape.ts'
 
@@ -42,7 +42,7 @@ export function completionRoutes(app: FastifyInstance, serving: Serving): void {
       if (given(body, 'best_of', n) !== n)
         throw new ApiError('unsupported_parameter', 'best_of must equal n: no more are drawn than are returned', 'best_of')
       const echo = given<boolean>(body, 'echo', false)
-      const prompts = await promptsOf(serving, body, n, echo, leaving(reply))
+      const prompts = await promptsOf(serving, body, n, echo, idBound(serving, choice), leaving(reply))
       const asked = given<number | undefined>(body, 'max_tokens', undefined)
       if (asked === 0 && !echo)
         throw new ApiError('invalid_request', 'max_tokens must be at least 1 unless echo is true', 'max_tokens')
@@ -52,6 +52,7 @@ export function completionRoutes(app: FastifyInstance, serving: Serving): void {
         logprobs,
         promptLogprobs: Math.max(given(body, 'prompt_logprobs', -1), echo ? logprobs : -1),
         sequences: prompts.length * n,
+        vocabSize: idBound(serving, choice),
       })
       const choices: ChoiceRequest[] = prompts.flatMap(({ ids, hasText }) => {
         const maxTokens = settleMaxTokens(asked, DEFAULT_MAX_TOKENS, ids.length, serving.model.maxModelLen, 'prompt')
@@ -76,7 +77,14 @@ export function completionRoutes(app: FastifyInstance, serving: Serving): void {
   })
 }
 
-async function promptsOf(serving: Serving, body: Body, n: number, echo: boolean, left: AbortSignal): Promise<Prompt[]> {
+async function promptsOf(
+  serving: Serving,
+  body: Body,
+  n: number,
+  echo: boolean,
+  vocabSize: number,
+  left: AbortSignal,
+): Promise<Prompt[]> {
   const { tokenizer } = serving
   const given_ = body.prompt as string | string[] | number[] | number[][]
   const list =
@@ -94,7 +102,7 @@ async function promptsOf(serving: Serving, body: Body, n: number, echo: boolean,
   const prompts: Prompt[] = []
   for (const [i, one] of list.entries()) {
     const all = typeof one === 'string' ? (encoded.next().value as TokenIds) : one
-    checkTokens(all, list === given_ ? `prompt.${i}` : 'prompt', serving.engine.info.vocabSize)
+    checkTokens(all, list === given_ ? `prompt.${i}` : 'prompt', vocabSize)
     const ids = truncate === undefined ? all : all.slice(-truncate)
     if (ids.length === 0) throw new ApiError('invalid_request', 'prompt must hold at least one token', 'prompt')
     const asGiven = typeof one === 'string' && ids.length === all.length

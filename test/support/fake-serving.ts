@@ -36,10 +36,19 @@ export async function fakeServing(
   const aborted: string[] = []
   const snapshot = { running: 0, waiting: 0, blocks: {}, residentAdapters: 0, counters: {}, lastStep: {} }
   const engine = {
-    info: { vocabSize: 1536, maxModelLen: 1 << 20, eosTokenIds: [2, 5], blockSize: 16, blockCount: 10, blockBytes: 4096 },
+    info: {
+      vocabSize: 1536,
+      addedTokens: 0,
+      maxModelLen: 1 << 20,
+      eosTokenIds: [2, 5],
+      blockSize: 16,
+      blockCount: 10,
+      blockBytes: 4096,
+    },
     snapshot,
     residents: new Map(),
     waitingAdapters: () => [],
+    vocabularyOf: () => 1536,
     submit(request: SequenceRequest, onOutput: (output: SequenceOutput) => void) {
       const one = { request, send: (output: Partial<SequenceOutput>) => onOutput({ id: request.id, tokens: [], ...output }) }
       submitted.push(one)
