@@ -5,7 +5,6 @@
  */
 import { AdapterError } from './errors.ts'
 import { combinationRefused, type DenseRows, oneByOne, weightShape } from './fold.ts'
-import { onlyAdds } from './resized.ts'
 import { targetedSites } from './targets.ts'
 import { BIASES, COPIES, type FoldContext, type SiteTensors, WEIGHTS } from './tensors.ts'
 import type { BaseModel, Site } from './types.ts'
@@ -19,6 +18,9 @@ export interface Replacement {
   /** Takes the place of the base's bias. Shape [out]. */
   bias?: Float32Array
 }
+
+/** Whether a replacement holds rows of added tokens alone. */
+export const onlyAdds = ({ dense }: Replacement, rows: number) => dense?.index?.every((row) => row >= rows) ?? false
 
 /** The table and the head, of which a base that ties them has one tensor. */
 interface Ties {

@@ -102,9 +102,6 @@ export function requireAddedRows(file: string, base: BaseModel, resized: BaseMod
   }
 }
 
-/** Whether a replacement holds rows of added tokens alone. */
-export const onlyAdds = ({ dense }: Replacement, rows: number) => dense?.index?.every((row) => row >= rows) ?? false
-
 /** A table or head that was resized and is adapted besides: by LoRA alone, whose product needs no row of the base. */
 export function requirePlain(site: Site, fold: Fold, isPlainLora: boolean): void {
   if (!isPlainLora || fold.outScale || fold.inScale || fold.bias)
