@@ -56,7 +56,10 @@ t.test('what a sequence brings', async (t) => {
   refused({ promptLength: 4 }, /promptLength is 4/)
   for (const odd of [-1, WIDTH + 1]) refused({ vocabSize: odd }, new RegExp(`vocabSize is ${odd}; it must be 1 to ${WIDTH}`))
   refused({ vocabSize: 5 }, /tokens\[\] is 5; it must be 0 to 4/)
-  refused({ vocabSize: vocabSize + 1, tokens: Int32Array.of(vocabSize + 1), promptLength: 1 }, new RegExp(`tokens\\[\\] is ${vocabSize + 1}`))
+  refused(
+    { vocabSize: vocabSize + 1, tokens: Int32Array.of(vocabSize + 1), promptLength: 1 },
+    new RegExp(`tokens\\[\\] is ${vocabSize + 1}`),
+  )
   refused({ options: new Float64Array(9) }, /options\.length is 9; it must be 10/)
   refused({ biasValues: new Float32Array(0) }, /biasValues\.length is 0; it must be 1/)
   refused({ allowed: new Uint32Array(1) }, /allowed\.length is 1/)
