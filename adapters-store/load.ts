@@ -63,6 +63,7 @@ function foldSites(method: Method, context: FoldContext, original: BaseModel): S
   const { tensors, base } = context
   const replaced = replacements(context)
   const foldSite = method.prepare(context)
+  const isPlainLora = method.peftType === 'LORA' && !['use_dora', 'lora_bias'].some((option) => context.config.boolean(option))
   const folds = new Map<Site, Fold>()
   for (const site of tensors.sites) {
     if (!site.has(...method.parameters)) continue
@@ -72,6 +73,7 @@ function foldSites(method: Method, context: FoldContext, original: BaseModel): S
         `${site.site.module}: ${method.peftType} of ${article(site.site.kind)} is not supported; on ${method.sites.join(' and ')} modules it is`,
       )
     }
+    requirePlain(site.site, original, isPlainLora)
     folds.set(site.site, foldSite(site))
   }
   tensors.requireAllTaken(method.peftType)
@@ -79,12 +81,7 @@ function foldSites(method: Method, context: FoldContext, original: BaseModel): S
   requireAddedRows(tensors.file, original, base.model, replaced)
   return base.model.sites
     .filter((site) => folds.has(site) || replaced.has(site))
-    .flatMap((site) => {
-      const fold = folds.get(site)
-      if (fold && weightShape(site).rows !== weightShape(original.sites[site.index]).rows)
-        requirePlain(site, fold, method.peftType === 'LORA' && !context.config.boolean('use_dora'))
-      return placedFolds(combine(site, fold ?? {}, replaced.get(site), base, original), original)
-    })
+    .flatMap((site) => placedFolds(combine(site, folds.get(site) ?? {}, replaced.get(site), base, original), original))
 }
 
 function article(kind: Site['kind']): string {

@@ -10,7 +10,6 @@ import {
   type DenseRows,
   type FactorRows,
   type Factors,
-  type Fold,
   multipliedOut,
   requireFinite,
   type SiteFold,
@@ -102,10 +101,10 @@ export function requireAddedRows(file: string, base: BaseModel, resized: BaseMod
   }
 }
 
-/** A table or head that was resized and is adapted besides: by LoRA alone, whose product needs no row of the base. */
-export function requirePlain(site: Site, fold: Fold, isPlainLora: boolean): void {
-  if (!isPlainLora || fold.outScale || fold.inScale || fold.bias)
-    throw combinationRefused(site, 'an adapter other than plain LoRA', 'another number of tokens than the base')
+/** Throws where a table or head that was resized is adapted besides by anything but plain LoRA, whose product alone needs no row of the base. */
+export function requirePlain(site: Site, base: BaseModel, isPlainLora: boolean): void {
+  if (isPlainLora || weightShape(site).rows === weightShape(base.sites[site.index]).rows) return
+  throw combinationRefused(site, 'an adapter other than plain LoRA', 'another number of tokens than the base')
 }
 
 /** A fold of a resized table or head, as folds of the sites that the graph has: the base's rows, and those of added tokens. */
