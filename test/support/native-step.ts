@@ -63,7 +63,9 @@ export async function logitsOfRows(
       const step = { rows, context, blockSize: BLOCK_SIZE, vocabSize, adapters: residents, token, returnLogits: true }
       logits = (await decodeStep(engine, step)).logits as typeof logits
     }
-    return logits
+    const width = logits.length / rows
+    // What adapters may add to the vocabulary stands behind it.
+    return logits.filter((_, i) => i % width < vocabSize)
   } finally {
     engine.close()
   }
