@@ -91,6 +91,15 @@ function overlaid(site: Site, under: DenseRows, over: DenseRows | undefined): De
   return { count: index.length, index, rows }
 }
 
+/** Floats of a whole table that are decoded at a time. */
+const RUN_FLOATS = 1 << 18
+
+/** Most rows of a table are the base's, bit for bit. */
+function differ(one: Float32Array, other: Float32Array): boolean {
+  const bytes = ({ buffer, byteOffset, byteLength }: Float32Array) => new Uint8Array(buffer, byteOffset, byteLength)
+  return Buffer.compare(bytes(one), bytes(other)) !== 0 && one.some((value, i) => value !== other[i])
+}
+
 /** Undefined if the file does not hold it. */
 function changedRows({ base }: FoldContext, tensors: SiteTensors, name: string): DenseRows | undefined {
   const { site, file } = tensors
@@ -100,10 +109,11 @@ function changedRows({ base }: FoldContext, tensors: SiteTensors, name: string):
   const key = tensors.key(name)!
   const weights = base.rows(site.weight)
   const changed: number[] = []
-  for (let o = 0; o < rows; o++) {
-    const replaced = file.rows(key, reference, o, 1)
-    const original = weights.row(o)
-    if (replaced.some((value, i) => value !== original[i])) changed.push(o)
+  const run = Math.max(1, Math.floor(RUN_FLOATS / width))
+  for (let first = 0; first < rows; first += run) {
+    const values = file.rows(key, reference, first, Math.min(run, rows - first))
+    for (let at = 0; at < values.length; at += width)
+      if (differ(values.subarray(at, at + width), weights.row(first + at / width))) changed.push(first + at / width)
   }
   return {
     count: changed.length,
