@@ -110,6 +110,7 @@ export class AdapterManagement {
       digest,
       method,
       rank: maxRank,
+      ...(adapter.vocabSize !== undefined && { vocab_size: adapter.vocabSize }),
       root: directory,
       pinned,
       leases,

@@ -10,7 +10,7 @@ t.test('token ids are checked against the vocabulary of the adapter that is aske
   cpSync(fixture('oracle/added-heads16/base'), model, { recursive: true })
   for (const file of ['tokenizer.json', 'tokenizer_config.json'])
     cpSync(fixture('oracle/llama/base', file), path.join(model, file))
-  const { post } = await startServed(t, {
+  const { post, url } = await startServed(t, {
     model,
     adapters: fixture('oracle/added-heads16/adapters'),
     pool: '8MiB',
@@ -49,6 +49,9 @@ t.test('token ids are checked against the vocabulary of the adapter that is aske
     t.equal(status, 200, `${adapter}: ${last}`)
     t.match(body.choices[0], { token_ids: [last], finish_reason: 'stop', stop_reason: last })
   }
+  const look = async (adapter: string) => (await fetch(`${url}/adapters/${adapter}`)).json() as Promise<{ vocab_size?: number }>
+  t.match(await look('saved'), { state: 'loaded', vocab_size: 325 })
+  t.equal((await look('lora-r4-qv')).vocab_size, undefined)
   const mixed = await post(
     '/v1/completions',
     { prompt: [5, 320], max_tokens: 1 },
