@@ -65,6 +65,20 @@ function changed(t: Test, base: BaseModel, name: string, change: (config: Config
   return writeAdapter(temporaryFolder(t), config, tensors)
 }
 
+t.test('of a tied base one of table and head is enough, where the base is meant', async (t) => {
+  const packing = { dtype: 'float32', blockBytes: 1 << 16 } as const
+  const whole = load(tied, 'untrained')
+  for (const module of [TABLE, HEAD]) {
+    const folder = changed(t, tied, 'untrained', (_, tensors) => {
+      delete tensors[`${module}.weight`]
+    })
+    const image = loadAdapter('one', folder, tied, packing)
+    t.equal(image.vocabSize, 323)
+    t.same(ranks(image, tied), ranks(whole, tied))
+    t.same(Buffer.from(image.image), Buffer.from(whole.image))
+  }
+})
+
 t.test('refused, with the reason', async (t) => {
   const without =
     (...keys: string[]) =>
