@@ -58,7 +58,7 @@ t.test('token ids are checked against the vocabulary of the adapter that is aske
     { 'x-lora-adapter': 'saved, lora-r4-qv;w=0.5' },
   )
   t.equal(mixed.status, 400)
-  t.match(mixed.body.error.message, /320 is not a token id of saved, lora-r4-qv;w=0\.5 \(0 to 319\)/)
+  t.match(mixed.body.error.message, /320 is not a token id of .* \(0 to 319\)/)
 })
 
 t.test('without room for added tokens such an adapter is refused, and says which setting', async (t) => {
