@@ -2,8 +2,11 @@
 import { statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { AdapterError, AdapterErrorCode } from './errors.ts'
-import { CONFIG_FILE, WEIGHTS_FILE } from './folders.ts'
-import type { AdapterImage } from './types.ts'
+import { WEIGHTS_FILE } from './folders.ts'
+import { hubOfFolder } from './hub/cache.ts'
+import { hubText } from './hub/name.ts'
+import { identityOf } from './identity.ts'
+import { type AdapterImage, hostBytes } from './types.ts'
 
 /** known: nothing of its weights has been read, or they have been put out again. */
 export type AdapterState = 'known' | 'loading' | 'loaded' | 'refused' | 'draining'
@@ -15,6 +18,27 @@ const PASSING = new Set<AdapterErrorCode>([
   'adapter_link_refused',
   'adapter_load_failed',
 ])
+
+/** A second version of a name, which takes part of its requests. */
+export interface Canary {
+  readonly adapter: Adapter
+  /** Part of the name's requests, between 0 and 1. */
+  share: number
+  /** The digest that it was set with. Which clients it gets follows from that: they are the same after a restart, and on every server. */
+  readonly identity: string
+  /** Requests since it is there, by the version that answered; `fallbacks` are those of `main` that were the canary's, which could not be loaded. */
+  readonly requests: { main: number; canary: number; fallbacks: number }
+  /** Whether it could not be loaded when it was wanted last. */
+  failing: boolean
+}
+
+/** What a name stood for before. */
+export interface Previous {
+  directory: string
+  root: string
+  /** undefined: it was never read. */
+  digest?: string
+}
 
 export class Adapter {
   readonly name: string
@@ -52,6 +76,9 @@ export class Adapter {
   /** Bytes that are kept for it in host memory while it is loaded. */
   reserved = 0
   loading?: Promise<void>
+  /** Of a name's own version: the one beside it, and the one before it. */
+  canary?: Canary
+  previous?: Previous
   private bytes?: number
   /** The last load's failure, and the files as they were then. */
   private refused?: { error: AdapterError; files: string }
@@ -60,6 +87,12 @@ export class Adapter {
     this.name = name
     this.directory = resolve(directory)
     this.root = resolve(root)
+  }
+
+  /** Where on the hub it came from: `org/name[/folder]@commit`. */
+  get hub(): string | undefined {
+    const hub = hubOfFolder(this.directory)
+    return hub && hubText(hub.name)
   }
 
   get state(): AdapterState {
@@ -81,7 +114,7 @@ export class Adapter {
 
   loaded(image: AdapterImage, milliseconds: number): void {
     this.image = image
-    this.bytes = image.image.byteLength
+    this.bytes = hostBytes(image)
     this.digest = image.digest
     this.method = image.method
     this.maxRank = image.maxRank
@@ -96,23 +129,13 @@ export class Adapter {
   refuse(error: AdapterError): void {
     this.refusal = error.message
     this.detail = error.detail
-    this.refused = PASSING.has(error.code) ? undefined : { error, files: this.files() }
+    this.refused = PASSING.has(error.code) ? undefined : { error, files: identityOf(this.directory) }
   }
 
   /** Why it was refused, if its files are what they were then: reading them again would end alike. */
   get stillRefused(): AdapterError | undefined {
     if (!this.refused) return undefined
-    return this.refused.files === this.files() ? this.refused.error : undefined
-  }
-
-  /** Tells a changed file from the same: a copy under way grows. */
-  private files(): string {
-    return [CONFIG_FILE, WEIGHTS_FILE]
-      .map((name) => {
-        const stat = statOf(join(this.directory, name))
-        return stat ? `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeMs}:${stat.ctimeMs}` : 'none'
-      })
-      .join(' ')
+    return this.refused.files === identityOf(this.directory) ? this.refused.error : undefined
   }
 }
 

@@ -1,7 +1,7 @@
 /** The host tier: which adapters' images are in memory, and whose turn it is to bring some in. */
 import type { Adapter } from './adapter.ts'
 import { AdapterError } from './errors.ts'
-import type { AdapterImage } from './types.ts'
+import { type AdapterImage, hostBytes } from './types.ts'
 
 /** What is told of the tier's changes: the engine keeps the same images. */
 export interface HostMemoryEvents {
@@ -31,7 +31,12 @@ const PATIENCE = 30_000
  * what has been put out (GreedyDual-Size-Frequency, Cherkasova 1998).
  */
 export class HostMemory {
+  /** Adapters put out to make room, since the start. */
+  evictions = 0
+  /** Bytes. */
   readonly limit: number
+  /** Adapters. */
+  readonly most: number
   private readonly events: HostMemoryEvents
   private readonly patience: number
   private readonly now: () => number
@@ -41,12 +46,19 @@ export class HostMemory {
   private readonly values = new Map<Adapter, number>()
   private used = 0
   private reserved = 0
+  /** Loads that room is kept for. */
+  private coming = 0
   private age = 0
   private queue: Claim[] = []
 
-  /** `patience`: milliseconds after which who still waits for room is told that there is none. */
-  constructor(limit: number, events: HostMemoryEvents, patience = PATIENCE, now = () => performance.now()) {
+  /** `limit` in bytes, and `most` adapters. `patience`: milliseconds after which who still waits for room is told that there is none. */
+  constructor(
+    limit: number,
+    events: HostMemoryEvents,
+    { most = Number.POSITIVE_INFINITY, patience = PATIENCE, now = () => performance.now() } = {},
+  ) {
     this.limit = limit
+    this.most = most
     this.patience = patience
     this.events = events
     this.now = now
@@ -117,7 +129,7 @@ export class HostMemory {
   release(adapter: Adapter): void {
     adapter.leases--
     if (adapter.leases === 0 && adapter.retired) this.put(adapter)
-    else if (this.used + this.reserved > this.limit) this.trim()
+    else if (this.isOver(0, 0)) this.trim()
     this.serve()
   }
 
@@ -131,7 +143,7 @@ export class HostMemory {
     if (same) same.adapters.add(adapter)
     else {
       this.contents.set(image.digest, { image: own, adapters: new Set([adapter]) })
-      this.used += image.image.byteLength
+      this.used += hostBytes(own)
     }
     this.appreciate(adapter)
     this.events.came({ ...own, name: adapter.name })
@@ -173,13 +185,14 @@ export class HostMemory {
       // What is here of it stays.
       for (const adapter of claim.adapters) adapter.leases++
       // Alone it is let in although its files are larger: what they are packed to may fit.
-      const fits = this.makeRoom(bytes) || this.isAlone(claim)
+      const fits = this.makeRoom(bytes, missing.length) || this.isAlone(claim)
       for (const adapter of claim.adapters) adapter.leases--
       if (!fits) return
       this.queue.shift()
       for (const adapter of missing) {
         adapter.reserved = Math.max(1, adapter.expectedBytes)
         this.reserved += adapter.reserved
+        this.coming++
       }
       for (const adapter of claim.adapters) this.hold(adapter)
       claim.grant()
@@ -188,8 +201,20 @@ export class HostMemory {
 
   /** Why a claim can never be served, before anything makes room for it: at least that much would have to be here at once. */
   private neverFits({ adapters }: Claim, missing: readonly Adapter[]): AdapterError | undefined {
+    if (adapters.length > this.most)
+      return new AdapterError(
+        'adapter_too_large',
+        `${adapters.length} adapters are wanted together, and host memory holds ${this.most} (--max-cpu-loras)`,
+      )
+    let pinned = 0
+    for (const adapter of this.values.keys()) if (adapter.pinned && !adapters.includes(adapter)) pinned++
+    if (pinned + adapters.length > this.most)
+      return new AdapterError(
+        'adapter_too_large',
+        `${pinned} adapters are pinned, of ${this.most} (--max-cpu-loras); let one of them go`,
+      )
     const here = new Map<string, number>()
-    const keep = ({ image }: Adapter) => image && here.set(image.digest, image.image.byteLength)
+    const keep = ({ image }: Adapter) => image && here.set(image.digest, hostBytes(image))
     for (const adapter of adapters) keep(adapter)
     const own = [...here.values()].reduce((sum, size) => sum + size, 0)
     for (const adapter of this.values.keys()) if (adapter.pinned) keep(adapter)
@@ -219,21 +244,33 @@ export class HostMemory {
 
   private appreciate(adapter: Adapter): void {
     const { image, loadMs = 0, uses } = adapter
-    if (image) this.values.set(adapter, this.age + ((1 + uses) * (1 + loadMs)) / Math.max(1, image.image.byteLength))
+    if (image) this.values.set(adapter, this.age + ((1 + uses) * (1 + loadMs)) / Math.max(1, hostBytes(image)))
   }
 
   private unreserve(adapter: Adapter): void {
+    if (adapter.reserved > 0) this.coming--
     this.reserved -= adapter.reserved
     adapter.reserved = 0
   }
 
-  /** Puts out what is worth least until there is room for `bytes`. False if there is not, and nothing more can go. */
-  private makeRoom(bytes: number): boolean {
+  /** Whether there would be too much with `bytes` and `adapters` more. */
+  private isOver(bytes: number, adapters: number): boolean {
+    return this.used + this.reserved + bytes > this.limit || this.values.size + this.coming + adapters > this.most
+  }
+
+  /** Puts out what is worth least until there is room for `bytes` of `adapters`. False if there is not, and nothing more can go. */
+  private makeRoom(bytes: number, adapters: number): boolean {
+    if (!this.isOver(bytes, adapters)) return true
+    let idleBytes = 0
     let idle = 0
-    for (const [adapter] of this.values) if (adapter.leases === 0 && !adapter.pinned) idle += adapter.image?.image.byteLength ?? 0
+    for (const [adapter] of this.values)
+      if (adapter.leases === 0 && !adapter.pinned) {
+        idle++
+        idleBytes += adapter.image ? hostBytes(adapter.image) : 0
+      }
     // Nothing goes for what does not fit anyway.
-    if (this.used + this.reserved + bytes - idle > this.limit) return false
-    while (this.used + this.reserved + bytes > this.limit) {
+    if (this.isOver(bytes - idleBytes, adapters - idle)) return false
+    while (this.isOver(bytes, adapters)) {
       let least: Adapter | undefined
       let value = Number.POSITIVE_INFINITY
       for (const [adapter, worth] of this.values)
@@ -244,13 +281,14 @@ export class HostMemory {
       if (!least) return false
       this.age = value
       this.put(least)
+      this.evictions++
     }
     return true
   }
 
-  /** Puts out what it takes to come below the limit, or all that can go. */
+  /** Puts out what it takes to come below the limits, or all that can go. */
   private trim(): void {
-    if (this.makeRoom(0)) return
+    if (this.makeRoom(0, 0)) return
     for (const adapter of [...this.values.keys()]) if (adapter.leases === 0 && !adapter.pinned) this.put(adapter)
   }
 
@@ -264,7 +302,7 @@ export class HostMemory {
     content.adapters.delete(adapter)
     if (content.adapters.size === 0) {
       this.contents.delete(image.digest)
-      this.used -= image.image.byteLength
+      this.used -= hostBytes(content.image)
       this.events.went(image.digest)
     } else if (![...content.adapters].some((other) => other.name === name)) this.events.went(image.digest, name)
   }

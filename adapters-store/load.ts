@@ -12,10 +12,12 @@ import { pack } from './pack.ts'
 import { onlyAdds, type Replacement, replacements } from './replacements.ts'
 import { placedFolds, requireAddedRows, requirePlain, resizedBase, vocabularyOf } from './resized.ts'
 import { AdapterTensors, type FoldContext } from './tensors.ts'
+import { withText } from './text/image.ts'
+import type { TextKnowledge } from './text/read.ts'
 import type { AdapterImage, BaseModel, LoadOptions, Site, TensorRef } from './types.ts'
 
 /**
- * Reads `directory` (to `memory`: the same for many loads saves time) and folds it for `base`. Symbolic links lead only where `root` allows (links.ts).
+ * Reads `directory` (to `memory`: the same for many loads saves time; so do the same `texts`) and folds it for `base`. Symbolic links lead only where `root` allows (links.ts).
  * Synchronous: AdapterStore runs it in a thread of its own. Throws AdapterError for everything that would give wrong answers; the message names the file, key or module and what would be right.
  */
 export function loadAdapter(
@@ -25,6 +27,7 @@ export function loadAdapter(
   options: LoadOptions,
   memory = new FileMemory(),
   root = directory,
+  texts?: TextKnowledge,
 ): AdapterImage {
   const folder = new AdapterFolder(directory, root)
   const method = methodOf(CONFIG_FILE, folder.config.peft_type)
@@ -46,7 +49,7 @@ export function loadAdapter(
   tensors.bytes = bytes
   const folds = foldSites(method, context, base)
   const label = method.label?.(config) ?? method.peftType.toLowerCase()
-  return {
+  const image = {
     name,
     digest,
     dtype: options.dtype,
@@ -56,6 +59,7 @@ export function loadAdapter(
     ...(vocabSize !== base.vocabSize && { vocabSize }),
     warnings: tensors.warnings,
   }
+  return withText(image, folder, base, options, texts)
 }
 
 /** `original`: the base as it is; the context's has the adapter's vocabulary. */

@@ -6,19 +6,21 @@ import { elementBytes, largestMagnitude } from '../native/floats.ts'
 import type { FoldImage } from './arithmetic.ts'
 import { AdapterError } from './errors.ts'
 import { type DenseRows, type Factors, oneByOne, type SiteFold, weightShape } from './fold.ts'
+import { requireWithin } from './limits.ts'
 import { placeDense, placeFactors, requireInRange } from './place.ts'
-import { type AdapterDtype, type AdapterImage, ENTRY, ENTRY_FIELDS, type Site } from './types.ts'
+import { type AdapterDtype, type AdapterImage, ENTRY, ENTRY_FIELDS, type LoadOptions, type Site } from './types.ts'
 
 const ALIGNMENT = 64
 
 export type PackedImage = Pick<AdapterImage, 'blocks' | 'image' | 'rows' | 'entries' | 'maxRank'>
 
-export function pack(folds: SiteFold[], { dtype, blockBytes }: { dtype: AdapterDtype; blockBytes: number }): PackedImage {
+export function pack(folds: SiteFold[], { dtype, blockBytes, limits }: LoadOptions): PackedImage {
   if (blockBytes <= 0 || blockBytes % ALIGNMENT !== 0)
     throw new RangeError(`blockBytes is ${blockBytes}; a multiple of ${ALIGNMENT} is expected`)
   const layout = new Layout(dtype, blockBytes)
   for (const fold of folds) layout.add(fold)
   const { places, blocks, bytes } = layOut(layout.rowBytes, blockBytes)
+  requireWithin(limits, { rank: layout.maxRank, bytes })
   let image: SharedArrayBuffer
   let view: Uint8Array
   try {
@@ -59,12 +61,12 @@ class Layout {
     if (fold.bias) entry[ENTRY.bias] = this.#vector(site, fold.bias)
     if (fold.inScale) entry[ENTRY.inScale] = this.#vector(site, fold.inScale)
     if (entry[ENTRY.rank] === 0 && !fold.outScale && !fold.bias && !fold.inScale) return // a pruned module: nothing to do
-    this.maxRank = Math.max(this.maxRank, entry[ENTRY.rank])
     this.entries.push(...entry)
   }
 
   #factors(entry: number[], site: Site, factors: Factors): void {
     const { rank } = factors
+    this.maxRank = Math.max(this.maxRank, rank)
     const size = elementBytes(this.#dtype)
     const a = this.#rows(site, rank, site.inFeatures * size)
     const b = this.#rows(site, rank, site.outFeatures * size)

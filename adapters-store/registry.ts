@@ -1,11 +1,13 @@
 /** The adapters that this server knows, by name. Nothing of one is read before somebody wants it; then all who do share the load, and hold what came of it until they are done. */
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { Adapter } from './adapter.ts'
+import { Adapter, type Canary } from './adapter.ts'
 import { AdapterError, asAdapterError } from './errors.ts'
 import { adapterFolders, CONFIG_FILE } from './folders.ts'
 import type { HostMemory } from './host-memory.ts'
-import type { AdapterImage } from './types.ts'
+import { requireName, taken } from './names.ts'
+import { type AdapterImage, hostBytes, type Lease } from './types.ts'
+import { canaryOf, type Judging, previousOf, type Replacing, requireCanary, requireDigest, versionNotFound } from './versions.ts'
 
 /** AdapterStore, or what stands for it in a test. */
 export interface AdapterLoader {
@@ -13,31 +15,11 @@ export interface AdapterLoader {
   load(name: string, directory: string, root?: string): Promise<AdapterImage>
 }
 
-/** Adapters that are in host memory, and stay until they are released. */
-export interface Lease {
-  /** Of each adapter, in the order asked for. */
-  readonly digests: readonly string[]
-  /** Once. */
-  release(): void
-}
-
-const NAME_LIMIT = 256
-
-/** How a name is given another folder. */
-export interface Replacing {
-  /** Where symbolic links may lead; the directory if absent. */
-  root?: string
-  /** Only if that is what the name stands for now (`adapter_version_mismatch`). */
-  expectedDigest?: string
-  /** Only if the name is nobody's, or stands for this folder already (`adapter_name_taken`). */
-  onlyNew?: boolean
-  /** Says that nobody waits for it any more; heard until the adapter is read. */
-  signal?: AbortSignal
-}
-
 export class AdapterRegistry {
   /** Told of each load that fails. */
   onRefusal?: (adapter: Adapter) => void
+  /** Loads since the start, by how they ended. */
+  readonly counts = { loaded: 0, refused: 0 }
   /** Told of each adapter that has been read. */
   onLoad?: (adapter: Adapter) => void
   readonly #loader: AdapterLoader
@@ -48,6 +30,8 @@ export class AdapterRegistry {
   /** By name, until they change: sorting thousands for each question held the main thread. */
   #sorted: readonly Adapter[] | undefined
   #reserved: string | undefined
+  /** Names that have a canary, and some that had one. */
+  readonly #canaried = new Set<string>()
   /** Changes of a name, one after the other. */
   readonly #changing = new Map<string, Promise<unknown>>()
 
@@ -132,7 +116,12 @@ export class AdapterRegistry {
       release()
       throw error
     }
-    return { digests: adapters.map(({ digest }) => digest as string), release }
+    return {
+      digests: adapters.map(({ digest }) => digest as string),
+      texts: adapters.map(({ image }) => image?.text),
+      vocabSizes: adapters.map(({ image }) => image?.vocabSize),
+      release,
+    }
   }
 
   /**
@@ -145,31 +134,111 @@ export class AdapterRegistry {
     { root = directory, expectedDigest, onlyNew, signal }: Replacing = {},
   ): Promise<Adapter> {
     this.#requireName(name)
-    const require = () => {
-      this.#requireDigest(name, expectedDigest)
-      const there = this.#adapters.get(name)
-      if (onlyNew && there && there.directory !== resolve(directory)) throw taken(name, there.directory, directory)
+    const next = new Adapter(name, directory, root)
+    const require = (there: Adapter | undefined) => {
+      if (onlyNew && there && there.directory !== next.directory) throw taken(name, there.directory, directory)
     }
+    return this.#inTurn(name, () => this.#succeed(next, { expectedDigest, signal }, require))
+  }
+
+  /**
+   * Puts a version beside a name's own one, in place of one that is there, for a share of its requests between 0 and 1. It is read first. `expectedDigest` is of the name's own version.
+   * Rejects with AdapterError; `adapter_version_not_found`: the name is nobody's.
+   */
+  setCanary(
+    name: string,
+    directory: string,
+    share: number,
+    { root = directory, pinned, ...judging }: Judging & { root?: string; pinned?: boolean } = {},
+  ): Promise<Adapter> {
+    const next = new Adapter(name, directory, root)
+    return this.#inTurn(name, () =>
+      this.#read(
+        next,
+        judging,
+        () => this.#known(name),
+        (there) => {
+          next.pinned = pinned ?? there.pinned
+          this.#endCanary(there)
+          return this.#addCanary(there, canaryOf(next, share, next.digest as string))
+        },
+      ),
+    )
+  }
+
+  /** Gives a name, which is known, the canary that it had before a restart, by the digest that it was set with. Nothing is read. */
+  enterCanary(name: string, directory: string, share: number, identity: string, root = directory): Canary {
+    const canary = canaryOf(new Adapter(name, directory, root), share, identity)
+    this.#addCanary(this.#known(name), canary)
+    return canary
+  }
+
+  /** Gives a name's canary another share. `expectedDigest` is of the name's own version. */
+  weigh(name: string, share: number, { expectedDigest, signal }: Judging = {}): Promise<Adapter> {
     return this.#inTurn(name, async () => {
-      // What was never read has no digest to compare.
-      const there = this.#adapters.get(name)
-      if (expectedDigest !== undefined && there && there.digest === undefined) (await this.lease([there], signal)).release()
-      require()
-      const next = new Adapter(name, directory, root)
-      const lease = await this.lease([next], signal)
+      await this.#requireDigest(name, expectedDigest, signal)
+      const there = this.#known(name)
+      requireCanary(there).share = share
+      return there
+    })
+  }
+
+  /** Makes a name's canary its own version, and lets the old one go. The canary is read first if need be; `expectedDigest` is of it. */
+  promote(name: string, { expectedDigest, signal }: Judging = {}): Promise<Adapter> {
+    return this.#inTurn(name, async () => {
+      const canary = requireCanary(this.#known(name))
+      const { adapter } = canary
+      const lease = await this.lease([adapter], signal)
       try {
-        require()
-        next.pinned = this.#adapters.get(name)?.pinned ?? false
+        const there = this.#known(name)
+        if (there.canary !== canary) throw versionNotFound(`the canary of ${name} has gone meanwhile`)
+        requireDigest(name, adapter.digest, expectedDigest)
+        adapter.previous = previousOf(there)
+        there.canary = undefined
         this.#retire(name)
-        return this.#enter(next)
+        return this.#enter(adapter)
       } finally {
-        if (this.#adapters.get(name) !== next) next.retired = true
         lease.release()
       }
     })
   }
 
-  /** True if there was one. What uses it goes on; it is gone with the last of that. */
+  /**
+   * Lets a name's canary go; without one, puts back what the name stood for before, if its folder holds that still. `expectedDigest` is of the version that goes. Returns the name's own
+   * version then. Rejects with AdapterError; `adapter_version_not_found`: there is nothing to go back to.
+   */
+  rollback(name: string, judging: Judging = {}): Promise<Adapter> {
+    return this.#inTurn(name, async () => {
+      const there = this.#known(name)
+      const { canary, previous } = there
+      if (canary) {
+        // Also where its files are gone, or have never been read again.
+        requireDigest(name, canary.adapter.digest ?? canary.identity, judging.expectedDigest)
+        this.#endCanary(there)
+        return there
+      }
+      if (!previous) throw versionNotFound(`the adapter ${name} has no canary, and it is not known what it was before`)
+      const next = new Adapter(name, previous.directory, previous.root)
+      return this.#succeed(next, judging, () => {
+        if (next.digest === undefined || previous.digest === undefined || next.digest === previous.digest) return
+        throw versionNotFound(
+          `the adapter ${name} was ${previous.digest} before, and the folder of that holds ${next.digest} now`,
+        )
+      })
+    })
+  }
+
+  /** The own versions of the names that have canaries. */
+  canaries(): Adapter[] {
+    return [...this.#canaried].flatMap((name) => {
+      const adapter = this.#adapters.get(name)
+      if (adapter?.canary) return [adapter]
+      this.#canaried.delete(name)
+      return []
+    })
+  }
+
+  /** Ends a name with all its versions. True if there was one. What uses it goes on; it is gone with the last of that. */
   remove(name: string): boolean {
     this.#sorted = undefined
     return this.#retire(name)
@@ -195,56 +264,124 @@ export class AdapterRegistry {
     if (name === this.#reserved) throw new AdapterError('adapter_name_taken', `${name} is the base model's name`)
   }
 
-  #requireDigest(name: string, expected: string | undefined): void {
-    const current = this.#adapters.get(name)?.digest
-    if (expected === undefined || current === expected) return
-    throw new AdapterError(
-      'adapter_version_mismatch',
-      `the adapter ${name} is ${current === undefined ? 'not loaded' : `at ${current}`}, not at ${expected}`,
-    )
+  /** What was never read has no digest to compare: it is read. */
+  async #requireDigest(name: string, expected: string | undefined, signal?: AbortSignal): Promise<void> {
+    if (expected === undefined) return
+    const there = this.#adapters.get(name)
+    if (there && there.digest === undefined) (await this.lease([there], signal)).release()
+    requireDigest(name, this.#adapters.get(name)?.digest, expected)
+  }
+
+  /** Has `next` read, then makes a change with it. `require` takes what its name stands for, before and after the reading, and throws what is against it. */
+  async #read<T>(
+    next: Adapter,
+    { expectedDigest, signal }: Judging,
+    require: (there: Adapter | undefined) => T,
+    change: (there: T) => Adapter,
+  ): Promise<Adapter> {
+    const { name } = next
+    await this.#requireDigest(name, expectedDigest, signal)
+    require(this.#adapters.get(name))
+    const lease = await this.lease([next], signal)
+    try {
+      const there = this.#adapters.get(name)
+      requireDigest(name, there?.digest, expectedDigest)
+      return change(require(there))
+    } catch (error) {
+      next.retired = true
+      throw error
+    } finally {
+      lease.release()
+    }
+  }
+
+  /** Has a name stand for `next`. The canary stays. */
+  #succeed(next: Adapter, judging: Judging, require: (there: Adapter | undefined) => void): Promise<Adapter> {
+    const known = (there: Adapter | undefined) => {
+      require(there)
+      return there
+    }
+    return this.#read(next, judging, known, (there) => {
+      if (there) {
+        next.pinned = there.pinned
+        const same = there.digest === next.digest && there.directory === next.directory
+        next.previous = same ? there.previous : previousOf(there)
+        next.canary = there.canary
+        there.canary = undefined
+      }
+      this.#retire(next.name)
+      return this.#enter(next)
+    })
+  }
+
+  #known(name: string): Adapter {
+    const adapter = this.#adapters.get(name)
+    if (adapter) return adapter
+    throw versionNotFound(`there is no adapter ${name}`)
+  }
+
+  #addCanary(to: Adapter, canary: Canary): Adapter {
+    to.canary = canary
+    this.#canaried.add(to.name)
+    return to
+  }
+
+  #endCanary(of: Adapter): void {
+    const { canary } = of
+    of.canary = undefined
+    if (canary) this.#drain(canary.adapter)
   }
 
   #retire(name: string): boolean {
     const adapter = this.#adapters.get(name)
     if (!adapter) return false
     this.#adapters.delete(name)
+    this.#endCanary(adapter)
+    this.#drain(adapter)
+    return true
+  }
+
+  /** It goes with its last lease. */
+  #drain(adapter: Adapter): void {
     adapter.retired = true
+    adapter.pinned = false
     if (adapter.leases > 0) this.#draining.add(adapter)
     else this.#memory.drop(adapter)
-    return true
   }
 
   /** All who want it share one load. */
   #load(adapter: Adapter): Promise<void> {
-    adapter.loading ??= this.#read(adapter).finally(() => {
+    adapter.loading ??= this.#bring(adapter).finally(() => {
       adapter.loading = undefined
     })
     return adapter.loading
   }
 
-  async #read(adapter: Adapter): Promise<void> {
+  async #bring(adapter: Adapter): Promise<void> {
     const { name, directory, root } = adapter
     const started = performance.now()
     let image: AdapterImage
     try {
       image = await this.#loader.load(name, directory, root)
-      const { byteLength } = image.image
-      if (byteLength > this.#memory.limit)
+      const bytes = hostBytes(image)
+      if (bytes > this.#memory.limit)
         throw new AdapterError(
           'adapter_too_large',
-          `packed, it takes ${byteLength} bytes, and host memory has ${this.#memory.limit} (--host-memory)`,
+          `packed, it takes ${bytes} bytes, and host memory has ${this.#memory.limit} (--host-memory)`,
         )
     } catch (error) {
       const known = asAdapterError(error)
       // A server that closes, or a thread that died, says nothing of the adapter.
       if (known.code !== 'adapter_store_closed' && known.code !== 'adapter_loader_lost') {
         adapter.refuse(known)
+        this.counts.refused++
         this.onRefusal?.(adapter)
       }
       this.#memory.giveUp(adapter)
       throw known
     }
     this.#memory.land(adapter, image, performance.now() - started)
+    this.counts.loaded++
     this.onLoad?.(adapter)
   }
 
@@ -257,18 +394,3 @@ export class AdapterRegistry {
 
 /** Whether a folder is there and looks like an adapter's. */
 export const isAdapterFolder = (directory: string) => existsSync(join(directory, CONFIG_FILE))
-
-function requireName(name: string): void {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: names appear in headers, logs and metrics labels
-  if (name !== '' && name.length <= NAME_LIMIT && !/[\u0000-\u001f\u007f]|\p{Surrogate}/u.test(name)) return
-  throw new AdapterError(
-    'adapter_name_invalid',
-    `${JSON.stringify(name.slice(0, NAME_LIMIT))} cannot be an adapter's name: 1 to ${NAME_LIMIT} whole characters without control characters`,
-  )
-}
-
-function taken(name: string, directory: string, other: string): AdapterError {
-  return new AdapterError('adapter_name_taken', `the name ${name} is taken by another adapter`, {
-    detail: `the name ${name} is taken by the adapter in ${directory}; ${other} holds another one and needs another name`,
-  })
-}

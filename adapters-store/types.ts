@@ -1,5 +1,6 @@
 /** What the store needs to know of the base model, and what it hands to the engine. */
 import type { AdapterDtype, TensorRef } from '../native/types.ts'
+import type { AdapterLimits } from './limits.ts'
 
 /** A place in the model where an adapter can act: a projection, the embedding table or the head. `index` is its id in the graph. */
 export interface Site {
@@ -76,7 +77,7 @@ export const ENTRY_FIELDS = 8
  */
 export interface AdapterImage {
   name: string
-  /** Hex SHA-256 over adapter_config.json and adapter_model.safetensors. */
+  /** Hex SHA-256 over adapter_config.json and adapter_model.safetensors, and over `text` where it has its own. */
   digest: string
   dtype: AdapterDtype
   blockBytes: number
@@ -84,20 +85,62 @@ export interface AdapterImage {
   image: SharedArrayBuffer
   rows: Int32Array
   entries: Int32Array
-  /** For people: PEFT method, largest rank, parameters. */
+  /** For people: PEFT method. */
   method: string
+  /** Largest rank of its low-rank products; 0: it has none. */
   maxRank: number
-  /** Token ids that exist for it, 0 to below this, where they are not the base's: its table was resized. */
+  /** Token ids that exist for it, 0 to below this; absent: those of the base. More or fewer where its table was resized. */
   vocabSize?: number
+  /** Its own tokenizer, chat template or ends of sequences; absent: the base's. Then the digest is over them too. */
+  text?: AdapterText
   /** For people: what is odd about the adapter, such as modules that its config names and its file lacks. */
   warnings?: string[]
 }
+
+/** How an adapter's folder says that text becomes tokens and ends, where that is not as the base's does. Plain data. */
+export interface AdapterText {
+  /** Hex SHA-256 over all that it says, in whatever form the files say it. */
+  digest: string
+  /** For people: what is its own. */
+  what: string[]
+  /** JSON (UTF-8): the fields of tokenizer.json that are not the base's, with null for those that it lacks. Absent: the base's tokenizer. */
+  definition?: SharedArrayBuffer
+  /** Its own chat template. Absent: the base's. */
+  template?: string
+  /** Special tokens by name (`bos_token`, …), those of the base where it names none. */
+  tokens: Record<string, string>
+  /** Ids that skip_special_tokens leaves out, ascending. */
+  specialIds: number[]
+  /** Ids that end its answers beside the base's. */
+  endTokenIds: number[]
+  /** Of host memory that it takes beside the image. */
+  bytes: number
+}
+
+/** Bytes of host memory that an adapter takes. */
+export const hostBytes = ({ image, text }: Pick<AdapterImage, 'image' | 'text'>) => image.byteLength + (text?.bytes ?? 0)
 
 export interface LoadOptions {
   /** Element type of rank rows. */
   dtype: AdapterDtype
   /** Bytes of a pool block; a multiple of 64. */
   blockBytes: number
+  /** Absent: any size. */
+  limits?: AdapterLimits
+  /** base: an adapter's own tokenizer and chat template are not used, and a warning says so. Absent: own. */
+  tokenizers?: 'own' | 'base'
 }
 
 export type { AdapterDtype, TensorRef }
+
+/** Adapters that are in host memory, and stay until they are released. */
+export interface Lease {
+  /** Of each adapter, in the order asked for. */
+  readonly digests: readonly string[]
+  /** Their own tokenizers and chat templates; undefined: the base's. */
+  readonly texts: readonly (AdapterText | undefined)[]
+  /** How many token ids exist for each; undefined: as many as for the base. */
+  readonly vocabSizes: readonly (number | undefined)[]
+  /** Once. */
+  release(): void
+}

@@ -5,11 +5,12 @@
  * `node dist/bench/adapters.js [--adapters 5000] [--rounds 3] [--only demo|135m]`
  */
 import { createHash } from 'node:crypto'
-import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { demoModel, repoRoot } from '../test/support/repo.ts'
+import { folderOf, manyAdapters } from './many-adapters.ts'
 import { model135m } from './model135m.ts'
 import { against, heading, median, table } from './report.ts'
 import { residentBytes, startServer } from './server-process.ts'
@@ -42,29 +43,6 @@ const subjects: Subject[] = [
 function subject135m(): { base: string; adapter: string } {
   const model = model135m(16)
   return { base: model.directory, adapter: path.join(model.adapters, model.names[0]) }
-}
-
-const folderOf = (i: number) => `tenant-${String(i).padStart(5, '0')}`
-
-/** `count` adapters, made once. */
-function manyOf({ name, adapter }: Subject): string {
-  const folder = path.join(repoRoot(), 'build/bench/adapters', `${name}-${count}`)
-  if (existsSync(folder)) return folder
-  const making = `${folder}.part`
-  rmSync(making, { recursive: true, force: true })
-  mkdirSync(making, { recursive: true })
-  const config = JSON.parse(readFileSync(path.join(adapter, 'adapter_config.json'), 'utf8'))
-  const weights = path.join(making, 'weights')
-  writeFileSync(weights, readFileSync(path.join(adapter, 'adapter_model.safetensors')))
-  for (let i = 0; i < count; i++) {
-    const one = path.join(making, folderOf(i))
-    mkdirSync(one)
-    writeFileSync(path.join(one, 'adapter_config.json'), JSON.stringify({ ...config, revision: folderOf(i) }))
-    linkSync(weights, path.join(one, 'adapter_model.safetensors'))
-  }
-  rmSync(weights)
-  renameSync(making, folder)
-  return folder
 }
 
 /** Milliseconds to the end of an answer of one token. */
@@ -116,7 +94,7 @@ async function settled(pid: number): Promise<number> {
 }
 
 for (const subject of subjects) {
-  const folder = manyOf(subject)
+  const folder = manyAdapters(subject.name, subject.adapter, count)
   const base = [subject.base, '--served-model-name', 'base', '--pool', subject.pool]
   const none = path.join(repoRoot(), 'build/bench/adapters/none')
   mkdirSync(none, { recursive: true })

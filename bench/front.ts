@@ -22,6 +22,7 @@ import { ServerMetrics } from '../server/metrics/metrics.ts'
 import { ModelTokenizer } from '../server/tokenizer/tokenizer.ts'
 import { fakeServing } from '../test/support/fake-serving.ts'
 import { demoPrompts } from '../test/support/prompts.ts'
+import { notLoaded, testRegistry } from '../test/support/registry.ts'
 import { demoModel, repoRoot } from '../test/support/repo.ts'
 import type { Lateness, Open, Report } from './front/clients.ts'
 import type { EngineThreadData, Pace } from './front/engine-thread.ts'
@@ -81,7 +82,8 @@ const info = {
   ...{ blockBytes: 4096, device: 'cpu', deviceName: 'none', dtype: 'float32', cacheDtype: 'float32', adapterDtype: 'float16' },
 } as EngineInfo
 const engine = new EngineClient(worker, info, { residentAdapters: 0, blocks: {}, counters: {} } as EngineSnapshot)
-const metrics = new ServerMetrics(engine, 'demo')
+const { registry, memory } = testRegistry(notLoaded)
+const metrics = new ServerMetrics(engine, 'demo', { registry, memory })
 const clients = fork(path.join(import.meta.dirname, 'front/clients.js'), { execArgv: [] })
 
 /** Milliseconds of the machine's monotonic clock. */

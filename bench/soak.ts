@@ -1,6 +1,6 @@
 /**
  * A server under everything at once, for long: mixed traffic on all routes and adapters, clients that vanish, never read, send half, send nonsense, or reset
- * pipelined requests, while a control group asks the same greedy requests again and again; SIGTERM in the middle of it at the end.
+ * pipelined requests, adapters that come, change and go over HTTP and in the watched folder, while a control group asks the same greedy requests again and again; SIGTERM in the middle of it at the end.
  *   targets: 0 crashes, 0 failed steps, 0 wrong answers in the control group; afterwards no sequence, no block of one and no descriptor is left; RSS is flat
  * `node dist/bench/soak.js [--minutes 10] [--seed 1]`; Linux (/proc). Exit code 1 when a target is missed.
  */
@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util'
 import { inFlight, seeded } from '../test/support/pace.ts'
 import { vanishingClient } from '../test/support/vanishing-client.ts'
 import { against, heading, median, table } from './report.ts'
+import { Churn } from './soak/churn.ts'
 import {
   type Ask,
   complaint,
@@ -40,6 +41,8 @@ const SETTINGS = [
   ...['--served-model-name', 'base', '--pool', '6MiB', '--max-sequences', '32'],
   // Half-sent bodies are cut during the run, and the end comes before the longest requests do.
   ...['--request-timeout', '5', '--drain-timeout', '3', '--log-level', 'error'],
+  // Of some twenty contents and names there is room for about half.
+  ...['--host-memory', '2MiB'],
 ]
 
 const complaints = new Map<string, string[]>()
@@ -113,8 +116,12 @@ async function idle(server: SoakServer): Promise<Sample> {
 }
 
 console.log(heading('Soak: everything at once, for long'))
-const server = await SoakServer.start(SETTINGS)
-process.on('exit', () => server.kill())
+const churn = new Churn()
+const server = await SoakServer.start([...SETTINGS, ...churn.flags])
+process.on('exit', () => {
+  server.kill()
+  churn.remove()
+})
 const { url } = server
 const random = seeded(Number(values.seed))
 
@@ -128,6 +135,7 @@ const expected = await inFlight(CONTROLS, 4, (ask) => controlAnswer(url, ask))
 const sound = expected.filter((answer) => answer.startsWith('{') || answer.startsWith('[')).length
 if (sound < expected.length)
   throw new Error(`the control group is not served: ${expected.find((answer) => answer.startsWith('/'))}`)
+await churn.learn(url)
 const before = await idle(server)
 
 const body = () => ({ model: random.pick(STYLES), messages: random.pick(PROMPTS).messages, max_tokens: 64, temperature: 0 })
@@ -150,6 +158,9 @@ const lanes = [
   ...Array.from({ length: 3 }, () => lane('never reading', random, silently(neverReads))),
   ...Array.from({ length: 2 }, () => lane('half-sent', random, silently(halfSends))),
   ...Array.from({ length: 2 }, () => lane('hostile', random, () => hostile(url, random))),
+  ...[0, 1].map((i) => lane('adapters changed', random, () => churn.manage(url, i, random))),
+  ...[0, 1].map(() => lane('adapters asked', random, () => churn.watchers(url, 2, random))),
+  lane('folder changed', random, () => churn.folderOfGuest(url, random)),
   lane('pipelined, reset', random, silently(pipelines)),
 ]
 const samples: Sample[] = []
@@ -192,6 +203,9 @@ console.log(
       row('sequences waiting', (s) => s.waiting),
       row("blocks of sequences'", (s) => s.blocks.sequences),
       row('blocks of adapters in use', (s) => s.blocks.adapters),
+      row('adapters known', (s) => s.known),
+      row('host memory, KiB', (s) => s.host / 1024),
+      row('kept there for loads, KiB', (s) => s.reserved / 1024),
     ],
   ),
 )
@@ -224,6 +238,10 @@ const verdicts: [string, boolean][] = [
   [
     `afterwards no block is a sequence's and each is accounted for: ${after.blocks.sequences}, ${total(after)} of ${whole}`,
     after.blocks.sequences === 0 && after.blocks.adapters === 0 && total(after) === whole,
+  ],
+  [
+    `host memory within its limit all along, nothing kept for loads afterwards: ${(peak((s) => s.host + s.reserved) / 2 ** 20).toFixed(2)} of 2 MiB, ${after.reserved}`,
+    peak((s) => s.host) <= 2 ** 21 && after.reserved === 0,
   ],
   [`descriptors as at the start: ${before.descriptors}, then ${after.descriptors}`, after.descriptors <= before.descriptors],
   [

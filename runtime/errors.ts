@@ -3,6 +3,8 @@ export type EngineErrorCode =
   /** The request can never run: its prompt, or prompt and adapters together, do not fit the context or the pool. */
   | 'context_length_exceeded'
   | 'pool_too_small'
+  /** Its first token could not be expected by the time that it wanted. */
+  | 'too_late'
   | 'empty_prompt'
   | 'token_out_of_range'
   | 'duplicate_id'

@@ -35,9 +35,10 @@ export function checkInvariants(scheduler: Scheduler, pool: Pool): void {
     for (const block of sequence.blocks) users[block]++
     for (const { digest } of sequence.uses) adapterUsers.set(digest, (adapterUsers.get(digest) ?? 0) + 1)
   }
-  const waiting = scheduler.waiting.all()
+  const lists = scheduler.waiting.lists()
+  const waiting = lists.flat()
   must(waiting.length === scheduler.waiting.length, 'the queue holds more or fewer than it counts')
-  for (const list of [scheduler.running, waiting])
+  for (const list of [scheduler.running, ...lists])
     for (let i = 1; i < list.length; i++) must(comesBefore(list[i - 1], list[i]), `${list[i].request.id} is out of order`)
   for (const sequence of waiting) {
     must(sequence.state === 'waiting', `${sequence.request.id} waits and is marked as ${sequence.state}`)

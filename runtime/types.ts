@@ -42,6 +42,10 @@ export interface SequenceRequest {
   cacheSalt?: string
   /** Separates prefix caches, whatever the request wishes. */
   tenant?: string
+  /** Whom its service is counted for under fair scheduling: a tenant, or an adapter. Absent: all that have none together. */
+  flow?: string
+  /** Milliseconds after `arrival` by which its first token is wanted; refused where it cannot be expected by then (`too_late`). */
+  firstTokenMs?: number
   /** Lower is earlier, each by some seconds of waiting (scheduler/sequence.ts); FCFS within the same. Default 0. */
   priority?: number
   /** Milliseconds since epoch, for queue-time metrics. */
@@ -86,7 +90,7 @@ export interface SequenceOutput {
   /** With finish 'length' where neither maxTokens nor the context ended it: alone in the pool, it could not grow (EngineSettings.poolBytes). */
   stopReason?: 'pool_exhausted'
   /** With finish 'error'. */
-  error?: { code: string; message: string }
+  error?: { code: string; message: string /** Seconds after which it makes sense to try again. */; retryAfter?: number }
   /** Prompt tokens found in the prefix cache; set on the first output. */
   cachedTokens?: number
   /** Milliseconds since epoch: first scheduled (set on the first output), for queue/prefill/decode times. */
@@ -116,6 +120,10 @@ export interface EngineSettings {
   longPrefillTokens?: number
   /** Milliseconds for which prompts may make a step last beside sequences that decode (docs/scheduler.md). Absent or 0: no bound. */
   maxStepMs?: number
+  /** Whoever has been served least is next (docs/scheduler.md). */
+  fair?: boolean
+  /** Once so many adapters run, requests of these go first, within bounds. Absent or 0: only where bringing another in would displace something. */
+  adapterCluster?: number
   maxModelLen?: number
   /** Tokens that an adapter may add to the vocabulary; absent: 256 (runtime/model/options.ts). 0: none, and the graph has no room for them. */
   extraTokens?: number
@@ -210,11 +218,6 @@ export interface Engine {
   waitingAdapters(): string[]
   /** Makes an image known to the engine thread (host tier); pool residency comes when a request needs it. Idempotent by digest. */
   addAdapter(image: AdapterImage): void
-  /**
-   * Token ids that exist for a request with these adapters: 0 to below it. Of an adapter whose table was resized its own; of a mix the fewest that any of its adapters
-   * has, so that all of them have a row for each. The base's for an adapter that is not known.
-   */
-  vocabularyOf(adapters: readonly Pick<AdapterUse, 'digest'>[]): number
   /** With a name only that name of the content. Else the engine forgets the image once no sequence uses it. */
   removeAdapter(digest: string, name?: string): void
   /** Queues a sequence; `onOutput` is called once per step that concerns it, the last time with `finish`. Throws EngineError when it can never run. */

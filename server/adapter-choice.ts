@@ -4,10 +4,12 @@ import { parseList, Token } from 'structured-headers'
 import { AdapterError } from '../adapters-store/index.ts'
 import type { AdapterUse } from '../runtime/index.ts'
 import type { Caller, Seen } from './access/caller.ts'
+import { clientOf, countVersions, leaseVersions, versionFor } from './adapter-versions.ts'
 import type { AdapterRecord } from './catalogue.ts'
 import { leaving } from './client-left.ts'
 import { ApiError } from './errors.ts'
 import { nearest } from './nearest.ts'
+import { servedBy } from './served-by.ts'
 import type { Serving } from './types.ts'
 
 export const ADAPTER_HEADER = 'x-lora-adapter'
@@ -35,6 +37,8 @@ interface Chosen {
 
 /** What serves it. */
 export interface LeasedAdapters {
+  /** With the tokenizer, the chat template, the ids and the ends of these adapters. */
+  serving: Serving
   uses: AdapterUse[]
   /** The answer's `model`: the base's name, the adapter's, or the mix as it would stand in the header. */
   model: string
@@ -43,7 +47,7 @@ export interface LeasedAdapters {
 }
 
 /** What of a request chooses. */
-type Asking = Pick<FastifyRequest, 'headers' | 'caller'>
+type Asking = Pick<FastifyRequest, 'headers' | 'caller' | 'body'>
 
 /** What can be asked for: all that there is, or a caller's part of it. */
 interface Models {
@@ -57,17 +61,38 @@ export const seenBy = (caller: Caller, { model, adapters }: Pick<Serving, 'model
   adapters: caller.seen(adapters),
 })
 
-export function chooseAdapter(
-  all: Pick<Serving, 'model' | 'adapters'>,
-  { headers, caller }: Asking,
+/** A name that nobody has been served by is looked for, where that is allowed (OnDemand), before it is refused. */
+export async function chooseAdapter(
+  all: Pick<Serving, 'model' | 'adapters' | 'onDemand'>,
+  asking: Asking,
   model: string | undefined,
-): AdapterChoice {
-  const serving = seenBy(caller, all)
+  reply: FastifyReply,
+): Promise<AdapterChoice> {
+  const tried = new Set<string>()
+  for (;;) {
+    try {
+      return ofVersions(choose(seenBy(asking.caller, all), asking, model), asking)
+    } catch (error) {
+      if (!all.onDemand || !(error instanceof UnknownModel) || tried.has(error.wanted) || !asking.caller.maySee(error.wanted))
+        throw error
+      tried.add(error.wanted)
+      if (!(await all.onDemand.find(error.wanted, error.param as string, leaving(reply)))) throw error
+    }
+  }
+}
+
+function choose(serving: Models, { headers }: Asking, model: string | undefined): AdapterChoice {
   const listed = headerText(headers[ADAPTER_HEADER])
   if (listed !== undefined) return fromHeader(serving, listed)
   const sagemaker = headerText(headers[SAGEMAKER_HEADER])
   if (sagemaker !== undefined) return fromName(serving, sagemaker.trim(), SAGEMAKER_HEADER)
   return fromName(serving, model ?? serving.model.name, 'model')
+}
+
+/** Where a name stands for two versions, that of the client. */
+function ofVersions({ mix, ...choice }: AdapterChoice, { caller, body }: Asking): AdapterChoice {
+  const client = clientOf(caller, (body as { user?: string | null } | undefined)?.user)
+  return { ...choice, mix: mix.map((chosen) => ({ ...chosen, record: versionFor(chosen.record, client, chosen.digest) })) }
 }
 
 function headerText(value: string | string[] | undefined): string | undefined {
@@ -171,11 +196,20 @@ function names({ model, adapters }: Models): string[] {
   return known
 }
 
-export function unknownModel(serving: Models, name: string, param: string): ApiError {
+class UnknownModel extends ApiError {
+  readonly wanted: string
+
+  constructor(message: string, param: string, wanted: string) {
+    super('model_not_found', message, param)
+    this.wanted = wanted
+  }
+}
+
+function unknownModel(serving: Models, name: string, param: string): UnknownModel {
   const near = nearest(name, names(serving))
   const hint = near.length > 0 ? ` Did you mean ${near.map((n) => `\`${n}\``).join(' or ')}?` : ''
   const shown = name.length > SHOWN ? `${name.slice(0, SHOWN)}…` : name
-  return new ApiError('model_not_found', `The model \`${shown}\` does not exist.${hint}`, param)
+  return new UnknownModel(`The model \`${shown}\` does not exist.${hint}`, param, name)
 }
 
 /** Refuses an adapter that could not be loaded when somebody wanted it last. */
@@ -184,39 +218,45 @@ export function requireServed(record: AdapterRecord, param: string): AdapterReco
   throw new ApiError('adapter_refused', `the adapter \`${record.name}\` cannot be served: ${record.refusal}`, param)
 }
 
-/** The adapters of a request, in memory and known to the engine until its answer is over. */
+/**
+ * The adapters of a request, in memory and known to the engine until its answer is over. It comes before anything is made of the request's text: an adapter may have a tokenizer of
+ * its own, and which is known only of the version that serves.
+ */
 export async function leaseAdapters(
   serving: Serving,
   { mix, base, param }: AdapterChoice,
   reply: FastifyReply,
 ): Promise<LeasedAdapters> {
-  if (mix.length === 0) return { uses: [], model: base, headers: {} }
-  const records = mix.map(({ record }) => record)
-  const { digests, release } = await serving.adapters.lease(records, leaving(reply)).catch((error: Error) => {
-    throw error instanceof AdapterError ? refused(records, error, param) : error
+  if (mix.length === 0) return { serving, uses: [], model: base, headers: {} }
+  const { lease, records } = await leaseVersions(serving, mix, leaving(reply)).catch((error: Error) => {
+    throw error instanceof AdapterError ? refused(mix, error, param) : error
   })
+  const { digests, release } = lease
   if (reply.raw.destroyed) release()
   else reply.raw.once('close', release)
   for (const [i, { record, digest }] of mix.entries()) {
     if (digests.indexOf(digests[i]) < i) throw namedTwice(record.name)
-    if (digest !== undefined && !digests[i].startsWith(digest))
-      throw new ApiError(
-        'adapter_version_mismatch',
-        `the adapter ${record.name} is at ${digests[i]}, not at ${digest}`,
-        ADAPTER_HEADER,
-      )
+    if (digest !== undefined && !digests[i].startsWith(digest)) throw otherVersion(record, digests[i], digest)
   }
+  countVersions(serving, records)
   const uses = mix.map(({ record, weight }, i) => ({ name: record.name, digest: digests[i], weight }))
   const alone = uses.length === 1 && uses[0].weight === 1
   const listed = uses.map((use) => itemOf(use.name) + (use.weight === 1 ? '' : `;w=${use.weight}`)).join(', ')
   return {
+    serving: servedBy(serving, records, lease),
     uses,
     model: alone ? uses[0].name : listed,
     headers: { [ADAPTER_HEADER]: listed, [DIGEST_HEADER]: digests.join(', ') },
   }
 }
 
-function refused(records: readonly AdapterRecord[], error: AdapterError, param: string): ApiError {
+function otherVersion({ name }: AdapterRecord, digest: string, demanded: string): ApiError {
+  const message = `the adapter ${name} is at ${digest}, not at ${demanded}`
+  return new ApiError('adapter_version_mismatch', message, ADAPTER_HEADER).at(digest)
+}
+
+function refused(mix: readonly Chosen[], error: AdapterError, param: string): ApiError {
+  const records = mix.map(({ record }) => record)
   if (error.code === 'adapter_no_room') return new ApiError('too_many_requests', error.message, null, 5)
   if (error.code === 'adapter_store_closed') return new ApiError('engine_unavailable', 'the server is closing')
   const name = records.find(({ refusal }) => refusal === error.message)?.name ?? records.map((record) => record.name).join(', ')

@@ -1,11 +1,24 @@
 /** Adapters that come, go and change while the server runs: who may do that, from where, and what is told of each. */
 import { realpathSync } from 'node:fs'
 import path from 'node:path'
-import { type Adapter, AdapterError, type AdapterRegistry, isAdapterFolder, isWithin } from '../adapters-store/index.ts'
+import {
+  type Adapter,
+  AdapterError,
+  type AdapterRegistry,
+  type HubName,
+  hostBytes,
+  isAdapterFolder,
+  isWithin,
+  type Judging,
+  namesHub,
+  parseHubName,
+} from '../adapters-store/index.ts'
 import type { Engine } from '../runtime/index.ts'
 import type { Caller } from './access/caller.ts'
-import type { AdapterState } from './adapter-state.ts'
+import type { AdapterHub } from './adapter-hub.ts'
+import { type AdapterState, registrationOf } from './adapter-state.ts'
 import { ApiError } from './errors.ts'
+import { hubError } from './hub-errors.ts'
 
 /** What `--allow-adapter-management` and the folders come to. */
 export interface ManagementSettings {
@@ -14,12 +27,14 @@ export interface ManagementSettings {
   roots: readonly string[]
   /** Where what is done is kept; absent: nowhere. */
   state?: Pick<AdapterState, 'put' | 'remove'>
+  /** Absent: nothing comes from a hub. */
+  hub?: AdapterHub
 }
 
 /** An adapter that is to be served. `field`s of errors are the request's. */
 export interface Wanted {
   name: string
-  /** Folder, absolute or relative to the first root. */
+  /** Folder, absolute or relative to the first root; or `org/name[@revision]` of the hub. */
   source: string
   /** Read it now; else when somebody wants it. */
   preload: boolean
@@ -30,6 +45,19 @@ export interface Wanted {
   expectedDigest?: string
   fields: { name: string; source: string }
 }
+
+/** What is to become of a name's canary. `field`s of errors are those of `POST /adapters`. */
+export interface WantedCanary {
+  name: string
+  /** Folder, as of Wanted; absent: the canary that is there gets the share. */
+  source?: string
+  share: number
+  pin?: boolean
+  /** Of the name's own version. */
+  expectedDigest?: string
+}
+
+const FIELDS = { name: 'name', source: 'src' }
 
 export class AdapterManagement {
   private readonly registry: AdapterRegistry
@@ -64,17 +92,24 @@ export class AdapterManagement {
     throw new ApiError('model_not_found', `The adapter \`${name.slice(0, 256)}\` does not exist.`, field)
   }
 
-  /** With its versions that are no longer its own and still in use. */
+  /** With the versions beside it, before it, and those that are no longer its own and still in use. */
   describe(adapter: Adapter): object {
-    const { name, created } = adapter
+    const { name, created, canary, previous } = adapter
     const draining = this.registry.draining(name).map((version) => this.version(version))
-    return { name, created, ...this.version(adapter), draining }
+    return {
+      name,
+      created,
+      ...this.version(adapter),
+      canary: canary ? { share: canary.share, requests: canary.requests, ...this.version(canary.adapter) } : null,
+      previous: previous ? { digest: previous.digest ?? null, root: previous.directory } : null,
+      draining,
+    }
   }
 
   /** Serves an adapter from now on. Resolves when it can be asked for, having been read if that was wanted. `signal`: nobody waits for it any more. */
   async load(wanted: Wanted, signal: AbortSignal): Promise<Adapter> {
     const { name, source, preload, pin, replace, expectedDigest, fields } = wanted
-    const { directory, root } = this.place(source, fields.source)
+    const { directory, root } = await this.locate(source, fields, signal)
     const onlyNew = !replace && expectedDigest === undefined
     const there = this.registry.get(name)
     if (onlyNew && there && (there.image || there.directory !== directory))
@@ -85,21 +120,63 @@ export class AdapterManagement {
           ? this.registry.enter(name, directory, root)
           : await this.registry.replace(name, directory, { root, expectedDigest, onlyNew, signal })
       adapter.pinned = pin ?? adapter.pinned
-      await this.settings.state?.put(name, { directory, root, pinned: adapter.pinned })
+      await this.keep(adapter)
       return adapter
     } catch (error) {
       throw error instanceof AdapterError ? refused(error, fields) : error
     }
   }
 
+  /** Puts a canary beside a name's own version, or gives the one that is there another share. Resolves when requests go by that. */
+  async setCanary({ name, source, share, pin, expectedDigest }: WantedCanary, signal: AbortSignal): Promise<Adapter> {
+    const own = this.find(name, FIELDS.name)
+    const judging = { expectedDigest, signal }
+    if (source === undefined) return this.change(() => this.registry.weigh(name, share, judging))
+    const { directory, root } = await this.locate(source, FIELDS, signal)
+    if (directory === own.directory)
+      throw new ApiError(
+        'invalid_request',
+        `${FIELDS.source}: the version that ${name} stands for lies there; a canary needs a folder of its own`,
+        FIELDS.source,
+      )
+    return this.change(() => this.registry.setCanary(name, directory, share, { root, pinned: pin, ...judging }))
+  }
+
+  /** Makes a name's canary its own version. */
+  promote(own: Adapter, judging: Judging): Promise<Adapter> {
+    return this.change(() => this.registry.promote(own.name, judging))
+  }
+
+  /** Lets a name's canary go, or puts back the version before. */
+  rollback(own: Adapter, judging: Judging): Promise<Adapter> {
+    return this.change(() => this.registry.rollback(own.name, judging))
+  }
+
   /** Ends an adapter's name; what uses it goes on. */
   async unload(name: string, field: string): Promise<void> {
     this.find(name, field)
     this.registry.remove(name)
+    this.settings.hub?.forget(name)
     const { state, roots } = this.settings
     // What a folder has would be found there at the next start.
     if (roots.some((root) => isAdapterFolder(path.join(root, name)))) await state?.put(name, { removed: true })
     else await state?.remove(name)
+  }
+
+  private async change(change: () => Promise<Adapter>): Promise<Adapter> {
+    try {
+      const adapter = await change()
+      await this.keep(adapter)
+      return adapter
+    } catch (error) {
+      throw error instanceof AdapterError ? refused(error, FIELDS) : error
+    }
+  }
+
+  /** Has the next start know all versions of a name as they are now, unless the name has gone meanwhile. */
+  private async keep({ name }: Adapter): Promise<void> {
+    const own = this.registry.get(name)
+    if (own) await this.settings.state?.put(name, registrationOf(own))
   }
 
   private version(adapter: Adapter): object {
@@ -112,14 +189,43 @@ export class AdapterManagement {
       rank: maxRank,
       ...(adapter.vocabSize !== undefined && { vocab_size: adapter.vocabSize }),
       root: directory,
+      source: adapter.hub === undefined ? null : `hub: ${adapter.hub}`,
       pinned,
       leases,
       uses,
       last_use: adapter.lastUse === undefined ? null : Math.floor(adapter.lastUse / 1000),
       load_ms: adapter.loadMs === undefined ? null : Math.round(adapter.loadMs),
-      bytes: { host: image?.image.byteLength ?? 0, pool: (resident?.blocks ?? 0) * this.engine.info.blockBytes },
+      bytes: { host: image ? hostBytes(image) : 0, pool: (resident?.blocks ?? 0) * this.engine.info.blockBytes },
       refusal: adapter.detail ?? null,
     }
+  }
+
+  /** Where an adapter is; what lies on the hub is brought. */
+  private async locate(
+    source: string,
+    fields: Wanted['fields'],
+    signal: AbortSignal,
+  ): Promise<{ directory: string; root: string }> {
+    const { hub } = this.settings
+    const name = hub && this.hubName(source, fields.source)
+    if (!hub || !name) return this.place(source, fields.source)
+    try {
+      return await hub.fetch(name, fields.source, signal)
+    } catch (error) {
+      throw error instanceof AdapterError ? refused(error, fields) : error
+    }
+  }
+
+  /** undefined: it is a folder. A folder that is there goes before the hub's name, unless `hf://` says which is meant. */
+  private hubName(source: string, field: string): HubName | undefined {
+    const { roots, hub } = this.settings
+    const name = parseHubName(source)
+    if (namesHub(source)) {
+      if (name) return name
+      throw new ApiError('invalid_request', `${field} must be hf://ORG/NAME[@REVISION]`, field)
+    }
+    const folder = path.resolve(roots[0] ?? '.', source)
+    return hub?.open && rootOf(folder, roots) !== undefined && realPath(folder) === undefined ? name : undefined
   }
 
   /** Where an adapter may be read from. Whether there is something elsewhere is not told. */
@@ -131,7 +237,7 @@ export class AdapterManagement {
       if (realPath(directory) === undefined)
         throw new ApiError(
           'adapter_not_found',
-          `${field}: there is no such folder; relative ones are looked for in ${roots.length > 0 ? 'the folder of --adapters' : "the server's folder"}, and nothing is fetched from a hub`,
+          `${field}: there is no such folder; relative ones are looked for in ${roots.length > 0 ? 'the folder of --adapters' : "the server's folder"}, and nothing that requests name is fetched from the hub unless --hub-allow says so`,
           field,
         )
       return { directory, root }
@@ -162,14 +268,18 @@ function realPath(file: string): string | undefined {
 }
 
 function refused(error: AdapterError, fields: Wanted['fields']): ApiError {
+  const ofHub = hubError(error, fields.source)
+  if (ofHub) return ofHub
   switch (error.code) {
     case 'adapter_name_invalid':
     case 'adapter_name_taken':
       return new ApiError('invalid_request', `${fields.name}: ${error.message}`, fields.name)
     case 'adapter_not_found':
       return new ApiError('adapter_not_found', `${fields.source}: ${error.message}`, fields.source)
+    case 'adapter_version_not_found':
+      return new ApiError('adapter_version_not_found', error.message, fields.name)
     case 'adapter_version_mismatch':
-      return new ApiError('adapter_version_mismatch', error.message, 'expected_digest')
+      return new ApiError('adapter_version_mismatch', error.message, 'expected_digest').at(error.currentDigest)
     case 'adapter_store_closed':
       return new ApiError('engine_unavailable', 'the server is closing')
     default:

@@ -2,22 +2,38 @@
 import { accessSync, constants, existsSync } from 'node:fs'
 import path from 'node:path'
 import type { Logger } from 'pino'
-import { AdapterRegistry, AdapterStore, type BaseModel, HostMemory } from '../adapters-store/index.ts'
+import {
+  AdapterRegistry,
+  AdapterStore,
+  type BaseModel,
+  HostMemory,
+  type HubDownloads,
+  hubOfFolder,
+  hubText,
+} from '../adapters-store/index.ts'
 import type { Engine } from '../runtime/index.ts'
+import { AdapterHub } from './adapter-hub.ts'
 import { rootOf } from './adapter-management.ts'
-import { AdapterState, type Registration } from './adapter-state.ts'
+import { AdapterState, type Registered, type Registration } from './adapter-state.ts'
 import { AdapterWatch } from './adapter-watch.ts'
 import { machineMemory } from './config/memory.ts'
 import type { Config } from './config/settings.ts'
 import { ConfigError } from './config/values.ts'
 import { makeFolder } from './folders.ts'
+import { hubNameOf } from './hub-model.ts'
+import type { OwnTexts } from './tokenizer/adapter-texts.ts'
 
 /** As many adapters are brought into host memory at once; of more, those that somebody wants. */
 const FEW = 256
+/** What an adapter's files may have beside its weights: a tokenizer, mostly. */
+const TEXTS = 64 << 20
 
 export class AdapterTiers {
   readonly registry: AdapterRegistry
-  private readonly memory: HostMemory
+  /** Told of each adapter that was read, with the seconds that it took. */
+  onRead?: (seconds: number) => void
+  readonly memory: HostMemory
+  readonly hub: AdapterHub
   private readonly store: AdapterStore
   private readonly config: Config
   private readonly folder: string | undefined
@@ -29,7 +45,12 @@ export class AdapterTiers {
   private idling: NodeJS.Timeout | undefined
 
   /** `folder`: whose subfolders are adapters. Throws ConfigError. */
-  constructor(config: Config, folder: string | undefined, base: BaseModel, engine: Engine, log: Logger) {
+  constructor(
+    config: Config,
+    folder: string | undefined,
+    base: BaseModel,
+    { engine, texts, downloads, log }: { engine: Engine; texts: OwnTexts; downloads: HubDownloads; log: Logger },
+  ) {
     this.config = config
     this.folder = folder
     this.roots = [folder ?? [], config.adapterRoots ?? []].flat()
@@ -37,20 +58,33 @@ export class AdapterTiers {
       if (!existsSync(root)) throw new ConfigError(`the folder ${root} of --adapter-roots does not exist`)
     this.state = config.stateDir === undefined ? undefined : new AdapterState(path.resolve(config.stateDir))
     this.log = log
-    const layout = { dtype: engine.info.adapterDtype, blockBytes: engine.info.blockBytes }
-    this.store = new AdapterStore(base, layout, { cache: imageCacheOf(config) })
-    this.memory = new HostMemory(config.hostMemory ?? Math.floor(machineMemory() / 4), {
-      came: (image) => engine.addAdapter(image),
-      went: (digest, name) => engine.removeAdapter(digest, name),
-    })
-    this.registry = new AdapterRegistry(this.store, this.memory)
-    this.registry.onLoad = ({ name, warnings = [] }) => {
+    const { adapterDtype: dtype, blockBytes, blockCount } = engine.info
+    const limits = { rank: config.maxLoraRank, bytes: config.maxAdapterBytes ?? Math.floor((blockBytes * blockCount) / 4) }
+    const options = { dtype, blockBytes, limits, tokenizers: config.adapterTokenizers }
+    this.store = new AdapterStore(base, options, { cache: imageCacheOf(config) })
+    this.memory = new HostMemory(
+      config.hostMemory ?? Math.floor(machineMemory() / 4),
+      {
+        // The engine knows ids alone.
+        came: ({ text: _, ...image }) => engine.addAdapter(image),
+        went: (digest, name) => engine.removeAdapter(digest, name),
+      },
+      { most: config.maxCpuLoras },
+    )
+    const load = async (name: string, directory: string, root?: string) =>
+      texts.admit(await this.store.load(name, directory, root))
+    this.registry = new AdapterRegistry({ load }, this.memory)
+    // Weights of 32 bits are packed to half of their size.
+    const maxBytes = 2 * Math.min(limits.bytes, this.memory.limit) + TEXTS
+    this.hub = new AdapterHub(downloads, this.registry, { allow: config.hubAllow ?? [], maxBytes }, log)
+    this.registry.onLoad = ({ name, warnings = [], loadMs = 0 }) => {
+      this.onRead?.(loadMs / 1000)
       for (const warning of warnings) log.warn(`adapter ${name}: ${warning}`)
     }
   }
 
-  /** Makes those in the folder known, and those that are named one by one. Throws AdapterError. */
-  enter(): void {
+  /** Makes those in the folder known, and those that are named one by one, which may come from the hub. Rejects with AdapterError and ConfigError. */
+  async enter(): Promise<void> {
     const registered = this.state?.all() ?? new Map<string, Registration>()
     for (const [name, registration] of registered) if (!('removed' in registration)) this.enterAgain(name, registration)
     if (this.folder !== undefined)
@@ -59,19 +93,54 @@ export class AdapterTiers {
         (warning) => this.log.warn(warning),
         (name) => !registered.has(name),
       )
-    for (const [name, directory] of Object.entries(this.config.adapter)) this.registry.enter(name, directory)
+    // What the name was given over HTTP goes before what the command line says of it.
+    for (const [name, given] of Object.entries(this.config.adapter)) {
+      const hub = hubNameOf(given)
+      if (this.registry.get(name) || this.hub.has(name)) continue
+      if (hub) this.hub.name(name, { hub, registered: false, pinned: false })
+      else this.registry.enter(name, given)
+    }
+    await this.hub.enterNamed()
+    for (const [name, registration] of registered) if (!('removed' in registration)) this.enterVersions(name, registration)
   }
 
-  /** As it was registered over HTTP before the last end, unless that is no place to read from any more. */
-  private enterAgain(name: string, { directory, pinned }: Extract<Registration, { directory: string }>): void {
-    const root = rootOf(directory, this.roots)
-    if (root === undefined) {
-      this.log.warn(
-        `adapter ${name}, registered over HTTP, lies in ${directory}, outside --adapters and --adapter-roots: it is not served`,
-      )
+  /** As it was registered over HTTP before the last end, unless that is no place to read from any more. What came from the hub is looked for in its cache, and there again. */
+  private enterAgain(name: string, { directory, pinned }: Registered): void {
+    const root = this.placeOf(name, directory)
+    const hub = hubOfFolder(directory)?.name
+    if (root === undefined) this.warnOutside(`adapter ${name}`, directory)
+    else if (hub && rootOf(directory, this.roots) === undefined) this.hub.name(name, { hub, registered: true, pinned })
+    else this.registry.enter(name, directory, root).pinned = pinned
+  }
+
+  /** The canary of a name, and what it was before. */
+  private enterVersions(name: string, { canary, previous }: Registered): void {
+    const adapter = this.registry.get(name)
+    if (!adapter) return
+    if (previous && this.placeOf(name, previous.directory) !== undefined) adapter.previous = previous
+    if (!canary) return
+    const { directory, share, digest, pinned } = canary
+    const root = this.placeOf(name, directory)
+    if (root !== undefined) this.registry.enterCanary(name, directory, share, digest, root).adapter.pinned = pinned
+    else this.warnOutside(`the canary of adapter ${name}`, directory)
+  }
+
+  /** Where symbolic links of a folder may lead; undefined: the folder may not be read from. */
+  private placeOf(name: string, directory: string): string | undefined {
+    const named = this.config.adapter[name]
+    if (named !== undefined && path.resolve(named) === directory) return directory
+    const hub = hubOfFolder(directory)
+    const allowed = hub && (this.hub.allows(hub.name) || (named !== undefined && hubNameOf(named)?.repo === hub.name.repo))
+    return rootOf(directory, this.roots) ?? (allowed ? hub.root : undefined)
+  }
+
+  private warnOutside(what: string, directory: string): void {
+    const hub = hubOfFolder(directory)?.name
+    if (hub) {
+      this.log.warn(`${what}, registered over HTTP, is ${hubText(hub)}, which --hub-allow does not allow: it is not served`)
       return
     }
-    this.registry.enter(name, directory, root).pinned = pinned
+    this.log.warn(`${what}, registered over HTTP, lies in ${directory}, outside --adapters and --adapter-roots: it is not served`)
   }
 
   /** What goes on beside serving, until `close`. Resolves when changes of the folder are heard. */
@@ -84,7 +153,8 @@ export class AdapterTiers {
 
   /** Few adapters are loaded before anybody wants them, so that the first request does not wait and whoever started the server sees what is refused. */
   async preload(): Promise<void> {
-    const all = this.registry.list()
+    const canaries = this.registry.canaries().flatMap(({ canary }) => canary?.adapter ?? [])
+    const all = [...this.registry.list(), ...canaries]
     if (all.length > FEW) return
     const bytes = all.reduce((sum, adapter) => sum + adapter.expectedBytes, 0)
     if (bytes > this.memory.limit) return
@@ -99,6 +169,7 @@ export class AdapterTiers {
   /** No change is heard any more; what runs goes on. */
   async stop(): Promise<void> {
     clearInterval(this.idling)
+    this.hub.close()
     await this.watch?.close()
   }
 

@@ -17,6 +17,7 @@ export const CATALOGUE = {
   host_not_allowed: { status: 403, type: 'permission_error' },
   model_not_found: { status: 404, type: 'not_found_error' },
   adapter_not_found: { status: 404, type: 'not_found_error' },
+  adapter_version_not_found: { status: 404, type: 'not_found_error' },
   route_not_found: { status: 404, type: 'not_found_error' },
   method_not_allowed: { status: 405, type: 'invalid_request_error' },
   request_timeout: { status: 408, type: 'invalid_request_error' },
@@ -27,13 +28,14 @@ export const CATALOGUE = {
   headers_too_large: { status: 431, type: 'invalid_request_error' },
   too_many_requests: { status: 429, type: 'rate_limit_error' },
   internal_error: { status: 500, type: 'internal_error' },
+  hub_failed: { status: 502, type: 'service_unavailable_error' },
   text_process_lost: { status: 503, type: 'service_unavailable_error' },
   engine_unavailable: { status: 503, type: 'service_unavailable_error' },
 } as const
 export type ErrorCode = keyof typeof CATALOGUE
 
 export interface ErrorBody {
-  error: { message: string; type: string; param: string | null; code: string }
+  error: { message: string; type: string; param: string | null; code: string; current_digest?: string | null }
 }
 
 export class ApiError extends Error {
@@ -42,6 +44,7 @@ export class ApiError extends Error {
   readonly param: string | null
   /** With too_many_requests: seconds after which it makes sense to try again. */
   readonly retryAfter: number
+  private currentDigest?: string | null
   constructor(code: ErrorCode, message: string, param: string | null = null, retryAfter = 1) {
     super(message)
     this.name = 'ApiError'
@@ -52,8 +55,15 @@ export class ApiError extends Error {
   get status(): number {
     return CATALOGUE[this.code].status
   }
+  /** With adapter_version_mismatch: what the name stands for now, in full; null where that is not known. */
+  at(digest: string | undefined): this {
+    this.currentDigest = digest ?? null
+    return this
+  }
   body(): ErrorBody {
-    return { error: { message: this.message, type: CATALOGUE[this.code].type, param: this.param, code: this.code } }
+    const { message, param, code, currentDigest } = this
+    const current = currentDigest === undefined ? {} : { current_digest: currentDigest }
+    return { error: { message, type: CATALOGUE[code].type, param, code, ...current } }
   }
 }
 
@@ -64,6 +74,7 @@ export class TemplateError extends Error {}
 const OF_ENGINE: Partial<Record<EngineErrorCode, { code: ErrorCode; param: string | null }>> = {
   context_length_exceeded: { code: 'context_length_exceeded', param: 'prompt' },
   pool_too_small: { code: 'invalid_request', param: 'prompt' },
+  too_late: { code: 'too_many_requests', param: null },
   empty_prompt: { code: 'invalid_request', param: 'prompt' },
   token_out_of_range: { code: 'invalid_request', param: 'prompt' },
   unknown_adapter: { code: 'model_not_found', param: 'model' },
@@ -71,10 +82,10 @@ const OF_ENGINE: Partial<Record<EngineErrorCode, { code: ErrorCode; param: strin
   engine_failed: { code: 'engine_unavailable', param: null },
 }
 
-export function engineError(code: string, message: string, promptField: string): ApiError {
+export function engineError(code: string, message: string, promptField: string, retryAfter?: number): ApiError {
   const known = OF_ENGINE[code as EngineErrorCode]
   if (!known) return new ApiError('internal_error', `${code}: ${message}`)
-  return new ApiError(known.code, message, known.param === 'prompt' ? promptField : known.param)
+  return new ApiError(known.code, message, known.param === 'prompt' ? promptField : known.param, retryAfter)
 }
 
 /** Anything thrown in a handler, as an ApiError. `bodyLimit`, in bytes, is told to who exceeds it. */

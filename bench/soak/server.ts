@@ -17,6 +17,10 @@ export interface Sample {
   kinds: string
   running: number
   waiting: number
+  /** Adapters that can be asked for, and bytes of those in host memory and of what is kept for loads under way. */
+  known: number
+  host: number
+  reserved: number
   /** Of the pool, by what they hold. */
   blocks: Record<'free' | 'sequences' | 'adapters' | 'idle_adapters' | 'cached_prefixes', number>
   counters: Record<'generation_tokens' | 'preemptions' | 'adapter_evictions' | 'prefix_evictions' | 'failed_steps', number>
@@ -71,6 +75,9 @@ export class SoakServer {
       kinds,
       running: value('vllm:num_requests_running'),
       waiting: value('vllm:num_requests_waiting'),
+      known: value('lorikeet_known_adapters'),
+      host: value('lorikeet_host_memory_bytes', 'state="used"'),
+      reserved: value('lorikeet_host_memory_bytes', 'state="reserved"'),
       blocks: {
         free: block('free'),
         sequences: block('sequences'),

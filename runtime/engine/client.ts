@@ -96,11 +96,6 @@ export class EngineClient implements Engine {
     this.post({ type: 'submit', request: { ...this.pack(request), vocabSize: this.vocabularyOf(request.adapters) } })
   }
 
-  vocabularyOf(adapters: readonly Pick<AdapterUse, 'digest'>[]): number {
-    if (adapters.length === 0) return this.info.vocabSize
-    return Math.min(...adapters.map(({ digest }) => this.adapters.get(digest)?.vocabSize ?? this.info.vocabSize))
-  }
-
   abort(id: string): void {
     if (this.listeners.has(id)) this.post({ type: 'abort', id })
   }
@@ -132,6 +127,15 @@ export class EngineClient implements Engine {
       await this.exited
     })()
     return this.closing
+  }
+
+  /**
+   * Token ids that exist for a request with these adapters: 0 to below it. Of an adapter whose table was resized its own; of a mix the fewest that any of its adapters
+   * has, so that all of them have a row for each.
+   */
+  private vocabularyOf(adapters: readonly AdapterUse[]): number {
+    if (adapters.length === 0) return this.info.vocabSize
+    return Math.min(...adapters.map(({ digest }) => this.adapters.get(digest)?.vocabSize ?? this.info.vocabSize))
   }
 
   /** What can never run is refused here, before it waits. */

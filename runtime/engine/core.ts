@@ -25,6 +25,9 @@ export interface CoreSettings {
   /** See EngineSettings. */
   longPrefillTokens?: number
   maxStepMs?: number
+  fair?: boolean
+  adapterCluster?: number
+  clock?: () => number
   /** Adapters' bytes travel by the device's own means, beside a step (CUDA). */
   copiesAside: boolean
   /** The next step is planned and queued while one runs. */
@@ -135,7 +138,7 @@ export class EngineCore {
     const plan = this.scheduler.plan(before !== undefined)
     for (const sequence of plan.preempted) this.batch.leave(sequence)
     for (const sequence of plan.outgrown) this.endOutgrown(sequence)
-    for (const { sequence, code, reason } of plan.refused) this.fail(sequence, code, reason)
+    for (const { sequence, code, reason, retryAfter } of plan.refused) this.fail(sequence, code, reason, retryAfter)
     this.flight = plan.scheduled.length > 0 ? this.launch(plan.scheduled, started) : undefined
     whileRunning()
     this.scheduler.prefetch()
@@ -257,6 +260,7 @@ export class EngineCore {
       return
     }
     sequence.tokens.push(token)
+    this.scheduler.sampled(sequence)
     this.counters.generationTokens++
     output.tokens.push(token)
     if (sampling.logprobs >= 0) output.logprobs = { of: logprobs, from: r, to: r + 1 }
@@ -287,8 +291,8 @@ export class EngineCore {
     if (sequence.inFlight === 0) this.adapters.release(sequence.uses)
   }
 
-  private fail(sequence: Sequence, code: EngineErrorCode, message: string): void {
-    this.end(sequence, { id: sequence.request.id, tokens: [], finish: 'error', error: { code, message } })
+  private fail(sequence: Sequence, code: EngineErrorCode, message: string, retryAfter?: number): void {
+    this.end(sequence, { id: sequence.request.id, tokens: [], finish: 'error', error: { code, message, retryAfter } })
   }
 
   private endAborted(): void {

@@ -18,7 +18,7 @@ export type PackedRequest = Omit<SequenceRequest, 'promptIds' | 'sampling'> & {
   promptIds: Int32Array
   sampling: ScalarSampling
   lists: PackedLists
-  /** Token ids that exist for it (Engine.vocabularyOf); absent: the base's. */
+  /** Token ids that exist for it (EngineClient); absent: the base's. */
   vocabSize?: number
 }
 

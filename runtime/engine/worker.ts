@@ -37,6 +37,8 @@ class EngineLoop {
         maxSequences: settings.maxSequences,
         longPrefillTokens: settings.longPrefillTokens,
         maxStepMs: settings.maxStepMs,
+        fair: settings.fair,
+        adapterCluster: settings.adapterCluster,
         prefixCache: settings.prefixCache,
         copiesAside: info.device === 'cuda',
         // The CPU computes a step and plans the next one with the same cores: planning early gains nothing there, and who comes meanwhile waits a step longer.

@@ -13,6 +13,12 @@ export interface Limits {
   copiesAside: boolean
   /** Tokens of a step that one prompt takes at most while others could use them (budget.ts). Absent or 0: half of maxBatchTokens. */
   longPrefillTokens?: number
+  /** Whoever has been served least is next (fairness.ts); else whoever is due first. */
+  fair?: boolean
+  /** Adapters that run from which on requests of others may be passed by (S-LoRA's adapter clustering). Absent or 0: none. */
+  adapterCluster?: number
+  /** Milliseconds since epoch; Date.now if absent. */
+  clock?: () => number
   /** Milliseconds that a step takes at most with prompts beside sequences that decode, as far as can be predicted. Absent or 0: as long as it takes. */
   maxStepMs?: number
 }

@@ -11,7 +11,7 @@ export interface Plan {
   /** Sequences that have output and cannot grow although they are alone. */
   outgrown: Sequence[]
   /** Sequences that cannot be admitted at all; they hold nothing. */
-  refused: { sequence: Sequence; code: EngineErrorCode; reason: string }[]
+  refused: { sequence: Sequence; code: EngineErrorCode; reason: string; retryAfter?: number }[]
 }
 
 export class Draft {

@@ -3,7 +3,7 @@ import { EngineError } from '../errors.ts'
 import type { Kept, Pool } from '../pool/pool.ts'
 import type { AdapterImage } from '../types.ts'
 import { claimOf, claimsOf, fits, needOf } from './need.ts'
-import type { WaitingQueue } from './queue.ts'
+import type { Waiting } from './queue.ts'
 import type { Sequence } from './sequence.ts'
 
 /** How many of those that wait have their adapters copied beside a step. */
@@ -26,7 +26,7 @@ export class Prefetch {
    * For the first of `waiting`: into free blocks, and where copies are the device's own work also into blocks of what is idle. The latter only for those that
    * could be admitted beside `running`, and never at the expense of what one that waits will use.
    */
-  run(waiting: WaitingQueue, running: readonly Sequence[]): void {
+  run(waiting: Waiting, running: readonly Sequence[]): void {
     const first = waiting.first(PREFETCHED)
     for (const image of this.missing(first)) if (image.blocks <= this.pool.blocks.free) this.load(image)
     if (!this.limits.copiesAside || this.missing(first).size === 0) return

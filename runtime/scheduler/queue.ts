@@ -10,12 +10,28 @@ const CHUNK = 512
 /** Finding one costs as much as passing by so many. */
 const PASS = 32
 
+/** Those that wait, whatever decides who is next. */
+export interface Waiting {
+  readonly length: number
+  /** All, in lists that are each in order of service. */
+  lists(): (readonly Sequence[])[]
+  /** The `most` that would be admitted first. */
+  first(most: number): Sequence[]
+  push(sequence: Sequence): void
+  /** Lets one go whose state is 'ended'. */
+  drop(sequence: Sequence): void
+  /** The next to admit; one that is `costly` now may be passed by, within bounds. */
+  next(costly: (sequence: Sequence) => boolean): Sequence | undefined
+  /** Takes one out that `next` gave. */
+  admit(sequence: Sequence): void
+}
+
 /**
  * A list of short sorted lists. The order of service is total and a sequence's place in it never changes, so its chunk and its place there are found by binary
  * search: coming and going cost O(log n) comparisons and a move within one chunk, whoever comes between whom. Who ends while it waits is only noted, and leaves
  * when the queue is next looked into: few one by one, many in one pass. One flat list took 1.4 s to lose 40,000 at once.
  */
-export class WaitingQueue {
+export class WaitingQueue implements Waiting {
   /** None is empty. */
   private chunks: Sequence[][] = []
   /** Ended and still in a chunk; not counted. */
@@ -29,6 +45,10 @@ export class WaitingQueue {
   all(): readonly Sequence[] {
     this.settle()
     return this.chunks.flat()
+  }
+
+  lists(): (readonly Sequence[])[] {
+    return [this.all()]
   }
 
   /** The first `most`. */

@@ -10,9 +10,12 @@ import { Admission, type Limits, maxLogitsRows } from './admission.ts'
 import { arrived, HELD_AT_ONCE, readyOf, releaseFirst } from './arrivals.ts'
 import { type Allowance, shareOut, type Wish } from './budget.ts'
 import { Draft, type Plan } from './draft.ts'
+import { FairQueue } from './fair-queue.ts'
+import { Fairness } from './fairness.ts'
+import { FirstTokens } from './first-token.ts'
 import { claimOf, claimsOf, fits } from './need.ts'
 import { Prefetch } from './prefetch.ts'
-import { WaitingQueue } from './queue.ts'
+import { type Waiting, WaitingQueue } from './queue.ts'
 import { placeIn, type Sequence } from './sequence.ts'
 import { addWork, noWork, StepTime } from './step-time.ts'
 
@@ -22,9 +25,12 @@ export type { Plan } from './draft.ts'
 const WEIGHED = 16
 /** Tokens of prompts that a step takes in any case, however long those who decode wait for it. */
 const PROMPT_TOKENS = 16
+/** Queues of at most so many are looked through for who is late in every step, longer ones every so many milliseconds. */
+const LATE_AT_ONCE = 256
+const LATE_EVERY = 50
 
 export class Scheduler {
-  readonly waiting = new WaitingQueue()
+  readonly waiting: Waiting
   /** Admitted, in order of service: the last is preempted first. */
   readonly running: Sequence[] = []
   preemptions = 0
@@ -32,6 +38,14 @@ export class Scheduler {
   /** Told of every step by whoever runs them. */
   readonly stepTime = new StepTime()
   private readonly prefetching: Prefetch
+  /** With fair scheduling. */
+  private readonly fairness: Fairness | undefined
+  /** Milliseconds since epoch. */
+  private readonly clock: () => number
+  private readonly firstTokens = new FirstTokens()
+  /** Sequences with a time for their first token that have none yet. */
+  private timed = 0
+  private lateLooked = 0
   private readonly pool: Pool
   private readonly limits: Limits
   private readonly longest: number
@@ -39,6 +53,9 @@ export class Scheduler {
   constructor(pool: Pool, limits: Limits, images: ReadonlyMap<string, AdapterImage>) {
     this.pool = pool
     this.limits = limits
+    this.clock = limits.clock ?? Date.now
+    this.fairness = limits.fair ? new Fairness() : undefined
+    this.waiting = this.fairness ? new FairQueue(this.fairness.counters) : new WaitingQueue()
     this.admission = new Admission(pool, limits, images)
     this.prefetching = new Prefetch(pool, limits, images)
     this.longest = limits.longPrefillTokens || Math.ceil(limits.maxBatchTokens / 2)
@@ -49,6 +66,8 @@ export class Scheduler {
   }
 
   add(sequence: Sequence): void {
+    if (sequence.request.firstTokenMs !== undefined) this.timed++
+    this.fairness?.entered(sequence)
     this.waiting.push(sequence)
   }
 
@@ -58,21 +77,42 @@ export class Scheduler {
    */
   plan(inFlight = false): Plan {
     this.pool.now++
+    const now = this.clock()
+    this.firstTokens.begin(now)
+    const gaveWay = this.whoGivesWay()
+    // Once the step in flight is over.
+    if (gaveWay && inFlight) return { scheduled: [], preempted: [], outgrown: [], refused: [] }
+    if (gaveWay) this.preempt(gaveWay)
     const going = this.running.filter((sequence) => this.goesOn(sequence))
     const ready = readyOf(going, this.pool.adapters)
     const weighed = this.running.length < this.limits.maxSequences ? this.waiting.first(WEIGHED) : []
     const draft = new Draft(this.allowance(ready, weighed), this.tokenMs, this.spareRows(), inFlight)
     draft.held = going.length - ready.length
+    if (gaveWay) draft.preempted.push(gaveWay)
     const shares = this.shares(ready, weighed, draft)
     this.serve(ready, shares, draft)
     if (draft.blocked) return draft.plan()
-    if (draft.preempted.length === 0)
+    if (draft.preempted.length === (gaveWay ? 1 : 0))
       this.admit(draft, new Map(weighed.map((sequence, i) => [sequence, shares[ready.length + i]])))
     // The step was kept for some of a better priority who could not be admitted.
     if (draft.picked.length === 0) this.serveAlone(ready, draft)
     if (draft.picked.length === 0 && !inFlight) this.serveAlone(releaseFirst(this.running, this.pool.adapters), draft)
     this.fill(ready, draft)
+    this.firstTokens.end(this.waiting.length)
+    if (this.timed > 0 && (this.waiting.length <= LATE_AT_ONCE || now - this.lateLooked >= LATE_EVERY))
+      this.refuseLate(draft, now)
     return draft.plan()
+  }
+
+  /** Under fair scheduling, where there is no room for the next that waits: who of a flow ahead gives its place, one a step. */
+  private whoGivesWay(): Sequence | undefined {
+    const next = this.fairness && this.running.length > 1 ? this.waiting.first(1)[0] : undefined
+    const victim = next && this.fairness?.yielding(next, this.running)
+    if (!victim) return undefined
+    const { blockSize } = this.pool
+    const room = { available: this.pool.available(), claimed: claimsOf(this.running, blockSize) }
+    const fitting = this.running.length < this.limits.maxSequences && fits(this.admission.need(next), room)
+    return fitting ? undefined : victim
   }
 
   /** What the step may take: beside those who decode, prompts get what is left of `maxStepMs`, and PROMPT_TOKENS in any case. */
@@ -139,12 +179,12 @@ export class Scheduler {
   private makeRoom(ready: readonly Sequence[], shares: Int32Array, draft: Draft): void {
     let lacking = 0
     for (let i = 0; i < ready.length; i++) lacking += this.admission.lacks(ready[i], shares[i])
-    let last = ready.length - 1
     while (lacking > this.pool.available()) {
       draft.blocked = draft.inFlight
       if (draft.blocked) return
-      const victim = this.running[this.running.length - 1]
-      if (ready[last] === victim) lacking -= this.admission.lacks(victim, shares[last--])
+      const victim = this.fairness?.lastOf(this.running) ?? this.running[this.running.length - 1]
+      const at = ready.lastIndexOf(victim)
+      if (at >= 0) lacking -= this.admission.lacks(victim, shares[at])
       if (this.running.length === 1) {
         draft.outgrown.push(victim)
         return
@@ -158,9 +198,12 @@ export class Scheduler {
   private admit(draft: Draft, shares: ReadonlyMap<Sequence, number>): void {
     const { adapters, blockSize } = this.pool
     let claimed = claimsOf(this.running, blockSize)
+    const cluster = this.cluster()
     while (draft.open && this.running.length < this.limits.maxSequences) {
       const full = draft.held >= HELD_AT_ONCE
-      const sequence = this.waiting.next((s) => this.admission.costly(s) || (full && !arrived(s, adapters)))
+      const sequence = this.waiting.next(
+        (s) => cluster?.has(s.adapterKey) === false || this.admission.costly(s) || (full && !arrived(s, adapters)),
+      )
       if (!sequence || (full && !arrived(sequence, adapters))) return
       const need = this.admission.need(sequence)
       if (!fits(need, { available: this.pool.available(), claimed })) {
@@ -181,6 +224,27 @@ export class Scheduler {
     }
   }
 
+  /** Who waits and cannot have its first token by when it wants it is told so at once, and takes no time from the others. */
+  private refuseLate(draft: Draft, now: number): void {
+    this.lateLooked = now
+    const waiting = this.waiting.first(this.waiting.length)
+    for (const { sequence, after } of this.firstTokens.late(waiting, now)) {
+      const wanted = sequence.request.firstTokenMs as number
+      this.finish(sequence)
+      const reason = `its first token could be expected ${seconds(after)} after it came, and is wanted within ${seconds(wanted)}; try again later`
+      draft.refused.push({ sequence, code: 'too_late', reason, retryAfter: Math.max(1, Math.ceil((after - wanted) / 1000)) })
+    }
+  }
+
+  /** Adapters of those that run, where they are as many as a cluster has; the base is in it. */
+  private cluster(): Set<string> | undefined {
+    const { adapterCluster = 0 } = this.limits
+    if (adapterCluster === 0) return undefined
+    const keys = new Set(this.running.map(({ adapterKey }) => adapterKey))
+    keys.delete('')
+    return keys.size < adapterCluster ? undefined : keys.add('')
+  }
+
   /** Alone in the pool, and still no room: waiting would not help. */
   private refuse(sequence: Sequence, draft: Draft): void {
     this.finish(sequence)
@@ -190,6 +254,9 @@ export class Scheduler {
 
   private enter(sequence: Sequence, count: number, draft: Draft): void {
     this.waiting.admit(sequence)
+    this.fairness?.admitted(sequence)
+    this.firstTokens.admitted(sequence, this.clock())
+    sequence.admittedAt = sequence.computed
     this.running.splice(placeIn(this.running, sequence), 0, sequence)
     sequence.state = 'running'
     // Its adapters' bytes travel while the others compute; those behind it are not kept waiting.
@@ -238,6 +305,11 @@ export class Scheduler {
       return
     }
     const { state } = sequence
+    if (state !== 'ended') {
+      this.fairness?.ended(sequence)
+      this.firstTokens.ended(sequence)
+      if (sequence.request.firstTokenMs !== undefined) this.timed--
+    }
     sequence.state = 'ended'
     if (state === 'waiting') this.waiting.drop(sequence)
     if (state !== 'running' && state !== 'leaving') return
@@ -245,8 +317,14 @@ export class Scheduler {
     this.admission.leave(sequence)
   }
 
+  /** Its answer has a token more. */
+  sampled(sequence: Sequence): void {
+    this.fairness?.sampled(sequence)
+    if (sequence.outputLength === 1) this.firstTokens.sampled(sequence, this.clock())
+  }
+
   private preempt(victim: Sequence): void {
-    this.running.pop()
+    this.running.splice(placeIn(this.running, victim), 1)
     this.admission.leave(victim)
     victim.state = 'waiting'
     victim.preemptions++
@@ -254,3 +332,5 @@ export class Scheduler {
     this.waiting.push(victim)
   }
 }
+
+const seconds = (ms: number) => `${Number((ms / 1000).toPrecision(2))} s`

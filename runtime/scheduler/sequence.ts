@@ -54,6 +54,8 @@ export class Sequence {
   /** Others that were admitted before it although they came later. */
   overtaken = 0
   preemptions = 0
+  /** `computed` when it was last admitted. */
+  admittedAt = 0
   /** Admitted, and held back for so many steps because its adapters' bytes are on their way to the device; undefined otherwise. */
   heldFor: number | undefined
   cachedTokens?: number

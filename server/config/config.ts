@@ -5,7 +5,7 @@ import { nearest } from '../nearest.ts'
 import { repeatable } from './setting.ts'
 import { type Config, keyOf, SETTINGS, type Setting, type SettingName } from './settings.ts'
 import { ConfigError, readValue } from './values.ts'
-import { VLLM_ADVICE } from './vllm.ts'
+import { fromVllm, VLLM_ADVICE, VLLM_NEEDLESS } from './vllm.ts'
 
 const ENVIRONMENT = 'LORIKEET_'
 /** Variables of ours that are no settings. */
@@ -14,6 +14,11 @@ const OTHER_VARIABLES = ['LORIKEET_ADDON', 'LORIKEET_SIMD', 'LORIKEET_CONFIG', '
 const KUBERNETES = /^LORIKEET_(SERVICE_|PORT_)|^LORIKEET_PORT=\w+:/
 const names = Object.keys(SETTINGS) as SettingName[]
 const variableOf = (name: string) => ENVIRONMENT + name.toUpperCase().replaceAll('-', '_')
+
+/** vLLM's names of settings, with ours. */
+const VLLM_NAMES = new Map(
+  names.flatMap((name) => ((SETTINGS[name] as Setting).vllm ? [[(SETTINGS[name] as Setting).vllm as string, name]] : [])),
+)
 
 type Values = Partial<Record<SettingName, unknown>>
 
@@ -49,6 +54,8 @@ function unknown(what: string, name: string, known: string[]): ConfigError {
     .replaceAll('_', '-')
   const ours = names.find((candidate) => (SETTINGS[candidate] as Setting).vllm === plain)
   if (ours) return new ConfigError(`unknown ${what} ${name}; vLLM's ${plain} is ${ours} here`)
+  if (Object.hasOwn(VLLM_NEEDLESS, plain))
+    return new ConfigError(`unknown ${what} ${name}, which is vLLM's: ${VLLM_NEEDLESS[plain].because}; leave it out`)
   if (Object.hasOwn(VLLM_ADVICE, plain)) return new ConfigError(`unknown ${what} ${name}, which is vLLM's: ${VLLM_ADVICE[plain]}`)
   const near = nearest(name, known, 1)
   return new ConfigError(
@@ -63,7 +70,7 @@ function fromFlags(args: string[]): { values: Values; file?: string } {
     options[name] = setting.kind === 'flag' ? { type: 'boolean' } : { type: 'string', multiple: repeatable(setting) }
   }
   const { tokens, positionals } = parseArgs({
-    args,
+    args: fromVllm(args, VLLM_NAMES),
     options,
     strict: false,
     allowPositionals: true,
@@ -75,8 +82,9 @@ function fromFlags(args: string[]): { values: Values; file?: string } {
   let file: string | undefined
   for (const token of tokens) {
     if (token.kind !== 'option') continue
-    const negated = token.rawName.startsWith('--no-') && token.name.startsWith('no-') ? token.name.slice(3) : undefined
-    const name = (negated ?? token.name) as SettingName | 'config'
+    // parseArgs takes the `no-` away itself from the Node on that knows allowNegative (20.17), and of what it knows alone.
+    const negated = token.rawName.startsWith('--no-')
+    const name = (negated ? token.name.replace(/^no-/, '') : token.name) as SettingName | 'config'
     if (!Object.hasOwn(options, name))
       throw unknown(
         'flag',

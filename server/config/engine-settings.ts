@@ -22,6 +22,8 @@ export function engineSettings(config: Config, device: Device, modelDir: string)
     maxBatchTokens: config.maxBatchTokens ?? (defaultOn(device, 'max-batch-tokens') as number),
     longPrefillTokens: config.longPrefillTokenThreshold,
     maxStepMs: config.maxStepMs,
+    fair: config.scheduling === 'fair',
+    adapterCluster: config.adapterCluster,
     maxSequences: config.maxSequences ?? (defaultOn(device, 'max-sequences') as number),
     maxModelLen: config.maxModelLen,
     extraTokens: config.maxExtraTokens,

@@ -9,7 +9,11 @@ export type { Device, Setting }
 const LONGEST_SECONDS = 2_147_483
 
 export const SETTINGS = {
-  model: { kind: 'text', value: 'DIR', help: 'Hugging Face folder of the base model; the embedded demo model if absent' },
+  model: {
+    kind: 'text',
+    value: 'DIR',
+    help: 'Hugging Face folder of the base model, or ORG/NAME[@REVISION] of the hub; the embedded demo model if absent',
+  },
   adapters: {
     kind: 'text',
     value: 'DIR',
@@ -31,6 +35,11 @@ export const SETTINGS = {
     value: 'DIR',
     help: 'folders beside that of the adapters that may be loaded from over HTTP; may be repeated',
   },
+  'hub-allow': {
+    kind: 'texts',
+    value: 'PATTERN',
+    help: 'what requests may bring from the hub, as ORG/NAME with * for any text; may be repeated',
+  },
   'state-dir': {
     kind: 'text',
     value: 'DIR',
@@ -40,6 +49,30 @@ export const SETTINGS = {
     kind: 'size',
     value: 'SIZE',
     help: "memory for adapters in host memory; if absent, a quarter of the machine's or container's",
+  },
+  'max-cpu-loras': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 1,
+    help: 'adapters in host memory at most; if absent, as many as it has room for',
+  },
+  'max-lora-rank': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 1,
+    help: 'adapters of a higher rank are refused; if absent, none is',
+  },
+  'max-adapter-bytes': {
+    kind: 'size',
+    value: 'SIZE',
+    help: 'adapters that take more, packed, are refused; if absent, those above a quarter of the pool',
+  },
+  'metrics-adapters': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 0,
+    fallback: 256,
+    help: 'names of adapters that /metrics tells at most, those used last first',
   },
   'image-cache': {
     kind: 'text',
@@ -51,6 +84,12 @@ export const SETTINGS = {
     value: 'SIZE',
     fallback: '16GiB',
     help: 'of the files in the image cache; what was not used for longest goes',
+  },
+  'adapter-tokenizers': {
+    kind: 'choice',
+    choices: ['own', 'base'],
+    fallback: 'own',
+    help: "whose tokenizer and chat template serve an adapter whose folder has others than the base: its own, or the base's",
   },
   'adapter-idle-timeout': {
     kind: 'integer',
@@ -121,10 +160,34 @@ export const SETTINGS = {
   },
   scheduling: {
     kind: 'choice',
-    choices: ['fcfs', 'priority'],
+    choices: ['fcfs', 'priority', 'fair'],
     fallback: 'fcfs',
     vllm: 'scheduling-policy',
-    help: 'who is served first: whoever came first; or requests may bring a priority, which ages',
+    help: 'who is served first: whoever came first; requests may bring a priority, which ages; or whoever has been served least',
+  },
+  fairness: {
+    kind: 'choice',
+    choices: ['tenant', 'adapter'],
+    fallback: 'tenant',
+    help: 'whom service is counted for with fair scheduling',
+  },
+  'tenant-header': {
+    kind: 'text',
+    value: 'NAME',
+    help: "header in which a trusted gateway names the tenant for fair scheduling; else it is the key's",
+  },
+  'ttft-target': {
+    kind: 'decimal',
+    value: 'S',
+    maximum: 3600,
+    help: 'refuse at once (429) what cannot be expected to have its first token in so many seconds; a request may bring its own',
+  },
+  'adapter-cluster': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 0,
+    fallback: 0,
+    help: 'once so many adapters run, requests of these go first, within bounds; 0: only where another would displace something',
   },
   'max-sequences': {
     kind: 'integer',
@@ -343,6 +406,7 @@ interface Values {
   integer: number
   size: number
   fraction: number
+  decimal: number
   flag: boolean
   adapters: Record<string, string>
 }

@@ -70,12 +70,18 @@ export function readValue(source: string, setting: Setting, raw: unknown): unkno
       if (typeof number !== 'number' || !(number > 0 && number <= 1)) throw wrong('a number above 0 and at most 1')
       return number
     }
+    case 'decimal': {
+      const number = typeof raw === 'string' && /^\d*\.?\d+$/.test(raw.trim()) ? Number(raw) : raw
+      const { maximum = Number.MAX_VALUE } = setting
+      if (typeof number !== 'number' || !(number > 0 && number <= maximum)) throw wrong(`a number above 0 and at most ${maximum}`)
+      return number
+    }
     case 'adapters':
       return readAdapters(source, raw)
   }
 }
 
-/** {name: folder}, or a list (or comma-separated text) of NAME=DIR. */
+/** {name: folder}, or a list (or comma-separated text) of NAME=DIR, or of vLLM's {"name", "path"} as JSON. */
 function readAdapters(source: string, raw: unknown): Record<string, string> {
   // Without a prototype: an adapter may be called toString.
   const adapters: Record<string, string> = Object.create(null)
@@ -90,9 +96,29 @@ function readAdapters(source: string, raw: unknown): Record<string, string> {
     for (const [name, directory] of Object.entries(raw)) enter(name, directory)
     return adapters
   }
-  for (const item of Array.isArray(raw) ? raw : String(raw).split(',')) {
+  const text = String(raw)
+  for (const item of Array.isArray(raw) ? raw : text.trim().startsWith('{') ? [text] : text.split(',')) {
+    if (String(item).trim().startsWith('{')) {
+      const { name, path } = moduleOf(source, String(item))
+      enter(name, path)
+      continue
+    }
     const at = String(item).indexOf('=')
     enter(String(item).slice(0, Math.max(at, 0)), String(item).slice(at + 1))
   }
   return adapters
+}
+
+/** vLLM's form of an adapter on the command line; its `base_model_name` says nothing that is not known. */
+function moduleOf(source: string, text: string): { name: string; path: unknown } {
+  const wrong = new ConfigError(`${source} must be NAME=DIR, or {"name": "NAME", "path": "DIR"}, not ${text}`)
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch {
+    throw wrong
+  }
+  const { name, path, ...others } = json as Record<string, unknown>
+  if (typeof name !== 'string' || Object.keys(others).some((key) => key !== 'base_model_name')) throw wrong
+  return { name, path }
 }

@@ -6,6 +6,8 @@ import { logSink } from '../log.ts'
 import type { Metrics, RequestTimes } from '../types.ts'
 import { VERSION } from '../version.ts'
 import * as buckets from './buckets.ts'
+import { type AdapterTierSources, tierMetrics } from './tiers.ts'
+import { type VersionedName, versionMetrics } from './versions.ts'
 
 const LABELS = ['model_name', 'engine'] as const
 
@@ -14,19 +16,50 @@ const LABELS = ['model_name', 'engine'] as const
  * one where running and waiting are fewer than `max_lora`. vLLM's is --max-loras, its fixed number of slots; the pool holds as many of the size of those that are in
  * it as its blocks give room for.
  */
-function adapterLabels(engine: Engine, names: boolean): Record<string, string> {
+function adapterLabels(engine: Engine, names: Names | undefined): Record<string, string> {
   const { blocks, residentAdapters } = engine.snapshot
   const most =
     residentAdapters === 0 ? blocks.total : Math.floor((blocks.total * residentAdapters) / Math.max(1, blocks.adapters))
   return {
     max_lora: String(most),
-    running_lora_adapters: names ? [...engine.residents.values()].flatMap((resident) => resident.names).join(',') : '',
-    waiting_lora_adapters: names ? engine.waitingAdapters().join(',') : '',
+    running_lora_adapters: names
+      ? told([...new Set([...engine.residents.values()].flatMap((resident) => resident.names))], names)
+      : '',
+    waiting_lora_adapters: names ? told(engine.waitingAdapters(), names) : '',
   }
+}
+
+/** Which names the page tells. */
+interface Names {
+  /** At most. */
+  most: number
+  lastUse(name: string): number
+}
+
+/** Bytes of one label. */
+const LABEL_BYTES = 32_768
+
+/** Of more names than are told, those used last; in an order that is the same while they are. */
+function told(names: string[], { most, lastUse }: Names): string {
+  const chosen =
+    names.length > most
+      ? names.map((name) => ({ name, at: lastUse(name) })).sort((a, b) => b.at - a.at)
+      : names.map((name) => ({ name }))
+  let room = LABEL_BYTES
+  const fitting = chosen.slice(0, most).filter(({ name }) => {
+    room -= Buffer.byteLength(name) + 1
+    return room >= 0
+  })
+  return fitting
+    .map(({ name }) => name)
+    .sort()
+    .join(',')
 }
 
 export class ServerMetrics implements Metrics {
   readonly contentType: string
+  /** Names that stand for two versions. */
+  canaries: () => readonly VersionedName[] = () => []
   private readonly registry = new Registry()
   /** What gateways are told of the adapters, with their names and without. */
   private readonly named = new Registry()
@@ -37,16 +70,27 @@ export class ServerMetrics implements Metrics {
   private readonly amounts: Record<string, Histogram>
   private readonly finishedRequests: Counter
   private readonly stepSeconds: Histogram
+  private readonly names: Names
+  /** Told of each adapter that was read, with the seconds that it took. */
+  readonly adapterRead: (seconds: number) => void
 
-  constructor(engine: Engine, modelName: string, quantization: Config['quantization'] = 'none') {
+  constructor(
+    engine: Engine,
+    modelName: string,
+    tiers: AdapterTierSources,
+    { quantization = 'none', metricsAdapters = 256 }: Partial<Pick<Config, 'quantization' | 'metricsAdapters'>> = {},
+  ) {
     this.engine = engine
     this.labels = { model_name: modelName, engine: '0' }
     this.contentType = this.registry.contentType
+    this.names = { most: metricsAdapters, lastUse: (name) => tiers.registry.get(name)?.lastUse ?? 0 }
     this.gauges()
     this.counters()
     this.adapters()
+    versionMetrics(this.named, this.labels, () => this.canaries())
     this.pool()
     this.engineInfo(quantization)
+    this.adapterRead = tierMetrics(this.registry, this.labels, tiers)
     const seconds = (name: string, help: string, list: number[]) => this.histogram(`${name}_seconds`, help, list)
     this.seconds = {
       firstToken: seconds('time_to_first_token', 'Seconds from arrival to the first token.', buckets.FIRST_TOKEN),
@@ -178,7 +222,7 @@ export class ServerMetrics implements Metrics {
   private adapters(): void {
     const { engine } = this
     for (const registry of [this.named, this.nameless]) {
-      const names = registry === this.named
+      const names = registry === this.named ? this.names : undefined
       new Gauge({
         name: 'vllm:lora_requests_info',
         help: 'Adapters in the pool, and those that requests wait for; the value is the time in unix seconds.',

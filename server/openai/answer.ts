@@ -1,15 +1,14 @@
 /** What both routes do with a request: run it, and answer whole or as a stream. The routes say how a choice, a chunk and the envelope look. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { type AdapterChoice, type LeasedAdapters, leaseAdapters } from '../adapter-choice.ts'
+import type { LeasedAdapters } from '../adapter-choice.ts'
 import { costOf } from '../cost.ts'
 import { toApiError } from '../errors.ts'
 import { jsonBody, openingOf, SlicedArray } from '../json.ts'
-import type { Serving } from '../types.ts'
+import { queueTerms } from '../queue-terms.ts'
 import { VERSION } from '../version.ts'
 import { EventStream } from './event-stream.ts'
 import { Generation, type GenerationRequest } from './generation.ts'
 import { type Body, given } from './parameters.ts'
-import { checkVocabulary } from './sampling.ts'
 import type { Shape } from './shape.ts'
 import { type Usage, usageOf } from './usage.ts'
 
@@ -17,46 +16,48 @@ import { type Usage, usageOf } from './usage.ts'
 const FINGERPRINT = `lorikeet-${VERSION}`
 
 export async function answer(
-  serving: Serving,
   request: FastifyRequest,
   reply: FastifyReply,
   body: Body,
-  choice: AdapterChoice,
+  adapter: LeasedAdapters,
   asked: Omit<GenerationRequest, 'adapters' | 'tenant'>,
   promptTokens: number,
   shape: Shape,
 ): Promise<unknown> {
+  const { serving } = adapter
   // Rendering and tokenizing take their time; who left meanwhile is not served.
   if (reply.raw.destroyed) return reply.hijack()
   const countOut = serving.cost.take(costOf(asked.choices), costFields(body, asked.promptField))
   // Comes exactly once, whoever ends the connection.
   reply.raw.once('close', countOut)
-  // What it costs is known before anything is loaded for it.
-  const adapter = await leaseAdapters(serving, choice, reply)
-  if (reply.raw.destroyed) return reply.hijack()
-  checkVocabulary(serving, body, asked, adapter)
   const envelope = {
     id: asked.id,
     object: shape.object,
     created: Math.floor(Date.now() / 1000),
     model: adapter.model,
   }
+  const terms = queueTerms(serving.limits, request, adapter.uses)
   reply.headers(adapter.headers)
   const options = given<Record<string, boolean>>(body, 'stream_options', {})
   const details = serving.limits.enablePromptTokensDetails
   const streamed = given<boolean>(body, 'stream', false)
   let stream: EventStream | undefined
+  const open = () => (stream ??= new EventStream(reply, adapter.headers, () => generation.abort()))
   // What all chunks of a stream begin with: one is sent for every token.
   const opening = openingOf({ ...envelope, object: shape.chunkObject, system_fingerprint: FINGERPRINT })
   const tenant = serving.access.cacheTenant(request.caller)
-  const generation: Generation = new Generation(serving, { ...asked, adapters: adapter.uses, tenant }, (index, piece) => {
-    if (!streamed) return shape.collect(index, piece)
-    const usage = options.continuous_usage_stats && usageOf(generation.countsOf(index), details)
-    for (const choice of shape.chunks(index, piece)) {
-      const chunk: object = piece.first ? { choices: [choice], ...shape.extra() } : { choices: [choice] }
-      stream?.send(usage ? { ...chunk, usage } : chunk, opening)
-    }
-  })
+  const generation: Generation = new Generation(
+    serving,
+    { ...asked, ...terms, adapters: adapter.uses, tenant },
+    (index, piece) => {
+      if (!streamed) return shape.collect(index, piece)
+      const usage = options.continuous_usage_stats && usageOf(generation.countsOf(index), details)
+      for (const choice of shape.chunks(index, piece)) {
+        const chunk: object = piece.first ? { choices: [choice], ...shape.extra() } : { choices: [choice] }
+        open().send(usage ? { ...chunk, usage } : chunk, opening)
+      }
+    },
+  )
   generation.counts.promptTokens = promptTokens
   reply.raw.once('close', request.caller.quota.work(asked.choices.length, generation.counts))
   // 'close' also comes after a whole answer: then there is nothing left to abort.
@@ -71,16 +72,19 @@ export async function answer(
     reply.type('application/json; charset=utf-8')
     return jsonBody({ ...envelope, system_fingerprint: FINGERPRINT, choices, usage, ...shape.extra() })
   }
-  stream = new EventStream(reply, adapter.headers, () => generation.abort())
+  // Who may be refused for the time of its first token is told by the status: then the head waits for that token.
+  if (terms.firstTokenMs === undefined) open()
   try {
     await running
-    if (options.include_usage) stream.send({ choices: [], usage: usageOf(generation.counts, details) }, opening)
+    if (options.include_usage) open().send({ choices: [], usage: usageOf(generation.counts, details) }, opening)
   } catch (error) {
+    if (!stream) throw error
     request.log.warn({ err: error }, 'a stream failed')
     stream.error(toApiError(error, serving.limits.bodyLimit))
   }
   log(request, reply, adapter, generation)
-  stream.done()
+  if (!stream && reply.raw.destroyed) return reply.hijack()
+  open().done()
   return reply
 }
 

@@ -33,6 +33,9 @@ export interface GenerationRequest {
   cacheSalt?: string
   /** Among whose prompts its own may be found again. */
   tenant?: string
+  /** See SequenceRequest. */
+  flow?: string
+  firstTokenMs?: number
   priority?: number
 }
 
@@ -130,9 +133,9 @@ export class Generation {
   }
 
   private submit(index: number, { id, request: { promptIds, sampling } }: Choice): void {
-    const { adapters, cacheSalt, tenant, priority } = this.request
+    const { adapters, cacheSalt, tenant, priority, flow, firstTokenMs } = this.request
     this.serving.engine.submit(
-      { id, promptIds, sampling, adapters, cacheSalt, tenant, priority, arrival: this.started },
+      { id, promptIds, sampling, adapters, cacheSalt, tenant, priority, flow, firstTokenMs, arrival: this.started },
       (output) => this.guard(index, output),
     )
   }
@@ -172,10 +175,10 @@ export class Generation {
     this.time(choice, output)
     if (output.finish === 'error' || output.finish === 'abort') {
       this.close(choice, output.finish, false)
-      const { code, message } = output.error ?? { code: 'aborted', message: 'the request was aborted' }
+      const { code, message, retryAfter } = output.error ?? { code: 'aborted', message: 'the request was aborted' }
       this.ended = true
       for (const other of this.choices) if (other.open) this.close(other, 'abort', true)
-      this.settle?.reject(this.failure(code, message))
+      this.settle?.reject(this.failure(code, message, retryAfter))
       return
     }
     if (output.promptLogprobs) choice.scored?.append(output.promptLogprobs)
@@ -225,7 +228,7 @@ export class Generation {
   }
 
   /** Adapters whose weights overflow are the client's doing if it gave the weights. */
-  private failure(code: string, message: string): ApiError {
+  private failure(code: string, message: string, retryAfter?: number): ApiError {
     const { adapters, promptField } = this.request
     if (code === 'non_finite_logits' && adapters.some(({ weight }) => weight !== 1))
       return new ApiError(
@@ -233,7 +236,7 @@ export class Generation {
         `${ADAPTER_HEADER}: with these weights (w) the model computes no finite numbers; give smaller ones`,
         ADAPTER_HEADER,
       )
-    return engineError(code, message, promptField)
+    return engineError(code, message, promptField, retryAfter)
   }
 
   private time(choice: Choice, output: SequenceOutput): void {

@@ -6,10 +6,8 @@ import {
   type SamplingOption,
   type SamplingScalars,
 } from '../../runtime/sampling-options.ts'
-import type { AdapterChoice, LeasedAdapters } from '../adapter-choice.ts'
 import { ApiError } from '../errors.ts'
 import type { Serving, TokenIds } from '../types.ts'
-import type { GenerationRequest } from './generation.ts'
 import { type Body, given } from './parameters.ts'
 import { seedOf, seedOfChoice } from './seed.ts'
 
@@ -21,8 +19,6 @@ export interface Limits {
   promptLogprobs: number
   /** Prompts times choices. */
   sequences: number
-  /** Of `idBound`. */
-  vocabSize: number
 }
 
 /** Biases and stop tokens of all sequences of a request together: each has its own in its slot of the batch. (What is allowed is a bit per token.) */
@@ -30,8 +26,8 @@ const LISTED_LIMIT = 2 ** 22
 
 /** The sampling parameters of a request; `maxTokens` is still as asked for and is settled per prompt by `settleMaxTokens`. */
 export function samplingOf(serving: Serving, body: Body, limits: Limits): Omit<SamplingParams, 'maxTokens'> {
-  const { eosTokenIds } = serving.engine.info
-  const { vocabSize } = limits
+  const { vocabSize } = serving
+  const eosTokenIds = [...serving.endTokenIds]
   const scalars = scalarsOf(body, serving.defaults)
   const ignoreEos = given<boolean>(body, 'ignore_eos', false)
   if (limits.maxTokens !== undefined && scalars.minTokens > limits.maxTokens)
@@ -80,35 +76,14 @@ function scalarsOf(body: Body, defaults: Serving['defaults']): SamplingScalars {
   return scalars
 }
 
-function outOfVocabulary(param: string, id: number | string, vocabSize: number, of = 'this model'): ApiError {
-  return new ApiError('invalid_request', `${param}: ${id} is not a token id of ${of} (0 to ${vocabSize - 1})`, param)
-}
-
-/** Ids below this may exist for a request: its adapters may add some to the base's. Once they are in memory, `checkVocabulary` says it exactly. */
-export function idBound({ engine }: Serving, { mix }: AdapterChoice): number {
-  return engine.info.vocabSize + (mix.length > 0 ? engine.info.addedTokens : 0)
+function outOfVocabulary(param: string, id: number | string, vocabSize: number): ApiError {
+  return new ApiError('invalid_request', `${param}: ${id} is not a token id of this model (0 to ${vocabSize - 1})`, param)
 }
 
 /** Refuses a list of ids, which stands at `param` of the body, for the first that the model does not have. */
-export function checkTokens(ids: TokenIds, param: string, vocabSize: number, of?: string): void {
+export function checkTokens(ids: TokenIds, param: string, vocabSize: number): void {
   const odd = ids.findIndex((id) => id >= vocabSize)
-  if (odd >= 0) throw outOfVocabulary(`${param}.${odd}`, ids[odd], vocabSize, of)
-}
-
-/** Refuses what names a token that does not exist for the request's adapters: prompts, and the body's lists. */
-export function checkVocabulary(
-  { engine }: Serving,
-  body: Body,
-  { choices, promptField }: Pick<GenerationRequest, 'choices' | 'promptField'>,
-  { uses, model }: LeasedAdapters,
-): void {
-  if (uses.length === 0) return
-  const vocabSize = engine.vocabularyOf(uses)
-  for (const promptIds of new Set(choices.map((one) => one.promptIds))) checkTokens(promptIds, promptField, vocabSize, model)
-  for (const field of ['stop_token_ids', 'allowed_token_ids'])
-    checkTokens(given<number[]>(body, field, []), field, vocabSize, model)
-  const favoured = Object.keys(given(body, 'logit_bias', {})).find((id) => Number(id) >= vocabSize)
-  if (favoured !== undefined) throw outOfVocabulary('logit_bias', favoured, vocabSize, model)
+  if (odd >= 0) throw outOfVocabulary(`${param}.${odd}`, ids[odd], vocabSize)
 }
 
 /** Each id once, as the list has them. */

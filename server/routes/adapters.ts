@@ -1,10 +1,12 @@
 /** Loading, unloading and looking at adapters: vLLM's two routes, and SageMaker's `/adapters` with fields of our own. */
-import type { FastifyInstance } from 'fastify'
-import type { AdapterManagement } from '../adapter-management.ts'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { Adapter } from '../../adapters-store/index.ts'
+import type { AdapterManagement, WantedCanary } from '../adapter-management.ts'
 import { leaving } from '../client-left.ts'
+import { ApiError } from '../errors.ts'
 import { jsonBody, SlicedArray } from '../json.ts'
 import { type Body, checkFields, given } from '../openai/parameters.ts'
-import { type BodySchema, boolean, string } from '../openai/schemas.ts'
+import { type BodySchema, boolean, nullable, string } from '../openai/schemas.ts'
 
 const tags = ['adapters']
 const name = { type: 'string', minLength: 1, maxLength: 256 }
@@ -27,14 +29,35 @@ const unloadSchema: BodySchema = {
 const adapterSchema: BodySchema = {
   type: 'object',
   examples: [{ name: 'pirate', src: 'pirate' }],
-  required: ['name', 'src'],
+  required: ['name'],
   properties: {
     name,
-    src: { ...source, description: 'A folder in those of --adapters and --adapter-roots, absolute or relative to the first.' },
+    src: {
+      ...source,
+      description:
+        'A folder in those of --adapters and --adapter-roots, absolute or relative to the first, or ORG/NAME[@REVISION] of the hub. Needed, but with `canary`.',
+    },
     preload: { ...boolean, description: 'Read it now (the default), or when somebody wants it.' },
     pin: { ...boolean, description: 'Keep it in host memory.' },
     replace: { ...boolean, description: 'Take a name that is known; requests that run end on the version they began with.' },
-    expected_digest: { ...string, description: 'Replace only if the name stands for this digest now; else 412.' },
+    expected_digest: { ...string, description: 'Only if the name stands for this digest now; else 412.' },
+    canary: {
+      ...nullable({ type: 'number', exclusiveMinimum: 0, exclusiveMaximum: 1 }),
+      description:
+        'The name keeps its version, and the one in `src` takes this part of its requests beside it, in place of a canary that is there; the same client (tenant and `user`) always ' +
+        'gets the same version. Without `src`: the canary that is there takes this part from now on.',
+    },
+  },
+}
+
+const judgeSchema: BodySchema = {
+  type: 'object',
+  examples: [{}],
+  properties: {
+    expected_digest: {
+      ...string,
+      description: 'Only if this is the digest of the version that is promoted, or that goes; else 412.',
+    },
   },
 }
 
@@ -85,10 +108,18 @@ export function adapterRoutes(app: FastifyInstance, management: AdapterManagemen
   app.post<{ Body: Body }>(
     '/adapters',
     { schema: { tags, body: adapterSchema, summary: 'Serve an adapter from now on, or another version of it (SageMaker)' } },
-    async ({ body, caller }, reply) => {
+    async (request, reply) => {
+      const { body, caller } = request
       management.requireChange(caller)
       checkFields(body, adapterSchema)
       const expectedDigest = given<string | undefined>(body, 'expected_digest', undefined)
+      const canary = canaryOf(body)
+      if (canary) {
+        const own = await management.setCanary(canary, leaving(reply))
+        tell(request, own, `has a canary for ${canary.share} of its requests`)
+        return management.describe(own)
+      }
+      if (body.src === undefined) throw new ApiError('invalid_request', 'you must provide src', 'src')
       const adapter = await management.load(
         {
           name: body.name as string,
@@ -113,6 +144,32 @@ export function adapterRoutes(app: FastifyInstance, management: AdapterManagemen
       return management.describe(management.find(params['*'], 'name'))
     },
   )
+  app.post<{ Params: { '*': string }; Body: Body | null }>(
+    '/adapters/*',
+    {
+      schema: {
+        tags,
+        body: nullable(judgeSchema),
+        summary: 'Take the canary of an adapter for good, or back: NAME/promote, NAME/rollback',
+        description:
+          'NAME/promote makes the canary the version that the name stands for. NAME/rollback lets the canary go; where there is none, it puts back the version before this one.',
+      },
+    },
+    async (request, reply) => {
+      const { params, caller } = request
+      const [name, verb] = verbOf(request.url, params['*'])
+      management.requireChange(caller)
+      const body = request.body ?? {}
+      checkFields(body, judgeSchema)
+      const judging = {
+        expectedDigest: given<string | undefined>(body, 'expected_digest', undefined),
+        signal: leaving(reply),
+      }
+      const own = await management[verb](management.find(name, 'name'), judging)
+      tell(request, own, verb === 'promote' ? 'stands for its canary' : 'is rolled back')
+      return management.describe(own)
+    },
+  )
   app.delete<{ Params: { '*': string } }>(
     '/adapters/*',
     { schema: { tags, summary: 'Serve an adapter no longer (SageMaker)' } },
@@ -123,4 +180,42 @@ export function adapterRoutes(app: FastifyInstance, management: AdapterManagemen
       return management.describe(adapter)
     },
   )
+}
+
+/** What `POST /adapters` says of a canary; undefined: nothing. */
+function canaryOf(body: Body): WantedCanary | undefined {
+  const share = given<number | undefined>(body, 'canary', undefined)
+  if (share === undefined) return undefined
+  const refuse = (field: string, why: string) => {
+    throw new ApiError('invalid_request', `${field} and canary do not go together: ${why}`, field)
+  }
+  if (given(body, 'replace', false)) refuse('replace', 'the name keeps its version until the canary is promoted')
+  if (!given(body, 'preload', true)) refuse('preload', 'a canary is read before it takes requests')
+  const source = body.src as string | undefined
+  const pin = given<boolean | undefined>(body, 'pin', undefined)
+  if (source === undefined && pin !== undefined) refuse('pin', 'without src it changes the share alone')
+  return {
+    name: body.name as string,
+    source,
+    share,
+    pin,
+    expectedDigest: given<string | undefined>(body, 'expected_digest', undefined),
+  }
+}
+
+const VERBS = ['promote', 'rollback'] as const
+
+/** The name and what is to be done with it. Names may hold slashes and end like that themselves: the verb is what follows the last slash that is not encoded. */
+function verbOf(url: string, rest: string): [name: string, verb: (typeof VERBS)[number]] {
+  const [path] = url.split('?')
+  for (const verb of VERBS)
+    if (path.endsWith(`/${verb}`) && rest.endsWith(`/${verb}`)) return [rest.slice(0, -verb.length - 1), verb]
+  throw new ApiError(
+    'route_not_found',
+    'an adapter is promoted by POST /adapters/NAME/promote, and rolled back by POST /adapters/NAME/rollback',
+  )
+}
+
+function tell({ log }: FastifyRequest, { name, digest, canary }: Adapter, what: string): void {
+  log.info({ adapter: name, digest, canary: canary?.adapter.digest, share: canary?.share }, `adapter ${name} ${what}`)
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { ImageCache } from '../../adapters-store/image-cache.ts'
 import { AdapterStore, loadAdapter } from '../../adapters-store/index.ts'
+import type { AdapterLimits } from '../../adapters-store/limits.ts'
 import { readBaseModel } from '../../runtime/model/index.ts'
 import { fixture, temporaryFolder } from '../support/repo.ts'
 import { baseModelOf } from './base-model.ts'
@@ -117,8 +118,8 @@ t.test('what was not used for longest goes', async (t) => {
 
 t.test('the store reads from it', async (t) => {
   const { directory, adapter } = filled(t)
-  const load = async (cache: string) => {
-    const store = new AdapterStore(base, layout, { threads: 1, cache: { directory: cache, maxBytes: 1 << 30 } })
+  const load = async (cache: string, limits?: AdapterLimits) => {
+    const store = new AdapterStore(base, { ...layout, limits }, { threads: 1, cache: { directory: cache, maxBytes: 1 << 30 } })
     try {
       return await store.load('a', adapter)
     } finally {
@@ -129,6 +130,12 @@ t.test('the store reads from it', async (t) => {
   const [name] = readdirSync(directory)
   t.match(await load(directory), { method: 'dora' })
   t.same(readdirSync(directory), [name], 'found, not made anew')
+  await t.rejects(
+    load(directory, { bytes: 100 }),
+    { code: 'adapter_too_large', message: /--max-adapter-bytes/ },
+    'it was kept when more was allowed',
+  )
+  await t.rejects(load(directory, { rank: 1 }), { code: 'adapter_too_large', message: /--max-lora-rank/ })
   const fresh = temporaryFolder(t)
   const image = await load(fresh)
   t.equal(readdirSync(fresh).length, 1)

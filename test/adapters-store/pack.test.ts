@@ -1,9 +1,13 @@
 /** The layout that the kernels rely on, and how rows are scaled before they are rounded. */
 import t from 'tap'
 import { oneByOne, type SiteFold } from '../../adapters-store/fold.ts'
+import { loadAdapter } from '../../adapters-store/index.ts'
+import type { AdapterLimits } from '../../adapters-store/limits.ts'
 import { pack } from '../../adapters-store/pack.ts'
 import { ENTRY, ENTRY_FIELDS, type Site } from '../../adapters-store/types.ts'
+import { fixture } from '../support/repo.ts'
 import { entryOf, imageRow } from './apply-image.ts'
+import { baseModelOf } from './base-model.ts'
 
 const site = (index: number, inFeatures: number, outFeatures: number): Site => ({
   index,
@@ -97,6 +101,23 @@ t.test('a site with nothing to do has no entry', async (t) => {
   const image = packed([{ site: site(0, 4, 4) }, factorsOf(site(1, 4, 4), 1)], 64)
   t.equal(image.entries.length, ENTRY_FIELDS)
   t.equal(image.maxRank, 1)
+})
+
+t.test('limits of rank and size hold before anything is allocated', async (t) => {
+  const options = { dtype: 'float16' as const, blockBytes: 1024 }
+  const read = (name: string, limits: AdapterLimits) =>
+    loadAdapter(name, fixture('peft/biased/adapters', name), baseModelOf(fixture('peft/biased/base')), { ...options, limits })
+  const { maxRank, image } = read('lora', {})
+  t.match(read('lora', { rank: maxRank, bytes: image.byteLength }), { maxRank })
+  t.throws(() => read('lora', { rank: maxRank - 1 }), {
+    code: 'adapter_too_large',
+    message: `its rank is ${maxRank}, and this server takes ${maxRank - 1} at most (--max-lora-rank)`,
+  })
+  t.throws(() => read('lora', { bytes: image.byteLength - 1 }), {
+    code: 'adapter_too_large',
+    message: `packed, it takes ${image.byteLength} bytes, and this server takes adapters of ${image.byteLength - 1} at most (--max-adapter-bytes)`,
+  })
+  t.match(read('hira', { rank: 1 }), { maxRank: 0 }, 'what is written out has no rank')
 })
 
 t.test('blocks that would break the alignment are a programming error', async (t) => {

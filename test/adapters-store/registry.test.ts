@@ -192,6 +192,30 @@ t.test('host memory: what nobody uses makes room, the least valuable first', asy
   t.strictSame([memory.count, memory.bytes], [0, { used: 0, reserved: 0 }])
 })
 
+t.test('host memory can be bounded by a number of adapters', async (t) => {
+  const image = loadAdapter('x', LORA, base, { dtype: 'float16', blockBytes: 1024 })
+  const { registry, memory, here } = testRegistry((name) => ({ ...image, name, digest: name }), 1 << 30, 2)
+  const folders = temporaryFolder(t)
+  const [a, b, c] = ['a', 'b', 'c'].map((name) => registry.enter(name, join(folders, name)))
+  const use = async (...adapters: (typeof a)[]) => (await registry.lease(adapters)).release()
+  await use(a, b)
+  await use(a)
+  await use(c)
+  t.strictSame([...here.keys()].sort(), ['a', 'c'])
+  t.equal(memory.evictions, 1)
+  await t.rejects(use(a, b, c), { code: 'adapter_too_large', message: /3 adapters are wanted together, .* holds 2/ })
+  const held = await registry.lease([a, c])
+  const waits = registry.lease([b])
+  await setTimeout(20)
+  t.strictSame([...here.keys()].sort(), ['a', 'c'], 'b waits for a place')
+  held.release()
+  ;(await waits).release()
+  t.equal(memory.count, 2)
+  for (const adapter of [a, b, c]) adapter.pinned = adapter.image !== undefined
+  const out = [a, b, c].find((adapter) => !adapter.pinned) as typeof a
+  await t.rejects(use(out), { code: 'adapter_too_large', message: /2 adapters are pinned, of 2/ })
+})
+
 t.test('a storm of leases: all are served, the limit holds, nothing is left', async (t) => {
   const image = loadAdapter('x', LORA, base, { dtype: 'float16', blockBytes: 1024 })
   const size = image.image.byteLength
@@ -241,11 +265,13 @@ t.test('a storm of leases: all are served, the limit holds, nothing is left', as
 t.test('replacing is atomic: who runs keeps the version, who comes gets the new one', async (t) => {
   const { registry, here, memory } = testRegistry(read)
   const old = registry.enter('a', LORA)
+  old.pinned = true
   const running = await registry.lease([old])
   const next = await registry.replace('a', DORA)
   t.equal(registry.get('a'), next)
   t.match([old, next], [{ state: 'draining' }, { state: 'loaded', leases: 0 }])
   t.strictSame(registry.draining('a'), [old])
+  t.strictSame([old.pinned, next.pinned], [false, true], 'the name is pinned, not what drains')
   t.ok(here.has(old.digest as string), 'the old one is held')
   running.release()
   t.strictSame([...here], [[next.digest, ['a']]])

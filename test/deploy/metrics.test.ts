@@ -7,6 +7,7 @@ import { parse } from 'yaml'
 import { buildApp } from '../../server/app.ts'
 import { ServerMetrics } from '../../server/metrics/metrics.ts'
 import { utilityServing } from '../server/routes/serving.ts'
+import { notLoaded, testRegistry } from '../support/registry.ts'
 import { readJson, repoRoot } from '../support/repo.ts'
 
 const deploy = (...parts: string[]) => path.join(repoRoot(), 'deploy', ...parts)
@@ -57,7 +58,7 @@ function asked(expr: string): { metrics: string[]; labels: string[] } {
 /** Each sample name of the page with the labels that it has. What Prometheus itself adds is there too. */
 async function served(): Promise<Map<string, Set<string>>> {
   const { engine } = utilityServing()
-  const metrics = new ServerMetrics(engine, 'demo')
+  const metrics = new ServerMetrics(engine, 'demo', testRegistry(notLoaded))
   // A histogram has no samples before its first observation.
   metrics.stepped({ tokens: 4, sequences: 1, scheduleMs: 1, runMs: 2, sampleMs: 3 })
   metrics.firstToken(0.1)

@@ -47,6 +47,26 @@ for (const name of families)
       t.ok(counters.preemptions > 0, `sequences were preempted (${counters.preemptions})`)
       t.equal(counters.failedSteps, 0)
     })
+
+    t.test('with host memory and a pool too small for its adapters', async (t) => {
+      const engine = await family.start(family.leastBlocks + 2, { maxBatchTokens: 24 }, [])
+      t.teardown(() => engine.close())
+      // Room for as many as the largest mix has.
+      const most = Math.max(...family.cases.map(({ weights }) => Object.keys(weights).length))
+      const { registry, memory } = family.hostTier(engine, most)
+      const twice = [...family.cases, ...family.cases]
+      const verdicts = await Promise.all(twice.map((one, i) => family.runLeased(engine, registry, one, `leased-${i}`)))
+      t.same(failures(verdicts), [], 'logits and greedy tokens')
+      await engine.idle()
+      t.same(idleComplaints(engine.snapshot), [], 'pool accounting')
+      t.ok(memory.evictions > 0, `adapters left host memory (${memory.evictions})`)
+      t.ok(
+        registry.counts.loaded > family.images.size,
+        `and were read again (${registry.counts.loaded} of ${family.images.size})`,
+      )
+      t.equal(memory.bytes.reserved, 0)
+      t.ok(memory.count <= most)
+    })
   })
 
 t.test('16-bit adapter rows keep the tokens of nearly every case', async (t) => {

@@ -52,13 +52,13 @@ const damages: [string, RegExp, (engine: Awaited<ReturnType<typeof busy>>) => vo
   [
     'a waiting sequence with a block',
     /waits holds blocks|waits and holds blocks/,
-    ({ scheduler }) => scheduler.waiting.all()[0].blocks.push(1),
+    ({ scheduler }) => scheduler.waiting.first(1)[0].blocks.push(1),
   ],
   [
     'one that waits and is held back',
     /waits and is held back/,
     ({ scheduler }) => {
-      scheduler.waiting.all()[0].heldFor = 1
+      scheduler.waiting.first(1)[0].heldFor = 1
     },
   ],
   [
@@ -100,7 +100,7 @@ const damages: [string, RegExp, (engine: Awaited<ReturnType<typeof busy>>) => vo
     'one that waits and is taken for admitted',
     /waits and is marked as running/,
     ({ scheduler }) => {
-      scheduler.waiting.all()[0].state = 'running'
+      scheduler.waiting.first(1)[0].state = 'running'
     },
   ],
   [

@@ -1,4 +1,5 @@
 /** A server over an engine that does what a test says: for what a real engine does only when it fails. */
+import assert from 'node:assert'
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import type { Engine, SequenceOutput, SequenceRequest } from '../../runtime/index.ts'
@@ -48,7 +49,6 @@ export async function fakeServing(
     snapshot,
     residents: new Map(),
     waitingAdapters: () => [],
-    vocabularyOf: () => 1536,
     submit(request: SequenceRequest, onOutput: (output: SequenceOutput) => void) {
       const one = { request, send: (output: Partial<SequenceOutput>) => onOutput({ id: request.id, tokens: [], ...output }) }
       submitted.push(one)
@@ -61,9 +61,12 @@ export async function fakeServing(
     model: { name: 'demo', root: '/models/demo', created: 10, maxModelLen: 1 << 20 },
     tokenizer: ModelTokenizer.load(demoModel('base')),
     prompts: demoPrompts(),
+    vocabSize: engine.info.vocabSize,
+    endTokenIds: engine.info.eosTokenIds,
+    texts: { of: () => assert.fail('no adapter has a text of its own') },
     adapters: { get: () => undefined, list: () => [], lease: () => Promise.reject(new Error('there are none')) },
     management: new AdapterManagement(testRegistry(notLoaded).registry, engine, { allowed: false, roots: [] }),
-    metrics: new ServerMetrics(engine, 'demo'),
+    metrics: new ServerMetrics(engine, 'demo', testRegistry(notLoaded)),
     defaults: {},
     limits: configOf({ 'body-limit': 2 ** 20, 'max-concurrent-requests': 8 }),
     access: new Access(configOf({}), pino({ level: 'silent' })),

@@ -1,7 +1,7 @@
 /** Oracle folders (test/fixtures/oracle/make_oracle.py's format) run through the engine and compared with what transformers + PEFT computed. */
 import { existsSync, readdirSync } from 'node:fs'
 import path from 'node:path'
-import { loadAdapter } from '../../adapters-store/index.ts'
+import { type Adapter, AdapterRegistry, HostMemory, loadAdapter } from '../../adapters-store/index.ts'
 import type { AdapterDtype, AdapterImage } from '../../adapters-store/types.ts'
 import type { Device } from '../../native/types.ts'
 import { startEngine } from '../../runtime/index.ts'
@@ -102,8 +102,12 @@ export class OracleFamily {
     return adapters + this.cases.length * (this.leastBlocks + 1)
   }
 
-  /** The engine on a pool of so many blocks, every adapter known to it, the invariant validator on. */
-  async start(blocks: number, settings: Partial<EngineSettings> = {}): Promise<Engine> {
+  /** The engine on a pool of so many blocks, every adapter known to it (or those `known`), the invariant validator on. */
+  async start(
+    blocks: number,
+    settings: Partial<EngineSettings> = {},
+    known: Iterable<AdapterImage> = this.images.values(),
+  ): Promise<Engine> {
     const engine = await startEngine({
       modelDir: this.#directory,
       dtype: this.device === 'cpu' ? 'float32' : this.adapterDtype,
@@ -118,8 +122,32 @@ export class OracleFamily {
       validate: true,
       ...settings,
     })
-    for (const image of this.images.values()) engine.addAdapter(image)
+    for (const image of known) engine.addAdapter(image)
     return engine
+  }
+
+  /** Host memory for `most` adapters over the engine, and a registry that reads the family's adapters into it. */
+  hostTier(engine: Engine, most: number): { registry: AdapterRegistry; memory: HostMemory } {
+    const memory = new HostMemory(
+      1 << 30,
+      { came: (image) => engine.addAdapter(image), went: (digest, name) => engine.removeAdapter(digest, name) },
+      { most },
+    )
+    const options = { dtype: this.adapterDtype, blockBytes: this.blockBytes }
+    const load = async (name: string, directory: string) => loadAdapter(name, directory, this.model.base, options)
+    const registry = new AdapterRegistry({ load }, memory)
+    for (const name of this.images.keys()) registry.enter(name, path.join(this.#directory, '../adapters', name))
+    return { registry, memory }
+  }
+
+  /** Runs a case with its adapters leased from the registry while it runs. */
+  async runLeased(engine: Engine, registry: AdapterRegistry, one: OracleCase, id: string): Promise<Verdict> {
+    const lease = await registry.lease(Object.keys(one.weights).map((name) => registry.get(name) as Adapter))
+    try {
+      return await this.run(engine, one, id)
+    } finally {
+      lease.release()
+    }
   }
 
   /** Runs a case, with its logits judged unless `changes` says not to return them, up to its maxTokens; as many at once as the caller does not await. */

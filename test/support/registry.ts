@@ -25,17 +25,22 @@ export interface TestRegistry {
 export function testRegistry(
   load: (name: string, directory: string, root?: string) => AdapterImage | Promise<AdapterImage>,
   limit = 1 << 30,
+  most = Number.POSITIVE_INFINITY,
 ): TestRegistry {
   const here = new Map<string, string[]>()
   const loads: string[] = []
-  const memory = new HostMemory(limit, {
-    came: ({ digest, name }) => here.set(digest, [...new Set([...(here.get(digest) ?? []), name])]),
-    went: (digest, name) => {
-      const left = name === undefined ? [] : (here.get(digest) ?? []).filter((other) => other !== name)
-      if (left.length > 0) here.set(digest, left)
-      else here.delete(digest)
+  const memory = new HostMemory(
+    limit,
+    {
+      came: ({ digest, name }) => here.set(digest, [...new Set([...(here.get(digest) ?? []), name])]),
+      went: (digest, name) => {
+        const left = name === undefined ? [] : (here.get(digest) ?? []).filter((other) => other !== name)
+        if (left.length > 0) here.set(digest, left)
+        else here.delete(digest)
+      },
     },
-  })
+    { most },
+  )
   const loader = {
     load: async (name: string, directory: string, root?: string) => {
       loads.push(name)

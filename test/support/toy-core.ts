@@ -23,6 +23,9 @@ export interface ToySettings {
   copiesAside?: boolean
   /** Steps are planned while one runs. */
   overlap?: boolean
+  fair?: boolean
+  adapterCluster?: number
+  clock?: () => number
 }
 
 export function toyImage(name: string, blocks: number): AdapterImage {
@@ -77,6 +80,9 @@ export class ToyCore {
         maxStepMs: settings.maxStepMs,
         copiesAside: settings.copiesAside ?? false,
         overlap: settings.overlap ?? false,
+        fair: settings.fair,
+        adapterCluster: settings.adapterCluster,
+        clock: settings.clock,
         validate: true,
       },
       () => 1n,

@@ -23,7 +23,7 @@ interface Wanted {
   count: number
 }
 
-async function storm(t: Test, seed: number, { copiesAside = false, overlap = false }) {
+async function storm(t: Test, seed: number, { copiesAside = false, overlap = false, fair = false }) {
   const r = random(seed)
   const toy = new ToyCore({
     blockCount: 16 + r(20),
@@ -34,6 +34,7 @@ async function storm(t: Test, seed: number, { copiesAside = false, overlap = fal
     maxModelLen: 20 + r(30),
     copiesAside,
     overlap,
+    fair,
   })
   const images = Array.from({ length: 8 }, (_, i) => toyImage(`a${i}`, 1 + r(4)))
   const known = new Set(images)
@@ -66,7 +67,13 @@ async function storm(t: Test, seed: number, { copiesAside = false, overlap = fal
         const one = { prompt, adapters, count: 1 + r(12) }
         const id = `${wanted.size}`
         wanted.set(id, one)
-        toy.submit(id, prompt, adapters, { maxTokens: one.count }, { priority: r(9) ? 0 : -1, arrival: r(6) })
+        toy.submit(
+          id,
+          prompt,
+          adapters,
+          { maxTokens: one.count },
+          { priority: r(9) ? 0 : -1, arrival: r(6), flow: fair ? `${r(3)}` : undefined },
+        )
       }
     }
   }
@@ -123,4 +130,10 @@ t.test('a storm while adapters are on their way', async (t) => {
 t.test('a storm while the next step is planned during each, and adapters are on their way', async (t) => {
   const from = Number(process.env.LORIKEET_STORM ?? 1)
   for (let seed = from; seed < from + 30; seed++) await storm(t, seed, { copiesAside: seed % 2 === 0, overlap: true })
+})
+
+t.test('a storm of several flows that are served fairly', async (t) => {
+  const from = Number(process.env.LORIKEET_STORM ?? 1)
+  for (let seed = from; seed < from + 30; seed++)
+    await storm(t, seed, { copiesAside: seed % 2 === 0, overlap: seed % 3 === 0, fair: true })
 })

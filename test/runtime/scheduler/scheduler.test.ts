@@ -117,3 +117,29 @@ t.test(
     t.equal(toy.core.snapshot().counters.adapterLoads, 2)
   },
 )
+
+t.test('a cluster of adapters goes before others, within bounds', async (t) => {
+  const order = async (adapterCluster: number) => {
+    const toy = new ToyCore({ blockCount: 200, maxSequences: 4, adapterCluster })
+    const [hot, cold] = ['hot', 'cold'].map((name) => toyImage(name, 1))
+    for (const image of [hot, cold]) toy.core.addAdapter(image)
+    const ends: string[] = []
+    for (let i = 0; i < 4; i++) toy.submit(`hot ${i}`, [i], [use(hot)], { maxTokens: 3 + i })
+    await toy.step()
+    toy.submit('cold', [9], [use(cold)], { maxTokens: 2 })
+    for (let i = 4; i < 30; i++) toy.submit(`hot ${i}`, [i], [use(hot)], { maxTokens: 3 })
+    toy.submit('base', [9], [], { maxTokens: 3 })
+    while (!toy.core.idle) {
+      await toy.step()
+      for (const id of toy.outputs.keys()) if (toy.last(id)?.finish && !ends.includes(id)) ends.push(id)
+    }
+    return ends.indexOf('cold')
+  }
+  const [first, clustered] = [await order(0), await order(1)]
+  t.ok(first <= 5, `first come, first served: after ${first}`)
+  t.ok(
+    clustered >= 12 && clustered <= 4 + 16 + 4,
+    `in a cluster of one adapter it is passed by, 16 times at most: after ${clustered}`,
+  )
+  t.equal(await order(2), first, 'there is room for both')
+})

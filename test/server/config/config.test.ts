@@ -62,12 +62,22 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     adapter: 'x=/a/x',
     watch: 'true',
     'allow-adapter-management': 'true',
+    'hub-allow': ['org/*'],
     'adapter-roots': ['/a', '/b'],
     'state-dir': '/state',
     'host-memory': '1GiB',
+    'max-cpu-loras': '8',
+    'max-lora-rank': '64',
+    'max-adapter-bytes': '1MiB',
+    'metrics-adapters': '20',
     'image-cache': '/cache',
     'image-cache-size': '2GiB',
+    'adapter-tokenizers': 'base',
     'adapter-idle-timeout': '60',
+    fairness: 'adapter',
+    'tenant-header': 'x-tenant',
+    'ttft-target': '2.5',
+    'adapter-cluster': '4',
     'served-model-name': 'name',
     host: '::1',
     port: '0',
@@ -188,11 +198,62 @@ t.test('an unknown name is refused with the nearest known one, wherever it stand
   t.match(complaint(['--constructor', '4']), 'unknown flag')
 })
 
-t.test("vLLM's names are told ours, and its spellings are understood", async (t) => {
+t.test('every switch can be switched on and off, whatever it is by itself', async (t) => {
+  const switches = (Object.keys(SETTINGS) as SettingName[]).filter((name) => SETTINGS[name].kind === 'flag')
+  t.ok(switches.length > 5)
+  for (const name of switches) {
+    t.equal(readConfig([`--${name}`], nothing)[keyOf(name)], true, name)
+    t.equal(readConfig([`--no-${name}`], nothing)[keyOf(name)], false, `no ${name}`)
+    t.equal(readConfig([`--${name}=false`], nothing)[keyOf(name)], false, `${name}=false`)
+  }
+  t.match(complaint(['--no-port']), '--port needs a value')
+})
+
+t.test("vLLM's command line is read", async (t) => {
+  const read = (...args: string[]) => readConfig(args, nothing)
+  const theirs = read(
+    ...[
+      '--model',
+      'base',
+      '--enable-lora',
+      '--max-loras',
+      '4',
+      '--max-lora-rank',
+      '64',
+      '--max-cpu-loras=100',
+      '--max_num_seqs',
+      '7',
+    ],
+    ...['--no-enable-prefix-caching', '--enable_chunked_prefill', '--disable-log-requests', '--scheduling-policy=priority'],
+    ...[
+      '--lora-modules',
+      'a=x/my_adapter',
+      '{"name": "b", "path": "y", "base_model_name": "base"}',
+      '--max_num_batched_tokens=99',
+    ],
+  )
+  const { model, maxLoraRank, maxCpuLoras, maxSequences, prefixCache, scheduling, adapter, maxBatchTokens } = theirs
+  t.same(
+    { model, maxLoraRank, maxCpuLoras, maxSequences, prefixCache, scheduling, adapter, maxBatchTokens },
+    {
+      ...{ model: 'base', maxLoraRank: 64, maxCpuLoras: 100, maxSequences: 7, prefixCache: false, scheduling: 'priority' },
+      ...{ adapter: { a: 'x/my_adapter', b: 'y' }, maxBatchTokens: 99 },
+    },
+  )
+  t.same(read('--lora-modules={"name": "c=d", "path": "z"}', '--lora-modules', 'e=f').adapter, { 'c=d': 'z', e: 'f' })
+  t.equal(read('base', '--enable-lora').model, 'base')
+  t.match(complaint(['--no-enable-lora']), '--no-enable-lora cannot be had: adapters are always served')
+  t.match(complaint(['--lora-modules']), '--lora-modules needs a value')
+  t.match(complaint(['--lora-modules', '--enable-lora']), '--lora-modules needs a value')
+  for (const wrong of ['{"name": "b"}', '{"path": "b"}', '{', '{"name": "b", "path": "y", "rank": 4}'])
+    t.match(complaint(['--lora-modules', wrong]), '--adapter must be NAME=DIR')
+  t.match(complaint(['--max-num-seqs', '4', '--max-sequences', '5']), '--max-sequences is given twice')
+})
+
+t.test("elsewhere vLLM's names are told ours, and its spellings are understood", async (t) => {
   const file = path.join(temporaryFolder(t), 'lorikeet.json')
-  t.equal(complaint(['--max-num-seqs', '4']), "unknown flag --max-num-seqs; vLLM's max-num-seqs is max-sequences here")
-  t.match(complaint(['--no-enable-prefix-caching']), "vLLM's enable-prefix-caching is prefix-cache here")
   t.match(complaint([], { LORIKEET_MAX_NUM_BATCHED_TOKENS: '9' }), "vLLM's max-num-batched-tokens is max-batch-tokens here")
+  t.match(complaint([], { LORIKEET_ENABLE_LORA: '1' }), "which is vLLM's: adapters are always served; leave it out")
   writeFileSync(file, '{"lora_modules": "a=x"}')
   t.match(complaint(['--config', file]), "vLLM's lora-modules is adapter here")
   t.equal(readConfig(['--dtype', 'half'], nothing).dtype, 'float16')
@@ -210,8 +271,7 @@ t.test("vLLM's flags that have no counterpart are told what to do instead, where
     t.notOk(Object.hasOwn(SETTINGS, name), `${name} is none of ours`)
     for (const [flag] of advice.matchAll(/--[a-z-]+/g)) t.ok(Object.hasOwn(SETTINGS, flag.slice(2)), `${flag} is one`)
   }
-  for (const name of ['enable-lora', 'max-loras', 'max-lora-rank', 'max-cpu-loras', 'api-server-count', 'tensor-parallel-size'])
-    t.ok(VLLM_ADVICE[name], name)
+  for (const name of ['api-server-count', 'tensor-parallel-size']) t.ok(VLLM_ADVICE[name], name)
 })
 
 t.test('seconds beyond what a timer holds are refused', async (t) => {

@@ -23,6 +23,8 @@ t.test('defaults on the CPU', async (t) => {
     maxBatchTokens: 256,
     longPrefillTokens: 0,
     maxStepMs: 120,
+    fair: false,
+    adapterCluster: 0,
     maxSequences: 128,
     maxModelLen: undefined,
     extraTokens: 256,

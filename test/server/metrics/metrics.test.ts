@@ -4,6 +4,7 @@ import t from 'tap'
 import type { Engine, EngineSnapshot } from '../../../runtime/index.ts'
 import { ServerMetrics } from '../../../server/metrics/metrics.ts'
 import { VERSION } from '../../../server/version.ts'
+import { notLoaded, testRegistry } from '../../support/registry.ts'
 import { repoRoot } from '../../support/repo.ts'
 
 /** An engine as the metrics see it: sizes, and a snapshot that the test changes. */
@@ -63,7 +64,7 @@ function one(all: Sample[], name: string, labels: Record<string, string> = {}): 
 }
 
 t.test("vLLM's gauges and counters are read off the snapshot", async (t) => {
-  const all = samples(await new ServerMetrics(engine().engine, 'demo').render(true))
+  const all = samples(await new ServerMetrics(engine().engine, 'demo', testRegistry(notLoaded)).render(true))
   const labels = { model_name: 'demo', engine: '0' }
   t.equal(one(all, 'vllm:num_requests_running', labels), 3)
   t.equal(one(all, 'vllm:num_requests_waiting', labels), 4)
@@ -82,13 +83,13 @@ t.test("vLLM's gauges and counters are read off the snapshot", async (t) => {
 
 t.test('gateways see exactly one series of adapters, with the resident ones as running', async (t) => {
   const { engine: running, residents, waiting } = engine()
-  const metrics = new ServerMetrics(running, 'demo')
+  const metrics = new ServerMetrics(running, 'demo', testRegistry(notLoaded))
   const series = async () => samples(await metrics.render(true)).filter(({ name }) => name === 'vllm:lora_requests_info')
   const before = Date.now() / 1000
   const [first, ...others] = await series()
   t.equal(others.length, 0)
   // The two take 20 of 100 blocks.
-  t.match(first.labels, { max_lora: '10', running_lora_adapters: 'pirate,json', waiting_lora_adapters: 'quiz,robot' })
+  t.match(first.labels, { max_lora: '10', running_lora_adapters: 'json,pirate', waiting_lora_adapters: 'quiz,robot' })
   t.ok(first.value >= before && first.value <= Date.now() / 1000)
   residents.clear()
   waiting.length = 0
@@ -98,7 +99,7 @@ t.test('gateways see exactly one series of adapters, with the resident ones as r
 })
 
 t.test('what the model runs on and in', async (t) => {
-  const page = await new ServerMetrics(engine().engine, 'demo', 'int4').render(true)
+  const page = await new ServerMetrics(engine().engine, 'demo', testRegistry(notLoaded), { quantization: 'int4' }).render(true)
   const line = page.split('\n').find((text) => text.startsWith('lorikeet_engine_info{'))
   t.equal(
     line,
@@ -108,7 +109,7 @@ t.test('what the model runs on and in', async (t) => {
 })
 
 t.test('the pool by what its blocks hold', async (t) => {
-  const all = samples(await new ServerMetrics(engine().engine, 'demo').render(true))
+  const all = samples(await new ServerMetrics(engine().engine, 'demo', testRegistry(notLoaded)).render(true))
   const states = { free: 50, sequences: 20, adapters: 15, idle_adapters: 5, cached_prefixes: 10 }
   for (const [state, blocks] of Object.entries(states)) t.equal(one(all, 'lorikeet_pool_blocks', { state }), blocks, state)
   t.equal(one(all, 'lorikeet_pool_block_bytes'), 4096)
@@ -120,7 +121,7 @@ t.test('the pool by what its blocks hold', async (t) => {
 })
 
 t.test('requests fill the histograms', async (t) => {
-  const metrics = new ServerMetrics(engine().engine, 'demo')
+  const metrics = new ServerMetrics(engine().engine, 'demo', testRegistry(notLoaded))
   metrics.firstToken(0.03)
   metrics.interToken(0.02)
   const counts = { promptTokens: 7, generationTokens: 5, maxTokens: 16 }
@@ -148,7 +149,7 @@ t.test('requests fill the histograms', async (t) => {
 
 t.test('every step is counted', async (t) => {
   const { engine: running } = engine()
-  const metrics = new ServerMetrics(running, 'demo')
+  const metrics = new ServerMetrics(running, 'demo', testRegistry(notLoaded))
   metrics.stepped(running.snapshot.lastStep)
   metrics.stepped(running.snapshot.lastStep)
   const all = samples(await metrics.render(true))
@@ -158,8 +159,32 @@ t.test('every step is counted', async (t) => {
   t.equal(one(all, 'lorikeet_step_seconds_sum', { part: 'run' }), 0.06)
 })
 
+t.test('the page names those that were used last, of more adapters than it may tell', async (t) => {
+  const { engine: running } = engine()
+  const { registry, memory } = testRegistry(notLoaded)
+  const names = Array.from({ length: 2000 }, (_, i) => `tenant-${String(i).padStart(4, '0')}`)
+  ;(running as { residents: unknown }).residents = new Map(names.map((name) => [name, { names: [name] }]))
+  ;(running as { waitingAdapters: unknown }).waitingAdapters = () => names
+  for (const [i, name] of names.entries()) registry.enter(name, `/adapters/${name}`).lastUse = i === 7 ? 5000 : i
+  const label = async (most: number, which = 'running') => {
+    const page = await new ServerMetrics(running, 'demo', { registry, memory }, { metricsAdapters: most }).render(true)
+    const value = new RegExp(`${which}_lora_adapters="([^"]*)"`).exec(page)?.[1] ?? 'none'
+    return { value, bytes: Buffer.byteLength(page) }
+  }
+  t.equal((await label(3)).value, 'tenant-0007,tenant-1998,tenant-1999')
+  t.equal((await label(3, 'waiting')).value, 'tenant-0007,tenant-1998,tenant-1999')
+  t.equal((await label(0)).value, '')
+  t.equal((await label(2000)).value.split(',').length, 2000)
+  // Names of the longest kind: three bytes a character.
+  const long = names.map((_, i) => `${'漢'.repeat(252)}${String(i).padStart(4, '0')}`)
+  ;(running as { residents: unknown }).residents = new Map(long.map((name) => [name, { names: [name] }]))
+  const longest = await label(2000)
+  t.ok(longest.value.split(',').length > 20)
+  t.ok(longest.bytes < 100_000, `${longest.bytes} bytes`)
+})
+
 t.test('docs/metrics.md lists exactly the metrics of the page, with their types', async (t) => {
-  const page = types(await new ServerMetrics(engine().engine, 'demo').render(true))
+  const page = types(await new ServerMetrics(engine().engine, 'demo', testRegistry(notLoaded)).render(true))
   const documented = readFileSync(path.join(repoRoot(), 'docs/metrics.md'), 'utf8')
   const rows = [...documented.matchAll(/^\| `(\S+?)(?:\{[^`]*)?` \| (gauge|counter|histogram) \|/gm)].map(([, name, type]) => [
     name,

@@ -1,64 +1,10 @@
 /** Adapters that come, go and change while the server runs. */
 import { cpSync, mkdirSync, rmSync, symlinkSync, truncateSync } from 'node:fs'
 import path from 'node:path'
-import t, { type Test } from 'tap'
-import { goldenRows } from '../../support/openai.ts'
+import t from 'tap'
 import { inFlight, seeded } from '../../support/pace.ts'
-import { demoModel, temporaryFolder } from '../../support/repo.ts'
-import { type Served, startServed } from '../../support/served.ts'
-
-/** A server with some of the demo's adapters, and a second folder with the others. */
-async function start(
-  t: Test,
-  settings: Record<string, unknown> = {},
-): Promise<Served & { folder: string; more: string; get(route: string): Promise<Answer> }> {
-  const folder = path.join(temporaryFolder(t), 'adapters')
-  const more = path.join(temporaryFolder(t), 'more')
-  for (const [to, names] of [
-    [folder, ['pirate', 'spanish']],
-    [more, ['robot', 'shout', 'json']],
-  ] as const)
-    for (const name of names) cpSync(demoModel(`adapters/${name}`), path.join(to, name), { recursive: true })
-  const served = await startServed(t, {
-    model: demoModel('base'),
-    'served-model-name': 'demo',
-    adapters: folder,
-    'adapter-roots': [more],
-    'allow-adapter-management': true,
-    ...settings,
-  })
-  return { ...served, folder, more, get: (route) => ask(served.url, 'GET', route) }
-}
-
-interface Answer {
-  status: number
-  text: string
-  // biome-ignore lint/suspicious/noExplicitAny: the tests assert on what the answer holds
-  json: any
-}
-
-async function ask(
-  url: string,
-  method: string,
-  route: string,
-  body?: object,
-  headers: Record<string, string> = {},
-): Promise<Answer> {
-  const response = await fetch(url + route, {
-    method,
-    headers: { ...(body && { 'content-type': 'application/json' }), ...headers },
-    body: body && JSON.stringify(body),
-  })
-  const text = await response.text()
-  return { status: response.status, text, json: text.startsWith('{') ? JSON.parse(text) : undefined }
-}
-
-const say = (served: Served, model: string, headers: Record<string, string> = {}) =>
-  served.post('/v1/completions', { model, prompt: 'Once there was a', max_tokens: 12, temperature: 0 }, headers)
-
-const [row] = goldenRows('pirate')
-const chat = (served: Served, model: string) =>
-  served.post('/v1/chat/completions', { model, messages: row.messages, max_tokens: 16, temperature: 0 })
+import { demoModel } from '../../support/repo.ts'
+import { ask, chat, say, start } from './managed.ts'
 
 t.test("vLLM's routes", async (t) => {
   const served = await start(t)

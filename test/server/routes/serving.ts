@@ -1,4 +1,5 @@
 /** What the utility routes need, with the demo model's tokenizer and template and an engine that only has sizes and a snapshot. */
+import assert from 'node:assert'
 import { pino } from 'pino'
 import type { Engine } from '../../../runtime/index.ts'
 import { Access } from '../../../server/access/access.ts'
@@ -36,13 +37,21 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     model: { name: 'demo', root: '/models/demo', created: 10, maxModelLen: 1024 },
     tokenizer: ModelTokenizer.load(demoModel('base')),
     prompts: demoPrompts(1024),
+    vocabSize: engine.info.vocabSize,
+    endTokenIds: [2, 5],
+    texts: { of: () => assert.fail('no adapter has a text of its own') },
     adapters: {
       get: (name) => records.find((record) => record.name === name),
       list: () => records,
-      lease: () => Promise.reject(new Error('nothing runs here')),
+      lease: async (wanted) => ({
+        digests: wanted.map(({ digest = '' }) => digest),
+        texts: wanted.map(() => undefined),
+        vocabSizes: wanted.map(() => undefined),
+        release: () => {},
+      }),
     },
     management: new AdapterManagement(testRegistry(notLoaded).registry, engine, { allowed: false, roots: [] }),
-    metrics: new ServerMetrics(engine, 'demo'),
+    metrics: new ServerMetrics(engine, 'demo', testRegistry(notLoaded)),
     defaults: {},
     limits: configOf({ 'body-limit': 2 ** 20, 'max-concurrent-requests': 8 }),
     access: new Access(configOf({}), pino({ level: 'silent' })),

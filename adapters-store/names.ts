@@ -1,0 +1,19 @@
+/** What an adapter may be called. */
+import { AdapterError } from './errors.ts'
+
+const NAME_LIMIT = 256
+
+export function requireName(name: string): void {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: names appear in headers, logs and metrics labels
+  if (name !== '' && name.length <= NAME_LIMIT && !/[\u0000-\u001f\u007f]|\p{Surrogate}/u.test(name)) return
+  throw new AdapterError(
+    'adapter_name_invalid',
+    `${JSON.stringify(name.slice(0, NAME_LIMIT))} cannot be an adapter's name: 1 to ${NAME_LIMIT} whole characters without control characters`,
+  )
+}
+
+export function taken(name: string, directory: string, other: string): AdapterError {
+  return new AdapterError('adapter_name_taken', `the name ${name} is taken by another adapter`, {
+    detail: `the name ${name} is taken by the adapter in ${directory}; ${other} holds another one and needs another name`,
+  })
+}

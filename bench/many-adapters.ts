@@ -1,0 +1,28 @@
+/** Thousands of adapters on disk, for benchmarks. */
+import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { repoRoot } from '../test/support/repo.ts'
+
+/** Name of the i-th. */
+export const folderOf = (i: number) => `tenant-${String(i).padStart(5, '0')}`
+
+/** `count` adapters in a folder of `name`, made once from one: they differ in their configs and share their weights' file by hard links, so each has a digest of its own. */
+export function manyAdapters(name: string, adapter: string, count: number): string {
+  const folder = path.join(repoRoot(), 'build/bench/adapters', `${name}-${count}`)
+  if (existsSync(folder)) return folder
+  const making = `${folder}.part`
+  rmSync(making, { recursive: true, force: true })
+  mkdirSync(making, { recursive: true })
+  const config = JSON.parse(readFileSync(path.join(adapter, 'adapter_config.json'), 'utf8'))
+  const weights = path.join(making, 'weights')
+  writeFileSync(weights, readFileSync(path.join(adapter, 'adapter_model.safetensors')))
+  for (let i = 0; i < count; i++) {
+    const one = path.join(making, folderOf(i))
+    mkdirSync(one)
+    writeFileSync(path.join(one, 'adapter_config.json'), JSON.stringify({ ...config, revision: folderOf(i) }))
+    linkSync(weights, path.join(one, 'adapter_model.safetensors'))
+  }
+  rmSync(weights)
+  renameSync(making, folder)
+  return folder
+}

@@ -1,0 +1,83 @@
+/** The waiting sequences by flow: the flow that has been served least is next, and within it the order of service. */
+import { flowOf } from './fairness.ts'
+import { type Waiting, WaitingQueue } from './queue.ts'
+import type { Sequence } from './sequence.ts'
+import { type ServiceCounters, WEIGHT } from './service.ts'
+
+export class FairQueue implements Waiting {
+  /** None is empty. */
+  private readonly flows = new Map<string, WaitingQueue>()
+  private readonly counters: Pick<ServiceCounters, 'of'>
+  private count = 0
+
+  constructor(counters: Pick<ServiceCounters, 'of'>) {
+    this.counters = counters
+  }
+
+  get length(): number {
+    return this.count
+  }
+
+  lists(): (readonly Sequence[])[] {
+    return [...this.flows.values()].flatMap((queue) => queue.lists())
+  }
+
+  /** The first `most` in the order in which they would be admitted if nothing else happened: each counts for its flow as if it had been. */
+  first(most: number): Sequence[] {
+    const flows = [...this.flows].map(([flow, queue]) => ({
+      counter: this.counters.of(flow),
+      queue,
+      waiting: [] as Sequence[],
+      at: 0,
+    }))
+    // No more flows than sequences are asked for can have a part in it.
+    const behind = flows.length > most ? flows.sort((a, b) => a.counter - b.counter).slice(0, most) : flows
+    for (const flow of behind) flow.waiting = flow.queue.first(most)
+    const first: Sequence[] = []
+    while (first.length < most) {
+      let next: (typeof behind)[number] | undefined
+      for (const flow of behind) if (flow.at < flow.waiting.length && !(next && next.counter <= flow.counter)) next = flow
+      if (!next) break
+      const sequence = next.waiting[next.at++]
+      next.counter += WEIGHT.input * sequence.promptLength
+      first.push(sequence)
+    }
+    return first
+  }
+
+  push(sequence: Sequence): void {
+    const flow = flowOf(sequence)
+    const queue = this.flows.get(flow) ?? new WaitingQueue()
+    this.flows.set(flow, queue)
+    queue.push(sequence)
+    this.count++
+  }
+
+  drop(sequence: Sequence): void {
+    this.flows.get(flowOf(sequence))?.drop(sequence)
+    this.settle(sequence)
+  }
+
+  next(costly: (sequence: Sequence) => boolean): Sequence | undefined {
+    let least: WaitingQueue | undefined
+    let counter = Number.POSITIVE_INFINITY
+    for (const [flow, queue] of this.flows) {
+      const served = this.counters.of(flow)
+      if (least && served >= counter) continue
+      least = queue
+      counter = served
+    }
+    return least?.next(costly)
+  }
+
+  admit(sequence: Sequence): void {
+    this.flows.get(flowOf(sequence))?.admit(sequence)
+    this.settle(sequence)
+  }
+
+  private settle(sequence: Sequence): void {
+    const flow = flowOf(sequence)
+    this.count--
+    if (this.flows.get(flow)?.length === 0) this.flows.delete(flow)
+  }
+}

@@ -1,0 +1,81 @@
+/** Early abort: who cannot have its first token in time is told at once, and those who can have it. */
+import t from 'tap'
+import { seeded } from '../../support/pace.ts'
+import { ToyCore } from '../../support/toy-core.ts'
+
+const STEP_MS = 10
+
+/** Gamma arrivals of `rate` a second with a coefficient of variation, for so many seconds, at a server that can serve 40 a second. `target`: of the first token, in ms. */
+async function load(rate: number, cv: number, seconds: number, target: number | undefined, seed: number) {
+  let now = 1_000_000
+  const toy = new ToyCore({ blockCount: 200, maxSequences: 4, clock: () => now })
+  const random = seeded(seed)
+  // Erlang or hyperexponential: what Gamma is at these cvs, near enough.
+  const gap = () => {
+    const mean = 1000 / rate
+    const exponential = (m: number) => -m * Math.log(1 - random.next())
+    if (cv <= 1) return exponential(mean)
+    const often = 1 / (2 * cv)
+    return random.next() < often ? exponential(mean / (2 * often)) : exponential(mean / (2 * (1 - often)))
+  }
+  const arrivals = new Map<string, number>()
+  const first = new Map<string, number>()
+  const refused = new Map<string, { after: number; retryAfter?: number; message: string }>()
+  let next = now
+  const end = now + seconds * 1000
+  for (; now < end || !toy.core.idle; now += STEP_MS) {
+    for (; next <= now && next < end; next += gap()) {
+      const id = `${arrivals.size}`
+      arrivals.set(id, next)
+      toy.submit(
+        id,
+        [14 + (arrivals.size % 60), 15],
+        [],
+        { maxTokens: 10, ignoreEos: true },
+        { arrival: next, firstTokenMs: target },
+      )
+    }
+    await toy.step()
+    for (const [id, came] of arrivals) {
+      if (first.has(id) || refused.has(id)) continue
+      const last = toy.last(id)
+      if (last?.error?.code === 'too_late') refused.set(id, { ...last.error, after: now - came })
+      else if (toy.tokens(id).length > 0) first.set(id, now + STEP_MS - came)
+    }
+  }
+  const inTime = [...first.values()].filter((ms) => ms <= 500).length
+  return { asked: arrivals.size, served: first.size, inTime, refused: [...refused.values()], toy }
+}
+
+t.test('nobody is refused where there is time', async (t) => {
+  const { asked, served, refused } = await load(20, 1, 10, 500, 1)
+  t.equal(served, asked)
+  t.same(refused, [])
+})
+
+for (const cv of [1, 4])
+  t.test(`at twice what can be served, cv ${cv}, those who are served have their first token in time`, async (t) => {
+    const capacity = 40 * 12
+    const early = await load(80, cv, 12, 500, 2)
+    const none = await load(80, cv, 12, undefined, 2)
+    t.comment(
+      `with: ${early.inTime} in time of ${early.served} served of ${early.asked}; without: ${none.inTime} of ${none.served}`,
+    )
+    t.equal(early.served + early.refused.length, early.asked, 'everybody is served or told')
+    t.ok(early.inTime >= 0.95 * early.served, `${early.inTime} of ${early.served}`)
+    t.ok(early.served >= 0.8 * Math.min(capacity, early.asked), `${early.served} of ${capacity} that could be served`)
+    t.ok(early.inTime > 2 * none.inTime, `without it ${none.inTime} are in time`)
+    const told = early.refused.map(({ after }) => after).sort((a, b) => a - b)
+    t.ok(told[told.length >> 1] <= 50, `the middle one is told after ${told[told.length >> 1]} ms`)
+    t.ok(
+      told.every((after) => after <= 500 + STEP_MS),
+      'none later than its time',
+    )
+    for (const { retryAfter = 0, message } of early.refused) {
+      t.ok(retryAfter >= 1 && retryAfter < 60)
+      t.match(message, /first token could be expected [\d.]+ s after it came, and is wanted within 0\.5 s; try again later/)
+      break
+    }
+    const { running, waiting, blocks } = early.toy.core.snapshot()
+    t.equal(running + waiting + blocks.sequences, 0)
+  })
