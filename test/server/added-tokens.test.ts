@@ -1,8 +1,8 @@
 /** Requests that name tokens which an adapter adds: served for it, refused for others, with the field and its vocabulary. */
-import { cpSync } from 'node:fs'
+import { cpSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
-import { fixture, temporaryFolder } from '../support/repo.ts'
+import { fixture, readJson, temporaryFolder } from '../support/repo.ts'
 import { startServed } from '../support/served.ts'
 
 t.test('token ids are checked against the vocabulary of the adapter that is asked for', async (t) => {
@@ -77,4 +77,42 @@ t.test('without room for added tokens such an adapter is refused, and says which
   t.equal(status, 400)
   t.match(body.error, { code: 'adapter_refused', message: /at most 0 may be added: serve with --max-extra-tokens 3/ })
   for (const adapter of ['lora-r4-qv', 'shrunk']) t.equal((await ask(adapter)).status, 200, adapter)
+})
+
+t.test('with a tokenizer of its own, text of its chat markers becomes its tokens and back', async (t) => {
+  const model = temporaryFolder(t)
+  cpSync(fixture('oracle/added-tied-heads16/base'), model, { recursive: true })
+  const tokenizer = fixture('oracle/llama/base', 'tokenizer.json')
+  for (const file of ['tokenizer.json', 'tokenizer_config.json'])
+    cpSync(fixture('oracle/llama/base', file), path.join(model, file))
+  const adapters = temporaryFolder(t)
+  for (const name of ['saved', 'lora-r4-qv', 'untrained'])
+    cpSync(fixture('oracle/added-tied-heads16/adapters', name), path.join(adapters, name), { recursive: true })
+  const own = readJson<{ added_tokens: object[] }>(tokenizer)
+  const marker = (id: number) => `<|marker-${id}|>`
+  for (let id = 320; id < 325; id++) {
+    const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: false }
+    own.added_tokens.push({ id, content: marker(id), ...flags })
+  }
+  writeFileSync(path.join(adapters, 'saved/tokenizer.json'), JSON.stringify(own))
+  writeFileSync(path.join(adapters, 'untrained/tokenizer.json'), JSON.stringify(own))
+  const { post } = await startServed(t, { model, adapters, pool: '8MiB', 'adapter-dtype': 'float32' })
+  const ask = (adapter: string, fields: object) =>
+    post('/v1/completions', {
+      model: adapter,
+      prompt: `the cat${marker(324)}`,
+      max_tokens: 3,
+      temperature: 0,
+      return_token_ids: true,
+      ...fields,
+    })
+  const { status, body } = await ask('saved', { logit_bias: { 321: 100 }, prompt_logprobs: 0 })
+  t.equal(status, 200)
+  t.match(body.choices[0], { token_ids: [321, 321, 321], text: marker(321).repeat(3) })
+  t.equal(body.choices[0].prompt_token_ids.at(-1), 324)
+  const text = await ask('lora-r4-qv', {})
+  t.notOk(text.body.choices[0].prompt_token_ids.includes(324), 'for others it is text')
+  const refused = await ask('untrained', {})
+  t.equal(refused.status, 400)
+  t.match(refused.body.error, { code: 'adapter_refused', message: /tokenizer\.json.*rows for the ids below 323/ })
 })
