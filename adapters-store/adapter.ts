@@ -52,6 +52,8 @@ export class Adapter {
   digest?: string
   method?: string
   maxRank?: number
+  /** Token ids that exist for it, if not those of the base. */
+  vocabSize?: number
   warnings?: readonly string[]
   /** Packed, in host memory. */
   image?: AdapterImage
@@ -116,6 +118,7 @@ export class Adapter {
     this.digest = image.digest
     this.method = image.method
     this.maxRank = image.maxRank
+    this.vocabSize = image.vocabSize
     this.warnings = image.warnings
     this.loadMs = milliseconds
     this.refusal = undefined

@@ -200,11 +200,11 @@ function digestOf(...parts: unknown[]): string {
 }
 
 /** Tells a base from any other without reading its weights: what its sites are, and the files that its tensors lie in. */
-function baseIdentity({ directory, modelType, sites, tensors }: BaseModel): string {
+function baseIdentity({ directory, modelType, sites, added, tensors }: BaseModel): string {
   const files = [...new Set(Object.values(tensors).map(({ file }) => file))].sort()
   const identities = files.map((file) => {
     const { size, mtimeNs } = statSync(file, { bigint: true })
     return `${file}:${size}:${mtimeNs}`
   })
-  return digestOf(directory, modelType, sites, identities, identityOfFiles(directory, TEXT_FILES))
+  return digestOf(directory, modelType, sites, added, identities, identityOfFiles(directory, TEXT_FILES))
 }

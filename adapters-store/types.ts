@@ -18,6 +18,19 @@ export interface Site {
   takesInputScale: boolean
 }
 
+/**
+ * Where the rows of tokens go that an adapter adds to the base's vocabulary, token id − vocabSize in each: the rows behind the table, and those behind the head. Both
+ * are sites of their own in the graph, with ids behind those of `BaseModel.sites`, and name the modules that they stand behind.
+ */
+export interface AddedTokens {
+  /** How many there may be. */
+  count: number
+  /** inFeatures: `count`. */
+  table: Site
+  /** outFeatures: `count`. */
+  head: Site
+}
+
 /** Plain data, so that it can be posted to the loader thread. */
 export interface BaseModel {
   directory: string
@@ -29,6 +42,8 @@ export interface BaseModel {
   vocabSize: number
   hiddenSize: number
   sites: Site[]
+  /** Absent: no adapter may add tokens. */
+  added?: AddedTokens
   tensors: Record<string, TensorRef>
 }
 
@@ -78,7 +93,7 @@ export interface AdapterImage {
   method: string
   /** Largest rank of its low-rank products; 0: it has none. */
   maxRank: number
-  /** How many token ids exist for this adapter; absent: as many as for the base. */
+  /** Token ids that exist for it, 0 to below this; absent: those of the base. More or fewer where its table was resized. */
   vocabSize?: number
   /** Its own tokenizer, chat template or ends of sequences; absent: the base's. Then the digest is over them too. */
   text?: AdapterText

@@ -70,7 +70,15 @@ const worker = new Worker(path.join(import.meta.dirname, 'front/engine-thread.js
   workerData: { text, toldAt } satisfies EngineThreadData,
 })
 const info = {
-  ...{ modelType: 'llama', vocabSize: 1536, maxModelLen: 1 << 20, eosTokenIds: [2, 5], blockSize: 16, blockCount: 1 << 20 },
+  ...{
+    modelType: 'llama',
+    vocabSize: 1536,
+    addedTokens: 0,
+    maxModelLen: 1 << 20,
+    eosTokenIds: [2, 5],
+    blockSize: 16,
+    blockCount: 1 << 20,
+  },
   ...{
     blockBytes: 4096,
     frameBytes: 4096,

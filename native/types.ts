@@ -42,6 +42,8 @@ export interface InitializerRef {
   length: number
   as?: TensorType
   quantize?: { bits: 4 | 8; block: number; scales: string }
+  /** So many zeros (`shape`, and `length` bytes of `dtype`) instead of what a file holds; not the first of its name. */
+  zeros?: true
 }
 
 export interface EngineOptions {
@@ -60,6 +62,8 @@ export interface EngineOptions {
   kvHeads: number
   headDim: number
   vocabSize: number
+  /** Tokens that adapters may add behind the vocabulary, as the graph has room for. 0 where it is not given. */
+  addedTokens?: number
   /** Tokens a KV block holds. */
   blockSize: number
   /** Element type of the KV cache. */
@@ -77,8 +81,9 @@ export interface EngineOptions {
   maxLogitsRows: number
   /** The widest input of any site (CUDA). */
   maxSiteInputs: number
-  /** The head's site (CUDA). */
+  /** The head's site, and that of the rows which adapters add to it, if they may (CUDA). */
   headSite: number
+  addedHeadSite?: number
   /** Replay decode steps as CUDA graphs. Off: for finding faults. */
   captureGraphs: boolean
   /** Start adapter kernels while the kernel before them drains (CUDA, compute capability 9.0 and up). Off until it has been timed: docs/cuda.md, "Overlap". */
@@ -115,13 +120,15 @@ export interface PackedAdapter {
 
 /**
  * What a sequence brings, once: it stays in its slot of the addon's batch until the sequence is released. A slot (of the batch; not of the KV cache) is one of
- * 0 .. maxSequences-1. Token ids lie in the vocabulary.
+ * 0 .. maxSequences-1. Token ids lie in the vocabulary; `tokens` in the sequence's own.
  */
 export interface SlotInput {
   slot: number
   /** The prompt, then what had been sampled before a preemption. */
   tokens: Int32Array
   promptLength: number
+  /** Token ids that exist for it: 0 to below this; no other is sampled. The base's vocabulary where it is not given. */
+  vocabSize?: number
   /** Adapters of the sequence, resident until it is released: none = base only, several = a weighted mix. */
   entryAdapter: Int32Array
   entryGeneration: Int32Array
@@ -134,7 +141,7 @@ export interface SlotInput {
   /** Added to the logits before everything else; -Infinity bans a token. */
   biasTokens: Int32Array
   biasValues: Float32Array
-  /** A bit per token id, the lowest first: only these may be sampled. Empty: all may. */
+  /** A bit per token id, those that adapters may add included, the lowest first: only these may be sampled. Empty: all may. */
   allowed: Uint32Array
   /** End the sequence when sampled; reported in `stopped`. Not sampled before minTokens. */
   stopTokens: Int32Array
@@ -185,7 +192,7 @@ export interface StepOutput {
   rowStatus: Uint8Array // [R]
   /** 1 where a stop token was sampled, at minTokens or later. */
   stopped: Uint8Array // [R]
-  /** [R*V] when returnLogits. */
+  /** [R*(V + addedTokens)] when returnLogits: −inf where a token does not exist for the row's sequence. */
   logits?: Float32Array
   /** Milliseconds in the graph and in sampling. */
   runMs: number

@@ -16,7 +16,7 @@ export interface SamplingParams extends SamplingScalars {
   /** Banned until minTokens; the model's eos ids. */
   eosTokenIds: number[]
   ignoreEos: boolean
-  /** Debugging and tests: return raw logits of every sampled position. */
+  /** Debugging and tests: return raw logits of every sampled position, of the tokens that exist for the request. */
   returnLogits?: boolean
 }
 
@@ -125,6 +125,8 @@ export interface EngineSettings {
   /** Once so many adapters run, requests of these go first, within bounds. Absent or 0: only where bringing another in would displace something. */
   adapterCluster?: number
   maxModelLen?: number
+  /** Tokens that an adapter may add to the vocabulary; absent: 256 (runtime/model/options.ts). 0: none, and the graph has no room for them. */
+  extraTokens?: number
   threads: number
   prefixCache: boolean
   /** CUDA: replay decode steps as graphs; the default. */
@@ -142,7 +144,10 @@ export interface EngineSettings {
 /** What the server needs to know of the loaded model. */
 export interface EngineInfo {
   modelType: string
+  /** The base's; an adapter's may differ (AdapterImage.vocabSize). */
   vocabSize: number
+  /** Tokens that adapters may add behind it. */
+  addedTokens: number
   maxModelLen: number
   eosTokenIds: number[]
   blockSize: number

@@ -187,6 +187,7 @@ export class AdapterManagement {
       digest,
       method,
       rank: maxRank,
+      ...(adapter.vocabSize !== undefined && { vocab_size: adapter.vocabSize }),
       root: directory,
       source: adapter.hub === undefined ? null : `hub: ${adapter.hub}`,
       pinned,

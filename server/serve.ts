@@ -79,7 +79,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     throw new ConfigError('--admin-host says where the admin port listens, and there is none: give --admin-port too')
   const certificate = certificateOf(config)
   const access = new Access(config, log)
-  const base = readBaseModel(directory)
+  const base = readBaseModel(directory, config.maxExtraTokens)
   const defaults = samplingDefaults(directory)
   const tokenizer = ModelTokenizer.load(directory)
   const chatTemplate = ModelChatTemplate.load(directory, config.chatTemplate)

@@ -40,13 +40,16 @@ bool same_adapters(const Slot& a, const Slot& b) {
 Slots::Slots(const SlotLimits& limits) : limits_(limits), slots_(limits.slots), named_in_(limits.slots), table_(limits.slots), uses_(limits.block_count), frames_(limits.block_count * limits.frames_in_block) {}
 
 void Slots::admit(SlotInput input) {
-  const int64_t vocab = limits_.vocab_size, length = static_cast<int64_t>(input.tokens.size());
+  // Lists name what is there for any sequence; tokens of its own are those that exist for it.
+  const int64_t vocab = limits_.vocab_size + limits_.added_tokens, length = static_cast<int64_t>(input.tokens.size());
+  if (input.vocab_size == 0) input.vocab_size = static_cast<int32_t>(limits_.vocab_size);
   require(input.slot >= 0 && input.slot < limits_.slots, "slot", input.slot, up_to(limits_.slots - 1));
   Slot& slot = slots_[input.slot];
   require(!slot.admitted, "slot", input.slot, "that slot is taken");
   require(length > 0 && length <= limits_.max_model_len, "tokens.length", length, "it must be 1 to " + std::to_string(limits_.max_model_len));
   require(input.prompt_length > 0 && input.prompt_length <= length, "promptLength", input.prompt_length, "it must be 1 to tokens.length");
-  check_tokens(input.tokens, "tokens[]", vocab);
+  require(input.vocab_size > 0 && input.vocab_size <= vocab, "vocabSize", input.vocab_size, "it must be 1 to " + std::to_string(vocab));
+  check_tokens(input.tokens, "tokens[]", input.vocab_size);
   check_tokens(input.bias_tokens, "biasTokens[]", vocab);
   check_tokens(input.stop_tokens, "stopTokens[]", vocab);
   check_tokens(input.end_tokens, "endTokens[]", vocab);
@@ -245,6 +248,7 @@ SamplingRow Slots::asks(const StepInput& input, const LogitsRow& at) const {
   const auto number = [&](SamplingOption o) { return static_cast<float>(slot.option(o)); };
   const auto integer = [&](SamplingOption o) { return static_cast<int32_t>(slot.option(o)); };
   SamplingRow row;
+  row.vocab = slot.input.vocab_size;
   if (at.scores) {
     row.logprobs = integer(SamplingOption::prompt_logprobs);
     return row;

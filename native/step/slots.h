@@ -16,6 +16,7 @@ namespace lorikeet {
 // native/types.ts's SlotInput.
 struct SlotInput {
   int32_t slot = 0, prompt_length = 0;
+  int32_t vocab_size = 0;  // tokens from here on do not exist for the sequence; 0 is taken for the base's number
   std::vector<int32_t> tokens;
   std::vector<double> options;  // by SamplingOption
   uint64_t seed = 0;
@@ -46,7 +47,9 @@ struct Slot {
 
 struct SlotLimits {
   int32_t slots = 0, block_size = 0, max_batch_tokens = 0, max_model_len = 0, max_logits_rows = 0;
-  int64_t block_count = 0, vocab_size = 0, frames_in_block = 1;
+  int64_t block_count = 0, vocab_size = 0;
+  int64_t added_tokens = 0;  // that adapters may add to the vocabulary
+  int64_t frames_in_block = 1;
 };
 
 // What an adapter takes of the pool: whole blocks, and frames (block · frames_in_block + place in it), which adapters share blocks by.

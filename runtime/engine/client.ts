@@ -15,6 +15,10 @@ import type {
 import type { FromEngine, ToEngine } from './messages.ts'
 import { type PackedRequest, requestPacker } from './packed-request.ts'
 
+/** For errors: whose the vocabulary is. */
+const ofWhom = (adapters: readonly AdapterUse[]) =>
+  adapters.length === 0 ? '' : `of ${adapters.map(({ name }) => name).join(' and ')} `
+
 interface Listener {
   onOutput: (output: SequenceOutput) => void
   adapters: readonly AdapterUse[]
@@ -30,8 +34,8 @@ export class EngineClient implements Engine {
   private readonly worker: Worker
   private readonly listeners = new Map<string, Listener>()
   private readonly pack: (request: SequenceRequest) => PackedRequest
-  /** What is known of each adapter, by digest: the blocks that it takes, and the names that it goes by. */
-  private readonly adapters = new Map<string, { blocks: number; frames: number; names: string[] }>()
+  /** What is known of each adapter, by digest: the blocks that it takes, the names that it goes by, the token ids that exist for it. */
+  private readonly adapters = new Map<string, { blocks: number; frames: number; names: string[]; vocabSize: number }>()
   private readonly idleWaiters = new Map<number, () => void>()
   /** When the engine's thread spoke last, or was given work after it had none. */
   private heardAt = performance.now()
@@ -44,7 +48,7 @@ export class EngineClient implements Engine {
     this.worker = worker
     this.info = info
     this.snapshot = snapshot
-    this.pack = requestPacker(info.vocabSize)
+    this.pack = requestPacker(info.vocabSize + info.addedTokens)
     worker.on('message', (message: FromEngine) => this.receive(message))
     worker.on('error', (error) =>
       this.fail(new EngineError('engine_failed', `the engine's thread died: ${error.message}`, { cause: error })),
@@ -71,7 +75,8 @@ export class EngineClient implements Engine {
         `adapter ${image.name} is packed as ${image.dtype} in blocks of ${image.blockBytes} bytes and frames of ${image.frameBytes}; ` +
           `the engine takes ${adapterDtype} in blocks of ${blockBytes} and frames of ${frameBytes}`,
       )
-    this.adapters.set(image.digest, { blocks: image.blocks, frames: image.frames, names: [image.name] })
+    const { blocks, frames, name, vocabSize = this.info.vocabSize } = image
+    this.adapters.set(image.digest, { blocks, frames, names: [name], vocabSize })
     this.post({ type: 'adapter', image })
   }
 
@@ -89,7 +94,7 @@ export class EngineClient implements Engine {
     this.check(request)
     if (this.listeners.size === 0) this.heardAt = performance.now()
     this.listeners.set(request.id, { onOutput, adapters: request.adapters })
-    this.post({ type: 'submit', request: this.pack(request) })
+    this.post({ type: 'submit', request: { ...this.pack(request), vocabSize: this.vocabularyOf(request.adapters) } })
   }
 
   abort(id: string): void {
@@ -125,9 +130,18 @@ export class EngineClient implements Engine {
     return this.closing
   }
 
+  /**
+   * Token ids that exist for a request with these adapters: 0 to below it. Of an adapter whose table was resized its own; of a mix the fewest that any of its adapters
+   * has, so that all of them have a row for each.
+   */
+  private vocabularyOf(adapters: readonly AdapterUse[]): number {
+    if (adapters.length === 0) return this.info.vocabSize
+    return Math.min(...adapters.map(({ digest }) => this.adapters.get(digest)?.vocabSize ?? this.info.vocabSize))
+  }
+
   /** What can never run is refused here, before it waits. */
   private check(request: SequenceRequest): void {
-    const { maxModelLen, vocabSize, blockSize, blockCount, blockBytes, frameBytes } = this.info
+    const { maxModelLen, blockSize, blockCount, blockBytes, frameBytes } = this.info
     const { id, promptIds, adapters } = request
     if (this.listeners.has(id)) throw new EngineError('duplicate_id', `a request with id ${id} is under way`)
     if (promptIds.length === 0) throw new EngineError('empty_prompt', 'the prompt must hold at least one token')
@@ -136,9 +150,13 @@ export class EngineClient implements Engine {
         'context_length_exceeded',
         `the prompt holds ${promptIds.length} tokens; with at least one more to generate at most ${maxModelLen - 1} fit`,
       )
+    const vocabSize = this.vocabularyOf(adapters)
     const odd = promptIds.find((token) => !(token >= 0 && token < vocabSize))
     if (odd !== undefined)
-      throw new EngineError('token_out_of_range', `token id ${odd} is not in the vocabulary (0 to ${vocabSize - 1})`)
+      throw new EngineError(
+        'token_out_of_range',
+        `token id ${odd} is not in the vocabulary ${ofWhom(adapters)}(0 to ${vocabSize - 1})`,
+      )
     let blocks = Math.ceil(Math.min(promptIds.length + 1, maxModelLen) / blockSize)
     let frames = 0
     for (const use of adapters) {

@@ -267,8 +267,8 @@ export class EngineCore {
     output.tokens.push(token)
     if (sampling.logprobs >= 0) output.logprobs = { of: logprobs, from: r, to: r + 1 }
     if (sampling.returnLogits && step.logits) {
-      const { vocabSize } = this.settings
-      output.logits = [step.logits.slice(r * vocabSize, (r + 1) * vocabSize)]
+      const width = step.logits.length / step.tokens.length
+      output.logits = [step.logits.slice(r * width, r * width + (sequence.request.vocabSize ?? this.settings.vocabSize))]
     }
     const end = finishReason(sequence, token, step.stopped[r] === 1, this.settings.maxModelLen)
     if (end.finish) this.end(sequence, { ...output, ...end })

@@ -5,7 +5,7 @@ import { computingThreads } from '../cores.ts'
 import { EngineError } from '../errors.ts'
 import { frameBytesOf } from '../model/frame-size.ts'
 import { type BuiltModel, buildModel, defaultBlockSize } from '../model/index.ts'
-import { HEAD, siteShapesOf } from '../model/sites.ts'
+import { siteOptions } from '../model/sites.ts'
 import { maxLogitsRows } from '../scheduler/admission.ts'
 import type { EngineInfo, EngineSettings } from '../types.ts'
 
@@ -84,6 +84,7 @@ export async function loadEngine(
     cacheDtype: chosen(settings.cacheDtype),
     quantization,
     maxModelLen,
+    extraTokens: settings.extraTokens,
   })
   const { dtype, cacheDtype } = model
   const adapterDtype = rowsDtype(settings, dtype)
@@ -107,10 +108,7 @@ export async function loadEngine(
       blockSize,
       blockCount: pool.count,
       maxBlockCount: pool.most,
-      siteCount: model.siteCount,
-      siteShapes: siteShapesOf(model.base.sites),
-      maxSiteInputs: Math.max(...model.base.sites.map((site) => site.inFeatures)),
-      headSite: model.base.sites.find((site) => site.module === HEAD)?.index ?? -1,
+      ...siteOptions(model.base),
       dtype,
       adapterDtype,
       frameBytes,
@@ -131,6 +129,7 @@ export async function loadEngine(
     info: {
       modelType: model.base.modelType,
       vocabSize: model.vocabSize,
+      addedTokens: model.base.added?.count ?? 0,
       // A sequence that the whole pool cannot hold could never be finished.
       maxModelLen: Math.min(model.maxModelLen, blockCount * blockSize),
       eosTokenIds: model.eosTokenIds,

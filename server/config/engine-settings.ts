@@ -27,6 +27,7 @@ export function engineSettings(config: Config, device: Device, modelDir: string)
     adapterCluster: config.adapterCluster,
     maxSequences: config.maxSequences ?? (defaultOn(device, 'max-sequences') as number),
     maxModelLen: config.maxModelLen,
+    extraTokens: config.maxExtraTokens,
     threads: config.threads,
     prefixCache: config.prefixCache,
     asyncScheduling: config.asyncScheduling === 'auto' ? undefined : config.asyncScheduling === 'on',

@@ -210,6 +210,15 @@ export const SETTINGS = {
     minimum: 2,
     help: "prompt and output tokens together; the model's maximum if absent",
   },
+  'max-extra-tokens': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 0,
+    maximum: 65_536,
+    fallback: 256,
+    vllm: 'lora-extra-vocab-size',
+    help: "tokens that an adapter may add to the base's vocabulary; 0: none",
+  },
   device: {
     kind: 'choice',
     choices: ['auto', 'cpu', 'cuda'],

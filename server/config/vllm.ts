@@ -19,7 +19,6 @@ export const VLLM_NEEDLESS: Readonly<Record<string, { value: boolean; because: s
 /** What has no counterpart, and what to do about it. */
 export const VLLM_ADVICE: Readonly<Record<string, string>> = {
   'fully-sharded-loras': ONE_DEVICE,
-  'lora-extra-vocab-size': "adapters keep the base model's vocabulary: leave it out",
   'api-server-count': 'one process answers, and --tokenizer-processes read long texts: leave it out',
   'tensor-parallel-size': ONE_DEVICE,
   'pipeline-parallel-size': ONE_DEVICE,

@@ -6,6 +6,7 @@ import { ImageCache } from '../../adapters-store/image-cache.ts'
 import { AdapterStore, loadAdapter } from '../../adapters-store/index.ts'
 import type { AdapterLimits } from '../../adapters-store/limits.ts'
 import type { LoadOptions } from '../../adapters-store/types.ts'
+import { readBaseModel } from '../../runtime/model/index.ts'
 import { fixture, temporaryFolder } from '../support/repo.ts'
 import { baseModelOf } from './base-model.ts'
 
@@ -38,6 +39,25 @@ t.test('what comes back is what was kept', async (t) => {
     'another server',
   )
 })
+
+t.test(
+  'an adapter that adds tokens keeps its vocabulary, and has another image where other numbers of them may be added',
+  async (t) => {
+    const directory = temporaryFolder(t)
+    const adapter = temporaryFolder(t)
+    cpSync(fixture('oracle/added-heads16/adapters/untrained'), adapter, { recursive: true })
+    const options = { dtype: 'float16' as const, blockBytes: 1 << 16 }
+    const cacheOf = (extraTokens: number) => {
+      const model = readBaseModel(fixture('oracle/added-heads16/base'), extraTokens)
+      return { model, cache: new ImageCache({ directory, maxBytes: 1 << 30 }, model, options) }
+    }
+    const { model, cache } = cacheOf(256)
+    cache.keep(adapter, cache.identify(adapter), loadAdapter('a', adapter, model, options))
+    t.equal(cache.find('a', adapter)?.vocabSize, 323)
+    t.ok(cacheOf(256).cache.find('a', adapter))
+    t.notOk(cacheOf(512).cache.find('a', adapter))
+  },
+)
 
 t.test('another file, base or layout has another image', async (t) => {
   const { directory, adapter, cache } = filled(t)

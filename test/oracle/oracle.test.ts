@@ -7,6 +7,8 @@ import { failures, idleComplaints, OracleFamily, oracleFamilies, type Verdict } 
 
 const families = oracleFamilies()
 t.ok(families.length >= 1, 'there are oracle folders')
+/** One whose adapters all have the base's vocabulary. */
+const first = families.find((name) => !name.startsWith('added')) as string
 
 for (const name of families)
   t.test(name, async (t) => {
@@ -80,7 +82,7 @@ async function tooSmall(t: Test, family: OracleFamily): Promise<void> {
 }
 
 t.test('16-bit adapter rows keep the tokens of nearly every case', async (t) => {
-  const family = new OracleFamily(families[0], 'float16')
+  const family = new OracleFamily(first, 'float16')
   const engine = await family.start(family.ampleBlocks)
   t.teardown(() => engine.close())
   const verdicts = await family.runAll(engine)
@@ -90,7 +92,7 @@ t.test('16-bit adapter rows keep the tokens of nearly every case', async (t) => 
 })
 
 t.test('a wrong adapter does not pass for the right one', async (t) => {
-  const family = new OracleFamily(families[0])
+  const family = new OracleFamily(first)
   const engine = await family.start(family.ampleBlocks)
   t.teardown(() => engine.close())
   const [one, other] = [...family.images.keys()]

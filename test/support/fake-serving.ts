@@ -39,6 +39,7 @@ export async function fakeServing(
   const engine = {
     info: {
       vocabSize: 1536,
+      addedTokens: 0,
       maxModelLen: 1 << 20,
       eosTokenIds: [2, 5],
       blockSize: 16,

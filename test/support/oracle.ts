@@ -213,11 +213,13 @@ function judge(
   while (agreed < wanted && tokens[agreed] === row.greedy[agreed]) agreed++
   // A token may differ only where the oracle itself hardly preferred it; what follows is then another continuation.
   const wrong = agreed < wanted && row.margins[agreed] > nearTie
-  const logitsError = logits
-    ? row.logits.reduce((worst, value, i) => Math.max(worst, Math.abs(value - logits[i])), 0)
-    : sampling.returnLogits
-      ? Number.POSITIVE_INFINITY
-      : 0
+  // An adapter whose table was resized has as many tokens as it has rows.
+  const logitsError =
+    logits?.length === row.logits.length
+      ? row.logits.reduce((worst, value, i) => Math.max(worst, Math.abs(value - logits[i])), 0)
+      : sampling.returnLogits
+        ? Number.POSITIVE_INFINITY
+        : 0
   return { name, logitsError, wrongAt: wrong ? agreed : -1, agreed, tokens, error }
 }
 

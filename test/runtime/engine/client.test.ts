@@ -20,6 +20,7 @@ class NotedWorker extends EventEmitter {
 
 const info = {
   vocabSize: 100,
+  addedTokens: 0,
   maxModelLen: 40,
   eosTokenIds: [2],
   blockSize: 4,

@@ -91,6 +91,7 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     scheduling: 'priority',
     'max-sequences': '7',
     'max-model-len': '99',
+    'max-extra-tokens': '7',
     device: 'cpu',
     dtype: 'float32',
     'adapter-dtype': 'bfloat16',

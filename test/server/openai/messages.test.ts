@@ -26,7 +26,9 @@ t.test('no content is empty content; parts are joined', async (t) => {
     { type: 'refusal', refusal: 'I cannot.' },
   ]
   t.equal(of({ role: 'assistant', content: parts })[0].content, 'a\nI cannot.')
-  t.throws(() => of({ role: 'assistant', content: [{ type: 'refusal', text: 'a' }] }), { message: /messages.0.content.0.refusal/ })
+  t.throws(() => of({ role: 'assistant', content: [{ type: 'refusal', text: 'a' }] }), {
+    message: /messages.0.content.0.refusal/,
+  })
   t.throws(() => of({ role: 'user', content: [{ type: 'text' }] }), { message: /messages.0.content.0.text/ })
   t.throws(() => of({ role: 'user' }), { message: /messages.0.content/ })
 })

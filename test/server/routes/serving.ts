@@ -23,7 +23,15 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     counters: {},
   }
   const engine = {
-    info: { vocabSize: 1540, maxModelLen: 1024, blockSize: 16, blockCount: 10, blockBytes: 4096, frameBytes: 4096 },
+    info: {
+      vocabSize: 1540,
+      addedTokens: 0,
+      maxModelLen: 1024,
+      blockSize: 16,
+      blockCount: 10,
+      blockBytes: 4096,
+      frameBytes: 4096,
+    },
     snapshot,
     residents: new Map(),
     waitingAdapters: () => [],
