@@ -2,8 +2,11 @@
 import { statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { AdapterError, AdapterErrorCode } from './errors.ts'
-import { CONFIG_FILE, WEIGHTS_FILE } from './folders.ts'
-import type { AdapterImage } from './types.ts'
+import { WEIGHTS_FILE } from './folders.ts'
+import { hubOfFolder } from './hub/cache.ts'
+import { hubText } from './hub/name.ts'
+import { identityOf } from './identity.ts'
+import { type AdapterImage, hostBytes } from './types.ts'
 
 /** known: nothing of its weights has been read, or they have been put out again. */
 export type AdapterState = 'known' | 'loading' | 'loaded' | 'refused' | 'draining'
@@ -49,6 +52,8 @@ export class Adapter {
   digest?: string
   method?: string
   maxRank?: number
+  /** Token ids that exist for it, if not those of the base. */
+  vocabSize?: number
   warnings?: readonly string[]
   /** Packed, in host memory. */
   image?: AdapterImage
@@ -84,6 +89,12 @@ export class Adapter {
     this.root = resolve(root)
   }
 
+  /** Where on the hub it came from: `org/name[/folder]@commit`. */
+  get hub(): string | undefined {
+    const hub = hubOfFolder(this.directory)
+    return hub && hubText(hub.name)
+  }
+
   get state(): AdapterState {
     if (this.retired) return 'draining'
     if (this.image) return 'loaded'
@@ -103,10 +114,11 @@ export class Adapter {
 
   loaded(image: AdapterImage, milliseconds: number): void {
     this.image = image
-    this.bytes = image.image.byteLength
+    this.bytes = hostBytes(image)
     this.digest = image.digest
     this.method = image.method
     this.maxRank = image.maxRank
+    this.vocabSize = image.vocabSize
     this.warnings = image.warnings
     this.loadMs = milliseconds
     this.refusal = undefined
@@ -117,23 +129,13 @@ export class Adapter {
   refuse(error: AdapterError): void {
     this.refusal = error.message
     this.detail = error.detail
-    this.refused = PASSING.has(error.code) ? undefined : { error, files: this.files() }
+    this.refused = PASSING.has(error.code) ? undefined : { error, files: identityOf(this.directory) }
   }
 
   /** Why it was refused, if its files are what they were then: reading them again would end alike. */
   get stillRefused(): AdapterError | undefined {
     if (!this.refused) return undefined
-    return this.refused.files === this.files() ? this.refused.error : undefined
-  }
-
-  /** Tells a changed file from the same: a copy under way grows. */
-  private files(): string {
-    return [CONFIG_FILE, WEIGHTS_FILE]
-      .map((name) => {
-        const stat = statOf(join(this.directory, name))
-        return stat ? `${stat.dev}:${stat.ino}:${stat.size}:${stat.mtimeMs}:${stat.ctimeMs}` : 'none'
-      })
-      .join(' ')
+    return this.refused.files === identityOf(this.directory) ? this.refused.error : undefined
   }
 }
 

@@ -16,7 +16,7 @@ interface Run {
   values: Float32Array
 }
 
-/** Reads rows of one tensor; rows asked for in ascending order are read in runs. */
+/** Reads rows of one tensor; rows asked for in ascending order are read in runs. Rows behind its last are zeros: those of tokens that an adapter adds (resized.ts). */
 export class RowReader {
   readonly rows: number
   readonly width: number
@@ -32,6 +32,7 @@ export class RowReader {
 
   /** Row i as float32, valid until the next call of any reader. Shape [width]. */
   row(i: number): Float32Array {
+    if (i >= this.rows) return new Float32Array(this.width)
     const run = this.#run
     if (run.of !== this || i < run.first || (i + 1 - run.first) * this.width > run.values.length) this.#read(i)
     const start = (i - run.first) * this.width

@@ -14,6 +14,7 @@ export const ADAPTER_ERROR_CODES = [
   'adapter_option_unsupported',
   'adapter_tensor_invalid',
   'adapter_base_mismatch',
+  'adapter_tokenizer_invalid',
   'adapter_too_large',
   'adapter_no_room',
   'adapter_name_taken',
@@ -24,6 +25,12 @@ export const ADAPTER_ERROR_CODES = [
   'adapter_loader_lost',
   'adapter_store_closed',
   'safetensors_invalid',
+  'hub_not_found',
+  'hub_denied',
+  'hub_unreachable',
+  'hub_offline',
+  'hub_file_invalid',
+  'hub_cache_failed',
 ] as const
 
 export type AdapterErrorCode = (typeof ADAPTER_ERROR_CODES)[number]

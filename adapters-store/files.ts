@@ -1,6 +1,6 @@
-/** The two files of a PEFT adapter, each read once: the digest is of the bytes that are folded. */
+/** The files of a PEFT adapter, each read once: the digest is of the bytes that are folded. */
 import { createHash, type Hash } from 'node:crypto'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, lstatSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { CheckpointError, jsonReason, type OpenFile, readHeader, withFile } from './checkpoint/index.ts'
 import { AdapterError } from './errors.ts'
@@ -82,6 +82,13 @@ export class AdapterFolder {
         throw new AdapterError('adapter_unreadable', `${file.name} changed while it was read`)
       return { checked, bytes, digest: this.#hash.digest('hex') }
     })
+  }
+
+  /** A file that need not be there: undefined. `limit`: bytes. */
+  readOptional(name: string, limit: number): Uint8Array | undefined {
+    // A link that leads nowhere is there.
+    if (!lstatSync(join(this.#directory, name), { throwIfNoEntry: false })) return undefined
+    return this.#open(name, limit, (file) => file.read(new Uint8Array(file.size), 0))
   }
 
   #open<T>(name: string, limit: number, use: (file: OpenFile) => T): T {

@@ -1,7 +1,7 @@
 /** The host tier: which adapters' images are in memory, and whose turn it is to bring some in. */
 import type { Adapter } from './adapter.ts'
 import { AdapterError } from './errors.ts'
-import type { AdapterImage } from './types.ts'
+import { type AdapterImage, hostBytes } from './types.ts'
 
 /** What is told of the tier's changes: the engine keeps the same images. */
 export interface HostMemoryEvents {
@@ -143,7 +143,7 @@ export class HostMemory {
     if (same) same.adapters.add(adapter)
     else {
       this.contents.set(image.digest, { image: own, adapters: new Set([adapter]) })
-      this.used += image.image.byteLength
+      this.used += hostBytes(own)
     }
     this.appreciate(adapter)
     this.events.came({ ...own, name: adapter.name })
@@ -214,7 +214,7 @@ export class HostMemory {
         `${pinned} adapters are pinned, of ${this.most} (--max-cpu-loras); let one of them go`,
       )
     const here = new Map<string, number>()
-    const keep = ({ image }: Adapter) => image && here.set(image.digest, image.image.byteLength)
+    const keep = ({ image }: Adapter) => image && here.set(image.digest, hostBytes(image))
     for (const adapter of adapters) keep(adapter)
     const own = [...here.values()].reduce((sum, size) => sum + size, 0)
     for (const adapter of this.values.keys()) if (adapter.pinned) keep(adapter)
@@ -244,7 +244,7 @@ export class HostMemory {
 
   private appreciate(adapter: Adapter): void {
     const { image, loadMs = 0, uses } = adapter
-    if (image) this.values.set(adapter, this.age + ((1 + uses) * (1 + loadMs)) / Math.max(1, image.image.byteLength))
+    if (image) this.values.set(adapter, this.age + ((1 + uses) * (1 + loadMs)) / Math.max(1, hostBytes(image)))
   }
 
   private unreserve(adapter: Adapter): void {
@@ -266,7 +266,7 @@ export class HostMemory {
     for (const [adapter] of this.values)
       if (adapter.leases === 0 && !adapter.pinned) {
         idle++
-        idleBytes += adapter.image?.image.byteLength ?? 0
+        idleBytes += adapter.image ? hostBytes(adapter.image) : 0
       }
     // Nothing goes for what does not fit anyway.
     if (this.isOver(bytes - idleBytes, adapters - idle)) return false
@@ -302,7 +302,7 @@ export class HostMemory {
     content.adapters.delete(adapter)
     if (content.adapters.size === 0) {
       this.contents.delete(image.digest)
-      this.used -= image.image.byteLength
+      this.used -= hostBytes(content.image)
       this.events.went(image.digest)
     } else if (![...content.adapters].some((other) => other.name === name)) this.events.went(image.digest, name)
   }

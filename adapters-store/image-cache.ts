@@ -3,14 +3,27 @@
  * one that is damaged is read as if it were not there.
  */
 import { createHash, randomUUID } from 'node:crypto'
-import { closeSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, utimesSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { loadNative } from '../native/index.ts'
 import { CONFIG_FILE, WEIGHTS_FILE } from './folders.ts'
-import type { AdapterImage, BaseModel, LoadOptions } from './types.ts'
+import { identityOf, identityOfFiles } from './identity.ts'
+import { TEXT_FILES } from './text/files.ts'
+import type { AdapterImage, AdapterText, BaseModel, LoadOptions } from './types.ts'
 
 /** Rises with each change of what an image or its file looks like, or of what a fold computes. */
-const VERSION = 1
+const VERSION = 3
 const SUFFIX = '.image'
 
 export interface ImageCacheSettings {
@@ -20,8 +33,10 @@ export interface ImageCacheSettings {
 }
 
 /** Before the image: what describes it, as JSON. */
-interface Description extends Omit<AdapterImage, 'name' | 'image' | 'rows' | 'entries'> {
-  bytes: { rows: number; entries: number; image: number }
+interface Description extends Omit<AdapterImage, 'name' | 'image' | 'rows' | 'entries' | 'text'> {
+  text?: Omit<AdapterText, 'definition'>
+  /** `definition`: of its tokenizer; 0: it has none of its own. */
+  bytes: { rows: number; entries: number; image: number; definition: number }
 }
 
 /** How long in seconds a file's last use may go unnoted. */
@@ -34,11 +49,15 @@ export class ImageCache {
   readonly #context: string
 
   /** The folder must be there. */
-  constructor({ directory, maxBytes }: ImageCacheSettings, base: BaseModel, { dtype, blockBytes }: LoadOptions) {
+  constructor(
+    { directory, maxBytes }: ImageCacheSettings,
+    base: BaseModel,
+    { dtype, blockBytes, frameBytes = blockBytes, tokenizers }: LoadOptions,
+  ) {
     this.#directory = directory
     this.#maxBytes = maxBytes
     const { simd } = loadNative().info()
-    this.#context = digestOf(VERSION, dtype, blockBytes, simd, baseIdentity(base))
+    this.#context = digestOf(VERSION, dtype, blockBytes, frameBytes, simd, baseIdentity(base), tokenizers === 'base')
   }
 
   /**
@@ -68,15 +87,8 @@ export class ImageCache {
 
   /** Tells an adapter's files from any others; undefined where one is missing. */
   identify(directory: string): string | undefined {
-    try {
-      const parts = [CONFIG_FILE, WEIGHTS_FILE].map((name) => {
-        const { dev, ino, size, mtimeNs, ctimeNs } = statSync(join(directory, name), { bigint: true })
-        return `${dev}:${ino}:${size}:${mtimeNs}:${ctimeNs}`
-      })
-      return parts.join(' ')
-    } catch {
-      return undefined
-    }
+    const there = [CONFIG_FILE, WEIGHTS_FILE].every((name) => existsSync(join(directory, name)))
+    return there ? identityOf(directory) : undefined
   }
 
   #fileOf(directory: string): string | undefined {
@@ -99,25 +111,35 @@ export class ImageCache {
         return into
       }
       const length = new DataView(read(new Uint8Array(4)).buffer).getUint32(0, true)
-      const { bytes, ...described } = JSON.parse(Buffer.from(read(new Uint8Array(length))).toString()) as Description
+      const { bytes, text, ...described } = JSON.parse(Buffer.from(read(new Uint8Array(length))).toString()) as Description
       const rows = new Int32Array(read(new Uint8Array(bytes.rows)).buffer)
       const entries = new Int32Array(read(new Uint8Array(bytes.entries)).buffer)
       const image = new SharedArrayBuffer(bytes.image)
       read(new Uint8Array(image))
+      const definition = bytes.definition > 0 ? new SharedArrayBuffer(bytes.definition) : undefined
+      if (definition) read(new Uint8Array(definition))
       if (Buffer.compare(hash.digest(), checksum) !== 0) return undefined
       note(file)
-      return { ...described, name, rows, entries, image }
+      return { ...described, ...(text && { text: { ...text, ...(definition && { definition }) } }), name, rows, entries, image }
     } finally {
       closeSync(handle)
     }
   }
 
-  #write(file: string, { name: _, image, rows, entries, ...described }: AdapterImage): void {
-    const bytes = { rows: rows.byteLength, entries: entries.byteLength, image: image.byteLength }
-    const json = Buffer.from(JSON.stringify({ ...described, bytes } satisfies Description))
+  #write(file: string, { name: _, image, rows, entries, text, ...described }: AdapterImage): void {
+    const { definition = new SharedArrayBuffer(0), ...said } = text ?? {}
+    const bytes = {
+      rows: rows.byteLength,
+      entries: entries.byteLength,
+      image: image.byteLength,
+      definition: definition.byteLength,
+    }
+    const json = Buffer.from(
+      JSON.stringify({ ...described, ...(text && { text: said as Description['text'] }), bytes } satisfies Description),
+    )
     const length = Buffer.alloc(4)
     length.writeUInt32LE(json.length)
-    const parts = [length, json, bytesOf(rows), bytesOf(entries), new Uint8Array(image)]
+    const parts = [length, json, bytesOf(rows), bytesOf(entries), new Uint8Array(image), new Uint8Array(definition)]
     const hash = createHash('sha256')
     for (const part of parts) hash.update(part)
     const part = `${file}.${randomUUID()}.part`
@@ -178,11 +200,11 @@ function digestOf(...parts: unknown[]): string {
 }
 
 /** Tells a base from any other without reading its weights: what its sites are, and the files that its tensors lie in. */
-function baseIdentity({ directory, modelType, sites, tensors }: BaseModel): string {
+function baseIdentity({ directory, modelType, sites, added, tensors }: BaseModel): string {
   const files = [...new Set(Object.values(tensors).map(({ file }) => file))].sort()
   const identities = files.map((file) => {
     const { size, mtimeNs } = statSync(file, { bigint: true })
     return `${file}:${size}:${mtimeNs}`
   })
-  return digestOf(directory, modelType, sites, identities)
+  return digestOf(directory, modelType, sites, added, identities, identityOfFiles(directory, TEXT_FILES))
 }

@@ -4,17 +4,20 @@ import { requireComplete } from './complete.ts'
 import { ConfigReader, checkConfig } from './config.ts'
 import { AdapterError } from './errors.ts'
 import { AdapterFolder, FileMemory } from './files.ts'
-import { combinationRefused, type Fold, type SiteFold } from './fold.ts'
+import { combinationRefused, type Fold, type SiteFold, weightShape } from './fold.ts'
 import { CONFIG_FILE, WEIGHTS_FILE } from './folders.ts'
 import { methodOf } from './methods/index.ts'
 import type { Method } from './methods/method.ts'
 import { pack } from './pack.ts'
-import { type Replacement, replacements } from './replacements.ts'
+import { onlyAdds, type Replacement, replacements } from './replacements.ts'
+import { placedFolds, requireAddedRows, requirePlain, resizedBase, vocabularyOf } from './resized.ts'
 import { AdapterTensors, type FoldContext } from './tensors.ts'
+import { withText } from './text/image.ts'
+import type { TextKnowledge } from './text/read.ts'
 import type { AdapterImage, BaseModel, LoadOptions, Site, TensorRef } from './types.ts'
 
 /**
- * Reads `directory` (to `memory`: the same for many loads saves time) and folds it for `base`. Symbolic links lead only where `root` allows (links.ts).
+ * Reads `directory` (to `memory`: the same for many loads saves time; so do the same `texts`) and folds it for `base`. Symbolic links lead only where `root` allows (links.ts).
  * Synchronous: AdapterStore runs it in a thread of its own. Throws AdapterError for everything that would give wrong answers; the message names the file, key or module and what would be right.
  */
 export function loadAdapter(
@@ -24,6 +27,7 @@ export function loadAdapter(
   options: LoadOptions,
   memory = new FileMemory(),
   root = directory,
+  texts?: TextKnowledge,
 ): AdapterImage {
   const folder = new AdapterFolder(directory, root)
   const method = methodOf(CONFIG_FILE, folder.config.peft_type)
@@ -33,28 +37,37 @@ export function loadAdapter(
     folder.config,
     base.sites.map((site) => site.module),
   )
-  const weights = new BaseWeights(base)
   // An adapter for another base is known by its keys alone.
-  const byKeys = (found: Map<string, TensorRef>) => new AdapterTensors(WEIGHTS_FILE, found, weights)
-  const { checked: tensors, bytes, digest } = folder.readWeights(memory, byKeys)
+  const byKeys = (found: Map<string, TensorRef>) => {
+    const vocabSize = vocabularyOf(WEIGHTS_FILE, found, folder.config, base)
+    const weights = new BaseWeights(resizedBase(base, vocabSize))
+    return { vocabSize, context: { config, tensors: new AdapterTensors(WEIGHTS_FILE, found, weights), base: weights } }
+  }
+  const { checked, bytes, digest } = folder.readWeights(memory, byKeys)
+  const { vocabSize, context } = checked
+  const { tensors } = context
   tensors.bytes = bytes
-  const folds = foldSites(method, { config, tensors, base: weights })
+  const folds = foldSites(method, context, base)
   const label = method.label?.(config) ?? method.peftType.toLowerCase()
-  return {
+  const image = {
     name,
     digest,
     dtype: options.dtype,
     blockBytes: options.blockBytes,
     ...pack(folds, options),
     method: label,
+    ...(vocabSize !== base.vocabSize && { vocabSize }),
     warnings: tensors.warnings,
   }
+  return withText(image, folder, base, options, texts)
 }
 
-function foldSites(method: Method, context: FoldContext): SiteFold[] {
+/** `original`: the base as it is; the context's has the adapter's vocabulary. */
+function foldSites(method: Method, context: FoldContext, original: BaseModel): SiteFold[] {
   const { tensors, base } = context
   const replaced = replacements(context)
   const foldSite = method.prepare(context)
+  const isPlainLora = method.peftType === 'LORA' && !['use_dora', 'lora_bias'].some((option) => context.config.boolean(option))
   const folds = new Map<Site, Fold>()
   for (const site of tensors.sites) {
     if (!site.has(...method.parameters)) continue
@@ -64,13 +77,15 @@ function foldSites(method: Method, context: FoldContext): SiteFold[] {
         `${site.site.module}: ${method.peftType} of ${article(site.site.kind)} is not supported; on ${method.sites.join(' and ')} modules it is`,
       )
     }
+    requirePlain(site.site, original, isPlainLora)
     folds.set(site.site, foldSite(site))
   }
   tensors.requireAllTaken(method.peftType)
   requireComplete(method, context, folds, replaced)
+  requireAddedRows(tensors.file, original, base.model, replaced)
   return base.model.sites
     .filter((site) => folds.has(site) || replaced.has(site))
-    .map((site) => combine(site, folds.get(site) ?? {}, replaced.get(site), base))
+    .flatMap((site) => placedFolds(combine(site, folds.get(site) ?? {}, replaced.get(site), base, original), original))
 }
 
 function article(kind: Site['kind']): string {
@@ -78,10 +93,12 @@ function article(kind: Site['kind']): string {
 }
 
 /** One site's fold and replacement as one delta; the bias that the adapter wants becomes a difference to what the graph's base product holds. */
-function combine(site: Site, fold: Fold, replacement: Replacement | undefined, base: BaseWeights): SiteFold {
-  if (replacement?.dense && (fold.factors || fold.dense || fold.outScale || fold.inScale)) {
+function combine(site: Site, fold: Fold, replacement: Replacement | undefined, base: BaseWeights, original: BaseModel): SiteFold {
+  const adapted = fold.factors || fold.dense || fold.outScale || fold.inScale
+  // Rows of added tokens are the ground on which the adapter acts; others would be.
+  const rows = weightShape(original.sites[site.index]).rows
+  if (replacement?.dense && adapted && (fold.dense || !onlyAdds(replacement, rows)))
     throw combinationRefused(site, 'an adapter', replacement.what)
-  }
   const bias = biasOf(site, fold, replacement?.bias, base)
   return { ...fold, dense: replacement?.dense ?? fold.dense, site, bias }
 }

@@ -1,25 +1,25 @@
-/**
- * Folds to an image in kernel layout: rows 64-byte aligned in blocks, none straddling two (see AdapterImage in types.ts).
- * Each row goes into the first block with room for it, so that the tails left by long rows are filled with short ones.
- */
+/** Folds to an image in kernel layout: rows 64-byte aligned in blocks and frames, none straddling two (see AdapterImage in types.ts, layOut in pages.ts). */
 import { elementBytes, largestMagnitude } from '../native/floats.ts'
 import type { FoldImage } from './arithmetic.ts'
 import { AdapterError } from './errors.ts'
 import { type DenseRows, type Factors, oneByOne, type SiteFold, weightShape } from './fold.ts'
 import { requireWithin } from './limits.ts'
+import { layOut, rowStart } from './pages.ts'
 import { placeDense, placeFactors, requireInRange } from './place.ts'
 import { type AdapterDtype, type AdapterImage, ENTRY, ENTRY_FIELDS, type LoadOptions, type Site } from './types.ts'
 
 const ALIGNMENT = 64
 
-export type PackedImage = Pick<AdapterImage, 'blocks' | 'image' | 'rows' | 'entries' | 'maxRank'>
+export type PackedImage = Pick<AdapterImage, 'frameBytes' | 'blocks' | 'frames' | 'image' | 'rows' | 'entries' | 'maxRank'>
 
-export function pack(folds: SiteFold[], { dtype, blockBytes, limits }: LoadOptions): PackedImage {
+export function pack(folds: SiteFold[], { dtype, blockBytes, frameBytes = blockBytes, limits }: LoadOptions): PackedImage {
   if (blockBytes <= 0 || blockBytes % ALIGNMENT !== 0)
     throw new RangeError(`blockBytes is ${blockBytes}; a multiple of ${ALIGNMENT} is expected`)
+  if (frameBytes <= 0 || frameBytes % ALIGNMENT !== 0 || blockBytes % frameBytes !== 0)
+    throw new RangeError(`frameBytes is ${frameBytes}; a multiple of ${ALIGNMENT} that divides ${blockBytes} is expected`)
   const layout = new Layout(dtype, blockBytes)
   for (const fold of folds) layout.add(fold)
-  const { places, blocks, bytes } = layOut(layout.rowBytes, blockBytes)
+  const { places, blocks, frames, bytes } = layOut(layout.rowBytes, blockBytes, frameBytes)
   requireWithin(limits, { rank: layout.maxRank, bytes })
   let image: SharedArrayBuffer
   let view: Uint8Array
@@ -32,8 +32,8 @@ export function pack(folds: SiteFold[], { dtype, blockBytes, limits }: LoadOptio
       `folded, the adapter takes ${bytes} bytes, more than can be allocated in one piece`,
     )
   }
-  for (const write of layout.writers) write({ dtype, blockBytes, bytes: view, places })
-  return { blocks, image, rows: places, entries: Int32Array.from(layout.entries), maxRank: layout.maxRank }
+  for (const write of layout.writers) write({ dtype, blocks, blockBytes, frameBytes, bytes: view, places })
+  return { frameBytes, blocks, frames, image, rows: places, entries: Int32Array.from(layout.entries), maxRank: layout.maxRank }
 }
 
 /** The lengths of the rows, the entries that name them, and what writes them once they have their places. */
@@ -94,9 +94,7 @@ class Layout {
   #words(site: Site, values: Float32Array | Int32Array): number {
     const row = this.#rows(site, 1, values.byteLength)
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
-    this.writers.push(({ bytes: image, places, blockBytes }) =>
-      image.set(bytes, places[2 * row] * blockBytes + places[2 * row + 1]),
-    )
+    this.writers.push((image) => image.bytes.set(bytes, rowStart({ ...image, rows: image.places }, row)))
     return row
   }
 
@@ -124,25 +122,4 @@ function allRows(site: Site, { index, rows }: DenseRows): DenseRows {
       if (j !== undefined) rows(j, into)
     }),
   }
-}
-
-/** places[2i], places[2i + 1] = (block, byte offset) of row i; `bytes` is the end of the last row. */
-function layOut(rowBytes: number[], blockBytes: number): { places: Int32Array<ArrayBuffer>; blocks: number; bytes: number } {
-  const places = new Int32Array(2 * rowBytes.length)
-  const used: number[] = []
-  const ends: number[] = []
-  /** Per row length, the first block that may still have room: blocks only fill up, so it never moves back. */
-  const candidates = new Map<number, number>()
-  rowBytes.forEach((bytes, i) => {
-    let block = candidates.get(bytes) ?? 0
-    while (block < used.length && used[block] + bytes > blockBytes) block++
-    candidates.set(bytes, block)
-    if (block === used.length) used.push(0)
-    places[2 * i] = block
-    places[2 * i + 1] = used[block]
-    ends[block] = used[block] + bytes
-    used[block] = Math.ceil(ends[block] / ALIGNMENT) * ALIGNMENT
-  })
-  const last = used.length - 1
-  return { places, blocks: used.length, bytes: last < 0 ? 0 : last * blockBytes + ends[last] }
 }

@@ -6,7 +6,7 @@ import { AdapterError, asAdapterError } from './errors.ts'
 import { adapterFolders, CONFIG_FILE } from './folders.ts'
 import type { HostMemory } from './host-memory.ts'
 import { requireName, taken } from './names.ts'
-import type { AdapterImage, Lease } from './types.ts'
+import { type AdapterImage, hostBytes, type Lease } from './types.ts'
 import { canaryOf, type Judging, previousOf, type Replacing, requireCanary, requireDigest, versionNotFound } from './versions.ts'
 
 /** AdapterStore, or what stands for it in a test. */
@@ -116,7 +116,12 @@ export class AdapterRegistry {
       release()
       throw error
     }
-    return { digests: adapters.map(({ digest }) => digest as string), release }
+    return {
+      digests: adapters.map(({ digest }) => digest as string),
+      texts: adapters.map(({ image }) => image?.text),
+      vocabSizes: adapters.map(({ image }) => image?.vocabSize),
+      release,
+    }
   }
 
   /**
@@ -358,11 +363,11 @@ export class AdapterRegistry {
     let image: AdapterImage
     try {
       image = await this.#loader.load(name, directory, root)
-      const { byteLength } = image.image
-      if (byteLength > this.#memory.limit)
+      const bytes = hostBytes(image)
+      if (bytes > this.#memory.limit)
         throw new AdapterError(
           'adapter_too_large',
-          `packed, it takes ${byteLength} bytes, and host memory has ${this.#memory.limit} (--host-memory)`,
+          `packed, it takes ${bytes} bytes, and host memory has ${this.#memory.limit} (--host-memory)`,
         )
     } catch (error) {
       const known = asAdapterError(error)

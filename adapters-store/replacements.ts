@@ -6,16 +6,21 @@
 import { AdapterError } from './errors.ts'
 import { combinationRefused, type DenseRows, oneByOne, weightShape } from './fold.ts'
 import { targetedSites } from './targets.ts'
-import { BIASES, type FoldContext, type SiteTensors, WEIGHTS } from './tensors.ts'
+import { BIASES, COPIES, type FoldContext, type SiteTensors, WEIGHTS } from './tensors.ts'
 import type { BaseModel, Site } from './types.ts'
 
 export interface Replacement {
   /** For errors: which parameter replaces something. */
   what: string
   dense?: DenseRows
+  /** The file holds the whole weight; what is not among `dense` is as in the base, or zeros behind its rows. */
+  whole?: true
   /** Takes the place of the base's bias. Shape [out]. */
   bias?: Float32Array
 }
+
+/** Whether a replacement holds rows of added tokens alone. */
+export const onlyAdds = ({ dense }: Replacement, rows: number) => dense?.index?.every((row) => row >= rows) ?? false
 
 /** The table and the head, of which a base that ties them has one tensor. */
 interface Ties {
@@ -36,33 +41,63 @@ export function replacements(context: FoldContext): Map<Site, Replacement> {
   for (const tensors of context.tensors.sites) {
     const weight = weightReplacement(context, tensors)
     const bias = biasReplacement(tensors)
-    if (weight || bias) found.set(tensors.site, { what: weight?.what ?? 'bias', dense: weight?.dense, bias })
+    if (weight || bias) found.set(tensors.site, { ...weight, what: weight?.what ?? 'bias', bias })
   }
   if (ties) spreadWeights(context, ties, found)
   for (const [site, tokens] of trainedTokens(context, ties)) {
     const other = found.get(site)
-    if (other?.dense) throw combinationRefused(site, other.what, tokens.what)
-    found.set(site, { ...other, ...tokens })
+    if (!other?.dense) found.set(site, { ...other, ...tokens })
+    else if (onlyAdds(other, ownRows(context, site)))
+      found.set(site, { ...other, ...tokens, dense: overlaid(site, other.dense, tokens.dense) })
+    else throw combinationRefused(site, other.what, tokens.what)
   }
   for (const [key, checkpoint] of context.tensors.others) requireUnchanged(context, key, checkpoint)
   return found
 }
 
-/** What `save_embedding_layers` adds: the base's own weight behind a wrapper. Accepted only as it is in the base. */
-const COPIES = ['original_module.weight', 'token_adapter.base_layer.weight']
+/** Rows that the base's own weight has: a resized one may have more. */
+function ownRows({ base }: FoldContext, site: Site): number {
+  return Math.min(weightShape(site).rows, base.rows(site.weight).rows)
+}
 
-/** As ΔW = new − base on the rows that differ. A mere copy changes nothing. */
+/** As ΔW = new − base on the rows that differ. A mere copy changes nothing, but for the rows that it has behind the base's: those of added tokens. */
 function weightReplacement(context: FoldContext, tensors: SiteTensors): Replacement | undefined {
+  const own = ownRows(context, tensors.site)
+  const adds = weightShape(tensors.site).rows > own
   for (const copy of COPIES) {
-    const rows = changedRows(context, tensors, copy)
-    if (rows && rows.count > 0) throw changesBase(tensors.key(copy)!, tensors.site.weight)
+    const dense = changedRows(context, tensors, copy)
+    if (dense && (dense.index?.[0] ?? 0) < own && dense.count > 0) throw changesBase(tensors.key(copy)!, tensors.site.weight)
+    // What stands behind a wrapper of trained tokens is used where none of them is; behind a saved module it is not.
+    if (dense && adds && copy === 'token_adapter.base_layer.weight') return { what: copy, dense, whole: true }
   }
   // With save_embedding_layers a saved module is there twice, as `modules_to_save.weight` and as `weight`.
   const [name, ...others] = WEIGHTS.filter((parameter) => tensors.has(parameter))
   if (!name) return undefined
   const dense = changedRows(context, tensors, name)!
   for (const other of others) tensors.takeCopy(other, tensors.key(name)!)
-  return dense.count === 0 ? undefined : { what: name, dense }
+  return dense.count === 0 && !adds ? undefined : { what: name, dense, whole: true }
+}
+
+/** Rows of `over` where it has them, else those of `under`; each lists which they are. */
+function overlaid(site: Site, under: DenseRows, over: DenseRows | undefined): DenseRows {
+  if (!over) return under
+  const places = new Map<number, [DenseRows, number]>()
+  for (const one of [under, over]) for (const [j, row] of (one.index ?? []).entries()) places.set(row, [one, j])
+  const index = Int32Array.from(places.keys()).sort()
+  const rows = oneByOne(weightShape(site).width, (j, into) => {
+    const [from, at] = places.get(index[j])!
+    from.rows(at, into)
+  })
+  return { count: index.length, index, rows }
+}
+
+/** Floats of a whole table that are decoded at a time. */
+const RUN_FLOATS = 1 << 18
+
+/** Most rows of a table are the base's, bit for bit. */
+function differ(one: Float32Array, other: Float32Array): boolean {
+  const bytes = ({ buffer, byteOffset, byteLength }: Float32Array) => new Uint8Array(buffer, byteOffset, byteLength)
+  return Buffer.compare(bytes(one), bytes(other)) !== 0 && one.some((value, i) => value !== other[i])
 }
 
 /** Undefined if the file does not hold it. */
@@ -74,10 +109,11 @@ function changedRows({ base }: FoldContext, tensors: SiteTensors, name: string):
   const key = tensors.key(name)!
   const weights = base.rows(site.weight)
   const changed: number[] = []
-  for (let o = 0; o < rows; o++) {
-    const replaced = file.rows(key, reference, o, 1)
-    const original = weights.row(o)
-    if (replaced.some((value, i) => value !== original[i])) changed.push(o)
+  const run = Math.max(1, Math.floor(RUN_FLOATS / width))
+  for (let first = 0; first < rows; first += run) {
+    const values = file.rows(key, reference, first, Math.min(run, rows - first))
+    for (let at = 0; at < values.length; at += width)
+      if (differ(values.subarray(at, at + width), weights.row(first + at / width))) changed.push(first + at / width)
   }
   return {
     count: changed.length,

@@ -6,6 +6,7 @@ import { LOADER_THREADS } from './arithmetic.ts'
 import { AdapterError, type AdapterErrorCode } from './errors.ts'
 import { WEIGHTS_FILE } from './files.ts'
 import type { ImageCacheSettings } from './image-cache.ts'
+import type { TextKnowledge } from './text/read.ts'
 import type { AdapterImage, BaseModel, LoadOptions } from './types.ts'
 
 /** What a thread is started with. */
@@ -13,6 +14,8 @@ export interface LoaderThreadData {
   base: BaseModel
   options: LoadOptions
   cache?: ImageCacheSettings
+  /** What threads before it have found out of tokenizers. */
+  texts?: TextKnowledge
 }
 
 export interface LoadRequest {
@@ -23,7 +26,8 @@ export interface LoadRequest {
 }
 
 export type ThreadReply =
-  | { type: 'loaded'; image: AdapterImage }
+  /** `texts`: where more is known of tokenizers than before. */
+  | { type: 'loaded'; image: AdapterImage; texts?: TextKnowledge }
   | { type: 'failed'; code: AdapterErrorCode; message: string; detail: string }
 
 interface Load {
@@ -65,6 +69,7 @@ export class AdapterStore {
   readonly #heap: number
   readonly #cache: ImageCacheSettings | undefined
   readonly #threads = new Set<LoaderThread>()
+  #texts: TextKnowledge | undefined
   #closed = false
 
   constructor(
@@ -134,7 +139,7 @@ export class AdapterStore {
 
   #start(): LoaderThread {
     const worker = new Worker(new URL('./loader-thread.js', import.meta.url), {
-      workerData: { base: this.#base, options: this.#options, cache: this.#cache } satisfies LoaderThreadData,
+      workerData: { base: this.#base, options: this.#options, cache: this.#cache, texts: this.#texts } satisfies LoaderThreadData,
       resourceLimits: { maxOldGenerationSizeMb: this.#heap },
     })
     const thread: LoaderThread = { worker, bytes: 0 }
@@ -151,8 +156,10 @@ export class AdapterStore {
     const load = thread.load as Load
     thread.load = undefined
     thread.worker.unref() // an idle loader must not keep the process alive
-    if (reply.type === 'loaded') load.resolve(reply.image)
-    else load.reject(new AdapterError(reply.code, reply.message, { detail: reply.detail }))
+    if (reply.type === 'loaded') {
+      this.#texts = reply.texts ?? this.#texts
+      load.resolve(reply.image)
+    } else load.reject(new AdapterError(reply.code, reply.message, { detail: reply.detail }))
     thread.idle = setTimeout(() => {
       this.#threads.delete(thread)
       thread.worker.terminate()

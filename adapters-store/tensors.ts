@@ -20,6 +20,9 @@ export interface FoldContext {
 export const WEIGHTS = ['modules_to_save.weight', 'weight', 'base_layer.weight']
 export const BIASES = ['bias', 'base_layer.bias', 'modules_to_save.bias']
 
+/** What `save_embedding_layers` adds: the base's own weight behind a wrapper. */
+export const COPIES = ['original_module.weight', 'token_adapter.base_layer.weight']
+
 export interface Tensor {
   shape: number[]
   data: Float32Array
@@ -131,8 +134,7 @@ export class AdapterTensors {
   }
 
   #place(key: string, base: BaseWeights, bySite: Map<Site, SiteTensors>): void {
-    // PEFT leaves the adapter's name out; some trainers that save a state dict themselves leave `default` in.
-    const path = key.replace(/^base_model\.(model\.)?/, '').replace(/\.default(?=\.|$)/, '')
+    const path = pathOf(key)
     const parts = path.split('.')
     if (parts.length === 1 || (parts.length === 2 && /^\d+$/.test(parts[1]))) {
       this.shared.set(path, key)
@@ -249,6 +251,15 @@ export class AdapterTensors {
   invalid(what: string): AdapterError {
     return new AdapterError('adapter_tensor_invalid', `${this.file}: ${what}`)
   }
+}
+
+/** PEFT leaves the adapter's name out; some trainers that save a state dict themselves leave `default` in. */
+const pathOf = (key: string) => key.replace(/^base_model\.(model\.)?/, '').replace(/\.default(?=\.|$)/, '')
+
+/** What the key names of a module; undefined: nothing. */
+export function parameterOf(key: string, module: string): string | undefined {
+  const path = pathOf(key)
+  return path.startsWith(`${module}.`) ? parameterName(path.slice(module.length + 1).split('.')) : undefined
 }
 
 const WRAPPERS = ['base_layer', 'modules_to_save', 'original_module', 'token_adapter', 'weight', 'bias']

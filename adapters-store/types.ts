@@ -18,6 +18,19 @@ export interface Site {
   takesInputScale: boolean
 }
 
+/**
+ * Where the rows of tokens go that an adapter adds to the base's vocabulary, token id − vocabSize in each: the rows behind the table, and those behind the head. Both
+ * are sites of their own in the graph, with ids behind those of `BaseModel.sites`, and name the modules that they stand behind.
+ */
+export interface AddedTokens {
+  /** How many there may be. */
+  count: number
+  /** inFeatures: `count`. */
+  table: Site
+  /** outFeatures: `count`. */
+  head: Site
+}
+
 /** Plain data, so that it can be posted to the loader thread. */
 export interface BaseModel {
   directory: string
@@ -29,6 +42,8 @@ export interface BaseModel {
   vocabSize: number
   hiddenSize: number
   sites: Site[]
+  /** Absent: no adapter may add tokens. */
+  added?: AddedTokens
   tensors: Record<string, TensorRef>
 }
 
@@ -57,16 +72,20 @@ export const ENTRY_FIELDS = 8
  * One adapter in kernel layout (host tier). At a site the adapter changes the base's product y0 = W x (+ base bias) to
  *     y = outScale ⊙ (W (inScale ⊙ x) + b_base + B (A (inScale ⊙ x))) + bias
  * (design 7; any factor may be absent). Several adapters with weights w_i: y = y0 + Σ w_i (y_i − y0).
- * Rows (rank rows in `dtype`; scales and biases float32; indices int32) are laid one after the other into blocks of `blockBytes`, each row
- * 64-byte aligned, none straddling a block. `rows[2i], rows[2i+1]` = (block, byte offset) of row i.
+ * Rows (rank rows in `dtype`; scales and biases float32; indices int32) are laid one after the other into pages: `blocks` whole pool blocks, then `frames` frames, equal
+ * parts of a block that adapters share blocks by. Each row is 64-byte aligned, none straddles a page. `rows[2i], rows[2i+1]` = (page, byte offset) of row i.
  */
 export interface AdapterImage {
   name: string
-  /** Hex SHA-256 over adapter_config.json and adapter_model.safetensors. */
+  /** Hex SHA-256 over adapter_config.json and adapter_model.safetensors, and over `text` where it has its own. */
   digest: string
   dtype: AdapterDtype
   blockBytes: number
+  frameBytes: number
+  /** Pages that are whole blocks. */
   blocks: number
+  /** Pages behind them that are frames: fewer than a block has. */
+  frames: number
   image: SharedArrayBuffer
   rows: Int32Array
   entries: Int32Array
@@ -74,17 +93,48 @@ export interface AdapterImage {
   method: string
   /** Largest rank of its low-rank products; 0: it has none. */
   maxRank: number
+  /** Token ids that exist for it, 0 to below this; absent: those of the base. More or fewer where its table was resized. */
+  vocabSize?: number
+  /** Its own tokenizer, chat template or ends of sequences; absent: the base's. Then the digest is over them too. */
+  text?: AdapterText
   /** For people: what is odd about the adapter, such as modules that its config names and its file lacks. */
   warnings?: string[]
 }
+
+/** How an adapter's folder says that text becomes tokens and ends, where that is not as the base's does. Plain data. */
+export interface AdapterText {
+  /** Hex SHA-256 over all that it says, in whatever form the files say it. */
+  digest: string
+  /** For people: what is its own. */
+  what: string[]
+  /** JSON (UTF-8): the fields of tokenizer.json that are not the base's, with null for those that it lacks. Absent: the base's tokenizer. */
+  definition?: SharedArrayBuffer
+  /** Its own chat template. Absent: the base's. */
+  template?: string
+  /** Special tokens by name (`bos_token`, …), those of the base where it names none. */
+  tokens: Record<string, string>
+  /** Ids that skip_special_tokens leaves out, ascending. */
+  specialIds: number[]
+  /** Ids that end its answers beside the base's. */
+  endTokenIds: number[]
+  /** Of host memory that it takes beside the image. */
+  bytes: number
+}
+
+/** Bytes of host memory that an adapter takes. */
+export const hostBytes = ({ image, text }: Pick<AdapterImage, 'image' | 'text'>) => image.byteLength + (text?.bytes ?? 0)
 
 export interface LoadOptions {
   /** Element type of rank rows. */
   dtype: AdapterDtype
   /** Bytes of a pool block; a multiple of 64. */
   blockBytes: number
+  /** Bytes of a frame; a multiple of 64 that divides `blockBytes`. Absent: blocks are not divided. */
+  frameBytes?: number
   /** Absent: any size. */
   limits?: AdapterLimits
+  /** base: an adapter's own tokenizer and chat template are not used, and a warning says so. Absent: own. */
+  tokenizers?: 'own' | 'base'
 }
 
 export type { AdapterDtype, TensorRef }
@@ -93,6 +143,10 @@ export type { AdapterDtype, TensorRef }
 export interface Lease {
   /** Of each adapter, in the order asked for. */
   readonly digests: readonly string[]
+  /** Their own tokenizers and chat templates; undefined: the base's. */
+  readonly texts: readonly (AdapterText | undefined)[]
+  /** How many token ids exist for each; undefined: as many as for the base. */
+  readonly vocabSizes: readonly (number | undefined)[]
   /** Once. */
   release(): void
 }

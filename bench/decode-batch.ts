@@ -4,7 +4,7 @@ import type { NativeEngine, PackedAdapter, SlotInput, StepBatch, StepOutput } fr
 import { packOptions } from '../runtime/sampling-options.ts'
 import type { ScalarSampling } from '../runtime/types.ts'
 
-/** The images as residents, in pool blocks from `firstBlock` on. */
+/** The images as residents, in pool blocks from `firstBlock` on; frames of each in blocks of its own. */
 export function residentsOf(images: AdapterImage[], firstBlock: number): PackedAdapter[] {
   let next = firstBlock
   return images.map((image, index) => ({
@@ -13,9 +13,19 @@ export function residentsOf(images: AdapterImage[], firstBlock: number): PackedA
     digest: BigInt(`0x${image.digest.slice(0, 16)}`),
     image: new Uint8Array(image.image),
     blocks: Int32Array.from({ length: image.blocks }, () => next++),
+    frames: framesIn(image, () => next++),
     rows: image.rows,
     entries: image.entries,
   }))
+}
+
+function framesIn({ frames, blockBytes, frameBytes }: AdapterImage, nextBlock: () => number): Int32Array {
+  const perBlock = blockBytes / frameBytes
+  let block = 0
+  return Int32Array.from({ length: frames }, (_, i) => {
+    if (i % perBlock === 0) block = nextBlock()
+    return block * perBlock + (i % perBlock)
+  })
 }
 
 export interface DecodeRows {

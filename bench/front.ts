@@ -70,8 +70,24 @@ const worker = new Worker(path.join(import.meta.dirname, 'front/engine-thread.js
   workerData: { text, toldAt } satisfies EngineThreadData,
 })
 const info = {
-  ...{ modelType: 'llama', vocabSize: 1536, maxModelLen: 1 << 20, eosTokenIds: [2, 5], blockSize: 16, blockCount: 1 << 20 },
-  ...{ blockBytes: 4096, device: 'cpu', deviceName: 'none', dtype: 'float32', cacheDtype: 'float32', adapterDtype: 'float16' },
+  ...{
+    modelType: 'llama',
+    vocabSize: 1536,
+    addedTokens: 0,
+    maxModelLen: 1 << 20,
+    eosTokenIds: [2, 5],
+    blockSize: 16,
+    blockCount: 1 << 20,
+  },
+  ...{
+    blockBytes: 4096,
+    frameBytes: 4096,
+    device: 'cpu',
+    deviceName: 'none',
+    dtype: 'float32',
+    cacheDtype: 'float32',
+    adapterDtype: 'float16',
+  },
 } as EngineInfo
 const engine = new EngineClient(worker, info, { residentAdapters: 0, blocks: {}, counters: {} } as EngineSnapshot)
 const { registry, memory } = testRegistry(notLoaded)

@@ -11,6 +11,7 @@ import { loadAdapter } from '../adapters-store/index.ts'
 import { loadNative, onnxRuntimeLibrary } from '../native/index.ts'
 import type { AdapterDtype, NativeEngine } from '../native/types.ts'
 import { buildModel } from '../runtime/model/index.ts'
+import { siteOptions } from '../runtime/model/sites.ts'
 import { decodeStep, residentsOf } from './decode-batch.ts'
 import { openFloor } from './floor.ts'
 import { model135m } from './model135m.ts'
@@ -53,8 +54,7 @@ const engine: NativeEngine = await loadNative().createEngine(
     maxBatchTokens: ROWS,
     maxSequences: ROWS,
     maxModelLen: context + 1,
-    maxSiteInputs: 0,
-    headSite: -1,
+    ...siteOptions(built.base),
     captureGraphs: false,
     overlapLaunches: false,
     maxLogitsRows: ROWS,
@@ -68,7 +68,6 @@ const engine: NativeEngine = await loadNative().createEngine(
     vocabSize: built.vocabSize,
     blockSize: BLOCK_SIZE,
     blockCount: ROWS * blocksPerSequence + adapterBlocks,
-    siteCount: built.siteCount,
     adapterDtype,
   },
   () => {},

@@ -42,6 +42,8 @@ export interface InitializerRef {
   length: number
   as?: TensorType
   quantize?: { bits: 4 | 8; block: number; scales: string }
+  /** So many zeros (`shape`, and `length` bytes of `dtype`) instead of what a file holds; not the first of its name. */
+  zeros?: true
 }
 
 export interface EngineOptions {
@@ -60,6 +62,8 @@ export interface EngineOptions {
   kvHeads: number
   headDim: number
   vocabSize: number
+  /** Tokens that adapters may add behind the vocabulary, as the graph has room for. 0 where it is not given. */
+  addedTokens?: number
   /** Tokens a KV block holds. */
   blockSize: number
   /** Element type of the KV cache. */
@@ -77,8 +81,9 @@ export interface EngineOptions {
   maxLogitsRows: number
   /** The widest input of any site (CUDA). */
   maxSiteInputs: number
-  /** The head's site (CUDA). */
+  /** The head's site, and that of the rows which adapters add to it, if they may (CUDA). */
   headSite: number
+  addedHeadSite?: number
   /** Replay decode steps as CUDA graphs. Off: for finding faults. */
   captureGraphs: boolean
   /** Start adapter kernels while the kernel before them drains (CUDA, compute capability 9.0 and up). Off until it has been timed: docs/cuda.md, "Overlap". */
@@ -88,11 +93,14 @@ export interface EngineOptions {
   /** Per site inFeatures, outFeatures, and 1 for the embedding; without it, putAdapter cannot check how long an adapter's rows are. */
   siteShapes?: Int32Array
   adapterDtype: AdapterDtype
+  /** Bytes of a frame: adapters may take equal parts of a block in place of whole ones. A multiple of 64 that divides a block's bytes; absent: blocks are not divided. */
+  frameBytes?: number
 }
 
 /**
- * An adapter in kernel layout, to be copied into pool blocks. `image` is `blocks.length * blockBytes` bytes or less (the last block may be
- * cut short); image block i goes to pool block `blocks[i]`. See adapters-store/pack.ts for the layout of `rows` and `entries`.
+ * An adapter in kernel layout, to be copied into the pool. `image` is a run of pages: `blocks.length` whole blocks, then `frames.length` frames; the last one may be cut
+ * short. Page i goes to pool block `blocks[i]`, or to the frame `frames[i - blocks.length]`, which is block · (frames in a block) + place in it. A row lies in one page, so
+ * one that is longer than a frame lies in a whole block. See adapters-store/types.ts for the layout of `rows` and `entries`.
  */
 export interface PackedAdapter {
   /** Place in the adapter table, 0-based, reused after dropAdapter. */
@@ -103,7 +111,8 @@ export interface PackedAdapter {
   digest: bigint
   image: Uint8Array
   blocks: Int32Array
-  /** [rowCount * 2]: (image block, byte offset in the block) of each row. */
+  frames: Int32Array
+  /** [rowCount * 2]: (page, byte offset in the page) of each row. */
   rows: Int32Array
   /** [entryCount * ENTRY_FIELDS], see ENTRY in adapters-store/types.ts. */
   entries: Int32Array
@@ -111,13 +120,15 @@ export interface PackedAdapter {
 
 /**
  * What a sequence brings, once: it stays in its slot of the addon's batch until the sequence is released. A slot (of the batch; not of the KV cache) is one of
- * 0 .. maxSequences-1. Token ids lie in the vocabulary.
+ * 0 .. maxSequences-1. Token ids lie in the vocabulary; `tokens` in the sequence's own.
  */
 export interface SlotInput {
   slot: number
   /** The prompt, then what had been sampled before a preemption. */
   tokens: Int32Array
   promptLength: number
+  /** Token ids that exist for it: 0 to below this; no other is sampled. The base's vocabulary where it is not given. */
+  vocabSize?: number
   /** Adapters of the sequence, resident until it is released: none = base only, several = a weighted mix. */
   entryAdapter: Int32Array
   entryGeneration: Int32Array
@@ -130,7 +141,7 @@ export interface SlotInput {
   /** Added to the logits before everything else; -Infinity bans a token. */
   biasTokens: Int32Array
   biasValues: Float32Array
-  /** A bit per token id, the lowest first: only these may be sampled. Empty: all may. */
+  /** A bit per token id, those that adapters may add included, the lowest first: only these may be sampled. Empty: all may. */
   allowed: Uint32Array
   /** End the sequence when sampled; reported in `stopped`. Not sampled before minTokens. */
   stopTokens: Int32Array
@@ -181,7 +192,7 @@ export interface StepOutput {
   rowStatus: Uint8Array // [R]
   /** 1 where a stop token was sampled, at minTokens or later. */
   stopped: Uint8Array // [R]
-  /** [R*V] when returnLogits. */
+  /** [R*(V + addedTokens)] when returnLogits: −inf where a token does not exist for the row's sequence. */
   logits?: Float32Array
   /** Milliseconds in the graph and in sampling. */
   runMs: number
@@ -198,13 +209,13 @@ export interface NativeEngine {
   /** Undoes pinImage. An upload in flight is waited for. */
   unpinImage(image: Uint8Array): void
   /**
-   * Copies an image into its blocks and enters it in the adapter table. The blocks must be free of any step in flight. Throws on misuse.
+   * Copies an image into its blocks and frames and enters it in the adapter table. They must be free of any step in flight. Throws on misuse.
    * On CUDA the copy runs beside the steps; a step that uses the adapter before `adapterReady` waits for it on the device.
    */
   putAdapter(adapter: PackedAdapter): void
   /** Whether the adapter's bytes have arrived: a step with it waits for nothing. */
   adapterReady(index: number): boolean
-  /** Removes it from the table; the blocks are the caller's again. Idempotent. */
+  /** Removes it from the table; its blocks and frames are the caller's again. Idempotent. */
   dropAdapter(index: number): void
   /** Enters a sequence in its slot, which must be free. Throws RangeError naming what is out of range, and then nothing has changed. */
   admit(sequence: SlotInput): void
@@ -245,7 +256,10 @@ export interface FoldMatrix {
 /** An adapter's image while it is made (AdapterImage in adapters-store/types.ts): `places` are its `rows`. */
 export interface FoldImage {
   dtype: AdapterDtype
+  /** Pages that are whole blocks; the others are frames. */
+  blocks: number
   blockBytes: number
+  frameBytes: number
   bytes: Uint8Array
   places: Int32Array
 }

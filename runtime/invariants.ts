@@ -1,5 +1,6 @@
 /** What must hold of pool and queues between any two steps. Tests run it after every step (EngineSettings.validate). */
-import { ADAPTER, FREE, KV } from './pool/blocks.ts'
+import { ADAPTER, FRAMED, FREE, KV } from './pool/blocks.ts'
+import type { Tenant } from './pool/frames.ts'
 import type { Pool } from './pool/pool.ts'
 import { HOLD_LIMIT } from './scheduler/arrivals.ts'
 import type { Scheduler } from './scheduler/scheduler.ts'
@@ -58,20 +59,81 @@ export function checkInvariants(scheduler: Scheduler, pool: Pool): void {
       `adapter ${resident.image.name} is idle in one place and not in another`,
     )
     if (idle) idleBlocks += resident.blocks.length
+    must(
+      resident.blocks.length === resident.image.blocks && resident.frames.length === resident.image.frames,
+      `adapter ${resident.image.name} has more or less than its image takes`,
+    )
     for (const block of resident.blocks) {
       must(!ofAdapter.has(block), `block ${block} belongs to two adapters`)
       ofAdapter.add(block)
     }
   }
-  must(adapters.idleBlocks === idleBlocks, `idle adapters have ${idleBlocks} blocks and are counted with ${adapters.idleBlocks}`)
+  must(
+    adapters.idleWholeBlocks === idleBlocks,
+    `idle adapters have ${idleBlocks} whole blocks and are counted with ${adapters.idleWholeBlocks}`,
+  )
+  const framed = checkFrames(pool, must)
   for (const digest of adapterUsers.keys()) must(adapters.get(digest) !== undefined, `adapter ${digest} is used and not resident`)
   const free = new Set(blocks.freeBlocks())
   must(free.size === blocks.free, 'the free list names a block twice')
   for (let b = 0; b < blocks.count; b++) {
     must((blocks.owner[b] === FREE) === free.has(b), `block ${b} is free in one place and not in another`)
     must((blocks.owner[b] === ADAPTER) === ofAdapter.has(b), `block ${b} is an adapter's in one place and not in another`)
+    must((blocks.owner[b] === FRAMED) === framed.has(b), `block ${b} is cut into frames in one place and not in another`)
     must(blocks.references[b] === users[b], `block ${b} has ${blocks.references[b]} references and ${users[b]} users`)
     if (blocks.owner[b] === KV) must(users[b] > 0 !== prefixes.isIdle(b), `block ${b} is neither used nor cached, or both`)
     if (prefixes.isIdle(b)) must(prefixes.isRegistered(b), `block ${b} is cached under no hash`)
   }
+}
+
+type Must = (ok: boolean, what: string) => void
+
+/** Every frame has one owner, every framed block a taken frame, and all that is counted of them is what there is. Returns the framed blocks. */
+function checkFrames({ adapters, blocks }: Pool, must: Must): Set<number> {
+  const { frames } = adapters
+  const { perBlock } = frames
+  const owners = new Map<number, Tenant>()
+  const used = new Map<number, number>()
+  const busy = new Map<number, number>()
+  for (const resident of adapters.all()) {
+    const byBlock = new Map<number, number>()
+    for (const frame of resident.frames) {
+      must(!owners.has(frame), `frame ${frame} belongs to two adapters`)
+      must(frames.isTaken(frame), `frame ${frame} is ${resident.image.name}'s and not taken`)
+      owners.set(frame, resident)
+      const block = Math.floor(frame / perBlock)
+      byBlock.set(block, (byBlock.get(block) ?? 0) + 1)
+    }
+    must(
+      byBlock.size === resident.pieces.length && resident.pieces.every(({ block, count }) => byBlock.get(block) === count),
+      `adapter ${resident.image.name} has frames in one place and not in another`,
+    )
+    for (const [block, count] of byBlock) {
+      used.set(block, (used.get(block) ?? 0) + count)
+      if (resident.references > 0) busy.set(block, (busy.get(block) ?? 0) + count)
+      must(frames.tenants(block).has(resident), `adapter ${resident.image.name} is not among those in block ${block}`)
+    }
+  }
+  let spare = 0
+  let idle = 0
+  for (const [block, count] of used) {
+    const ofBusy = busy.get(block) ?? 0
+    must(frames.usedIn(block) === count, `${count} frames of block ${block} are taken and ${frames.usedIn(block)} are counted`)
+    must(frames.busyIn(block) === ofBusy, `${ofBusy} frames of block ${block} are in use and ${frames.busyIn(block)} are counted`)
+    must(frames.isIdle(block) === (ofBusy === 0), `block ${block} is idle in one place and not in another`)
+    if (ofBusy > 0) spare += perBlock - ofBusy
+    else idle++
+  }
+  const framed = new Set(frames.all())
+  for (const block of framed) must(used.has(block), `block ${block} is cut into frames and holds nothing`)
+  let taken = 0
+  for (let frame = 0; frame < blocks.count * perBlock; frame++) if (frames.isTaken(frame)) taken++
+  must(
+    taken === owners.size && frames.used === owners.size,
+    `${owners.size} frames have owners, ${taken} are taken and ${frames.used} counted`,
+  )
+  must(frames.blocks === used.size && frames.idleBlocks === idle, 'framed blocks are counted wrongly')
+  must(frames.free === frames.blocks * perBlock - frames.used, `${frames.free} frames are counted as free`)
+  must(frames.spare === spare, `${spare} frames could be had where others stay and ${frames.spare} are counted`)
+  return framed
 }

@@ -16,7 +16,7 @@ export interface SamplingParams extends SamplingScalars {
   /** Banned until minTokens; the model's eos ids. */
   eosTokenIds: number[]
   ignoreEos: boolean
-  /** Debugging and tests: return raw logits of every sampled position. */
+  /** Debugging and tests: return raw logits of every sampled position, of the tokens that exist for the request. */
   returnLogits?: boolean
 }
 
@@ -125,6 +125,8 @@ export interface EngineSettings {
   /** Once so many adapters run, requests of these go first, within bounds. Absent or 0: only where bringing another in would displace something. */
   adapterCluster?: number
   maxModelLen?: number
+  /** Tokens that an adapter may add to the vocabulary; absent: 256 (runtime/model/options.ts). 0: none, and the graph has no room for them. */
+  extraTokens?: number
   threads: number
   prefixCache: boolean
   /** CUDA: replay decode steps as graphs; the default. */
@@ -133,6 +135,8 @@ export interface EngineSettings {
   overlapLaunches?: boolean
   /** Plan and queue the next step while one runs. Absent: on CUDA. */
   asyncScheduling?: boolean
+  /** Bytes of which no frame has fewer (runtime/pool/frames.ts). Absent: 64 KiB. Lower where blocks of small models are to be cut as well (tests). */
+  leastFrameBytes?: number
   /** Run the invariant validator after every step (tests). */
   validate?: boolean
 }
@@ -140,12 +144,17 @@ export interface EngineSettings {
 /** What the server needs to know of the loaded model. */
 export interface EngineInfo {
   modelType: string
+  /** The base's; an adapter's may differ (AdapterImage.vocabSize). */
   vocabSize: number
+  /** Tokens that adapters may add behind it. */
+  addedTokens: number
   maxModelLen: number
   eosTokenIds: number[]
   blockSize: number
   blockCount: number
   blockBytes: number
+  /** Blocks are cut into frames of so many bytes for small adapters; as many as `blockBytes` where they are not. */
+  frameBytes: number
   device: Device
   /** The GPU's name, or the CPU's instruction set. */
   deviceName: string
@@ -168,12 +177,13 @@ export interface ResidentInfo {
   digest: string
   /** Of all adapters with this content. */
   names: readonly string[]
-  blocks: number
+  /** Of the pool: its blocks and frames. */
+  bytes: number
 }
 
 /** Adapters that have come into the pool and gone from it, in order, since this was told last. */
 export interface ResidentChanges {
-  came: { digest: string; blocks: number }[]
+  came: { digest: string; bytes: number }[]
   /** Digests. One that went and came again is in both, and is there. */
   went: string[]
 }
@@ -184,6 +194,8 @@ export interface EngineSnapshot {
   running: number
   waiting: number
   blocks: { total: number; free: number; sequences: number; adapters: number; idleAdapters: number; cachedPrefixes: number }
+  /** Frames of the blocks that adapters share: `blocks` counts such a block as an adapter's, idle where all in it are. */
+  frames: { used: number; free: number }
   /** How many adapters lie in the pool; which ones, `Engine.residents` tells. */
   residentAdapters: number
   counters: {
@@ -216,10 +228,15 @@ export interface OwnerGroup {
 export interface PoolLook {
   /** All is told anew: blocks that are not told are free. */
   whole: boolean
-  /** Runs of blocks: the first one, how many, and a value for each: its state in the low STATE_BITS (a place in BLOCK_STATES), above it who has it: a group's id, or an adapter's index (0: not known). */
+  /**
+   * Runs of blocks: the first one, how many, and a value for each: its state in the low STATE_BITS (a place in BLOCK_STATES), above it who has it: a group's id, an adapter's index, or
+   * how many frames of it are taken.
+   */
   blocks: Uint32Array<ArrayBuffer>
-  /** Adapters that have come into the pool, by index; another one may have had that before. */
-  adapters: { index: number; name: string; digest: string; blocks: number }[]
+  /** Adapters that have come into the pool, or are another than before, by index: blocks that they have whole, and blocks of which they have so many frames. */
+  adapters: { index: number; name: string; digest: string; bytes: number; blocks: number; shared: [block: number, frames: number][] }[]
+  /** Indices that are no adapter's any more. */
+  gone: number[]
   /** Groups that have come. */
   groups: OwnerGroup[]
   /** Of every group that has sequences now, LOAD_FIELDS. Those that are missing have gone. */

@@ -9,6 +9,7 @@ import type { AdapterRecord } from './catalogue.ts'
 import { leaving } from './client-left.ts'
 import { ApiError } from './errors.ts'
 import { nearest } from './nearest.ts'
+import { servedBy } from './served-by.ts'
 import type { Serving } from './types.ts'
 
 export const ADAPTER_HEADER = 'x-lora-adapter'
@@ -36,6 +37,8 @@ interface Chosen {
 
 /** What serves it. */
 export interface LeasedAdapters {
+  /** With the tokenizer, the chat template, the ids and the ends of these adapters. */
+  serving: Serving
   uses: AdapterUse[]
   /** The answer's `model`: the base's name, the adapter's, or the mix as it would stand in the header. */
   model: string
@@ -58,12 +61,24 @@ export const seenBy = (caller: Caller, { model, adapters }: Pick<Serving, 'model
   adapters: caller.seen(adapters),
 })
 
-export function chooseAdapter(
-  all: Pick<Serving, 'model' | 'adapters'>,
+/** A name that nobody has been served by is looked for, where that is allowed (OnDemand), before it is refused. */
+export async function chooseAdapter(
+  all: Pick<Serving, 'model' | 'adapters' | 'onDemand'>,
   asking: Asking,
   model: string | undefined,
-): AdapterChoice {
-  return ofVersions(choose(seenBy(asking.caller, all), asking, model), asking)
+  reply: FastifyReply,
+): Promise<AdapterChoice> {
+  const tried = new Set<string>()
+  for (;;) {
+    try {
+      return ofVersions(choose(seenBy(asking.caller, all), asking, model), asking)
+    } catch (error) {
+      if (!all.onDemand || !(error instanceof UnknownModel) || tried.has(error.wanted) || !asking.caller.maySee(error.wanted))
+        throw error
+      tried.add(error.wanted)
+      if (!(await all.onDemand.find(error.wanted, error.param as string, leaving(reply)))) throw error
+    }
+  }
 }
 
 function choose(serving: Models, { headers }: Asking, model: string | undefined): AdapterChoice {
@@ -181,11 +196,20 @@ function names({ model, adapters }: Models): string[] {
   return known
 }
 
-export function unknownModel(serving: Models, name: string, param: string): ApiError {
+class UnknownModel extends ApiError {
+  readonly wanted: string
+
+  constructor(message: string, param: string, wanted: string) {
+    super('model_not_found', message, param)
+    this.wanted = wanted
+  }
+}
+
+function unknownModel(serving: Models, name: string, param: string): UnknownModel {
   const near = nearest(name, names(serving))
   const hint = near.length > 0 ? ` Did you mean ${near.map((n) => `\`${n}\``).join(' or ')}?` : ''
   const shown = name.length > SHOWN ? `${name.slice(0, SHOWN)}…` : name
-  return new ApiError('model_not_found', `The model \`${shown}\` does not exist.${hint}`, param)
+  return new UnknownModel(`The model \`${shown}\` does not exist.${hint}`, param, name)
 }
 
 /** Refuses an adapter that could not be loaded when somebody wanted it last. */
@@ -194,13 +218,16 @@ export function requireServed(record: AdapterRecord, param: string): AdapterReco
   throw new ApiError('adapter_refused', `the adapter \`${record.name}\` cannot be served: ${record.refusal}`, param)
 }
 
-/** The adapters of a request, in memory and known to the engine until its answer is over. */
+/**
+ * The adapters of a request, in memory and known to the engine until its answer is over. It comes before anything is made of the request's text: an adapter may have a tokenizer of
+ * its own, and which is known only of the version that serves.
+ */
 export async function leaseAdapters(
   serving: Serving,
   { mix, base, param }: AdapterChoice,
   reply: FastifyReply,
 ): Promise<LeasedAdapters> {
-  if (mix.length === 0) return { uses: [], model: base, headers: {} }
+  if (mix.length === 0) return { serving, uses: [], model: base, headers: {} }
   const { lease, records } = await leaseVersions(serving, mix, leaving(reply)).catch((error: Error) => {
     throw error instanceof AdapterError ? refused(mix, error, param) : error
   })
@@ -216,6 +243,7 @@ export async function leaseAdapters(
   const alone = uses.length === 1 && uses[0].weight === 1
   const listed = uses.map((use) => itemOf(use.name) + (use.weight === 1 ? '' : `;w=${use.weight}`)).join(', ')
   return {
+    serving: servedBy(serving, records, lease),
     uses,
     model: alone ? uses[0].name : listed,
     headers: { [ADAPTER_HEADER]: listed, [DIGEST_HEADER]: digests.join(', ') },

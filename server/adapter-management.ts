@@ -5,14 +5,20 @@ import {
   type Adapter,
   AdapterError,
   type AdapterRegistry,
+  type HubName,
+  hostBytes,
   isAdapterFolder,
   isWithin,
   type Judging,
+  namesHub,
+  parseHubName,
 } from '../adapters-store/index.ts'
 import type { Engine } from '../runtime/index.ts'
 import type { Caller } from './access/caller.ts'
+import type { AdapterHub } from './adapter-hub.ts'
 import { type AdapterState, registrationOf } from './adapter-state.ts'
 import { ApiError } from './errors.ts'
+import { hubError } from './hub-errors.ts'
 
 /** What `--allow-adapter-management` and the folders come to. */
 export interface ManagementSettings {
@@ -21,12 +27,14 @@ export interface ManagementSettings {
   roots: readonly string[]
   /** Where what is done is kept; absent: nowhere. */
   state?: Pick<AdapterState, 'put' | 'remove'>
+  /** Absent: nothing comes from a hub. */
+  hub?: AdapterHub
 }
 
 /** An adapter that is to be served. `field`s of errors are the request's. */
 export interface Wanted {
   name: string
-  /** Folder, absolute or relative to the first root. */
+  /** Folder, absolute or relative to the first root; or `org/name[@revision]` of the hub. */
   source: string
   /** Read it now; else when somebody wants it. */
   preload: boolean
@@ -110,7 +118,7 @@ export class AdapterManagement {
   /** Serves an adapter from now on. Resolves when it can be asked for, having been read if that was wanted. `signal`: nobody waits for it any more. */
   async load(wanted: Wanted, signal: AbortSignal): Promise<Adapter> {
     const { name, source, preload, pin, replace, expectedDigest, fields } = wanted
-    const { directory, root } = this.place(source, fields.source)
+    const { directory, root } = await this.locate(source, fields, signal)
     const onlyNew = !replace && expectedDigest === undefined
     const there = this.registry.get(name)
     if (onlyNew && there && (there.image || there.directory !== directory))
@@ -133,7 +141,7 @@ export class AdapterManagement {
     const own = this.find(name, FIELDS.name)
     const judging = { expectedDigest, signal }
     if (source === undefined) return this.change(() => this.registry.weigh(name, share, judging))
-    const { directory, root } = this.place(source, FIELDS.source)
+    const { directory, root } = await this.locate(source, FIELDS, signal)
     if (directory === own.directory)
       throw new ApiError(
         'invalid_request',
@@ -171,6 +179,7 @@ export class AdapterManagement {
   async unload(name: string, field: string): Promise<void> {
     this.find(name, field)
     this.registry.remove(name)
+    this.settings.hub?.forget(name)
     const { state, roots } = this.settings
     // What a folder has would be found there at the next start.
     if (roots.some((root) => isAdapterFolder(path.join(root, name)))) await state?.put(name, { removed: true })
@@ -201,15 +210,45 @@ export class AdapterManagement {
       digest,
       method,
       rank: maxRank,
+      ...(adapter.vocabSize !== undefined && { vocab_size: adapter.vocabSize }),
       root: directory,
+      source: adapter.hub === undefined ? null : `hub: ${adapter.hub}`,
       pinned,
       leases,
       uses,
       last_use: adapter.lastUse === undefined ? null : Math.floor(adapter.lastUse / 1000),
       load_ms: adapter.loadMs === undefined ? null : Math.round(adapter.loadMs),
-      bytes: { host: image?.image.byteLength ?? 0, pool: (resident?.blocks ?? 0) * this.engine.info.blockBytes },
+      bytes: { host: image ? hostBytes(image) : 0, pool: resident?.bytes ?? 0 },
       refusal: adapter.detail ?? null,
     }
+  }
+
+  /** Where an adapter is; what lies on the hub is brought. */
+  private async locate(
+    source: string,
+    fields: Wanted['fields'],
+    signal: AbortSignal,
+  ): Promise<{ directory: string; root: string }> {
+    const { hub } = this.settings
+    const name = hub && this.hubName(source, fields.source)
+    if (!hub || !name) return this.place(source, fields.source)
+    try {
+      return await hub.fetch(name, fields.source, signal)
+    } catch (error) {
+      throw error instanceof AdapterError ? refused(error, fields) : error
+    }
+  }
+
+  /** undefined: it is a folder. A folder that is there goes before the hub's name, unless `hf://` says which is meant. */
+  private hubName(source: string, field: string): HubName | undefined {
+    const { roots, hub } = this.settings
+    const name = parseHubName(source)
+    if (namesHub(source)) {
+      if (name) return name
+      throw new ApiError('invalid_request', `${field} must be hf://ORG/NAME[@REVISION]`, field)
+    }
+    const folder = path.resolve(roots[0] ?? '.', source)
+    return hub?.open && rootOf(folder, roots) !== undefined && realPath(folder) === undefined ? name : undefined
   }
 
   /** Where an adapter may be read from. Whether there is something elsewhere is not told. */
@@ -221,7 +260,7 @@ export class AdapterManagement {
       if (realPath(directory) === undefined)
         throw new ApiError(
           'adapter_not_found',
-          `${field}: there is no such folder; relative ones are looked for in ${roots.length > 0 ? 'the folder of --adapters' : "the server's folder"}, and nothing is fetched from a hub`,
+          `${field}: there is no such folder; relative ones are looked for in ${roots.length > 0 ? 'the folder of --adapters' : "the server's folder"}, and nothing that requests name is fetched from the hub unless --hub-allow says so`,
           field,
         )
       return { directory, root }
@@ -252,6 +291,8 @@ function realPath(file: string): string | undefined {
 }
 
 function refused(error: AdapterError, fields: Wanted['fields']): ApiError {
+  const ofHub = hubError(error, fields.source)
+  if (ofHub) return ofHub
   switch (error.code) {
     case 'adapter_name_invalid':
     case 'adapter_name_taken':

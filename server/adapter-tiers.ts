@@ -2,8 +2,17 @@
 import { accessSync, constants, existsSync } from 'node:fs'
 import path from 'node:path'
 import type { Logger } from 'pino'
-import { AdapterRegistry, AdapterStore, type BaseModel, HostMemory } from '../adapters-store/index.ts'
+import {
+  AdapterRegistry,
+  AdapterStore,
+  type BaseModel,
+  HostMemory,
+  type HubDownloads,
+  hubOfFolder,
+  hubText,
+} from '../adapters-store/index.ts'
 import type { Engine } from '../runtime/index.ts'
+import { AdapterHub } from './adapter-hub.ts'
 import { rootOf } from './adapter-management.ts'
 import { AdapterState, type Registered, type Registration } from './adapter-state.ts'
 import { AdapterWatch } from './adapter-watch.ts'
@@ -11,15 +20,20 @@ import { machineMemory } from './config/memory.ts'
 import type { Config } from './config/settings.ts'
 import { ConfigError } from './config/values.ts'
 import { makeFolder } from './folders.ts'
+import { hubNameOf } from './hub-model.ts'
+import type { OwnTexts } from './tokenizer/adapter-texts.ts'
 
 /** As many adapters are brought into host memory at once; of more, those that somebody wants. */
 const FEW = 256
+/** What an adapter's files may have beside its weights: a tokenizer, mostly. */
+const TEXTS = 64 << 20
 
 export class AdapterTiers {
   readonly registry: AdapterRegistry
   /** Told of each adapter that was read, with the seconds that it took. */
   onRead?: (seconds: number) => void
   readonly memory: HostMemory
+  readonly hub: AdapterHub
   private readonly store: AdapterStore
   private readonly config: Config
   private readonly folder: string | undefined
@@ -31,7 +45,12 @@ export class AdapterTiers {
   private idling: NodeJS.Timeout | undefined
 
   /** `folder`: whose subfolders are adapters. Throws ConfigError. */
-  constructor(config: Config, folder: string | undefined, base: BaseModel, engine: Engine, log: Logger) {
+  constructor(
+    config: Config,
+    folder: string | undefined,
+    base: BaseModel,
+    { engine, texts, downloads, log }: { engine: Engine; texts: OwnTexts; downloads: HubDownloads; log: Logger },
+  ) {
     this.config = config
     this.folder = folder
     this.roots = [folder ?? [], config.adapterRoots ?? []].flat()
@@ -39,26 +58,33 @@ export class AdapterTiers {
       if (!existsSync(root)) throw new ConfigError(`the folder ${root} of --adapter-roots does not exist`)
     this.state = config.stateDir === undefined ? undefined : new AdapterState(path.resolve(config.stateDir))
     this.log = log
-    const { adapterDtype: dtype, blockBytes, blockCount } = engine.info
+    const { adapterDtype: dtype, blockBytes, frameBytes, blockCount } = engine.info
     const limits = { rank: config.maxLoraRank, bytes: config.maxAdapterBytes ?? Math.floor((blockBytes * blockCount) / 4) }
-    this.store = new AdapterStore(base, { dtype, blockBytes, limits }, { cache: imageCacheOf(config) })
+    const options = { dtype, blockBytes, frameBytes, limits, tokenizers: config.adapterTokenizers }
+    this.store = new AdapterStore(base, options, { cache: imageCacheOf(config) })
     this.memory = new HostMemory(
       config.hostMemory ?? Math.floor(machineMemory() / 4),
       {
-        came: (image) => engine.addAdapter(image),
+        // The engine knows ids alone.
+        came: ({ text: _, ...image }) => engine.addAdapter(image),
         went: (digest, name) => engine.removeAdapter(digest, name),
       },
       { most: config.maxCpuLoras },
     )
-    this.registry = new AdapterRegistry(this.store, this.memory)
+    const load = async (name: string, directory: string, root?: string) =>
+      texts.admit(await this.store.load(name, directory, root))
+    this.registry = new AdapterRegistry({ load }, this.memory)
+    // Weights of 32 bits are packed to half of their size.
+    const maxBytes = 2 * Math.min(limits.bytes, this.memory.limit) + TEXTS
+    this.hub = new AdapterHub(downloads, this.registry, { allow: config.hubAllow ?? [], maxBytes }, log)
     this.registry.onLoad = ({ name, warnings = [], loadMs = 0 }) => {
       this.onRead?.(loadMs / 1000)
       for (const warning of warnings) log.warn(`adapter ${name}: ${warning}`)
     }
   }
 
-  /** Makes those in the folder known, and those that are named one by one. Throws AdapterError. */
-  enter(): void {
+  /** Makes those in the folder known, and those that are named one by one, which may come from the hub. Rejects with AdapterError and ConfigError. */
+  async enter(): Promise<void> {
     const registered = this.state?.all() ?? new Map<string, Registration>()
     for (const [name, registration] of registered) if (!('removed' in registration)) this.enterAgain(name, registration)
     if (this.folder !== undefined)
@@ -68,16 +94,23 @@ export class AdapterTiers {
         (name) => !registered.has(name),
       )
     // What the name was given over HTTP goes before what the command line says of it.
-    for (const [name, directory] of Object.entries(this.config.adapter))
-      if (!this.registry.get(name)) this.registry.enter(name, directory)
+    for (const [name, given] of Object.entries(this.config.adapter)) {
+      const hub = hubNameOf(given)
+      if (this.registry.get(name) || this.hub.has(name)) continue
+      if (hub) this.hub.name(name, { hub, registered: false, pinned: false })
+      else this.registry.enter(name, given)
+    }
+    await this.hub.enterNamed()
     for (const [name, registration] of registered) if (!('removed' in registration)) this.enterVersions(name, registration)
   }
 
-  /** As it was registered over HTTP before the last end, unless that is no place to read from any more. */
+  /** As it was registered over HTTP before the last end, unless that is no place to read from any more. What came from the hub is looked for in its cache, and there again. */
   private enterAgain(name: string, { directory, pinned }: Registered): void {
     const root = this.placeOf(name, directory)
-    if (root !== undefined) this.registry.enter(name, directory, root).pinned = pinned
-    else this.warnOutside(`adapter ${name}`, directory)
+    const hub = hubOfFolder(directory)?.name
+    if (root === undefined) this.warnOutside(`adapter ${name}`, directory)
+    else if (hub && rootOf(directory, this.roots) === undefined) this.hub.name(name, { hub, registered: true, pinned })
+    else this.registry.enter(name, directory, root).pinned = pinned
   }
 
   /** The canary of a name, and what it was before. */
@@ -95,10 +128,18 @@ export class AdapterTiers {
   /** Where symbolic links of a folder may lead; undefined: the folder may not be read from. */
   private placeOf(name: string, directory: string): string | undefined {
     const named = this.config.adapter[name]
-    return named !== undefined && path.resolve(named) === directory ? directory : rootOf(directory, this.roots)
+    if (named !== undefined && path.resolve(named) === directory) return directory
+    const hub = hubOfFolder(directory)
+    const allowed = hub && (this.hub.allows(hub.name) || (named !== undefined && hubNameOf(named)?.repo === hub.name.repo))
+    return rootOf(directory, this.roots) ?? (allowed ? hub.root : undefined)
   }
 
   private warnOutside(what: string, directory: string): void {
+    const hub = hubOfFolder(directory)?.name
+    if (hub) {
+      this.log.warn(`${what}, registered over HTTP, is ${hubText(hub)}, which --hub-allow does not allow: it is not served`)
+      return
+    }
     this.log.warn(`${what}, registered over HTTP, lies in ${directory}, outside --adapters and --adapter-roots: it is not served`)
   }
 
@@ -128,6 +169,7 @@ export class AdapterTiers {
   /** No change is heard any more; what runs goes on. */
   async stop(): Promise<void> {
     clearInterval(this.idling)
+    this.hub.close()
     await this.watch?.close()
   }
 

@@ -2,11 +2,11 @@
 import path from 'node:path'
 import { type FSWatcher, watch } from 'chokidar'
 import type { Logger } from 'pino'
-import { type AdapterRegistry, asAdapterError, isAdapterFolder } from '../adapters-store/index.ts'
+import { type AdapterRegistry, asAdapterError, isAdapterFolder, TEXT_FILES } from '../adapters-store/index.ts'
 
 /** Milliseconds for which a file must stay as it is: a copy that is under way grows. */
 const WHOLE_AFTER = 1000
-const FILES = new Set(['adapter_config.json', 'adapter_model.safetensors'])
+const FILES = new Set(['adapter_config.json', 'adapter_model.safetensors', ...TEXT_FILES])
 
 export class AdapterWatch {
   private readonly folder: string

@@ -16,3 +16,8 @@ export interface AdapterCatalogue {
    */
   lease(adapters: readonly AdapterRecord[], signal: AbortSignal): Promise<Lease>
 }
+
+export interface OnDemand {
+  /** Whether there is such an adapter after all: the catalogue has it then. Rejects with ApiError, naming `param`, and with the signal's reason. */
+  find(name: string, param: string, signal: AbortSignal): Promise<boolean>
+}

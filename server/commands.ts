@@ -5,6 +5,7 @@ import { KEY_HELP, makeKey } from './access/new-key.ts'
 import { readConfig } from './config/config.ts'
 import { serveHelp, USAGE } from './config/help.ts'
 import type { Config } from './config/settings.ts'
+import { downloadProgress } from './download-progress.ts'
 import { nearest } from './nearest.ts'
 import { printable, printableLines } from './printable.ts'
 import { type Server, serve } from './serve.ts'
@@ -31,13 +32,22 @@ function newKey(args: string[]): void {
 }
 
 async function run(config: Config): Promise<void> {
-  const bar = process.stderr.isTTY ? progressBar() : undefined
+  const terminal = process.stderr.isTTY === true
+  const onDownload = downloadProgress(terminal, (line) => console.error(printable(`lorikeet: ${line}`)))
+  let bar: cliProgress.SingleBar | undefined
   let server: Server | undefined
   try {
     server = await serve(config, {
       onRefusal: ({ name, directory, detail }) =>
         console.error(printable(`lorikeet: adapter ${name} (${directory}) is refused: ${detail}`)),
-      onProgress: (fraction) => bar?.update(Math.floor(fraction * 100)),
+      onDownload: (progress) => {
+        bar?.stop()
+        onDownload(progress)
+      },
+      onProgress: (fraction) => {
+        if (terminal) bar ??= progressBar()
+        bar?.update(Math.floor(fraction * 100))
+      },
       onFailure: (error) => {
         console.error(`lorikeet: ${printable(error.message)}`)
         // Open requests have been told; their answers still have to leave.

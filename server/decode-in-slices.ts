@@ -1,13 +1,13 @@
 /** Detokenizing in slices: between two of them the main thread serves others. */
 import { setImmediate as others } from 'node:timers/promises'
-import type { TokenIds, Tokenizer } from './types.ts'
+import type { TokenIds, TokenReader } from './types.ts'
 
 /** Tokens of a slice: about a millisecond of detokenizing. */
 const TOKENS = 4096
 
-/** `Tokenizer.decode`. */
+/** `TokenReader.decode`. */
 export async function decodeInSlices(
-  tokenizer: Tokenizer,
+  tokenizer: TokenReader,
   ids: TokenIds,
   options: { skipSpecialTokens: boolean },
 ): Promise<string> {

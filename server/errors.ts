@@ -28,6 +28,7 @@ export const CATALOGUE = {
   headers_too_large: { status: 431, type: 'invalid_request_error' },
   too_many_requests: { status: 429, type: 'rate_limit_error' },
   internal_error: { status: 500, type: 'internal_error' },
+  hub_failed: { status: 502, type: 'service_unavailable_error' },
   text_process_lost: { status: 503, type: 'service_unavailable_error' },
   engine_unavailable: { status: 503, type: 'service_unavailable_error' },
 } as const

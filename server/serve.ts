@@ -4,6 +4,7 @@ import path from 'node:path'
 import { createSecureContext } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
+import { HubDownloads, type HubProgress, type HubSettings, hubSettings, hubText } from '../adapters-store/index.ts'
 import { threadsWarning } from '../runtime/cores.ts'
 import { cudaObstacles, startEngine } from '../runtime/index.ts'
 import { readBaseModel } from '../runtime/model/index.ts'
@@ -23,9 +24,11 @@ import { embeddedDemo } from './demo.ts'
 import { drain } from './drain.ts'
 import { limitConnections, mostConnections } from './handles.ts'
 import type { Certificate } from './http.ts'
+import { findModel } from './hub-model.ts'
 import { createLog } from './log.ts'
 import { ServerMetrics } from './metrics/metrics.ts'
 import { requireModelFolder } from './model-folder.ts'
+import { OwnTexts } from './tokenizer/adapter-texts.ts'
 import { ModelChatTemplate } from './tokenizer/chat-template.ts'
 import { ModelPromptReader } from './tokenizer/prompt-reader.ts'
 import { ModelTokenizer } from './tokenizer/tokenizer.ts'
@@ -34,6 +37,10 @@ import type { AdapterRecord, Serving } from './types.ts'
 export interface ServeHooks {
   /** Fraction of the weights read. */
   onProgress?: (fraction: number) => void
+  /** How far downloads from the hub are that the start waits for. */
+  onDownload?: (progress: HubProgress) => void
+  /** The hub and its cache; what the environment says if absent. */
+  hub?: HubSettings
   /** The engine failed: nothing more can be served. */
   onFailure?: (error: Error) => void
   /** An adapter cannot be served: `detail` says why. Also called while serving. */
@@ -62,14 +69,17 @@ export interface Server {
 /** Loads model and adapters and listens. Throws ConfigError, ModelError, EngineError or the system's error when it cannot. */
 export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Server> {
   const demo = config.model === undefined ? embeddedDemo() : undefined
-  const directory = path.resolve(demo?.model ?? (config.model as string))
-  requireModelFolder(directory)
   const log = hooks.log ?? createLog(config.logLevel)
+  const downloads = new HubDownloads(hooks.hub ?? hubSettings(process.env))
+  downloads.onProgress = hooks.onDownload
+  downloads.onWarning = (message) => log.warn(message)
+  const { directory, hub } = await findModel(demo?.model ?? (config.model as string), downloads)
+  requireModelFolder(directory)
   if (config.adminHost !== undefined && config.adminPort === undefined)
     throw new ConfigError('--admin-host says where the admin port listens, and there is none: give --admin-port too')
   const certificate = certificateOf(config)
   const access = new Access(config, log)
-  const base = readBaseModel(directory)
+  const base = readBaseModel(directory, config.maxExtraTokens)
   const defaults = samplingDefaults(directory)
   const tokenizer = ModelTokenizer.load(directory)
   const chatTemplate = ModelChatTemplate.load(directory, config.chatTemplate)
@@ -95,19 +105,23 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   })
   prompts.warm()
   let tiers: AdapterTiers | undefined
+  const texts = new OwnTexts({ folder: directory, tokenizer, template: chatTemplate, prompts })
   const release = async () => {
     access.close()
+    texts.close()
     prompts.close()
+    await downloads.close()
     await engine.close()
     await tiers?.close()
   }
   try {
     const folder = config.adapters ?? demo?.adapters
-    tiers = new AdapterTiers(config, folder, base, engine, log)
+    tiers = new AdapterTiers(config, folder, base, { engine, texts, downloads, log })
     const { registry: adapters } = tiers
     adapters.onRefusal = (adapter) => hooks.onRefusal?.(adapter)
-    tiers.enter()
-    const name = config.servedModelName ?? demo?.name ?? path.basename(directory)
+    tiers.hub.onRefusal = (adapter) => hooks.onRefusal?.(adapter)
+    await tiers.enter()
+    const name = config.servedModelName ?? demo?.name ?? hub?.repo ?? path.basename(directory)
     if (adapters.get(name))
       throw new ConfigError(`an adapter has the base model's name, ${name}; choose another with --served-model-name`)
     adapters.reserve(name)
@@ -118,14 +132,19 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     engine.onStep = (step) => metrics.stepped(step)
     const serving: Serving = {
       engine,
-      model: { name, root: directory, created: started, maxModelLen: engine.info.maxModelLen },
+      model: { name, root: hub ? hubText(hub) : directory, created: started, maxModelLen: engine.info.maxModelLen },
       tokenizer,
       prompts,
+      vocabSize: engine.info.vocabSize,
+      endTokenIds: engine.info.eosTokenIds,
+      texts,
       adapters,
+      onDemand: tiers.hub,
       management: new AdapterManagement(adapters, engine, {
         allowed: config.allowAdapterManagement,
         roots: tiers.roots,
         state: tiers.state,
+        hub: tiers.hub,
       }),
       metrics,
       defaults,
@@ -145,13 +164,16 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     const adminApart = config.adminPort !== undefined
     const app = await buildApp(serving, { certificate, adminApart, ui: config.ui })
     const connections = new Connections(app.server, config.writeTimeout)
-    // One more process runs templates that requests bring.
-    limitConnections(app.server, mostConnections(config.tokenizerProcesses + 1), log)
+    // As many for what adapters bring, and one more for templates that requests bring.
+    limitConnections(app.server, mostConnections(2 * config.tokenizerProcesses + 1), log)
     const address = await app.listen({ host: config.host, port: config.port })
     const adminHost = config.adminHost ?? config.host
     const admin = adminApart ? await buildAdminApp(serving, app, adminHost, { certificate, ui: config.ui }) : undefined
     const adminAddress = await admin?.listen({ host: adminHost, port: config.adminPort })
     await tiers.start()
+    downloads.onProgress = ({ name, totalBytes, ended, bytes }) => {
+      if (bytes === 0 || ended) log.info(`${name}: ${bytes} of ${totalBytes} bytes from the hub`)
+    }
     // Metrics are read until the last answer has gone.
     const close = async () => {
       await tiers?.stop()

@@ -1,10 +1,11 @@
 /** What the routes need, as interfaces: the composition root (server/serve.ts) builds the concrete things and hands them over. */
 import type { FastifyBaseLogger } from 'fastify'
+import type { AdapterText } from '../adapters-store/index.ts'
 import type { SamplingScalars } from '../runtime/sampling-options.ts'
 import type { Engine, SequenceRequest } from '../runtime/types.ts'
 import type { Access } from './access/access.ts'
 import type { AdapterManagement } from './adapter-management.ts'
-import type { AdapterCatalogue, AdapterRecord } from './catalogue.ts'
+import type { AdapterCatalogue, AdapterRecord, OnDemand } from './catalogue.ts'
 import type { Config } from './config/settings.ts'
 import type { CostAccount } from './cost.ts'
 
@@ -21,10 +22,10 @@ export interface Detokenizer {
   flush(): string
 }
 
-export interface Tokenizer {
+/** What tokens are as text. */
+export interface TokenReader {
   /** UTF-16 units of the longest token: a text of more than n times as many has more than n tokens. */
   readonly longestToken: number
-  encode(text: string, options: { addSpecialTokens: boolean }): number[]
   decode(ids: TokenIds, options: { skipSpecialTokens: boolean }): string
   /** `continues`: the tokens go on with a text, so that a space which they begin with is one; some tokenizers begin every text with a space that is none. */
   detokenizer(options: { skipSpecialTokens: boolean; continues?: boolean }): Detokenizer
@@ -32,6 +33,10 @@ export interface Tokenizer {
   token(id: number): { text: string; bytes: number[] }
   /** The vocabulary's own spelling (`Ġthe`), for /tokenize's token_strs. */
   tokenString(id: number): string
+}
+
+export interface Tokenizer extends TokenReader {
+  encode(text: string, options: { addSpecialTokens: boolean }): number[]
 }
 
 export interface ChatMessage {
@@ -72,10 +77,21 @@ export interface PromptReader {
   encodeConversation(conversation: Conversation, options: EncodeOptions, signal: AbortSignal): Promise<TokenIds>
 }
 
+/** Text as one adapter reads and writes it. */
+export interface ServedText {
+  tokenizer: TokenReader
+  prompts: PromptReader
+}
+
+export interface AdapterTexts {
+  /** Of an adapter that is in host memory. */
+  of(text: AdapterText): ServedText
+}
+
 export interface ServedModel {
   /** Name in `model` fields (--served-model-name, or the folder's name). */
   name: string
-  /** Path of the model folder. */
+  /** Path of the model folder, or its name on the hub. */
   root: string
   /** Unix seconds. */
   created: number
@@ -124,9 +140,18 @@ export type Limits = Pick<
 export interface Serving {
   engine: Engine
   model: ServedModel
-  tokenizer: Tokenizer
+  /** Of the base, and of what is served by an adapter that has its own (served-by.ts): so are the next three. */
+  tokenizer: TokenReader
   prompts: PromptReader
+  /** How many token ids exist. */
+  vocabSize: number
+  /** Tokens that end an answer. */
+  endTokenIds: readonly number[]
+  /** The adapters' own tokenizers and chat templates. */
+  texts: AdapterTexts
   adapters: AdapterCatalogue
+  /** Looks for adapters that nobody has asked for before. */
+  onDemand?: OnDemand
   management: AdapterManagement
   metrics: Metrics
   /** generation_config.json's defaults for sampling, as vLLM applies them. */

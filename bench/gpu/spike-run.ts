@@ -38,7 +38,7 @@ const engine = await startBenchEngine({
 })
 const { info } = engine
 const [name] = adaptersNamed(values.adapters, 'all')
-const options = { dtype: info.adapterDtype, blockBytes: info.blockBytes }
+const options = { dtype: info.adapterDtype, blockBytes: info.blockBytes, frameBytes: info.frameBytes }
 const image = loadAdapter(name, path.join(values.adapters, name), readBaseModel(values.model), options)
 engine.addAdapter(image)
 const sized = (length: number, i: number) => ({

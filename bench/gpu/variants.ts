@@ -48,7 +48,7 @@ export interface VariantOptions {
 export function loadVariant(engine: Engine, base: BaseModel, set: string, { count, packed, bytes }: VariantOptions): Variant {
   const folder = path.dirname(set)
   const names = adaptersNamed(folder, path.basename(set)).slice(0, Math.min(count, packed))
-  const options = { dtype: engine.info.adapterDtype, blockBytes: engine.info.blockBytes }
+  const options = { dtype: engine.info.adapterDtype, blockBytes: engine.info.blockBytes, frameBytes: engine.info.frameBytes }
   const files = names.map((name) => loadAdapter(name, path.join(folder, name), base, options))
   const fit = Math.max(files.length, Math.floor(bytes / files[0].image.byteLength))
   const images = Array.from({ length: Math.min(count, fit) }, (_, i) => files[i] ?? cloneOf(files[i % files.length], i))

@@ -14,6 +14,7 @@ StepContext context_of(const EngineOptions& options) {
   context.adapter_dtype = options.adapter_dtype;
   context.threads = options.threads;
   context.vocab_size = options.vocab_size;
+  context.added_tokens = options.added_tokens;
   return context;
 }
 
@@ -55,7 +56,7 @@ CpuEngine::CpuEngine(const EngineOptions& options, const std::function<void(floa
 
 void CpuEngine::bring_in(const AdapterIdentity& id, const PackedAdapter& adapter) {
   check_image(id, adapter, limits_);
-  table_.put(id.index, lorikeet::bring_in(pool_, id, adapter, site_count_));
+  table_.put(id.index, lorikeet::bring_in(pool_, id, adapter, limits_));
 }
 
 void CpuEngine::bind_cache() {
@@ -110,6 +111,11 @@ void CpuEngine::launch(Step& step) {
   };
   auto row = [](const auto& v) { return std::vector<int64_t>{static_cast<int64_t>(v.size())}; };
   ints("input_ids", input.input_ids, row(input.input_ids));
+  std::vector<int32_t> table_ids;
+  if (context_.added_tokens > 0) {
+    for (const int32_t id : input.input_ids) table_ids.push_back(id < context_.vocab_size ? id : 0);  // what is read for others is replaced
+    ints("table_ids", table_ids, row(table_ids));
+  }
   ints("cumulative_sequence_length", input.cumulative, row(input.cumulative));
   ints("past_seqlens", input.past, row(input.past));
   ints("block_table", block_table, {batch, input.columns()});

@@ -3,28 +3,28 @@
 namespace lorikeet {
 
 void Engine::open_slots(const EngineOptions& options) {
-  slots_.emplace(SlotLimits{options.max_sequences, options.block_size, options.max_batch_tokens, options.max_model_len, options.max_logits_rows, block_count(), options.vocab_size});
+  slots_.emplace(SlotLimits{options.max_sequences, options.block_size, options.max_batch_tokens, options.max_model_len, options.max_logits_rows, block_count(), options.vocab_size, options.added_tokens, options.frames_in_block()});
 }
 
 void Engine::put_adapter(const AdapterIdentity& id, const PackedAdapter& adapter) {
-  if (adapter_blocks_.contains(id.index)) throw std::invalid_argument("putAdapter: index " + std::to_string(id.index) + " is taken");
-  slots().hold(adapter.blocks, adapter.block_count);
-  std::vector<int32_t> blocks(adapter.blocks, adapter.blocks + adapter.block_count);
+  if (adapters_hold_.contains(id.index)) throw std::invalid_argument("putAdapter: index " + std::to_string(id.index) + " is taken");
+  Held held{{adapter.blocks, adapter.blocks + adapter.block_count}, {adapter.frames, adapter.frames + adapter.frame_count}};
+  slots().hold(held);
   try {
     bring_in(id, adapter);
   } catch (...) {
-    slots().let_go(blocks);
+    slots().let_go(held);
     throw;
   }
-  adapter_blocks_[id.index] = std::move(blocks);
+  adapters_hold_[id.index] = std::move(held);
 }
 
 void Engine::drop_adapter(int32_t index) {
-  const auto found = adapter_blocks_.find(index);
-  if (found == adapter_blocks_.end()) return;
+  const auto found = adapters_hold_.find(index);
+  if (found == adapters_hold_.end()) return;
   put_out(index);
   slots().let_go(found->second);
-  adapter_blocks_.erase(found);
+  adapters_hold_.erase(found);
 }
 
 StepInput Engine::prepare(const StepBatch& batch) {

@@ -54,7 +54,7 @@ class Engine {
 
  private:
   std::optional<Slots> slots_;
-  std::map<int32_t, std::vector<int32_t>> adapter_blocks_;  // by place in the adapter table
+  std::map<int32_t, Held> adapters_hold_;  // by place in the adapter table
 };
 
 // Maps the files, creates the session and the pool. `progress` gets the fraction of the bytes read. Throws std::exception.

@@ -1,19 +1,23 @@
 // Rows into an adapter's image (the kernel layout of adapters-store/types.ts): converted, transposed, scaled, rounded to nearest even.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include "../kernels/kernels.h"
 
 namespace lorikeet::fold {
 
-// Row i begins at blocks[2i] · block_bytes + blocks[2i + 1].
+// Row i begins at byte places[2i + 1] of page places[2i]. Pages are `blocks` whole blocks, then frames.
 struct Image {
   uint8_t* bytes = nullptr;
   const int32_t* places = nullptr;
-  int64_t block_bytes = 0;
+  int64_t blocks = 0, block_bytes = 0, frame_bytes = 0;
   DType dtype = DType::f16;
 
-  uint8_t* row(int64_t i) const { return bytes + places[2 * i] * block_bytes + places[2 * i + 1]; }
+  uint8_t* row(int64_t i) const {
+    const int64_t page = places[2 * i], whole = std::min(page, blocks);
+    return bytes + whole * block_bytes + (page - whole) * frame_bytes + places[2 * i + 1];
+  }
 };
 
 // The largest magnitude that does not round to infinity.

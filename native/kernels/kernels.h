@@ -58,8 +58,10 @@ struct LoraArgs {
 // Semantics: x[t] += Σ_e w_e (in_scale_e ⊙ x[t] − x[t]) in place, with entry.delta[0].  Shape: x [rows, in] is LoraArgs::y[0] with out[0] = in.
 // (LoraArgs is reused: y[0] and out[0] are the rows and their width; x is not read.)
 
-// Semantics: e[t] += Σ_w w · Δ(id[t]).  LoRA form (b != null): Δ(i) = Σ_j A[j][i] · B[j].  Rows form (b == null): Δ(i) = A[j] where index[j] == i
+// Semantics: e[t] += Σ_w w · Δ(id[t]), Δ of entry.delta[0].  LoRA form (b != null): Δ(i) = Σ_j A[j][i] · B[j].  Rows form (b == null): Δ(i) = A[j] where index[j] == i
 //            (index null: j = i), zero if i is not in index. Out-of-range ids of the LoRA form add nothing.
+//            With two products, an id from `in` on is one that the adapter adds: e[t], whatever it held, becomes Σ_w w · Δ(id[t] − in), Δ in the rows form of
+//            entry.delta[1].
 // Shape: ids [rows]; e [rows, hidden] is LoraArgs::y[0], out[0] = hidden; LoRA form: A rows have `in` = vocabulary elements, B rows hidden.
 struct EmbeddingArgs {
   const int32_t* ids = nullptr;
@@ -127,6 +129,7 @@ struct SamplingRow {
   int32_t banned_count = 0;
   const uint32_t* allowed = nullptr;  // bit i % 32 of word i / 32: token i may be sampled; null: all may
   int32_t logprobs = -1, target = -1;
+  int32_t vocab = 0;  // tokens from here on do not exist for it; 0: all of SampleArgs::vocab do, and none of those that adapters add
 };
 
 struct SamplingResult {
@@ -139,11 +142,13 @@ struct SamplingResult {
 
 // Order of effects (as vLLM's): raw logprobs are read from the untouched logits; then bias and bans, repetition, frequency and presence penalties,
 // temperature, min-p, top-k (the k-th's equals stay), top-p (of equals the lowest ids), and a draw that depends on (seed, position) alone: the inverse of
-// the cumulative distribution in order of ids. A temperature below 1e-5 takes the largest (lowest id on ties). Token ids outside the vocabulary are ignored.
-// Shape: logits [rows, vocab] (may be overwritten); top_tokens, top_logprobs: for row r at offset top_offset[r], room for rows[r].logprobs each.
+// the cumulative distribution in order of ids. A temperature below 1e-5 takes the largest (lowest id on ties). Token ids outside the row's vocabulary are ignored.
+// Shape: logits [rows, vocab] (may be overwritten); added [rows, added_vocab], those of tokens vocab, vocab + 1, … that adapters add; top_tokens, top_logprobs: for row r at offset top_offset[r], room for rows[r].logprobs each.
 struct SampleArgs {
   float* logits = nullptr;
   int64_t vocab = 0;
+  const float* added = nullptr;
+  int64_t added_vocab = 0;
   const SamplingRow* rows = nullptr;
   int32_t row_count = 0;
   SamplingResult* results = nullptr;

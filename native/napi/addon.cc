@@ -117,11 +117,12 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     const AdapterIdentity id{integer(from, "index"), integer(from, "generation"), bigint(from, "digest")};
     auto image = array_of<uint8_t>(from, "image");
     auto blocks = array_of<int32_t>(from, "blocks");
+    auto frames = array_of<int32_t>(from, "frames");
     auto rows = array_of<int32_t>(from, "rows");
     auto entries = array_of<int32_t>(from, "entries");
     caught(info.Env(), [&] {
-      engine(info.Env()).put_adapter(id, {image.Data(), image.ElementLength(), blocks.Data(), blocks.ElementLength(), rows.Data(), rows.ElementLength() / 2,
-                                          reinterpret_cast<const AdapterEntry*>(entries.Data()),
+      engine(info.Env()).put_adapter(id, {image.Data(), image.ElementLength(), blocks.Data(), blocks.ElementLength(), frames.Data(), frames.ElementLength(),
+                                          rows.Data(), rows.ElementLength() / 2, reinterpret_cast<const AdapterEntry*>(entries.Data()),
                                           entries.ElementLength() * sizeof(int32_t) / sizeof(AdapterEntry)});
     });
   }

@@ -17,6 +17,9 @@ uint64_t bigint(const Napi::Object& from, const char* name) {
 
 namespace {
 
+int32_t integer_or(const Napi::Object& from, const char* name, int32_t otherwise) {
+  return from.Get(name).IsUndefined() ? otherwise : integer(from, name);
+}
 
 size_t size(const Napi::Object& from, const char* name) {
   return static_cast<size_t>(from.Get(name).ToNumber().Int64Value());
@@ -61,6 +64,7 @@ EngineOptions engine_options(const Napi::Object& from) {
       ref.scales = text(quantize, "scales");
     }
     for (const auto& d : list(object, "shape")) ref.shape.push_back(d.ToNumber().Int64Value());
+    ref.zeros = object.Get("zeros").ToBoolean();
     ref.file = size(object, "file");
     ref.offset = size(object, "offset");
     ref.length = size(object, "length");
@@ -71,10 +75,16 @@ EngineOptions engine_options(const Napi::Object& from) {
   options.kv_heads = integer(from, "kvHeads");
   options.head_dim = integer(from, "headDim");
   options.vocab_size = integer(from, "vocabSize");
+  options.added_tokens = integer_or(from, "addedTokens", 0);
   options.block_size = integer(from, "blockSize");
   options.block_count = integer(from, "blockCount");
   options.site_count = integer(from, "siteCount");
   options.adapter_dtype = dtype(from, "adapterDtype");
+  if (!from.Get("frameBytes").IsUndefined()) {
+    options.frame_bytes = integer(from, "frameBytes");
+    if (options.frame_bytes <= 0 || options.frame_bytes % 64 || options.block_bytes() % options.frame_bytes)
+      throw Napi::TypeError::New(from.Env(), "frameBytes must be a multiple of 64 that divides a block");
+  }
   if (!from.Get("siteShapes").IsUndefined()) {
     const auto shapes = vector_of<int32_t>(from, "siteShapes");
     if (shapes.size() != size_t{3} * options.site_count) throw Napi::TypeError::New(from.Env(), "siteShapes must have three numbers per site");
@@ -90,6 +100,7 @@ EngineOptions engine_options(const Napi::Object& from) {
   options.max_logits_rows = integer(from, "maxLogitsRows");
   options.max_site_inputs = integer(from, "maxSiteInputs");
   options.head_site = integer(from, "headSite");
+  options.added_head_site = integer_or(from, "addedHeadSite", -1);
   options.capture_graphs = from.Get("captureGraphs").ToBoolean();
   options.overlap_launches = from.Get("overlapLaunches").ToBoolean();
   return options;
@@ -99,6 +110,7 @@ SlotInput slot_input(const Napi::Object& from) {
   SlotInput input;
   input.slot = integer(from, "slot");
   input.prompt_length = integer(from, "promptLength");
+  input.vocab_size = integer_or(from, "vocabSize", 0);
   input.tokens = vector_of<int32_t>(from, "tokens");
   input.options = vector_of<double>(from, "options");
   input.seed = bigint(from, "seed");

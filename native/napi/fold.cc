@@ -61,8 +61,8 @@ void require_same(int64_t a, int64_t b, const char* what) {
 
 Image image_of(const Napi::Value& value) {
   const auto from = value.As<Napi::Object>();
-  return {from.Get("bytes").As<Napi::Uint8Array>().Data(), from.Get("places").As<Napi::Int32Array>().Data(), from.Get("blockBytes").ToNumber(),
-          dtype_of(from.Get("dtype"))};
+  return {from.Get("bytes").As<Napi::Uint8Array>().Data(), from.Get("places").As<Napi::Int32Array>().Data(), from.Get("blocks").ToNumber(),
+          from.Get("blockBytes").ToNumber(), from.Get("frameBytes").ToNumber(), dtype_of(from.Get("dtype"))};
 }
 
 // What lies in `into`, which has `rows` whole rows.

@@ -1,4 +1,5 @@
 #include "batched_lora.h"
+#include <algorithm>
 #include <cstring>
 
 namespace lorikeet {
@@ -90,14 +91,35 @@ void ScaleInput::compute(OrtKernelContext* kernel) {
   kernels().scale_input(args, parallel_of(kernel, context_.threads));
 }
 
+AddedLogits::AddedLogits(const StepContext& context, const OrtKernelInfo* info) : context_(context), segments_({attribute_int(info, "site")}) {}
+
+void AddedLogits::compute(OrtKernelContext* kernel) {
+  const Dims x = input_dims(kernel, 0);
+  const bool any = segments_.read(kernel, 1, context_, x[0]);
+  LoraArgs args;
+  args.x = input<float>(kernel, 0);
+  args.in = x[1];
+  args.products = 1;
+  args.dtype = context_.adapter_dtype;
+  args.out[0] = any ? context_.added_tokens : 0;
+  args.y[0] = output(kernel, 0, x[0], args.out[0]);
+  if (!any) return;
+  std::fill_n(args.y[0], x[0] * args.out[0], 0.0f);
+  args.segments = segments_.list().data();
+  args.segment_count = static_cast<int32_t>(segments_.list().size());
+  kernels().batched_lora(args, parallel_of(kernel, context_.threads));
+}
+
 BatchedEmbedding::BatchedEmbedding(const StepContext& context, const OrtKernelInfo* info)
-    : context_(context), segments_({attribute_int(info, "site")}) {}
+    : context_(context), segments_(attribute_ints(info, "sites")) {
+  require(segments_.sites().size() == 1 || segments_.sites().size() == 2, name, "takes the table's site, and that of added tokens");
+}
 
 void BatchedEmbedding::compute(OrtKernelContext* kernel) {
   const Dims e = input_dims(kernel, 5);
   EmbeddingArgs args;
   args.ids = input<int32_t>(kernel, 0);
-  args.lora.products = 1;
+  args.lora.products = static_cast<int32_t>(segments_.sites().size());
   args.lora.out[0] = e[1];
   args.lora.y[0] = carried(kernel, 5, 0, e[0], e[1]);
   args.lora.dtype = context_.adapter_dtype;

@@ -1,4 +1,4 @@
-// BatchedLora, ScaleInput, BatchedEmbedding: the ops that apply adapters. They share the four segment inputs.
+// BatchedLora, ScaleInput, BatchedEmbedding, AddedLogits: the ops that apply adapters. They share the four segment inputs.
 #pragma once
 #include "custom_op.h"
 
@@ -42,6 +42,21 @@ class ScaleInput {
   static std::vector<Arg> outputs() { return {{kFloat}}; }
   static std::vector<InPlace> in_place() { return {{0, 0}}; }
   ScaleInput(const StepContext& context, const OrtKernelInfo* info);
+  void compute(OrtKernelContext* kernel);
+
+ private:
+  const StepContext& context_;
+  Segments segments_;
+};
+
+// The logits of tokens that adapters add: inputs x and the segments, output [rows, width], or [rows, 0] where no row's adapter adds any.
+class AddedLogits {
+ public:
+  static constexpr const char* name = "AddedLogits";
+  static std::vector<Arg> inputs() { return {{kFloat}, {kInt32}, {kInt32}, {kInt32}, {kFloat}}; }
+  static std::vector<Arg> outputs() { return {{kFloat}}; }
+  static std::vector<InPlace> in_place() { return {}; }
+  AddedLogits(const StepContext& context, const OrtKernelInfo* info);
   void compute(OrtKernelContext* kernel);
 
  private:

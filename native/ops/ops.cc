@@ -8,11 +8,12 @@ namespace lorikeet {
 
 struct OpDomain::Ops {
   explicit Ops(const StepContext& context)
-      : batched_lora(context), scale_input(context), batched_embedding(context), paged_attention(context), gated_activation(context),
+      : batched_lora(context), scale_input(context), batched_embedding(context), added_logits(context), paged_attention(context), gated_activation(context),
         sample(context) {}
   CustomOp<BatchedLora> batched_lora;
   CustomOp<ScaleInput> scale_input;
   CustomOp<BatchedEmbedding> batched_embedding;
+  CustomOp<AddedLogits> added_logits;
   CustomOp<PagedAttention> paged_attention;
   CustomOp<GatedActivation> gated_activation;
   CustomOp<Sample> sample;
@@ -24,7 +25,7 @@ OpDomain::OpDomain(const StepContext& context) : ops_(std::make_unique<Ops>(cont
   check(ort().CreateCustomOpDomain("lorikeet", &domain));
   ops_->domain.reset(domain);
   for (const OrtCustomOp* op : std::initializer_list<const OrtCustomOp*>{&ops_->batched_lora, &ops_->scale_input,
-                                                                        &ops_->batched_embedding, &ops_->paged_attention, &ops_->gated_activation,
+                                                                        &ops_->batched_embedding, &ops_->added_logits, &ops_->paged_attention, &ops_->gated_activation,
                                                                         &ops_->sample})
     check(ort().CustomOpDomain_Add(domain, op));
 }

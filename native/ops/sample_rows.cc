@@ -3,22 +3,24 @@
 
 namespace lorikeet {
 
-void sample_rows(float* logits, int64_t vocab, Slots& slots, const Parallel& parallel, Step& step) {
+void sample_rows(const LogitsRows& logits, Slots& slots, const Parallel& parallel, Step& step) {
   std::vector<SamplingRow> rows = slots.sampling_rows(step.input);
   const size_t count = rows.size();
   std::vector<SamplingResult> results(count);
   std::vector<int32_t> top_offset(count);
   int32_t top_total = 0;
   for (size_t r = 0; r < count; r++) {
-    rows[r].logprobs = static_cast<int32_t>(std::min<int64_t>(rows[r].logprobs, vocab));
+    rows[r].logprobs = static_cast<int32_t>(std::min<int64_t>(rows[r].logprobs, logits.vocab + logits.added_vocab));
     top_offset[r] = top_total;
     top_total += std::max(0, rows[r].logprobs);
   }
   std::vector<int32_t> top_tokens(top_total);
   std::vector<float> top_logprobs(top_total);
   SampleArgs args;
-  args.logits = logits;
-  args.vocab = vocab;
+  args.logits = logits.values;
+  args.vocab = logits.vocab;
+  args.added = logits.added;
+  args.added_vocab = logits.added_vocab;
   args.rows = rows.data();
   args.row_count = static_cast<int32_t>(count);
   args.results = results.data();

@@ -10,7 +10,8 @@ namespace lorikeet {
 struct StepContext {
   DType adapter_dtype = DType::f16;
   int threads = 1;
-  int64_t vocab_size = 0;
+  int64_t vocab_size = 0;    // the base's
+  int64_t added_tokens = 0;  // that adapters may add to it, behind its own
   // Indexed by the graph input entry_adapter; null where the identity did not match (its segment is void).
   std::vector<std::shared_ptr<const Resident>> adapters;
   // The running step, and the slots by which it samples.

@@ -1,4 +1,5 @@
 #include "weights.h"
+#include <cstring>
 #include "../numeric/quantize.h"
 
 namespace lorikeet {
@@ -37,7 +38,7 @@ void Weights::add_one(std::span<const InitializerRef> parts, int threads) {
   std::vector<int64_t> shape = first.shape;
   size_t count = 0;
   for (const auto& part : parts) {
-    if (part.offset + part.length > files_.at(part.file).size())
+    if (!part.zeros && part.offset + part.length > files_.at(part.file).size())
       throw std::runtime_error("tensor " + part.name + " lies beyond the end of " + files_[part.file].path());
     count += part.length / element_size(part.dtype);
     if (&part != &first) shape.at(0) += part.shape.at(0);
@@ -66,7 +67,8 @@ void Weights::add_one(std::span<const InitializerRef> parts, int threads) {
   add(first.name, whole, count * size, shape, element_type(first.as));
   for (const auto& part : parts) {
     const size_t elements = part.length / element_size(part.dtype);
-    convert_elements(data(part), part.dtype, whole, part.as, elements, threads);
+    if (part.zeros) std::memset(whole, 0, elements * size);
+    else convert_elements(data(part), part.dtype, whole, part.as, elements, threads);
     whole += elements * size;
   }
 }

@@ -18,6 +18,7 @@ struct InitializerRef {
   DType dtype = DType::f32;
   std::vector<int64_t> shape;
   size_t file = 0, offset = 0, length = 0;
+  bool zeros = false;  // of no file: so many zeros
   DType as = DType::f32;
   int bits = 0;  // 4 or 8: quantized for MatMulNBits in blocks of `block`; the scales become initializer `scales`, of type `as`
   int64_t block = 0;

@@ -19,14 +19,15 @@ HostBlocks::HostBlocks(int64_t block_count, int64_t block_bytes) : block_count_(
 
 HostBlocks::~HostBlocks() { munmap(base_, mapped_); }
 
-std::shared_ptr<CpuResident> bring_in(const HostBlocks& pool, const AdapterIdentity& id, const PackedAdapter& image, int32_t site_count) {
+std::shared_ptr<CpuResident> bring_in(const HostBlocks& pool, const AdapterIdentity& id, const PackedAdapter& image, const ImageLimits& limits) {
   auto adapter = std::make_shared<CpuResident>();
   adapter->generation = id.generation;
   adapter->digest = id.digest;
   adapter->rows.resize(image.row_count);
-  for (size_t i = 0; i < image.row_count; i++) adapter->rows[i] = pool.block(image.blocks[image.rows[2 * i]]) + image.rows[2 * i + 1];
+  const std::vector<Page> pages = pages_of(image, limits);
+  for (size_t i = 0; i < image.row_count; i++) adapter->rows[i] = pool.data() + pages[image.rows[2 * i]].to + image.rows[2 * i + 1];
   adapter->deltas.reserve(image.entry_count);  // by_site points into it
-  adapter->by_site.assign(site_count, nullptr);
+  adapter->by_site.assign(limits.site_count, nullptr);
   auto row = [&](int32_t first) { return first < 0 ? nullptr : adapter->rows.data() + first; };
   auto floats = [&](int32_t first) { return first < 0 ? nullptr : static_cast<const float*>(*row(first)); };
   for (size_t i = 0; i < image.entry_count; i++) {
@@ -42,9 +43,9 @@ std::shared_ptr<CpuResident> bring_in(const HostBlocks& pool, const AdapterIdent
     adapter->deltas.push_back(d);
     adapter->by_site[e.site] = &adapter->deltas.back();
   }
-  const auto block_bytes = static_cast<size_t>(pool.block_bytes());
-  for (size_t i = 0; i < image.block_count && i * block_bytes < image.bytes; i++)
-    std::memcpy(pool.block(image.blocks[i]), image.image + i * block_bytes, std::min(block_bytes, image.bytes - i * block_bytes));
+  const auto bytes = static_cast<int64_t>(image.bytes);
+  for (const Page& page : pages)
+    if (page.from < bytes) std::memcpy(pool.data() + page.to, image.image + page.from, std::min(page.bytes, bytes - page.from));
   return adapter;
 }
 

@@ -33,7 +33,7 @@ struct CpuResident : Resident {
   std::vector<const SiteDelta*> by_site;  // [site_count], null where it changes nothing
 };
 
-// Copies the image into its blocks; `image` has been checked.
-std::shared_ptr<CpuResident> bring_in(const HostBlocks& pool, const AdapterIdentity& id, const PackedAdapter& image, int32_t site_count);
+// Copies the image into its blocks and frames; `image` has been checked against `limits`.
+std::shared_ptr<CpuResident> bring_in(const HostBlocks& pool, const AdapterIdentity& id, const PackedAdapter& image, const ImageLimits& limits);
 
 }  // namespace lorikeet

@@ -17,10 +17,10 @@ void require(bool ok, const char* what) {
 // The rows of an image, checked one by one as entries name them.
 class Rows {
  public:
-  Rows(const PackedAdapter& image, const ImageLimits& limits) : image_(image), limits_(limits) {
+  Rows(const PackedAdapter& image, const ImageLimits& limits) : image_(image), pages_(pages_of(image, limits)) {
     for (size_t i = 0; i < image.row_count; i++) {
-      const int32_t block = image.rows[2 * i], offset = image.rows[2 * i + 1];
-      if (block < 0 || static_cast<size_t>(block) >= image.block_count || offset < 0 || offset >= limits.block_bytes)
+      const int32_t page = image.rows[2 * i], offset = image.rows[2 * i + 1];
+      if (page < 0 || static_cast<size_t>(page) >= pages_.size() || offset < 0 || offset >= pages_[page].bytes)
         refuse("row " + std::to_string(i) + " is out of range");
       if (offset % kRowAlignment) refuse("row " + std::to_string(i) + " does not begin at a multiple of 64 bytes");
     }
@@ -31,15 +31,16 @@ class Rows {
     if (first < 0) return;
     if (static_cast<size_t>(first) + count > image_.row_count) refuse(what + " names rows that do not exist");
     for (int32_t r = first; r < first + count; r++) {
+      const Page& page = pages_[image_.rows[2 * r]];
       const int64_t end = image_.rows[2 * r + 1] + bytes;
-      if (end > limits_.block_bytes) refuse(what + ": row " + std::to_string(r) + " does not end in its block");
-      if (image_.rows[2 * r] * limits_.block_bytes + end > static_cast<int64_t>(image_.bytes)) refuse(what + ": row " + std::to_string(r) + " leaves the image");
+      if (end > page.bytes) refuse(what + ": row " + std::to_string(r) + " does not end in its block or frame");
+      if (page.from + end > static_cast<int64_t>(image_.bytes)) refuse(what + ": row " + std::to_string(r) + " leaves the image");
     }
   }
 
   // Row `row` holds `count` ascending numbers from 0 to below `most`. After require_rows.
   void require_ascending(int32_t row, int32_t count, int32_t most, const std::string& what) const {
-    const uint8_t* const at = image_.image + image_.rows[2 * row] * limits_.block_bytes + image_.rows[2 * row + 1];
+    const uint8_t* const at = image_.image + pages_[image_.rows[2 * row]].from + image_.rows[2 * row + 1];
     int32_t before = -1;
     for (int32_t j = 0; j < count; j++) {
       int32_t value = 0;
@@ -52,7 +53,7 @@ class Rows {
 
  private:
   const PackedAdapter& image_;
-  const ImageLimits& limits_;
+  const std::vector<Page> pages_;
 };
 
 // An entry's rows, as ENTRY in adapters-store/types.ts says how long each is.
@@ -74,10 +75,26 @@ void check_entry(const AdapterEntry& e, const Rows& rows, const ImageLimits& lim
 
 }  // namespace
 
+std::vector<Page> pages_of(const PackedAdapter& image, const ImageLimits& limits) {
+  std::vector<Page> pages;
+  pages.reserve(image.page_count());
+  int64_t from = 0;
+  const auto add = [&](int32_t place, int64_t bytes) {
+    pages.push_back({from, place * bytes, bytes});
+    from += bytes;
+  };
+  for (size_t i = 0; i < image.block_count; i++) add(image.blocks[i], limits.block_bytes);
+  for (size_t i = 0; i < image.frame_count; i++) add(image.frames[i], limits.frame_bytes);
+  return pages;
+}
+
 void check_image(const AdapterIdentity& id, const PackedAdapter& image, const ImageLimits& limits) {
   require(id.index >= 0 && id.index < (1 << 24), "index out of range");
-  require(image.bytes <= image.block_count * static_cast<size_t>(limits.block_bytes), "the image is larger than its blocks");
+  require(image.bytes <= image.block_count * static_cast<size_t>(limits.block_bytes) + image.frame_count * static_cast<size_t>(limits.frame_bytes),
+          "the image is larger than its blocks and frames");
   for (size_t i = 0; i < image.block_count; i++) require(image.blocks[i] >= 0 && image.blocks[i] < limits.block_count, "a block is out of range");
+  const int64_t frames = limits.block_count * limits.frames_in_block();
+  for (size_t i = 0; i < image.frame_count; i++) require(image.frames[i] >= 0 && image.frames[i] < frames, "a frame is out of range");
   const Rows rows(image, limits);
   std::vector<bool> named(limits.site_count);
   for (size_t i = 0; i < image.entry_count; i++) {

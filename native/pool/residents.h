@@ -18,12 +18,16 @@ struct AdapterEntry {
 struct PackedAdapter {
   const uint8_t* image = nullptr;
   size_t bytes = 0;
-  const int32_t* blocks = nullptr;
+  const int32_t* blocks = nullptr;  // whole ones, then
   size_t block_count = 0;
+  const int32_t* frames = nullptr;  // parts of blocks: block · (frames in a block) + place in it
+  size_t frame_count = 0;
   const int32_t* rows = nullptr;  // [row_count * 2]
   size_t row_count = 0;
   const AdapterEntry* entries = nullptr;
   size_t entry_count = 0;
+
+  size_t page_count() const { return block_count + frame_count; }
 };
 
 // How long the rows of a site's deltas are: native/types.ts's siteShapes.
@@ -33,13 +37,21 @@ struct SiteShape {
 
 // What an image must fit into.
 struct ImageLimits {
-  int64_t block_count = 0, block_bytes = 0;
+  int64_t block_count = 0, block_bytes = 0, frame_bytes = 0;
   int32_t site_count = 0;
   DType dtype = DType::f16;          // of rank rows
   std::vector<SiteShape> sites;      // [site_count]; empty: nobody said, and rows are taken to be as long as they must be
+
+  int64_t frames_in_block() const { return block_bytes / frame_bytes; }
 };
 
-// Throws std::invalid_argument, which names what it is, when anything of the image leaves its blocks, the pool, the sites or their outputs: a row that is
+// What an image's rows count in: its whole blocks, then its frames.
+struct Page {
+  int64_t from, to, bytes;  // from where in the image to where in the pool; `bytes` is the page's, the image may end before
+};
+std::vector<Page> pages_of(const PackedAdapter& image, const ImageLimits& limits);
+
+// Throws std::invalid_argument, which names what it is, when anything of the image leaves its pages, the pool, the sites or their outputs: a row that is
 // trusted wrongly is another tenant's memory.
 void check_image(const AdapterIdentity& id, const PackedAdapter& image, const ImageLimits& limits);
 

@@ -18,7 +18,7 @@ constexpr Range kRanges[] = {{0, kMost},      {0, kMost},      {-1, kInt}, {0, 1
                              {-kMost, kMost}, {kLeast, kMost}, {0, kInt},  {-1, kInt}, {-1, kInt}};
 static_assert(std::size(kRanges) == kSamplingOptions);
 
-constexpr int32_t kAdapter = -1;  // in `uses_`: an adapter lies in the block
+constexpr int32_t kAdapter = std::numeric_limits<int32_t>::min();  // in `uses_`: an adapter has the whole block
 
 // Throws `what` with `name`'s value when it does not hold.
 void require(bool ok, const char* name, int64_t value, const std::string& wanted) {
@@ -37,16 +37,19 @@ bool same_adapters(const Slot& a, const Slot& b) {
 
 }  // namespace
 
-Slots::Slots(const SlotLimits& limits) : limits_(limits), slots_(limits.slots), named_in_(limits.slots), table_(limits.slots), uses_(limits.block_count) {}
+Slots::Slots(const SlotLimits& limits) : limits_(limits), slots_(limits.slots), named_in_(limits.slots), table_(limits.slots), uses_(limits.block_count), frames_(limits.block_count * limits.frames_in_block) {}
 
 void Slots::admit(SlotInput input) {
-  const int64_t vocab = limits_.vocab_size, length = static_cast<int64_t>(input.tokens.size());
+  // Lists name what is there for any sequence; tokens of its own are those that exist for it.
+  const int64_t vocab = limits_.vocab_size + limits_.added_tokens, length = static_cast<int64_t>(input.tokens.size());
+  if (input.vocab_size == 0) input.vocab_size = static_cast<int32_t>(limits_.vocab_size);
   require(input.slot >= 0 && input.slot < limits_.slots, "slot", input.slot, up_to(limits_.slots - 1));
   Slot& slot = slots_[input.slot];
   require(!slot.admitted, "slot", input.slot, "that slot is taken");
   require(length > 0 && length <= limits_.max_model_len, "tokens.length", length, "it must be 1 to " + std::to_string(limits_.max_model_len));
   require(input.prompt_length > 0 && input.prompt_length <= length, "promptLength", input.prompt_length, "it must be 1 to tokens.length");
-  check_tokens(input.tokens, "tokens[]", vocab);
+  require(input.vocab_size > 0 && input.vocab_size <= vocab, "vocabSize", input.vocab_size, "it must be 1 to " + std::to_string(vocab));
+  check_tokens(input.tokens, "tokens[]", input.vocab_size);
   check_tokens(input.bias_tokens, "biasTokens[]", vocab);
   check_tokens(input.stop_tokens, "stopTokens[]", vocab);
   check_tokens(input.end_tokens, "endTokens[]", vocab);
@@ -81,22 +84,35 @@ void Slots::release(int32_t index) {
   slot = {};
 }
 
-void Slots::hold(const int32_t* blocks, size_t count) {
-  size_t held = 0;
+void Slots::hold(const Held& held) {
+  size_t blocks = 0, frames = 0;
   try {
-    for (; held < count; held++) {
-      require(blocks[held] >= 0 && blocks[held] < limits_.block_count, "a block", blocks[held], up_to(limits_.block_count - 1));
-      require(uses_[blocks[held]] == 0, "a block", blocks[held], "that block is in use");
-      uses_[blocks[held]] = kAdapter;
+    for (; blocks < held.blocks.size(); blocks++) {
+      const int32_t block = held.blocks[blocks];
+      require(block >= 0 && block < limits_.block_count, "a block", block, up_to(limits_.block_count - 1));
+      require(uses_[block] == 0, "a block", block, "that block is in use");
+      uses_[block] = kAdapter;
+    }
+    for (; frames < held.frames.size(); frames++) {
+      const int32_t frame = held.frames[frames];
+      require(frame >= 0 && static_cast<size_t>(frame) < frames_.size(), "a frame", frame, up_to(static_cast<int64_t>(frames_.size()) - 1));
+      int32_t& uses = uses_[frame / limits_.frames_in_block];
+      require(uses <= 0 && uses != kAdapter && !frames_[frame], "a frame", frame, "that frame is in use");
+      frames_[frame] = true;
+      uses--;
     }
   } catch (...) {
-    while (held > 0) uses_[blocks[--held]] = 0;
+    let_go({{held.blocks.begin(), held.blocks.begin() + blocks}, {held.frames.begin(), held.frames.begin() + frames}});
     throw;
   }
 }
 
-void Slots::let_go(const std::vector<int32_t>& blocks) {
-  for (const int32_t block : blocks) uses_[block] = 0;
+void Slots::let_go(const Held& held) {
+  for (const int32_t block : held.blocks) uses_[block] = 0;
+  for (const int32_t frame : held.frames) {
+    frames_[frame] = false;
+    uses_[frame / limits_.frames_in_block]++;
+  }
 }
 
 StepInput Slots::prepare(const StepBatch& batch) {
@@ -147,7 +163,7 @@ void Slots::check(const StepBatch& batch) {
     if (longer.empty() || longer.back().first != s) longer.emplace_back(s, static_cast<int32_t>(slots_[s].blocks.size()));
     require(place >= 0 && place <= longer.back().second, "place", place, up_to(longer.back().second));
     require(block >= 0 && block < limits_.block_count, "block", block, up_to(limits_.block_count - 1));
-    require(uses_[block] != kAdapter, "block", block, "an adapter lies in that block");
+    require(uses_[block] >= 0, "block", block, "an adapter lies in that block");
     const std::vector<int32_t>& blocks = slots_[s].blocks;
     require(static_cast<size_t>(place) >= blocks.size() || blocks[place] == block || slots_[s].in_flight == 0, "place", place,
             "a step in flight uses the block that is there");
@@ -232,6 +248,7 @@ SamplingRow Slots::asks(const StepInput& input, const LogitsRow& at) const {
   const auto number = [&](SamplingOption o) { return static_cast<float>(slot.option(o)); };
   const auto integer = [&](SamplingOption o) { return static_cast<int32_t>(slot.option(o)); };
   SamplingRow row;
+  row.vocab = slot.input.vocab_size;
   if (at.scores) {
     row.logprobs = integer(SamplingOption::prompt_logprobs);
     return row;

@@ -16,6 +16,7 @@ namespace lorikeet {
 // native/types.ts's SlotInput.
 struct SlotInput {
   int32_t slot = 0, prompt_length = 0;
+  int32_t vocab_size = 0;  // tokens from here on do not exist for the sequence; 0 is taken for the base's number
   std::vector<int32_t> tokens;
   std::vector<double> options;  // by SamplingOption
   uint64_t seed = 0;
@@ -47,6 +48,13 @@ struct Slot {
 struct SlotLimits {
   int32_t slots = 0, block_size = 0, max_batch_tokens = 0, max_model_len = 0, max_logits_rows = 0;
   int64_t block_count = 0, vocab_size = 0;
+  int64_t added_tokens = 0;  // that adapters may add to the vocabulary
+  int64_t frames_in_block = 1;
+};
+
+// What an adapter takes of the pool: whole blocks, and frames (block · frames_in_block + place in it), which adapters share blocks by.
+struct Held {
+  std::vector<int32_t> blocks, frames;
 };
 
 class Slots {
@@ -59,9 +67,9 @@ class Slots {
   // Checks the batch whole, then takes its blocks and notes what it will sample; a wrong plan writes nowhere.
   StepInput prepare(const StepBatch& batch);
 
-  // Blocks that an adapter takes, and gives back: no sequence may name them meanwhile.
-  void hold(const int32_t* blocks, size_t count);
-  void let_go(const std::vector<int32_t>& blocks);
+  // What an adapter takes, and gives back: no sequence may name its blocks, nor those of its frames, and no other adapter either, meanwhile.
+  void hold(const Held& held);
+  void let_go(const Held& held);
 
   // The step is over. After one that failed, what it would have sampled is not known.
   void settle(const StepInput& input, bool failed);
@@ -88,7 +96,8 @@ class Slots {
   std::vector<Slot> slots_;
   std::vector<int64_t> named_in_;  // by slot: the check that named it last
   std::vector<int32_t> table_;     // by slot: how long its block table becomes
-  std::vector<int32_t> uses_;      // by block: block tables that name it, or that an adapter lies there
+  std::vector<int32_t> uses_;      // by block: block tables that name it; below 0 if an adapter lies there (kAdapter), or as many frames of adapters
+  std::vector<bool> frames_;       // taken
   int64_t step_ = 0;
 };
 

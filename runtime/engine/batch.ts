@@ -68,6 +68,7 @@ export class Batch {
       slot,
       tokens: tokens.length === promptLength ? request.promptIds : Int32Array.from(tokens),
       promptLength,
+      vocabSize: request.vocabSize,
       entryAdapter: Int32Array.from(entries, (resident) => resident.index),
       entryGeneration: Int32Array.from(entries, (resident) => resident.generation),
       entryDigest: BigUint64Array.from(entries, (resident) => resident.digest64),

@@ -16,6 +16,10 @@ import type {
 import type { FromEngine, ToEngine } from './messages.ts'
 import { type PackedRequest, requestPacker } from './packed-request.ts'
 
+/** For errors: whose the vocabulary is. */
+const ofWhom = (adapters: readonly AdapterUse[]) =>
+  adapters.length === 0 ? '' : `of ${adapters.map(({ name }) => name).join(' and ')} `
+
 interface Listener {
   onOutput: (output: SequenceOutput) => void
   adapters: readonly AdapterUse[]
@@ -31,8 +35,8 @@ export class EngineClient implements Engine {
   private readonly worker: Worker
   private readonly listeners = new Map<string, Listener>()
   private readonly pack: (request: SequenceRequest) => PackedRequest
-  /** What is known of each adapter, by digest: the blocks that it takes, and the names that it goes by. */
-  private readonly adapters = new Map<string, { blocks: number; names: string[] }>()
+  /** What is known of each adapter, by digest: the blocks that it takes, the names that it goes by, the token ids that exist for it. */
+  private readonly adapters = new Map<string, { blocks: number; frames: number; names: string[]; vocabSize: number }>()
   /** Looks that were asked for, in order. */
   private readonly looks: ((look: PoolLook | undefined) => void)[] = []
   private readonly idleWaiters = new Map<number, () => void>()
@@ -47,7 +51,7 @@ export class EngineClient implements Engine {
     this.worker = worker
     this.info = info
     this.snapshot = snapshot
-    this.pack = requestPacker(info.vocabSize)
+    this.pack = requestPacker(info.vocabSize + info.addedTokens)
     worker.on('message', (message: FromEngine) => this.receive(message))
     worker.on('error', (error) =>
       this.fail(new EngineError('engine_failed', `the engine's thread died: ${error.message}`, { cause: error })),
@@ -68,13 +72,15 @@ export class EngineClient implements Engine {
       return
     }
     // Row places count in this engine's blocks and elements: another layout would be read as other weights.
-    if (image.blockBytes !== this.info.blockBytes || image.dtype !== this.info.adapterDtype)
+    const { blockBytes, frameBytes, adapterDtype } = this.info
+    if (image.blockBytes !== blockBytes || image.frameBytes !== frameBytes || image.dtype !== adapterDtype)
       throw new EngineError(
         'adapter_layout_mismatch',
-        `adapter ${image.name} is packed as ${image.dtype} in blocks of ${image.blockBytes} bytes; ` +
-          `the engine takes ${this.info.adapterDtype} in blocks of ${this.info.blockBytes}`,
+        `adapter ${image.name} is packed as ${image.dtype} in blocks of ${image.blockBytes} bytes and frames of ${image.frameBytes}; ` +
+          `the engine takes ${adapterDtype} in blocks of ${blockBytes} and frames of ${frameBytes}`,
       )
-    this.adapters.set(image.digest, { blocks: image.blocks, names: [image.name] })
+    const { blocks, frames, name, vocabSize = this.info.vocabSize } = image
+    this.adapters.set(image.digest, { blocks, frames, names: [name], vocabSize })
     this.post({ type: 'adapter', image })
   }
 
@@ -92,7 +98,7 @@ export class EngineClient implements Engine {
     this.check(request)
     if (this.listeners.size === 0) this.heardAt = performance.now()
     this.listeners.set(request.id, { onOutput, adapters: request.adapters })
-    this.post({ type: 'submit', request: this.pack(request) })
+    this.post({ type: 'submit', request: { ...this.pack(request), vocabSize: this.vocabularyOf(request.adapters) } })
   }
 
   abort(id: string): void {
@@ -136,9 +142,18 @@ export class EngineClient implements Engine {
     return this.closing
   }
 
+  /**
+   * Token ids that exist for a request with these adapters: 0 to below it. Of an adapter whose table was resized its own; of a mix the fewest that any of its adapters
+   * has, so that all of them have a row for each.
+   */
+  private vocabularyOf(adapters: readonly AdapterUse[]): number {
+    if (adapters.length === 0) return this.info.vocabSize
+    return Math.min(...adapters.map(({ digest }) => this.adapters.get(digest)?.vocabSize ?? this.info.vocabSize))
+  }
+
   /** What can never run is refused here, before it waits. */
   private check(request: SequenceRequest): void {
-    const { maxModelLen, vocabSize, blockSize, blockCount } = this.info
+    const { maxModelLen, blockSize, blockCount, blockBytes, frameBytes } = this.info
     const { id, promptIds, adapters } = request
     if (this.listeners.has(id)) throw new EngineError('duplicate_id', `a request with id ${id} is under way`)
     if (promptIds.length === 0) throw new EngineError('empty_prompt', 'the prompt must hold at least one token')
@@ -147,16 +162,23 @@ export class EngineClient implements Engine {
         'context_length_exceeded',
         `the prompt holds ${promptIds.length} tokens; with at least one more to generate at most ${maxModelLen - 1} fit`,
       )
+    const vocabSize = this.vocabularyOf(adapters)
     const odd = promptIds.find((token) => !(token >= 0 && token < vocabSize))
     if (odd !== undefined)
-      throw new EngineError('token_out_of_range', `token id ${odd} is not in the vocabulary (0 to ${vocabSize - 1})`)
+      throw new EngineError(
+        'token_out_of_range',
+        `token id ${odd} is not in the vocabulary ${ofWhom(adapters)}(0 to ${vocabSize - 1})`,
+      )
     let blocks = Math.ceil(Math.min(promptIds.length + 1, maxModelLen) / blockSize)
+    let frames = 0
     for (const use of adapters) {
       const known = this.adapters.get(use.digest)
       if (known === undefined)
         throw new EngineError('unknown_adapter', `adapter ${use.name} (${use.digest.slice(0, 12)}) is not known to the engine`)
       blocks += known.blocks
+      frames += known.frames
     }
+    blocks += Math.ceil((frames * frameBytes) / blockBytes)
     if (blocks > blockCount)
       throw new EngineError(
         'pool_too_small',

@@ -17,6 +17,8 @@ import { takeSnapshot } from './snapshot.ts'
 export interface CoreSettings {
   blockCount: number
   blockSize: number
+  /** Of the adapters' images. Absent: a block's, which are not divided. */
+  frameBytes?: number
   vocabSize: number
   maxModelLen: number
   maxBatchTokens: number
@@ -73,7 +75,7 @@ export class EngineCore {
     this.random = random
     this.warn = warn
     const copyRate = settings.copiesAside ? COPY_RATE.device : COPY_RATE.host
-    this.pool = new Pool(native, settings.blockCount, settings.blockSize, native.blockBytes, copyRate)
+    this.pool = new Pool(native, settings.blockCount, settings.blockSize, native.blockBytes, copyRate, settings.frameBytes)
     this.adapters = new Adapters(native, this.pool, warn)
     this.scheduler = new Scheduler(this.pool, settings, this.adapters.images)
     this.batch = new Batch(native, settings.maxSequences, this.pool.adapters)
@@ -265,8 +267,8 @@ export class EngineCore {
     output.tokens.push(token)
     if (sampling.logprobs >= 0) output.logprobs = { of: logprobs, from: r, to: r + 1 }
     if (sampling.returnLogits && step.logits) {
-      const { vocabSize } = this.settings
-      output.logits = [step.logits.slice(r * vocabSize, (r + 1) * vocabSize)]
+      const width = step.logits.length / step.tokens.length
+      output.logits = [step.logits.slice(r * width, r * width + (sequence.request.vocabSize ?? this.settings.vocabSize))]
     }
     const end = finishReason(sequence, token, step.stopped[r] === 1, this.settings.maxModelLen)
     if (end.finish) this.end(sequence, { ...output, ...end })

@@ -3,8 +3,9 @@ import { cudaLibrary, loadNative, onnxRuntimeLibrary } from '../../native/index.
 import type { AdapterDtype, NativeAddon, NativeEngine, TensorType } from '../../native/types.ts'
 import { computingThreads } from '../cores.ts'
 import { EngineError } from '../errors.ts'
+import { frameBytesOf } from '../model/frame-size.ts'
 import { type BuiltModel, buildModel, defaultBlockSize } from '../model/index.ts'
-import { HEAD, siteShapesOf } from '../model/sites.ts'
+import { siteOptions } from '../model/sites.ts'
 import { maxLogitsRows } from '../scheduler/admission.ts'
 import type { EngineInfo, EngineSettings } from '../types.ts'
 
@@ -31,11 +32,15 @@ function checkLimits(settings: EngineSettings): void {
 }
 
 /** Blocks that the settings ask for (0: as many as fit), and the most that the graph's integers can name. */
-function poolOf(settings: EngineSettings, model: BuiltModel, blockSize: number): { count: number; most: number } {
+function poolOf(
+  settings: EngineSettings,
+  model: BuiltModel,
+  blockSize: number,
+): { count: number; most: number; blockBytes: number } {
   const blockBytes = blockSize * model.layers * 2 * model.kvHeads * model.headDim * CACHE_BYTES[model.cacheDtype]
   const most = Math.floor(MOST_SLOTS / (2 * model.layers * blockSize))
   if (settings.poolBytes === undefined) {
-    if (settings.device === 'cuda') return { count: 0, most }
+    if (settings.device === 'cuda') return { count: 0, most, blockBytes }
     throw new EngineError('invalid_settings', '--pool must be given with --device cpu')
   }
   const count = Math.min(most, Math.floor(settings.poolBytes / blockBytes))
@@ -44,7 +49,7 @@ function poolOf(settings: EngineSettings, model: BuiltModel, blockSize: number):
       'invalid_settings',
       `--pool ${settings.poolBytes} bytes holds ${count} blocks of ${blockBytes} bytes; at least ${LEAST_BLOCKS * blockBytes} bytes are needed`,
     )
-  return { count, most }
+  return { count, most, blockBytes }
 }
 
 /** Element type of rank rows. */
@@ -79,11 +84,13 @@ export async function loadEngine(
     cacheDtype: chosen(settings.cacheDtype),
     quantization,
     maxModelLen,
+    extraTokens: settings.extraTokens,
   })
   const { dtype, cacheDtype } = model
   const adapterDtype = rowsDtype(settings, dtype)
   const blockSize = settings.blockSize ?? (device === 'cuda' ? defaultBlockSize(model.headDim) : CPU_BLOCK_SIZE)
   const pool = poolOf(settings, model, blockSize)
+  const frameBytes = frameBytesOf(model.base.sites, adapterDtype, pool.blockBytes, settings.leastFrameBytes)
   const addon = loadNative()
   const name = deviceName(addon, settings)
   const native = await addon.createEngine(
@@ -101,12 +108,10 @@ export async function loadEngine(
       blockSize,
       blockCount: pool.count,
       maxBlockCount: pool.most,
-      siteCount: model.siteCount,
-      siteShapes: siteShapesOf(model.base.sites),
-      maxSiteInputs: Math.max(...model.base.sites.map((site) => site.inFeatures)),
-      headSite: model.base.sites.find((site) => site.module === HEAD)?.index ?? -1,
+      ...siteOptions(model.base),
       dtype,
       adapterDtype,
+      frameBytes,
       cacheDtype,
       memoryFraction: settings.memoryFraction ?? 0.9,
       maxBatchTokens,
@@ -124,12 +129,14 @@ export async function loadEngine(
     info: {
       modelType: model.base.modelType,
       vocabSize: model.vocabSize,
+      addedTokens: model.base.added?.count ?? 0,
       // A sequence that the whole pool cannot hold could never be finished.
       maxModelLen: Math.min(model.maxModelLen, blockCount * blockSize),
       eosTokenIds: model.eosTokenIds,
       blockSize,
       blockCount,
       blockBytes,
+      frameBytes,
       device,
       deviceName: name,
       dtype,

@@ -18,6 +18,8 @@ export type PackedRequest = Omit<SequenceRequest, 'promptIds' | 'sampling'> & {
   promptIds: Int32Array
   sampling: ScalarSampling
   lists: PackedLists
+  /** Token ids that exist for it (EngineClient); absent: the base's. */
+  vocabSize?: number
 }
 
 /** From so many bytes on an array lies in shared memory; smaller ones are copied sooner than a buffer for them is made. */
@@ -69,7 +71,7 @@ function once<From extends object, To>(pack: (from: From) => To): (from: From) =
   }
 }
 
-/** A packer for one vocabulary. Lists must not be changed once they have been packed. */
+/** A packer for one vocabulary, the tokens included that adapters may add: a list is packed once, whosever request it is in. Lists must not be changed once they have been packed. */
 export function requestPacker(vocabSize: number): (request: SequenceRequest) => PackedRequest {
   const ids = once(packedIds)
   // What is not in the vocabulary is never sampled: it stops, bans and favours nothing.

@@ -1,13 +1,13 @@
 /** The pool block by block, and the batch and queue by adapter and flow, for somebody who looks: made when asked for, so that it costs nothing while nobody does. */
-import { ADAPTER, KV } from '../pool/blocks.ts'
+import { ADAPTER, FRAMED, KV } from '../pool/blocks.ts'
 import type { Pool } from '../pool/pool.ts'
 import type { Scheduler } from '../scheduler/scheduler.ts'
 import type { Sequence } from '../scheduler/sequence.ts'
 import type { OwnerGroup, PoolLook } from '../types.ts'
 
 /** What a block can be; a look tells places in this list. Names are added at its end: whoever draws them takes the list as it comes. */
-export const BLOCK_STATES = ['free', 'sequence', 'shared', 'prefix', 'adapter', 'idle adapter'] as const
-const [FREE, SEQUENCE, SHARED, PREFIX, IN_USE, IDLE] = BLOCK_STATES.keys()
+export const BLOCK_STATES = ['free', 'sequence', 'shared', 'prefix', 'adapter', 'idle adapter', 'framed', 'idle framed'] as const
+const [FREE, SEQUENCE, SHARED, PREFIX, IN_USE, IDLE, FRAMES, IDLE_FRAMES] = BLOCK_STATES.keys()
 /** Bits of a block's value that are its state; the others are its owner. */
 export const STATE_BITS = 4
 /** Numbers that a look tells of each group. */
@@ -33,7 +33,7 @@ export class PoolMap {
   private told: Uint32Array
   private next: Uint32Array
   /** Digest by place in the adapter table, as told last. */
-  private digests: string[] = []
+  private digests: (string | undefined)[] = []
   private groups = new Map<string, Map<string, Group>>()
   private nextGroup = 1
 
@@ -49,12 +49,12 @@ export class PoolMap {
     if (whole) this.forget()
     const came: OwnerGroup[] = []
     this.next.fill(0)
-    this.kv()
-    const adapters = this.residents()
+    this.unclaimed()
+    const { adapters, gone } = this.residents()
     const uncounted = this.count(came)
     const blocks = changes(this.told, this.next)
     ;[this.told, this.next] = [this.next, this.told]
-    return { whole, blocks, adapters, groups: came, loads: this.loads(), uncounted }
+    return { whole, blocks, adapters, gone, groups: came, loads: this.loads(), uncounted }
   }
 
   private forget(): void {
@@ -63,25 +63,39 @@ export class PoolMap {
     this.groups = new Map()
   }
 
-  /** KV blocks that no running sequence claims below: in the cache alone, or of one that is leaving. */
-  private kv(): void {
+  /** What blocks are by themselves; those who have them are named below. */
+  private unclaimed(): void {
     const { owner, references, count } = this.pool.blocks
     const { next } = this
-    for (let block = 0; block < count; block++)
-      next[block] = owner[block] === KV ? (references[block] === 0 ? PREFIX : SEQUENCE) : owner[block] === ADAPTER ? IDLE : FREE
+    for (let block = 0; block < count; block++) {
+      const kind = owner[block]
+      // A KV block may be in the cache alone, or of a sequence that is leaving.
+      if (kind === KV) next[block] = references[block] === 0 ? PREFIX : SEQUENCE
+      else next[block] = kind === ADAPTER ? IDLE : FREE
+    }
+    const { frames } = this.pool.adapters
+    for (const block of frames.all())
+      if (owner[block] === FRAMED)
+        next[block] = (frames.busyIn(block) > 0 ? FRAMES : IDLE_FRAMES) | (frames.usedIn(block) << STATE_BITS)
   }
 
-  /** Marks the blocks of residents; returns those that were not told yet. */
-  private residents(): PoolLook['adapters'] {
-    const came: PoolLook['adapters'] = []
-    for (const { index, image, blocks, references } of this.pool.adapters.all()) {
+  /** Marks the blocks that residents have whole; tells who came and who went. */
+  private residents(): Pick<PoolLook, 'adapters' | 'gone'> {
+    const adapters: PoolLook['adapters'] = []
+    const before = this.digests
+    this.digests = []
+    for (const { index, image, blocks, pieces, references } of this.pool.adapters.all()) {
       const value = (references > 0 ? IN_USE : IDLE) | (index << STATE_BITS)
       for (const block of blocks) this.next[block] = value
-      if (this.digests[index] === image.digest) continue
       this.digests[index] = image.digest
-      came.push({ index, name: image.name, digest: image.digest, blocks: blocks.length })
+      if (before[index] === image.digest) continue
+      const bytes = blocks.length * image.blockBytes + image.frames * image.frameBytes
+      const shared = pieces.map(({ block, count }): [number, number] => [block, count])
+      adapters.push({ index, name: image.name, digest: image.digest, bytes, blocks: blocks.length, shared })
     }
-    return came
+    const gone: number[] = []
+    for (const index of before.keys()) if (before[index] !== undefined && this.digests[index] === undefined) gone.push(index)
+    return { adapters, gone }
   }
 
   /** Counts every sequence for its group and marks its blocks; returns how many that wait were not counted. */

@@ -31,6 +31,7 @@ export function takeSnapshot(scheduler: Scheduler, pool: Pool, counters: CoreCou
       idleAdapters,
       cachedPrefixes,
     },
+    frames: { used: pool.adapters.frames.used, free: pool.adapters.frames.free },
     residentAdapters: pool.adapters.count,
     counters: {
       ...counters,

@@ -34,6 +34,7 @@ class EngineLoop {
       {
         blockCount: info.blockCount,
         blockSize: info.blockSize,
+        frameBytes: info.frameBytes,
         vocabSize: info.vocabSize,
         maxModelLen: info.maxModelLen,
         maxBatchTokens: settings.maxBatchTokens,

@@ -1,5 +1,5 @@
 /** The graph of docs/graph.md: the block vocabulary that every family is built from. What differs between devices is in devices/. */
-import type { Site } from '../../adapters-store/types.ts'
+import type { AddedTokens, BaseModel, Site } from '../../adapters-store/types.ts'
 import type { Architecture, Layer } from './architecture.ts'
 import type { Device, Rows } from './devices/device.ts'
 import type { OnnxGraph } from './onnx.ts'
@@ -13,8 +13,13 @@ interface Stream {
   added?: { y: string; sum: string }
 }
 
-export function buildGraph(a: Architecture, sites: Site[], device: Device, quantization?: Quantization): Uint8Array {
-  return new GraphBuilder(a, sites, device, quantization).build()
+export function buildGraph(
+  a: Architecture,
+  base: Pick<BaseModel, 'sites' | 'added'>,
+  device: Device,
+  quantization?: Quantization,
+): Uint8Array {
+  return new GraphBuilder(a, base, device, quantization).build()
 }
 
 class GraphBuilder {
@@ -23,10 +28,17 @@ class GraphBuilder {
   private readonly device: Device
   private readonly graph: OnnxGraph
   private readonly quantization: Quantization | undefined
+  private readonly added: AddedTokens | undefined
 
-  constructor(a: Architecture, sites: Site[], device: Device, quantization?: Quantization) {
+  constructor(
+    a: Architecture,
+    { sites, added }: Pick<BaseModel, 'sites' | 'added'>,
+    device: Device,
+    quantization?: Quantization,
+  ) {
     this.a = a
     this.sites = new Map(sites.map((site) => [site.module, site]))
+    this.added = added
     this.device = device
     this.graph = device.graph
     this.quantization = quantization
@@ -111,11 +123,18 @@ class GraphBuilder {
     return this.device.adapterOp('BatchedLora', [x], products, outputs, attributes, rows)
   }
 
+  /** The table's weight or the head's, which are one where they are tied. */
+  private vocabularyWeight({ weight }: Site): Weight {
+    const parts = [{ name: weight, shape: [this.a.vocabSize, this.a.hiddenSize] }]
+    return { name: weight, parts, zeroRows: this.added && this.device.addedRows(this.added.count) }
+  }
+
   private embedding(): string {
     const site = this.site(EMBEDDING)
-    const rows = this.device.embeddingRows(site.weight, [site.inFeatures, site.outFeatures])
+    const rows = this.device.embeddingRows(this.vocabularyWeight(site))
     const x = 'embedding.out'
-    this.device.adapterOp('BatchedEmbedding', ['input_ids'], [rows], [x], { site: { int: site.index } }, 'T')
+    const sites = [site.index, ...(this.added ? [this.added.table.index] : [])]
+    this.device.adapterOp('BatchedEmbedding', ['input_ids'], [rows], [x], { sites: { ints: sites } }, 'T')
     this.graph.shape(x, this.device.setup.dtype, ['T', this.a.hiddenSize])
     return this.device.scaled(x, this.a.embeddingScale, 'embedding.scaled')
   }
@@ -191,9 +210,21 @@ class GraphBuilder {
   /** Logits of the wanted rows, and what is sampled from them: the logits themselves never leave the graph. */
   private head(x: string): void {
     const rows = this.graph.op('Gather', [x, 'logits_indices'], 'head.rows')
-    const [product] = this.projections(this.norm(rows, 'model.norm'), [HEAD], { rows: 'R' })
-    const scaled = this.device.scaled(product, this.a.logitsScale, 'head.scaled')
-    this.graph.op('Sample', [this.device.softcapped(scaled, this.a.logitsSoftcap, 'head')], 'tokens', {}, 'lorikeet')
+    const normed = this.norm(rows, 'model.norm')
+    const logits = this.added ? this.logits(normed, this.added) : this.projections(normed, [HEAD], { rows: 'R' })
+    const shown = logits.map((one, i) => {
+      const prefix = i === 0 ? 'head' : 'head.added'
+      const scaled = this.device.scaled(one, this.a.logitsScale, `${prefix}.scaled`)
+      return this.device.softcapped(scaled, this.a.logitsSoftcap, prefix)
+    })
+    this.graph.op('Sample', shown, 'tokens', {}, 'lorikeet')
+  }
+
+  private logits(x: string, added: AddedTokens): string[] {
+    const head = this.site(HEAD)
+    const weight = this.device.weight(this.vocabularyWeight(head))
+    const product = this.graph.op('Gemm', [x, weight], `${head.module}.base`, { transB: { int: 1 } })
+    return this.device.logits(x, product, head, added).filter((one) => one !== undefined)
   }
 }
 

@@ -12,13 +12,13 @@ import { ModelError } from './errors.ts'
 import { familyOf } from './families/index.ts'
 import { buildGraph } from './graph.ts'
 import { OnnxGraph } from './onnx.ts'
-import { type BuildOptions, elementTypes, quantizationOf } from './options.ts'
-import { sitesOf } from './sites.ts'
+import { ADDED_TOKENS, type BuildOptions, elementTypes, quantizationOf } from './options.ts'
+import { addedTokens, sitesOf } from './sites.ts'
 import { checkpointOf, Weights } from './weights.ts'
 
 export { defaultBlockSize } from './devices/cuda.ts'
 export { ModelError, type ModelErrorCode } from './errors.ts'
-export type { BuildOptions } from './options.ts'
+export { ADDED_TOKENS, type BuildOptions } from './options.ts'
 
 export interface BuiltModel {
   base: BaseModel
@@ -35,7 +35,6 @@ export interface BuiltModel {
   vocabSize: number
   maxModelLen: number
   eosTokenIds: number[]
-  siteCount: number
 }
 
 const GENERATION = 'generation_config.json'
@@ -49,7 +48,7 @@ const LARGEST_ROPE = 2 ** 30 - 2 ** 26
  * Throws ModelError, naming the key or the tensor, for whatever this server cannot serve rightly.
  */
 export function buildModel(directory: string, options: BuildOptions = {}): BuiltModel {
-  const { config, architecture, base, cacheScheme } = describe(directory)
+  const { config, architecture, base, cacheScheme } = describe(directory, options.extraTokens)
   const maxModelLen = options.maxModelLen ?? architecture.maxPositions
   if (!Number.isInteger(maxModelLen) || maxModelLen <= 0)
     throw new ModelError('invalid_config', `max-model-len must be a positive integer, not ${maxModelLen}`)
@@ -64,7 +63,7 @@ export function buildModel(directory: string, options: BuildOptions = {}): Built
       `a context of ${maxModelLen} needs larger rope tables than a graph can hold: set max-model-len to ${most} or less`,
     )
   const types = elementTypes(options, architecture, base.tensors)
-  const setup = { ...types, cacheScheme, positions: maxModelLen }
+  const setup = { ...types, cacheScheme, positions: maxModelLen, addedTokens: base.added !== undefined }
   const graph = new OnnxGraph()
   const weights = new Weights(base.tensors)
   const cuda = options.device === 'cuda'
@@ -74,7 +73,7 @@ export function buildModel(directory: string, options: BuildOptions = {}): Built
   const written = cuda ? withoutResidualScale(architecture) : architecture
   return {
     base,
-    graph: buildGraph(written, base.sites, device, quantizationOf(options)),
+    graph: buildGraph(written, base, device, quantizationOf(options)),
     ...types,
     files: weights.files,
     initializers: weights.initializers,
@@ -87,13 +86,12 @@ export function buildModel(directory: string, options: BuildOptions = {}): Built
       config,
       existsSync(path.join(directory, GENERATION)) ? Config.read(directory, GENERATION) : undefined,
     ),
-    siteCount: base.sites.length,
   }
 }
 
 /** `BuiltModel.base` alone. */
-export function readBaseModel(directory: string): BaseModel {
-  return describe(directory).base
+export function readBaseModel(directory: string, extraTokens?: number): BaseModel {
+  return describe(directory, extraTokens).base
 }
 
 /** What bounds the context, in words. */
@@ -111,7 +109,10 @@ function requireLayers(config: Config, tensors: string[]): void {
     throw config.invalid('num_hidden_layers', `${layers}, as many as the checkpoint has layers`)
 }
 
-function describe(directory: string): { config: Config; architecture: Architecture; base: BaseModel; cacheScheme: CacheScheme } {
+function describe(
+  directory: string,
+  extraTokens = ADDED_TOKENS,
+): { config: Config; architecture: Architecture; base: BaseModel; cacheScheme: CacheScheme } {
   const config = Config.read(directory)
   const scheme = cacheScheme(config)
   const family = familyOf(config)
@@ -124,6 +125,7 @@ function describe(directory: string): { config: Config; architecture: Architectu
   const tensors = checkpointOf(directory)
   requireLayers(config, Object.keys(tensors))
   const architecture = family.architecture(config)
+  const sites = sitesOf(architecture)
   return {
     config,
     architecture,
@@ -136,7 +138,8 @@ function describe(directory: string): { config: Config; architecture: Architectu
       layers: architecture.layers.length,
       vocabSize: architecture.vocabSize,
       hiddenSize: architecture.hiddenSize,
-      sites: sitesOf(architecture),
+      sites,
+      added: addedTokens(sites, extraTokens),
       tensors,
     },
   }

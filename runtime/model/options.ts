@@ -22,7 +22,12 @@ export interface BuildOptions {
   quantizedCompute?: 'int8' | 'float32'
   /** Positions to prepare for; the model's own maximum by default. */
   maxModelLen?: number
+  /** Tokens that an adapter may add to the vocabulary, at least; ADDED_TOKENS where it is not given. */
+  extraTokens?: number
 }
+
+/** As vLLM's --lora-extra-vocab-size. */
+export const ADDED_TOKENS = 256
 
 /** Throws ModelError where the device has no such types. */
 export function elementTypes(

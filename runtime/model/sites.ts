@@ -1,5 +1,5 @@
 /** The places where an adapter can act, in graph order: their ids are what BatchedLora, ScaleInput and BatchedEmbedding carry. */
-import type { Site } from '../../adapters-store/types.ts'
+import type { AddedTokens, BaseModel, Site } from '../../adapters-store/types.ts'
 import type { Architecture } from './architecture.ts'
 
 export const EMBEDDING = 'model.embed_tokens'
@@ -7,9 +7,34 @@ export const HEAD = 'lm_head'
 
 export const layerPath = (layer: number) => `model.layers.${layer}`
 
-/** As native/types.ts's siteShapes. */
-export const siteShapesOf = (sites: Site[]): Int32Array =>
-  Int32Array.from(sites.flatMap((site) => [site.inFeatures, site.outFeatures, site.kind === 'embedding' ? 1 : 0]))
+/** What the addon is told of the sites, as native/types.ts has it. */
+export function siteOptions({ sites, added }: BaseModel) {
+  const all = added ? [...sites, added.table, added.head] : sites
+  const shape = (site: Site) => [site.inFeatures, site.outFeatures, site.kind === 'embedding' ? 1 : 0]
+  return {
+    siteCount: all.length,
+    siteShapes: Int32Array.from(all.flatMap(shape)),
+    maxSiteInputs: Math.max(...sites.map((site) => site.inFeatures)),
+    headSite: sites.find((site) => site.module === HEAD)?.index ?? -1,
+    addedTokens: added?.count ?? 0,
+    addedHeadSite: added?.head.index ?? -1,
+  }
+}
+
+/** The vocabulary with what may be added to it ends at a multiple of this, so that rows of logits lie aligned whatever the base's own is. */
+const VOCABULARY_STEP = 64
+
+/** Room for at least `wanted` tokens; none for 0. */
+export function addedTokens(sites: Site[], wanted: number): AddedTokens | undefined {
+  const [table, head] = [EMBEDDING, HEAD].map((module) => sites.find((site) => site.module === module) as Site)
+  if (wanted === 0) return undefined
+  const count = Math.ceil((table.inFeatures + wanted) / VOCABULARY_STEP) * VOCABULARY_STEP - table.inFeatures
+  return {
+    count,
+    table: { ...table, index: sites.length, inFeatures: count },
+    head: { ...head, index: sites.length + 1, outFeatures: count },
+  }
+}
 
 export function sitesOf(a: Architecture): Site[] {
   const sites: Site[] = []

@@ -31,12 +31,14 @@ export type FloatTensor = TensorRef & { dtype: TensorType }
 export interface Weight {
   name: string
   parts: { name: string; shape: number[] }[]
+  /** So many rows of zeros behind the parts. */
+  zeroRows?: number
 }
 
 export const single = (name: string, shape: number[]): Weight => ({ name, parts: [{ name, shape }] })
 
-export function shapeOf({ parts }: Weight): number[] {
-  return [parts.reduce((sum, { shape }) => sum + shape[0], 0), ...parts[0].shape.slice(1)]
+export function shapeOf({ parts, zeroRows = 0 }: Weight): number[] {
+  return [parts.reduce((sum, { shape }) => sum + shape[0], zeroRows), ...parts[0].shape.slice(1)]
 }
 
 /** Collects what the graph uses, and where it lies. */
@@ -65,23 +67,20 @@ export class Weights {
    * Enters the weight among the initializers, once: as it lies in the file, as another type, or quantized (see InitializerRef). True when this call
    * did it. All uses of a weight must want the same.
    */
-  use({ name, parts }: Weight, { as, quantize }: Pick<InitializerRef, 'as' | 'quantize'> = {}): boolean {
+  use({ name, parts, zeroRows = 0 }: Weight, { as, quantize }: Pick<InitializerRef, 'as' | 'quantize'> = {}): boolean {
     const tensors = parts.map((part) => this.find(part.name, part.shape))
     if (this.used.has(name)) return false
     this.used.add(name)
-    for (const tensor of tensors) {
-      let file = this.files.indexOf(tensor.file)
-      if (file < 0) file = this.files.push(tensor.file) - 1
-      this.initializers.push({
-        name,
-        dtype: tensor.dtype,
-        shape: tensor.shape,
-        file,
-        offset: tensor.offset,
-        length: tensor.length,
-        ...(as && as !== tensor.dtype && { as }),
-        ...(quantize && { quantize }),
-      })
+    for (const { dtype, shape, file: path, offset, length } of tensors) {
+      let file = this.files.indexOf(path)
+      if (file < 0) file = this.files.push(path) - 1
+      const becomes = { ...(as && as !== dtype && { as }), ...(quantize && { quantize }) }
+      this.initializers.push({ name, dtype, shape, file, offset, length, ...becomes })
+    }
+    if (zeroRows > 0) {
+      const last = this.initializers.at(-1) as InitializerRef
+      const length = (last.length / last.shape[0]) * zeroRows
+      this.initializers.push({ ...last, shape: [zeroRows, ...last.shape.slice(1)], offset: 0, length, zeros: true })
     }
     return true
   }

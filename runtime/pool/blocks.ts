@@ -1,12 +1,13 @@
 /**
- * The pool's blocks: who has which. A block is free, an adapter's, or a KV block with `references` sequences; a KV block without references that holds a
- * registered prefix is cached. Only numbers live here; the bytes are native/pool's.
+ * The pool's blocks: who has which. A block is free, an adapter's, cut into frames that adapters share (frames.ts), or a KV block with `references` sequences; a KV
+ * block without references that holds a registered prefix is cached. Only numbers live here; the bytes are native/pool's.
  */
 
 export const FREE = 0
 export const KV = 1
 export const ADAPTER = 2
-export type Owner = typeof FREE | typeof KV | typeof ADAPTER
+export const FRAMED = 3
+export type Owner = typeof FREE | typeof KV | typeof ADAPTER | typeof FRAMED
 
 /** Frees at least one block if it can; false when nothing evictable is left. */
 export type Evict = () => boolean
@@ -30,7 +31,7 @@ export class BlockPool {
   }
 
   /** `n` blocks, evicting while too few are free; undefined (and nothing taken) when that does not suffice. */
-  allocate(n: number, owner: typeof KV | typeof ADAPTER, evict: Evict): number[] | undefined {
+  allocate(n: number, owner: Exclude<Owner, typeof FREE>, evict: Evict): number[] | undefined {
     while (this.freeList.length < n) if (!evict()) return undefined
     const blocks = this.freeList.splice(this.freeList.length - n, n).reverse()
     for (const block of blocks) {

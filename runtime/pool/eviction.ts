@@ -3,7 +3,7 @@
 export interface Evictable {
   /** Step in which it was last used. */
   lastUsed: number
-  /** Blocks that its going frees. */
+  /** Blocks that its going frees; a part of one where frames are wanted. */
   blocks: number
   /** Estimated milliseconds to bring it back: bytes to copy, or tokens to compute again. */
   restoreMs: number

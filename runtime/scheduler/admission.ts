@@ -1,7 +1,7 @@
 /** What a sequence holds from its admission on: adapters, the prefix that was cached, blocks for its tokens. All of it or nothing. */
 import type { Pool } from '../pool/pool.ts'
 import type { AdapterImage, AdapterUse } from '../types.ts'
-import { type Need, needOf } from './need.ts'
+import { type Need, needOf, sizeOf } from './need.ts'
 import type { Sequence } from './sequence.ts'
 
 export interface Limits {
@@ -50,9 +50,12 @@ export class Admission {
 
   /** Whether admitting it now would displace something for its adapters. */
   costly(sequence: Sequence): boolean {
-    let missing = 0
-    for (const use of sequence.uses) if (!this.pool.adapters.get(use.digest)) missing += this.images.get(use.digest)?.blocks ?? 0
-    return missing > this.pool.blocks.free
+    const missing = new Set<AdapterImage>()
+    for (const { digest } of sequence.uses) {
+      const image = this.images.get(digest)
+      if (image && !this.pool.adapters.get(digest)) missing.add(image)
+    }
+    return !this.pool.adapters.hasRoom(sizeOf(missing))
   }
 
   need(sequence: Sequence): Need {
@@ -61,9 +64,9 @@ export class Admission {
 
   /**
    * Takes what it needs, which must fit, and blocks for a first chunk of at most `budget` tokens; returns the chunk's. Throws an EngineError, and nothing is
-   * kept, when the addon refuses an adapter.
+   * kept, when the addon refuses an adapter. `claimed`: blocks that others will still take.
    */
-  take(sequence: Sequence, need: Need, budget: number): number {
+  take(sequence: Sequence, need: Need, budget: number, claimed = 0): number {
     const { pool } = this
     const { adapters, prefixes, now } = pool
     // What is there already is held first, so that bringing in the rest does not put it out.
@@ -76,8 +79,11 @@ export class Admission {
     sequence.registered = need.prefix.length
     sequence.computed = need.prefix.length * pool.blockSize
     try {
-      for (const image of need.missing) {
-        if (!adapters.load(image, now, pool.evictOne)) throw new Error('the pool has less room than it said')
+      for (const [i, image] of need.missing.entries()) {
+        const later = sizeOf(need.missing.slice(i + 1))
+        const reserved = claimed + need.tokenBlocks + later.blocks + Math.ceil(later.frames / adapters.frames.perBlock)
+        if (!adapters.load(image, now, pool.evict, () => pool.available() - reserved))
+          throw new Error('the pool has less room than it said')
         // Held at once: the next one of a mix must not put it out.
         for (const use of sequence.uses) {
           if (use.digest !== image.digest) continue
@@ -97,6 +103,19 @@ export class Admission {
       this.prefixHits += sequence.computed
     }
     return count
+  }
+
+  /** Whether the adapters of one that runs share more blocks than they fill. */
+  scattered({ uses }: Sequence): boolean {
+    const { adapters } = this.pool
+    const blocks = new Set<number>()
+    let frames = 0
+    for (const digest of new Set(uses.map((use) => use.digest))) {
+      const resident = adapters.get(digest)
+      for (const { block } of resident?.pieces ?? []) blocks.add(block)
+      frames += resident?.frames.length ?? 0
+    }
+    return blocks.size > Math.ceil(frames / adapters.frames.perBlock)
   }
 
   /** Blocks that it lacks for its next `count` tokens. */

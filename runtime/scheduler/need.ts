@@ -1,5 +1,6 @@
 /** What an admission takes, computed from what pool and queue are at this moment. Nothing here changes anything. */
 import type { Kept, Pool } from '../pool/pool.ts'
+import type { Resident } from '../pool/residency.ts'
 import type { AdapterImage } from '../types.ts'
 import type { Sequence } from './sequence.ts'
 
@@ -10,23 +11,75 @@ export interface Need {
   prefix: number[]
   /** Blocks for its other tokens: all of them, not those of a first chunk. */
   tokenBlocks: number
-  /** Blocks for what is missing. */
-  adapterBlocks: number
-  /** Blocks of what is there and idle, and would be in use: they can no longer make room for anything. */
-  idleBlocks: number
+  /** Adapters that are there and idle, and would be in use: what they hold can no longer make room for anything. */
+  idle: Resident[]
+  /** Of the cached blocks, those that are idle, likewise. */
+  idlePrefix: number
 }
 
-/** What the pool has for newcomers, in blocks. */
-export interface Room {
-  /** Free, or held by what is idle. */
+/** What the pool has for newcomers. */
+export class Room {
+  /** Blocks that are free, or could be. */
   available: number
   /** Of these, what those that run will still take. */
   claimed: number
+  /** Frames that are free, or could be, of blocks that are not available. */
+  spare: number
+  private readonly pool: Pool
+  /** By block: frames of those who would be in use, beside those that are. */
+  private readonly busy: Map<number, number>
+
+  constructor(pool: Pool, claimed: number, from?: Room) {
+    this.pool = pool
+    this.claimed = claimed
+    this.available = from?.available ?? pool.available()
+    this.spare = from?.spare ?? pool.adapters.frames.spare
+    this.busy = new Map(from?.busy)
+  }
+
+  /** An idle adapter will be in use. */
+  hold({ blocks, pieces }: Resident): void {
+    const { frames } = this.pool.adapters
+    this.available -= blocks.length
+    for (const { block, count } of pieces) {
+      const others = this.busy.get(block) ?? 0
+      if (others + frames.busyIn(block) > 0) this.spare -= count
+      else {
+        this.available--
+        this.spare += frames.perBlock - count
+      }
+      this.busy.set(block, others + count)
+    }
+  }
+
+  /** What is left once the adapters and the prefix of `need` are in use. Its other tokens' blocks are not taken. */
+  beside(need: Need): Room {
+    const room = new Room(this.pool, this.claimed, this)
+    for (const resident of need.idle) room.hold(resident)
+    room.available -= need.idlePrefix
+    const { perBlock } = this.pool.adapters.frames
+    const { blocks, frames } = sizeOf(need.missing)
+    const cut = Math.ceil(Math.max(0, frames - room.spare) / perBlock)
+    room.available -= blocks + cut
+    room.spare += cut * perBlock - frames
+    return room
+  }
 }
 
 /** Whether `need` can be met, and whoever runs still gets all that it will take: else a later step would throw away what this one begins. */
 export function fits(need: Need, room: Room): boolean {
-  return room.claimed + need.tokenBlocks + need.adapterBlocks + need.idleBlocks <= room.available
+  const { available, claimed } = room.beside(need)
+  return claimed + need.tokenBlocks <= available
+}
+
+/** Whole blocks and frames of all of these. */
+export function sizeOf(images: Iterable<AdapterImage>): { blocks: number; frames: number } {
+  const size = { blocks: 0, frames: 0 }
+  for (const { blocks, frames } of images) {
+    size.blocks += blocks
+    size.frames += frames
+  }
+  return size
 }
 
 /** Blocks that one that runs, or is held back, will still take: for its tokens, and one to grow. */
@@ -49,24 +102,16 @@ export function needOf(
   kept?: Kept,
 ): Need {
   const missing = new Set<AdapterImage>()
-  const idle = new Set<string>()
-  let adapterBlocks = 0
-  let idleBlocks = 0
+  const idle = new Set<Resident>()
   for (const { digest } of sequence.uses) {
     const resident = pool.adapters.get(digest)
-    const image = images.get(digest) as AdapterImage
-    if (!resident && !missing.has(image)) {
-      missing.add(image)
-      adapterBlocks += image.blocks
-    } else if (resident?.references === 0 && !kept?.adapters.has(digest) && !idle.has(digest)) {
-      idle.add(digest)
-      idleBlocks += resident.blocks.length
-    }
+    if (!resident) missing.add(images.get(digest) as AdapterImage)
+    else if (resident.references === 0 && !kept?.adapters.has(digest)) idle.add(resident)
   }
   const prefix = prefixCache ? cachedPrefix(sequence, pool) : []
-  for (const block of prefix) if (pool.prefixes.isIdle(block) && !kept?.prefixes.has(block)) idleBlocks++
+  const idlePrefix = prefix.filter((block) => pool.prefixes.isIdle(block) && !kept?.prefixes.has(block)).length
   const tokenBlocks = sequence.blocksFor(sequence.tokens.length, pool.blockSize) - prefix.length
-  return { missing: [...missing], prefix, tokenBlocks, adapterBlocks, idleBlocks }
+  return { missing: [...missing], prefix, tokenBlocks, idle: [...idle], idlePrefix }
 }
 
 /** The longest cached chain of full blocks; at least the last token is computed, since its logits are wanted. */

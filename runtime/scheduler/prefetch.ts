@@ -2,7 +2,7 @@
 import { EngineError } from '../errors.ts'
 import type { Kept, Pool } from '../pool/pool.ts'
 import type { AdapterImage } from '../types.ts'
-import { claimOf, claimsOf, fits, needOf } from './need.ts'
+import { claimOf, claimsOf, fits, needOf, Room } from './need.ts'
 import type { Waiting } from './queue.ts'
 import type { Sequence } from './sequence.ts'
 
@@ -23,12 +23,12 @@ export class Prefetch {
   }
 
   /**
-   * For the first of `waiting`: into free blocks, and where copies are the device's own work also into blocks of what is idle. The latter only for those that
+   * For the first of `waiting`: into what is free, and where copies are the device's own work also into blocks of what is idle. The latter only for those that
    * could be admitted beside `running`, and never at the expense of what one that waits will use.
    */
   run(waiting: Waiting, running: readonly Sequence[]): void {
     const first = waiting.first(PREFETCHED)
-    for (const image of this.missing(first)) if (image.blocks <= this.pool.blocks.free) this.load(image)
+    for (const image of this.missing(first)) if (this.pool.adapters.hasRoom(image)) this.load(image)
     if (!this.limits.copiesAside || this.missing(first).size === 0) return
     const kept = this.spoken(waiting.first(SPARED))
     for (const image of this.admissible(first, running, kept)) {
@@ -48,16 +48,18 @@ export class Prefetch {
   private admissible(first: readonly Sequence[], running: readonly Sequence[], kept: Kept): Set<AdapterImage> {
     const { pool, images } = this
     const coming = new Set<AdapterImage>()
-    const room = { available: pool.available(), claimed: claimsOf(running, pool.blockSize) }
-    for (const digest of kept.adapters)
-      if (pool.adapters.isIdle(digest)) room.available -= pool.adapters.get(digest)?.blocks.length ?? 0
+    let room = new Room(pool, claimsOf(running, pool.blockSize))
+    for (const digest of kept.adapters) {
+      const resident = pool.adapters.get(digest)
+      if (resident?.references === 0) room.hold(resident)
+    }
     for (const sequence of first) {
       const need = needOf(sequence, pool, images, this.limits.prefixCache, kept)
-      for (const image of need.missing) if (coming.has(image)) need.adapterBlocks -= image.blocks
+      need.missing = need.missing.filter((image) => !coming.has(image))
       if (!fits(need, room)) break
       for (const image of need.missing) coming.add(image)
       for (const block of need.prefix) kept.prefixes.add(block)
-      room.available -= need.adapterBlocks + need.idleBlocks
+      room = room.beside(need)
       room.claimed += claimOf(sequence, pool.blockSize) - need.prefix.length
     }
     return coming
@@ -73,10 +75,10 @@ export class Prefetch {
     return missing
   }
 
-  /** Only free blocks are used without `kept`. */
+  /** Only what is free is used without `kept`. */
   private load(image: AdapterImage, kept?: Kept): void {
     try {
-      this.pool.adapters.load(image, this.pool.now, () => kept !== undefined && this.pool.evict(kept))
+      this.pool.adapters.load(image, this.pool.now, (wanted) => kept !== undefined && this.pool.evict(wanted, kept))
     } catch (error) {
       // An image that the addon refuses is told when its sequence is admitted; the step in flight has no part in it.
       if (!(error instanceof EngineError)) throw error

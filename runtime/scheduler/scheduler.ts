@@ -13,7 +13,7 @@ import { Draft, type Plan } from './draft.ts'
 import { FairQueue } from './fair-queue.ts'
 import { Fairness } from './fairness.ts'
 import { FirstTokens } from './first-token.ts'
-import { claimOf, claimsOf, fits } from './need.ts'
+import { claimOf, claimsOf, fits, Room } from './need.ts'
 import { Prefetch } from './prefetch.ts'
 import { type Waiting, WaitingQueue } from './queue.ts'
 import { placeIn, type Sequence } from './sequence.ts'
@@ -110,7 +110,7 @@ export class Scheduler {
     const victim = next && this.fairness?.yielding(next, this.running)
     if (!victim) return undefined
     const { blockSize } = this.pool
-    const room = { available: this.pool.available(), claimed: claimsOf(this.running, blockSize) }
+    const room = new Room(this.pool, claimsOf(this.running, blockSize))
     const fitting = this.running.length < this.limits.maxSequences && fits(this.admission.need(next), room)
     return fitting ? undefined : victim
   }
@@ -185,7 +185,8 @@ export class Scheduler {
       const victim = this.fairness?.lastOf(this.running) ?? this.running[this.running.length - 1]
       const at = ready.lastIndexOf(victim)
       if (at >= 0) lacking -= this.admission.lacks(victim, shares[at])
-      if (this.running.length === 1) {
+      // Alone, it goes back only to come with its adapters in fewer blocks.
+      if (this.running.length === 1 && !this.admission.scattered(victim)) {
         draft.outgrown.push(victim)
         return
       }
@@ -206,15 +207,17 @@ export class Scheduler {
       )
       if (!sequence || (full && !arrived(sequence, adapters))) return
       const need = this.admission.need(sequence)
-      if (!fits(need, { available: this.pool.available(), claimed })) {
+      if (!fits(need, new Room(this.pool, claimed))) {
         if (this.running.length > 0) return
+        // What it needs may lie scattered over more blocks than it fills.
+        if (adapters.evictShared()) continue
         this.refuse(sequence, draft)
         continue
       }
       const share = Math.min(Math.max(1, shares.get(sequence) ?? this.longest), sequence.remaining)
       try {
         const budget = draft.within(sequence, share, need.prefix.length * blockSize)
-        this.enter(sequence, this.admission.take(sequence, need, budget), draft)
+        this.enter(sequence, this.admission.take(sequence, need, budget, claimed), draft)
         claimed += claimOf(sequence, blockSize)
       } catch (error) {
         if (!(error instanceof EngineError)) throw error

@@ -28,6 +28,7 @@ export type AccessSettings = Pick<
 const STRANGER: Caller = {
   admin: false,
   quota: new Quota({}),
+  maySee: () => false,
   seen: () => ({ get: () => undefined, list: () => [] }),
 }
 

@@ -12,12 +12,14 @@ export interface Caller {
   readonly tenant?: string
   readonly admin: boolean
   readonly quota: Quota
+  /** Whether an adapter of that name would exist for the caller. */
+  maySee(name: string): boolean
   /** The adapters that exist for the caller. */
   seen(adapters: AdapterCatalogue): Seen
 }
 
 /** Everybody, where there are no keys; they see what there is. */
-export const anyone = (): Caller => ({ admin: true, quota: new Quota({}), seen: (adapters) => adapters })
+export const anyone = (): Caller => ({ admin: true, quota: new Quota({}), maySee: () => true, seen: (adapters) => adapters })
 
 /** Who holds a key. It lives as long as the key: what it has in flight and has spent is its own. */
 export class KeyHolder implements Caller {
@@ -50,6 +52,10 @@ export class KeyHolder implements Caller {
     this.quota.change(entry)
     this.pattern = patternOf(entry.adapters)
     this.view = undefined
+  }
+
+  maySee(name: string): boolean {
+    return this.pattern?.(name) ?? true
   }
 
   seen(adapters: AdapterCatalogue): Seen {

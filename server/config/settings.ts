@@ -9,7 +9,11 @@ export type { Device, Setting }
 const LONGEST_SECONDS = 2_147_483
 
 export const SETTINGS = {
-  model: { kind: 'text', value: 'DIR', help: 'Hugging Face folder of the base model; the embedded demo model if absent' },
+  model: {
+    kind: 'text',
+    value: 'DIR',
+    help: 'Hugging Face folder of the base model, or ORG/NAME[@REVISION] of the hub; the embedded demo model if absent',
+  },
   adapters: {
     kind: 'text',
     value: 'DIR',
@@ -30,6 +34,11 @@ export const SETTINGS = {
     kind: 'texts',
     value: 'DIR',
     help: 'folders beside that of the adapters that may be loaded from over HTTP; may be repeated',
+  },
+  'hub-allow': {
+    kind: 'texts',
+    value: 'PATTERN',
+    help: 'what requests may bring from the hub, as ORG/NAME with * for any text; may be repeated',
   },
   'state-dir': {
     kind: 'text',
@@ -76,6 +85,12 @@ export const SETTINGS = {
     fallback: '16GiB',
     help: 'of the files in the image cache; what was not used for longest goes',
   },
+  'adapter-tokenizers': {
+    kind: 'choice',
+    choices: ['own', 'base'],
+    fallback: 'own',
+    help: "whose tokenizer and chat template serve an adapter whose folder has others than the base: its own, or the base's",
+  },
   'adapter-idle-timeout': {
     kind: 'integer',
     value: 'SECONDS',
@@ -115,6 +130,12 @@ export const SETTINGS = {
     maximum: 1024,
     fallbackOn: { cpu: 16, cuda: { left: "256, 128 or 64 by the head's size" } },
     help: 'tokens that a block of the pool holds; on CUDA a power of two',
+  },
+  'adapter-frame-size': {
+    kind: 'size',
+    value: 'SIZE',
+    fallback: '64KiB',
+    help: 'least size of the equal parts that pool blocks are cut into, so that small adapters share one',
   },
   // A step's tokens bound how long running sequences wait for a prompt's chunk. 256 keep a CPU busy; a large GPU's matrix units want some 500, and 2,048,
   // vLLM's number, are by arithmetic (33 TFLOP for 8B, half of the peak reached) some 70 ms on an H100.
@@ -188,6 +209,15 @@ export const SETTINGS = {
     value: 'N',
     minimum: 2,
     help: "prompt and output tokens together; the model's maximum if absent",
+  },
+  'max-extra-tokens': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 0,
+    maximum: 65_536,
+    fallback: 256,
+    vllm: 'lora-extra-vocab-size',
+    help: "tokens that an adapter may add to the base's vocabulary; 0: none",
   },
   device: {
     kind: 'choice',

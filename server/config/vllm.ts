@@ -5,7 +5,7 @@
 import { ConfigError } from './values.ts'
 
 const ONE_DEVICE = 'a server runs on one device: start one for each, behind a load balancer'
-const FOLDERS = 'models and adapters are read from folders, never fetched: give MODEL_DIR and --adapters DIR'
+const REVISION = 'a revision stands behind the name: ORG/NAME@REVISION'
 
 /** What no setting is needed for here, and whether it takes a value there. Its opposite cannot be had. */
 export const VLLM_NEEDLESS: Readonly<Record<string, { value: boolean; because: string }>> = {
@@ -19,7 +19,6 @@ export const VLLM_NEEDLESS: Readonly<Record<string, { value: boolean; because: s
 /** What has no counterpart, and what to do about it. */
 export const VLLM_ADVICE: Readonly<Record<string, string>> = {
   'fully-sharded-loras': ONE_DEVICE,
-  'lora-extra-vocab-size': "adapters keep the base model's vocabulary: leave it out",
   'api-server-count': 'one process answers, and --tokenizer-processes read long texts: leave it out',
   'tensor-parallel-size': ONE_DEVICE,
   'pipeline-parallel-size': ONE_DEVICE,
@@ -28,10 +27,10 @@ export const VLLM_ADVICE: Readonly<Record<string, string>> = {
   'trust-remote-code': 'code of a model folder is never run: leave it out',
   tokenizer: "the model folder's own tokenizer is used: leave it out",
   'tokenizer-mode': "the model folder's own tokenizer is used: leave it out",
-  revision: FOLDERS,
-  'download-dir': FOLDERS,
-  'load-format': FOLDERS,
-  'hf-token': FOLDERS,
+  revision: REVISION,
+  'download-dir': "what is fetched lies in the hub's cache: set HF_HUB_CACHE",
+  'load-format': 'weights are read from safetensors alone: leave it out',
+  'hf-token': 'other users of the machine can read flags: set HF_TOKEN',
   'generation-config': "the model folder's generation_config.json is read: change it there",
   'num-gpu-blocks-override': 'the size of the cache is --pool',
   'swap-space': 'the cache is never swapped out; its size is --pool',

@@ -17,9 +17,10 @@ const LABELS = ['model_name', 'engine'] as const
  * it as its blocks give room for.
  */
 function adapterLabels(engine: Engine, names: Names | undefined): Record<string, string> {
-  const { blocks, residentAdapters } = engine.snapshot
-  const most =
-    residentAdapters === 0 ? blocks.total : Math.floor((blocks.total * residentAdapters) / Math.max(1, blocks.adapters))
+  const { blocks, frames, residentAdapters } = engine.snapshot
+  const { blockBytes, frameBytes } = engine.info
+  const taken = blocks.adapters - (frames.free * frameBytes) / blockBytes
+  const most = residentAdapters === 0 || taken === 0 ? blocks.total : Math.floor((blocks.total * residentAdapters) / taken)
   return {
     max_lora: String(most),
     running_lora_adapters: names
@@ -256,8 +257,25 @@ export class ServerMetrics implements Metrics {
         this.set({ ...labels, state: 'cached_prefixes' }, cachedPrefixes)
       },
     })
-    const { blockBytes } = engine.info
+    new Gauge({
+      name: 'lorikeet_pool_frames',
+      help: 'Frames of the blocks that adapters share.',
+      labelNames: [...LABELS, 'state'],
+      registers: [this.registry],
+      collect() {
+        const { used, free } = engine.snapshot.frames
+        this.set({ ...labels, state: 'used' }, used)
+        this.set({ ...labels, state: 'free' }, free)
+      },
+    })
+    const { blockBytes, frameBytes } = engine.info
     this.read(Gauge, 'lorikeet_pool_block_bytes', 'Bytes of a block.', () => blockBytes)
+    this.read(
+      Gauge,
+      'lorikeet_pool_frame_bytes',
+      'Bytes of a frame; those of a block where blocks are not cut.',
+      () => frameBytes,
+    )
   }
   /** What does not change while the server runs, so that a dashboard can tell machines apart. */
   private engineInfo(quantization: string): void {

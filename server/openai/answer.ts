@@ -1,11 +1,10 @@
 /** What both routes do with a request: run it, and answer whole or as a stream. The routes say how a choice, a chunk and the envelope look. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { type AdapterChoice, type LeasedAdapters, leaseAdapters } from '../adapter-choice.ts'
+import type { LeasedAdapters } from '../adapter-choice.ts'
 import { costOf } from '../cost.ts'
 import { toApiError } from '../errors.ts'
 import { jsonBody, openingOf, SlicedArray } from '../json.ts'
 import { queueTerms } from '../queue-terms.ts'
-import type { Serving } from '../types.ts'
 import { VERSION } from '../version.ts'
 import { EventStream } from './event-stream.ts'
 import { Generation, type GenerationRequest } from './generation.ts'
@@ -17,23 +16,20 @@ import { type Usage, usageOf } from './usage.ts'
 const FINGERPRINT = `lorikeet-${VERSION}`
 
 export async function answer(
-  serving: Serving,
   request: FastifyRequest,
   reply: FastifyReply,
   body: Body,
-  choice: AdapterChoice,
+  adapter: LeasedAdapters,
   asked: Omit<GenerationRequest, 'adapters' | 'tenant'>,
   promptTokens: number,
   shape: Shape,
 ): Promise<unknown> {
+  const { serving } = adapter
   // Rendering and tokenizing take their time; who left meanwhile is not served.
   if (reply.raw.destroyed) return reply.hijack()
   const countOut = serving.cost.take(costOf(asked.choices), costFields(body, asked.promptField))
   // Comes exactly once, whoever ends the connection.
   reply.raw.once('close', countOut)
-  // What it costs is known before anything is loaded for it.
-  const adapter = await leaseAdapters(serving, choice, reply)
-  if (reply.raw.destroyed) return reply.hijack()
   const envelope = {
     id: asked.id,
     object: shape.object,

@@ -1,7 +1,7 @@
 /** POST /v1/chat/completions. */
 import type { FastifyInstance } from 'fastify'
 import type { LogprobRows } from '../../runtime/index.ts'
-import { chooseAdapter } from '../adapter-choice.ts'
+import { chooseAdapter, leaseAdapters } from '../adapter-choice.ts'
 import { leaving } from '../client-left.ts'
 import { ApiError } from '../errors.ts'
 import { slicedNumbers } from '../json.ts'
@@ -16,22 +16,25 @@ import { samplingOf, seededChoices } from './sampling.ts'
 import { chatSchema } from './schemas.ts'
 import { Shape } from './shape.ts'
 
-export function chatRoutes(app: FastifyInstance, serving: Serving): void {
-  const schema = chatSchema(serving)
+export function chatRoutes(app: FastifyInstance, all: Serving): void {
+  const schema = chatSchema(all)
   app.post<{ Body: Body }>('/v1/chat/completions', {
     schema: { body: schema, tags: ['generation'], summary: 'Answer a conversation' },
     handler: async (request, reply) => {
       const { body } = request
       checkFields(body, schema)
       checkUnserved(body)
-      const choice = chooseAdapter(serving, request, body.model as string | undefined)
+      const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
       const n = given(body, 'n', 1)
-      serving.cost.checkSequences(n, 'n')
+      all.cost.checkSequences(n, 'n')
+      const conversation = conversationOf(body, all.limits)
+      const adapter = await leaseAdapters(all, choice, reply)
+      const { serving } = adapter
       // The template writes the special tokens itself.
       const encoding = { addSpecialTokens: given<boolean>(body, 'add_special_tokens', false), param: 'messages' }
-      const all = await serving.prompts.encodeConversation(conversationOf(body, serving.limits), encoding, leaving(reply))
+      const whole = await serving.prompts.encodeConversation(conversation, encoding, leaving(reply))
       const truncate = given<number | undefined>(body, 'truncate_prompt_tokens', undefined)
-      const promptIds = truncate === undefined ? all : all.slice(-truncate)
+      const promptIds = truncate === undefined ? whole : whole.slice(-truncate)
       if (promptIds.length === 0) throw new ApiError('invalid_request', 'the rendered messages hold no token', 'messages')
       // The newer name first, where both are there.
       const limit = body.max_completion_tokens == null ? 'max_tokens' : 'max_completion_tokens'
@@ -52,11 +55,10 @@ export function chatRoutes(app: FastifyInstance, serving: Serving): void {
         sampling: one,
       }))
       return answer(
-        serving,
         request,
         reply,
         body,
-        choice,
+        adapter,
         {
           id: requestId('chatcmpl', request, body),
           choices,

@@ -1,7 +1,7 @@
 /** POST /v1/completions. */
 import type { FastifyInstance } from 'fastify'
 import type { LogprobRows } from '../../runtime/index.ts'
-import { chooseAdapter } from '../adapter-choice.ts'
+import { chooseAdapter, leaseAdapters } from '../adapter-choice.ts'
 import { leaving } from '../client-left.ts'
 import { decodeInSlices } from '../decode-in-slices.ts'
 import { ApiError } from '../errors.ts'
@@ -30,19 +30,23 @@ interface Prompt {
   text: string
 }
 
-export function completionRoutes(app: FastifyInstance, serving: Serving): void {
-  const schema = completionSchema(serving)
+export function completionRoutes(app: FastifyInstance, all: Serving): void {
+  const schema = completionSchema(all)
   app.post<{ Body: Body }>('/v1/completions', {
     schema: { body: schema, tags: ['generation'], summary: 'Complete a prompt' },
     handler: async (request, reply) => {
       const { body } = request
       checkFields(body, schema)
-      const choice = chooseAdapter(serving, request, body.model as string | undefined)
+      const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
       const n = given(body, 'n', 1)
       if (given(body, 'best_of', n) !== n)
         throw new ApiError('unsupported_parameter', 'best_of must equal n: no more are drawn than are returned', 'best_of')
       const echo = given<boolean>(body, 'echo', false)
-      const prompts = await promptsOf(serving, body, n, echo, leaving(reply))
+      const list = promptList(body)
+      all.cost.checkSequences(list.length * n, n > 1 ? 'n' : 'prompt')
+      const adapter = await leaseAdapters(all, choice, reply)
+      const { serving } = adapter
+      const prompts = await promptsOf(serving, body, list, echo, leaving(reply))
       const asked = given<number | undefined>(body, 'max_tokens', undefined)
       if (asked === 0 && !echo)
         throw new ApiError('invalid_request', 'max_tokens must be at least 1 unless echo is true', 'max_tokens')
@@ -58,11 +62,10 @@ export function completionRoutes(app: FastifyInstance, serving: Serving): void {
         return seededChoices({ ...sampling, maxTokens }, n).map((one) => ({ promptIds: ids, continues: hasText, sampling: one }))
       })
       return answer(
-        serving,
         request,
         reply,
         body,
-        choice,
+        adapter,
         {
           id: requestId('cmpl', request, body),
           choices,
@@ -76,16 +79,16 @@ export function completionRoutes(app: FastifyInstance, serving: Serving): void {
   })
 }
 
-async function promptsOf(serving: Serving, body: Body, n: number, echo: boolean, left: AbortSignal): Promise<Prompt[]> {
+type PromptList = (string | number[])[]
+
+function promptList({ prompt }: Body): PromptList {
+  if (typeof prompt === 'string') return [prompt]
+  const list = prompt as number[] | PromptList
+  return typeof list[0] === 'number' ? [list as number[]] : (list as PromptList)
+}
+
+async function promptsOf(serving: Serving, body: Body, list: PromptList, echo: boolean, left: AbortSignal): Promise<Prompt[]> {
   const { tokenizer } = serving
-  const given_ = body.prompt as string | string[] | number[] | number[][]
-  const list =
-    typeof given_ === 'string'
-      ? [given_]
-      : typeof given_[0] === 'number'
-        ? [given_ as number[]]
-        : (given_ as (string | number[])[])
-  serving.cost.checkSequences(list.length * n, n > 1 ? 'n' : 'prompt')
   const truncate = given<number | undefined>(body, 'truncate_prompt_tokens', undefined)
   const addSpecialTokens = given<boolean>(body, 'add_special_tokens', true)
   const skipSpecialTokens = given<boolean>(body, 'skip_special_tokens', true)
@@ -94,7 +97,7 @@ async function promptsOf(serving: Serving, body: Body, n: number, echo: boolean,
   const prompts: Prompt[] = []
   for (const [i, one] of list.entries()) {
     const all = typeof one === 'string' ? (encoded.next().value as TokenIds) : one
-    checkTokens(all, list === given_ ? `prompt.${i}` : 'prompt', serving.engine.info.vocabSize)
+    checkTokens(all, list === body.prompt ? `prompt.${i}` : 'prompt', serving.vocabSize)
     const ids = truncate === undefined ? all : all.slice(-truncate)
     if (ids.length === 0) throw new ApiError('invalid_request', 'prompt must hold at least one token', 'prompt')
     const asGiven = typeof one === 'string' && ids.length === all.length

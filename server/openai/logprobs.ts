@@ -1,7 +1,7 @@
 /** Token logprobs in the three shapes that clients know: completions, chat, and vLLM's prompt_logprobs. */
 import type { LogprobRows, Logprobs } from '../../runtime/index.ts'
 import { SlicedArray } from '../json.ts'
-import type { Detokenizer, Tokenizer } from '../types.ts'
+import type { Detokenizer, TokenReader } from '../types.ts'
 
 /** Rows that are written at a time: with 20 likeliest each some 0.5 ms of the thread that serves everybody. */
 const SLICE = 32
@@ -74,7 +74,7 @@ export interface CompletionLogprobs {
 
 /** Completions: parallel arrays. */
 export function completionLogprobs(
-  tokenizer: Tokenizer,
+  tokenizer: TokenReader,
   parts: readonly (LogprobPart & { offsets: TextOffsets })[],
 ): CompletionLogprobs {
   const text = (token: number) => tokenizer.token(token).text
@@ -106,7 +106,7 @@ export interface ChatLogprobs {
   content: Items<object>
 }
 
-export function chatLogprobs(tokenizer: Tokenizer, rows: LogprobRows): ChatLogprobs {
+export function chatLogprobs(tokenizer: TokenReader, rows: LogprobRows): ChatLogprobs {
   const item = (token: number, logprob: number) => {
     const { text, bytes } = tokenizer.token(token)
     return { token: text, logprob, bytes }
@@ -120,7 +120,7 @@ export function chatLogprobs(tokenizer: Tokenizer, rows: LogprobRows): ChatLogpr
 }
 
 /** vLLM's: per prompt token null (the first) or {token id: {logprob, rank, decoded_token}}, the token itself included. */
-export function promptLogprobs(tokenizer: Tokenizer, part: LogprobPart): Items<Record<string, object> | null> {
+export function promptLogprobs(tokenizer: TokenReader, part: LogprobPart): Items<Record<string, object> | null> {
   const entry = ({ tokens, logprob, rank, topStarts, topTokens, topLogprobs }: Logprobs, i: number) => {
     const all: Record<string, object> = {}
     const add = (token: number, value: number, place: number) => {

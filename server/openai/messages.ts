@@ -1,4 +1,4 @@
-/** A chat request's messages, as the template takes them: content parts joined, what is no text refused. */
+/** A chat request's messages, as the template takes them: content parts joined, what is no text refused, arguments of calls as objects. (vLLM's chat_utils does the same.) */
 import { ApiError } from '../errors.ts'
 import type { ChatMessage, Conversation, Limits } from '../types.ts'
 import { type Body, given, shown } from './parameters.ts'
@@ -6,18 +6,38 @@ import { type Body, given, shown } from './parameters.ts'
 interface Part {
   type: string
   text?: unknown
+  refusal?: unknown
 }
 
 export function messagesOf(body: Body): ChatMessage[] {
   return (body.messages as Record<string, unknown>[]).map((message, i) => {
     if (!('content' in message) && message.role !== 'assistant')
       throw new ApiError('invalid_request', `you must provide messages.${i}.content`, `messages.${i}.content`)
-    return { ...message, role: message.role as string, content: contentOf(message.content, `messages.${i}.content`) }
+    const content = contentOf(message.content, `messages.${i}.content`)
+    const calls = Array.isArray(message.tool_calls) ? { tool_calls: message.tool_calls.map(withArguments) } : {}
+    return { ...message, ...calls, role: message.role as string, content }
   })
 }
 
-function contentOf(content: unknown, param: string): string | null {
-  if (content === null || content === undefined || typeof content === 'string') return content ?? null
+/** On the wire a call's arguments are a text of JSON; templates write or walk the object. What is none becomes an empty one. */
+function withArguments(call: unknown): unknown {
+  const { function: called } = (call ?? {}) as { function?: { arguments?: unknown } }
+  if (typeof called !== 'object' || called === null || typeof called.arguments !== 'string') return call
+  return { ...(call as object), function: { ...called, arguments: objectOf(called.arguments) } }
+}
+
+function objectOf(json: string): object {
+  try {
+    const value = JSON.parse(json)
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value : {}
+  } catch {
+    return {}
+  }
+}
+
+/** None is empty: templates trim and join what they take for text. */
+function contentOf(content: unknown, param: string): string {
+  if (content === null || content === undefined || typeof content === 'string') return content ?? ''
   return (content as Part[])
     .map((part, i) => {
       if (part.type !== 'text' && part.type !== 'refusal')
@@ -26,9 +46,10 @@ function contentOf(content: unknown, param: string): string | null {
           `${param}.${i}: content parts of type ${shown(part.type)} are not supported; this model takes text`,
           `${param}.${i}.type`,
         )
-      const text = part.text
+      const field = part.type as 'text' | 'refusal'
+      const text = part[field]
       if (typeof text !== 'string')
-        throw new ApiError('invalid_request', `${param}.${i}.text must be a string`, `${param}.${i}.text`)
+        throw new ApiError('invalid_request', `${param}.${i}.${field} must be a string`, `${param}.${i}.${field}`)
       return text
     })
     .join('\n')

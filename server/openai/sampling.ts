@@ -26,7 +26,8 @@ const LISTED_LIMIT = 2 ** 22
 
 /** The sampling parameters of a request; `maxTokens` is still as asked for and is settled per prompt by `settleMaxTokens`. */
 export function samplingOf(serving: Serving, body: Body, limits: Limits): Omit<SamplingParams, 'maxTokens'> {
-  const { vocabSize, eosTokenIds } = serving.engine.info
+  const { vocabSize } = serving
+  const eosTokenIds = [...serving.endTokenIds]
   const scalars = scalarsOf(body, serving.defaults)
   const ignoreEos = given<boolean>(body, 'ignore_eos', false)
   if (limits.maxTokens !== undefined && scalars.minTokens > limits.maxTokens)

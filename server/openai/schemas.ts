@@ -35,9 +35,10 @@ function samplingFields({ defaults }: Serving): Properties {
   return fields
 }
 
-/** Of both routes. No list of tokens is longer than the vocabulary: each is a set. */
+/** Of both routes. No list of tokens is longer than the vocabulary, with what adapters may add to it: each is a set. */
 function common(serving: Serving): Properties {
-  const { vocabSize } = serving.engine.info
+  const { vocabSize, addedTokens } = serving.engine.info
+  const mostTokens = vocabSize + addedTokens
   return {
     model: {
       ...string,
@@ -50,15 +51,15 @@ function common(serving: Serving): Properties {
     stop: nullable({
       anyOf: [stopString, { type: 'array', items: stopString, maxItems: 64 }],
     }),
-    stop_token_ids: nullable({ ...tokenIds, maxItems: vocabSize }),
+    stop_token_ids: nullable({ ...tokenIds, maxItems: mostTokens }),
     include_stop_str_in_output: boolean,
     ignore_eos: boolean,
     logit_bias: nullable({
       type: 'object',
-      maxProperties: vocabSize,
+      maxProperties: mostTokens,
       additionalProperties: { type: 'number', minimum: -100, maximum: 100 },
     }),
-    allowed_token_ids: nullable({ ...tokenIds, minItems: 1, maxItems: vocabSize }),
+    allowed_token_ids: nullable({ ...tokenIds, minItems: 1, maxItems: mostTokens }),
     skip_special_tokens: boolean,
     add_special_tokens: boolean,
     truncate_prompt_tokens: integer(1),

@@ -35,7 +35,7 @@ const adapterSchema: BodySchema = {
     src: {
       ...source,
       description:
-        'A folder in those of --adapters and --adapter-roots, absolute or relative to the first. Needed, but with `canary` or to pin what is there.',
+        'A folder in those of --adapters and --adapter-roots, absolute or relative to the first, or ORG/NAME[@REVISION] of the hub. Needed, but with `canary` or to pin what is there.',
     },
     preload: { ...boolean, description: 'Read it now (the default), or when somebody wants it.' },
     pin: {

@@ -1,5 +1,6 @@
 /** GET /v1/models and /v1/models/{id}: the base and the adapters that can be asked for. */
 import type { FastifyInstance } from 'fastify'
+import { hubOfFolder, hubText } from '../../adapters-store/index.ts'
 import type { Caller } from '../access/caller.ts'
 import { findAdapter, requireServed, seenBy } from '../adapter-choice.ts'
 import { jsonBody, SlicedArray } from '../json.ts'
@@ -24,11 +25,17 @@ function baseItem(serving: Serving, admin: boolean): object {
   return item(serving, admin, name, created, root, null)
 }
 
+/** The folder, or what is fetched of the hub by its name there, as vLLM has it. */
+function rootOf(directory: string): string {
+  const hub = hubOfFolder(directory)
+  return hub ? hubText({ ...hub.name, revision: 'main' }) : directory
+}
+
 /** undefined for an adapter that was refused. Digest and method are null until it has been read; a tenant is not told whether anybody has had it read. */
 function adapterItem(serving: Serving, admin: boolean, record: AdapterRecord): object | undefined {
   const { name, created, directory, digest = null, method = null, refusal } = record
   if (refusal !== undefined) return undefined
-  const model = item(serving, admin, name, created, directory, serving.model.name)
+  const model = item(serving, admin, name, created, rootOf(directory), serving.model.name)
   return admin ? { ...model, digest, method } : model
 }
 

@@ -1,6 +1,6 @@
 /** POST /tokenize and /detokenize, as vLLM has them. */
 import type { FastifyInstance } from 'fastify'
-import { chooseAdapter } from '../adapter-choice.ts'
+import { chooseAdapter, leaseAdapters } from '../adapter-choice.ts'
 import { leaving } from '../client-left.ts'
 import { decodeInSlices } from '../decode-in-slices.ts'
 import { ApiError } from '../errors.ts'
@@ -30,18 +30,19 @@ const detokenizeSchema: BodySchema = {
   properties: { model: string, tokens: { type: 'array', items: { type: 'integer', minimum: 0 } } },
 }
 
-export function tokenRoutes(app: FastifyInstance, serving: Serving): void {
-  const { tokenizer } = serving
+export function tokenRoutes(app: FastifyInstance, all: Serving): void {
   app.post<{ Body: Body }>(
     '/tokenize',
     { schema: { body: tokenizeSchema, tags: ['tokens'], summary: 'Token ids of a prompt or of messages' } },
     async (request, reply) => {
       const { body } = request
       checkFields(body, tokenizeSchema)
-      chooseAdapter(serving, request, body.model as string | undefined)
+      const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
       if ((body.prompt === undefined) === (body.messages === undefined))
         throw new ApiError('invalid_request', 'you must provide either prompt or messages', 'prompt')
       const chat = body.prompt === undefined
+      const { serving } = await leaseAdapters(all, choice, reply)
+      const { tokenizer } = serving
       const left = leaving(reply)
       const encoding = {
         addSpecialTokens: given<boolean>(body, 'add_special_tokens', !chat),
@@ -65,13 +66,14 @@ export function tokenRoutes(app: FastifyInstance, serving: Serving): void {
   app.post<{ Body: Body }>(
     '/detokenize',
     { schema: { body: detokenizeSchema, tags: ['tokens'], summary: 'Text of token ids' } },
-    async (request) => {
+    async (request, reply) => {
       const { body } = request
       checkFields(body, detokenizeSchema)
-      chooseAdapter(serving, request, body.model as string | undefined)
+      const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
+      const { serving } = await leaseAdapters(all, choice, reply)
       const tokens = body.tokens as number[]
-      checkTokens(tokens, 'tokens', serving.engine.info.vocabSize)
-      return { prompt: await decodeInSlices(tokenizer, tokens, { skipSpecialTokens: false }) }
+      checkTokens(tokens, 'tokens', serving.vocabSize)
+      return { prompt: await decodeInSlices(serving.tokenizer, tokens, { skipSpecialTokens: false }) }
     },
   )
 }

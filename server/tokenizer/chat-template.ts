@@ -19,11 +19,19 @@ export class ModelChatTemplate {
   readonly source: string | undefined
   private readonly own: Template | undefined
 
-  /** Without `source` every rendering is refused. Throws TemplateError when the template is not valid Jinja. */
-  constructor(source: string | undefined, tokens: Record<string, string>) {
+  /**
+   * Without `source` every rendering is refused. Throws TemplateError when the template is not valid Jinja. One longer than `mostCompiled` UTF-16 units is not compiled here: it can be
+   * handed to a process, and `render` must not be called.
+   */
+  constructor(source: string | undefined, tokens: Record<string, string>, mostCompiled = Number.POSITIVE_INFINITY) {
     this.tokens = tokens
     this.source = source
-    this.own = source === undefined ? undefined : compile(source)
+    this.own = source === undefined || source.length > mostCompiled ? undefined : compile(source)
+  }
+
+  /** Whether `render` may be called. */
+  get rendersHere(): boolean {
+    return this.own !== undefined
   }
 
   /** The template of `file`, or else the model folder's own, if there is one. Throws when a template is there and cannot be read or compiled. */
@@ -41,7 +49,8 @@ export class ModelChatTemplate {
       throw new TemplateError(
         'the model has no chat template; start the server with --chat-template FILE, or use /v1/completions',
       )
-    const shown = options.continueFinalMessage ? markFinal(messages) : messages
+    const known = this.source?.includes('developer') ? messages : messages.map(developerAsSystem)
+    const shown = options.continueFinalMessage ? markFinal(known) : known
     const rendered = run(template, {
       // Absent ones are none, as transformers passes them: templates ask `tools is not none`.
       tools: options.tools ?? null,
@@ -54,6 +63,10 @@ export class ModelChatTemplate {
     return options.continueFinalMessage ? cutAtMark(rendered) : rendered
   }
 }
+
+/** OpenAI's name for system since 2024-12: templates from before leave such a message out, or fail. */
+const developerAsSystem = (message: ChatMessage): ChatMessage =>
+  message.role === 'developer' ? { ...message, role: 'system' } : message
 
 function compile(source: string): Template {
   try {

@@ -1,5 +1,5 @@
 /** Processes that do jobs over texts, and the queue before them. */
-import type { Answer, Job } from './process-jobs.ts'
+import type { Answer, Job, LearnJob } from './process-jobs.ts'
 import { TextProcess } from './text-process.ts'
 
 /**
@@ -13,6 +13,11 @@ export class ClientLeft extends Error {
   constructor() {
     super('the client left')
   }
+}
+
+export interface Lesson {
+  job: LearnJob
+  milliseconds: number
 }
 
 /** Takes the process that has become free. */
@@ -33,13 +38,16 @@ export class ProcessPool {
 
   /**
    * Does a job, in the order of their coming. Rejects with Overrun, or with ClientLeft as soon as `signal` says so: a job that waits is dropped then. A request has one job at
-   * a time, so that the limit of requests bounds the queue.
+   * a time, so that the limit of requests bounds the queue. `lesson`: what a process that does not know the job's tokenizer is taught first.
    */
-  async run(job: Job, milliseconds: number, signal: AbortSignal): Promise<Answer> {
+  async run(job: Job, milliseconds: number, signal: AbortSignal, lesson?: Lesson): Promise<Answer> {
     const process = await this.turn(signal)
-    const done = process.ready.then(() => {
+    const done = process.ready.then(async () => {
       if (signal.aborted) throw new ClientLeft()
-      return process.run(job, milliseconds)
+      const answer = await process.run(job, milliseconds)
+      if (!('unknown' in answer) || !lesson) return answer
+      const learnt = await process.run(lesson.job, lesson.milliseconds)
+      return 'error' in learnt ? learnt : process.run(job, milliseconds)
     })
     const free = () => this.release(process)
     done.then(free, free)

@@ -2,8 +2,8 @@
 import { ApiError, TemplateError } from '../errors.ts'
 import type { ChatMessage, Conversation, EncodeOptions, PromptReader, TokenIds } from '../types.ts'
 import type { ModelChatTemplate } from './chat-template.ts'
-import type { EncodeJob, RenderJob } from './process-jobs.ts'
-import { ProcessPool } from './process-pool.ts'
+import type { Answer, EncodeJob, RenderJob } from './process-jobs.ts'
+import { type Lesson, ProcessPool } from './process-pool.ts'
 import { sizeOf } from './size.ts'
 import { Overrun } from './text-process.ts'
 import type { ModelTokenizer } from './tokenizer.ts'
@@ -29,6 +29,23 @@ const OWN_MS_PER_UNIT = 0.06
 /** A conversation that every template knows. One that refuses it has not hung. */
 const TRIAL: ChatMessage[] = [{ role: 'user', content: 'Hello' }]
 
+/** Processes by whose text they read: what keeps some of them busy keeps only its like waiting. */
+interface Pools {
+  /** The model's own tokenizer and template. */
+  own: ProcessPool
+  /** Those of adapters, which may come from anybody who may load some. */
+  adapters: ProcessPool
+  /** Templates that requests bring, which take a second each at will. */
+  given: ProcessPool
+}
+
+/** What an adapter has of its own. */
+export interface Own {
+  /** Its tokenizer; undefined: the model's. */
+  tokenizer?: { longestToken: number; lesson: Lesson }
+  template: ModelChatTemplate
+}
+
 export class ModelPromptReader implements PromptReader {
   private readonly tokenizer: ModelTokenizer
   private readonly template: ModelChatTemplate
@@ -37,32 +54,49 @@ export class ModelPromptReader implements PromptReader {
   private readonly conversations = new Watchdog()
   /** Whether a process has lived through rendering: the watchdog ends loops and not what is one long operation, which may fill the server's heap as well. */
   private proven = false
-  private readonly own: ProcessPool
-  /** Templates that requests bring take a second each at will: apart, they keep only each other waiting. */
-  private readonly given = new ProcessPool(1, [], GIVEN_HEAP)
+  private readonly pools: Pools
+  private readonly adapter: Own | undefined
 
   /** `folder`: where the tokenizer was read; `processes`: how many tokenize. */
   constructor(
     folder: string,
     tokenizer: ModelTokenizer,
     template: ModelChatTemplate,
-    { maxModelLen, processes }: { maxModelLen: number; processes: number },
+    { maxModelLen, processes, pools, adapter }: { maxModelLen: number; processes: number; pools?: Pools; adapter?: Own },
   ) {
     this.tokenizer = tokenizer
     this.template = template
     this.maxModelLen = maxModelLen
-    this.own = new ProcessPool(processes, [folder], HEAP)
+    this.adapter = adapter
+    this.pools = pools ?? {
+      own: new ProcessPool(processes, [folder], HEAP),
+      adapters: new ProcessPool(processes, ['', folder], HEAP),
+      given: new ProcessPool(1, [], GIVEN_HEAP),
+    }
+  }
+
+  /** A reader for an adapter, in processes that this one closes. */
+  forAdapter(adapter: Own): ModelPromptReader {
+    const { maxModelLen, pools } = this
+    const reader = new ModelPromptReader('', this.tokenizer, adapter.template, { maxModelLen, processes: 0, pools, adapter })
+    reader.warm()
+    return reader
+  }
+
+  /** Has a process try what an adapter brings. Rejects with Overrun. */
+  learn({ job, milliseconds }: Lesson): Promise<Answer> {
+    return this.pools.adapters.run(job, milliseconds, new AbortController().signal)
   }
 
   /** Starts the first process, and lets it try the model's template. */
   warm(): void {
     const { source, tokens } = this.template
     if (source === undefined) {
-      this.own.warm()
+      if (!this.adapter) this.pools.own.warm()
       return
     }
     const job: RenderJob = { kind: 'render', source, tokens, messages: TRIAL, options: { addGenerationPrompt: true } }
-    this.own.run(job, OWN_MS, new AbortController().signal).then(
+    this.rendering.run(job, OWN_MS, new AbortController().signal).then(
       () => {
         this.proven = true
       },
@@ -72,13 +106,22 @@ export class ModelPromptReader implements PromptReader {
   }
 
   close(): void {
-    this.own.close()
-    this.given.close()
+    for (const pool of Object.values(this.pools)) pool.close()
+  }
+
+  /** Of its own template. */
+  private get rendering(): ProcessPool {
+    return this.adapter ? this.pools.adapters : this.pools.own
+  }
+
+  /** Whether the main thread may tokenize: never with what an adapter brings. */
+  private get tokenizesHere(): boolean {
+    return this.adapter?.tokenizer === undefined
   }
 
   async encode(texts: readonly string[], options: EncodeOptions, signal: AbortSignal): Promise<TokenIds[]> {
     for (const text of texts) this.checkLength(text, options.param)
-    if (sizeOf(texts, SHORT) <= SHORT) {
+    if (this.tokenizesHere && sizeOf(texts, SHORT) <= SHORT) {
       const here = this.texts.attempt(() => texts.map((text) => this.tokenizer.encode(text, options)))
       if (here) return here.value
     }
@@ -88,10 +131,15 @@ export class ModelPromptReader implements PromptReader {
   async encodeConversation(conversation: Conversation, options: EncodeOptions, signal: AbortSignal): Promise<TokenIds> {
     const { messages, template } = conversation
     let text: string | undefined
-    if (template === undefined && this.proven && sizeOf([messages, conversation.options], SHORT) <= SHORT) {
+    if (
+      template === undefined &&
+      this.proven &&
+      this.template.rendersHere &&
+      sizeOf([messages, conversation.options], SHORT) <= SHORT
+    ) {
       const here = this.conversations.attempt(() => {
         const rendered = this.template.render(messages, conversation.options)
-        return rendered.length > SHORT ? rendered : this.tokenizer.encode(rendered, options)
+        return rendered.length > SHORT || !this.tokenizesHere ? rendered : this.tokenizer.encode(rendered, options)
       })
       if (typeof here?.value === 'object') return here.value
       text = here?.value
@@ -107,9 +155,9 @@ export class ModelPromptReader implements PromptReader {
     // It says what is missing.
     if (source === undefined) return template.render(messages, options)
     const job: RenderJob = { kind: 'render', source, tokens: template.tokens, messages, options }
-    const pool = given === undefined ? this.own : this.given
+    const pool = given === undefined ? this.rendering : this.pools.given
     const limit = given === undefined ? ownLimit(sizeOf([messages, options], Number.POSITIVE_INFINITY)) : GIVEN_MS
-    const whose = given === undefined ? 'the' : "the request's"
+    const whose = given !== undefined ? "the request's" : this.adapter ? "the adapter's" : 'the'
     const answer = await pool.run(job, limit, signal).catch((error: Error) => {
       if (error instanceof Overrun) throw new TemplateError(`${whose} chat template ${error.message}`)
       // v8's serializer says so of JSON nested some thousands deep.
@@ -124,7 +172,7 @@ export class ModelPromptReader implements PromptReader {
   /** A text that has more tokens than the context holds whatever they are is refused unread. */
   private checkLength(text: string, param: string): void {
     const { maxModelLen } = this
-    const most = this.tokenizer.longestToken * maxModelLen
+    const most = (this.adapter?.tokenizer ?? this.tokenizer).longestToken * maxModelLen
     if (text.length > most)
       throw new ApiError(
         'context_length_exceeded',
@@ -135,13 +183,16 @@ export class ModelPromptReader implements PromptReader {
 
   private async encodeThere(texts: readonly string[], options: EncodeOptions, signal: AbortSignal): Promise<TokenIds[]> {
     const { addSpecialTokens, param } = options
+    const { lesson } = this.adapter?.tokenizer ?? {}
+    const pool = lesson ? this.pools.adapters : this.pools.own
+    const whose = lesson ? "the adapter's" : "the model's"
     const all: TokenIds[] = []
     for (const batch of batches(texts)) {
-      const job: EncodeJob = { kind: 'encode', texts: batch, addSpecialTokens }
+      const job: EncodeJob = { kind: 'encode', tokenizer: lesson?.job.digest, texts: batch, addSpecialTokens }
       const units = batch.reduce((sum, { length }) => sum + length, 0)
-      const answer = await this.own.run(job, ownLimit(units), signal).catch((error: Error) => {
+      const answer = await pool.run(job, ownLimit(units), signal, lesson).catch((error: Error) => {
         if (!(error instanceof Overrun)) throw error
-        throw new ApiError('tokenizer_failed', `the model's tokenizer ${error.message} for ${units} characters`, param)
+        throw new ApiError('tokenizer_failed', `${whose} tokenizer ${error.message} for ${units} characters`, param)
       })
       if (!('ids' in answer)) throw new Error('error' in answer ? answer.error : 'a text came back instead of token ids')
       for (const ids of answer.ids) all.push(shared(ids))

@@ -2,10 +2,9 @@
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers'
-import type { Detokenizer, TokenIds, Tokenizer } from '../types.ts'
-import { TokenDecoding } from './decoding.ts'
+import type { Tokenizer } from '../types.ts'
 import { faithful, type Json } from './definition.ts'
-import { StreamingDetokenizer } from './detokenizer.ts'
+import { TokenTexts } from './token-texts.ts'
 
 /** The object that a file holds; undefined where there is none. Throws, naming the file, when it is no JSON object. */
 export function readJsonFile(file: string): Json | undefined {
@@ -30,91 +29,58 @@ export function tokenText(value: unknown): string | undefined {
 /** A text of all kinds of characters. */
 const TRIAL = ' Hello,\n  world 42! é 你好 🦜'
 
-type ShownToken = ReturnType<Tokenizer['token']>
-
-export class ModelTokenizer implements Tokenizer {
-  readonly longestToken: number
+export class ModelTokenizer extends TokenTexts implements Tokenizer {
   private readonly inner: HuggingFaceTokenizer
-  private readonly decoding: TokenDecoding
-  private readonly special: Set<number>
-  /** Bytes of tokens seen so far, as they are anywhere but at the beginning. */
-  private readonly seen: (Uint8Array | undefined)[] = []
-  /** The same for `token`: a prompt's logprobs ask for 21 at each position, and making a decoder for each was most of their time. */
-  private readonly shown: (ShownToken | undefined)[] = []
-  private readonly utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
 
   /** Reads tokenizer.json and tokenizer_config.json of a model folder. Throws, naming the file, when there is none or it is not supported. */
   static load(directory: string): ModelTokenizer {
     const file = path.join(directory, 'tokenizer.json')
-    const definition = readJsonFile(file)
-    if (!definition)
-      throw new Error(
-        `${directory} has no tokenizer.json; transformers' AutoTokenizer.from_pretrained(…).save_pretrained writes it`,
-      )
+    const definition = requireDefinition(directory)
     const config = readJsonFile(path.join(directory, 'tokenizer_config.json')) ?? {}
     try {
-      const tokenizer = new ModelTokenizer(definition, config)
-      // The library looks at much of a definition only when it is used: what fails then would fail every request.
-      tokenizer.decode(tokenizer.encode(TRIAL, { addSpecialTokens: true }), { skipSpecialTokens: true })
-      return tokenizer
+      return new ModelTokenizer(definition, config).tried()
     } catch (cause) {
       throw new Error(`${file} holds no tokenizer that can be served: ${(cause as Error).message}`, { cause })
     }
   }
 
-  constructor(definition: Json, config: Json) {
+  /** `specialIds`: those that skip_special_tokens leaves out, if that is known. */
+  constructor(definition: Json, config: Json, specialIds?: readonly number[]) {
     // Of the config only what the Rust library knows: the rest (lower-casing, removing spaces) belongs to slow tokenizers.
-    this.inner = new HuggingFaceTokenizer(faithful(definition), { eos_token: tokenText(config.eos_token) })
-    this.decoding = new TokenDecoding((definition.decoder ?? null) as Json | null)
+    const inner = new HuggingFaceTokenizer(faithful(definition), { eos_token: tokenText(config.eos_token) })
     let longest = 1
     // A gap between the ids has no spelling.
-    for (const [spelling] of this.inner.get_vocab(true)) longest = Math.max(longest, spelling?.length ?? 0)
-    this.longestToken = longest
-    this.special = new Set(specialTokens(this.inner, config))
+    for (const [spelling] of inner.get_vocab(true)) longest = Math.max(longest, spelling?.length ?? 0)
+    super((id) => inner.id_to_token(id), decoderOf(definition), specialIds ?? specialTokens(inner, config), longest)
+    this.inner = inner
   }
 
   encode(text: string, options: { addSpecialTokens: boolean }): number[] {
     return this.inner.encode(text, { add_special_tokens: options.addSpecialTokens }).ids
   }
 
-  decode(ids: TokenIds, options: { skipSpecialTokens: boolean }): string {
-    const detokenizer = this.detokenizer(options)
-    return detokenizer.push(ids) + detokenizer.flush()
+  /** Itself. The library looks at much of a definition only when it is used: what fails then would fail every request. */
+  tried(): this {
+    this.decode(this.encode(TRIAL, { addSpecialTokens: true }), { skipSpecialTokens: true })
+    return this
   }
 
-  detokenizer(options: { skipSpecialTokens: boolean; continues?: boolean }): Detokenizer {
-    const all = (id: number, first: boolean) => this.bytes(id, first)
-    const ordinary = (id: number, first: boolean) => (this.special.has(id) ? undefined : this.bytes(id, first))
-    return new StreamingDetokenizer(
-      options.skipSpecialTokens ? ordinary : all,
-      options.continues ? undefined : this.decoding.lead,
-    )
-  }
-
-  token(id: number): ShownToken {
-    const known = this.shown[id]
-    if (known) return known
-    const bytes = this.bytes(id, false) ?? new Uint8Array()
-    const shown = { text: this.utf8.decode(bytes), bytes: [...bytes] }
-    this.shown[id] = shown
-    return shown
-  }
-
-  tokenString(id: number): string {
-    return this.inner.id_to_token(id) ?? ''
-  }
-
-  /** undefined past the tokenizer's vocabulary: a model's may be padded. */
-  private bytes(id: number, first: boolean): Uint8Array | undefined {
-    const known = first ? undefined : this.seen[id]
-    if (known) return known
-    const spelling = this.inner.id_to_token(id)
-    if (spelling === undefined) return undefined
-    const bytes = this.decoding.bytes(spelling, first)
-    if (!first) this.seen[id] = bytes
-    return bytes
+  /** Each token's spelling, by its id; undefined where there is none. */
+  spellings(): (string | undefined)[] {
+    const all: (string | undefined)[] = []
+    for (const [spelling, id] of this.inner.get_vocab(true)) all[id] = spelling
+    return all
   }
 }
+
+/** tokenizer.json of a model folder. Throws where there is none. */
+export function requireDefinition(directory: string): Json {
+  const definition = readJsonFile(path.join(directory, 'tokenizer.json'))
+  if (definition) return definition
+  throw new Error(`${directory} has no tokenizer.json; transformers' AutoTokenizer.from_pretrained(…).save_pretrained writes it`)
+}
+
+export const decoderOf = (definition: Json) => (definition.decoder ?? null) as Json | null
 
 /** Ids that skip_special_tokens leaves out: those marked in tokenizer.json, and those that tokenizer_config.json names, as transformers marks them. */
 function* specialTokens(inner: HuggingFaceTokenizer, config: Json): Generator<number> {

@@ -194,10 +194,10 @@ export class Feed {
 
   /** The pool's blocks and who has them: names as text where there are new ones, numbers as bytes. */
   private map(look: PoolLook): void {
-    const { whole, blocks, adapters, groups, loads, uncounted } = look
+    const { whole, blocks, adapters, gone, groups, loads, uncounted } = look
     if (whole) for (const watcher of this.watchers) if (watcher.state === 'new') watcher.state = 'watching'
-    if (whole || adapters.length > 0 || groups.length > 0)
-      this.tell(JSON.stringify({ type: 'owners', whole, adapters: adapters.map(told), groups }))
+    if (whole || adapters.length + gone.length + groups.length > 0)
+      this.tell(JSON.stringify({ type: 'owners', whole, adapters: adapters.map(told), gone, groups }))
     if (!whole && blocks.length === 0 && equal(loads, this.loads)) return
     this.loads = loads
     const frame = new Uint32Array(4 + loads.length + blocks.length)
@@ -264,7 +264,13 @@ export class Feed {
   }
 }
 
-const told = ({ index, name, digest, blocks }: PoolLook['adapters'][number]) => [index, name, digest.slice(0, 12), blocks]
+const told = ({ index, name, digest, bytes, shared }: PoolLook['adapters'][number]) => [
+  index,
+  name,
+  digest.slice(0, 12),
+  bytes,
+  shared,
+]
 
 function equal(a: Uint32Array, b: Uint32Array): boolean {
   return a.length === b.length && a.every((value, i) => value === b[i])

@@ -1,5 +1,6 @@
 /** What the kernels make of an AdapterImage at one site, in float64 and by the book (adapters-store/types.ts), for comparison with PEFT. */
 import { readFileSync } from 'node:fs'
+import { rowStart } from '../../adapters-store/pages.ts'
 import { type AdapterImage, type BaseModel, ENTRY, ENTRY_FIELDS, type Site } from '../../adapters-store/types.ts'
 import { decodeFloats, elementBytes } from '../../native/floats.ts'
 
@@ -19,14 +20,14 @@ export function entryOf(image: AdapterImage, site: Site): Int32Array | undefined
 
 /** Row `ordinal` of the image as `length` values of its type. */
 export function imageRow(image: AdapterImage, ordinal: number, length: number, dtype = image.dtype): Float32Array {
-  const start = image.rows[2 * ordinal] * image.blockBytes + image.rows[2 * ordinal + 1]
+  const start = rowStart(image, ordinal)
   const values = new Float32Array(length)
   decodeFloats(dtype, new Uint8Array(image.image).slice(start, start + length * elementBytes(dtype)), values)
   return values
 }
 
 function indexRow(image: AdapterImage, ordinal: number, length: number): Int32Array {
-  const start = image.rows[2 * ordinal] * image.blockBytes + image.rows[2 * ordinal + 1]
+  const start = rowStart(image, ordinal)
   return new Int32Array(new Uint8Array(image.image).slice(start, start + 4 * length).buffer)
 }
 

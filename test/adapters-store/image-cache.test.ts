@@ -5,11 +5,13 @@ import t from 'tap'
 import { ImageCache } from '../../adapters-store/image-cache.ts'
 import { AdapterStore, loadAdapter } from '../../adapters-store/index.ts'
 import type { AdapterLimits } from '../../adapters-store/limits.ts'
+import type { LoadOptions } from '../../adapters-store/types.ts'
+import { readBaseModel } from '../../runtime/model/index.ts'
 import { fixture, temporaryFolder } from '../support/repo.ts'
 import { baseModelOf } from './base-model.ts'
 
 const base = baseModelOf(fixture('peft/biased/base'))
-const layout = { dtype: 'float16' as const, blockBytes: 1024 }
+const layout: LoadOptions = { dtype: 'float16', blockBytes: 1024 }
 const DORA = fixture('peft/biased/adapters/dora')
 const read = (directory: string, options = layout) => loadAdapter('a', directory, base, options)
 
@@ -38,12 +40,32 @@ t.test('what comes back is what was kept', async (t) => {
   )
 })
 
+t.test(
+  'an adapter that adds tokens keeps its vocabulary, and has another image where other numbers of them may be added',
+  async (t) => {
+    const directory = temporaryFolder(t)
+    const adapter = temporaryFolder(t)
+    cpSync(fixture('oracle/added-heads16/adapters/untrained'), adapter, { recursive: true })
+    const options = { dtype: 'float16' as const, blockBytes: 1 << 16 }
+    const cacheOf = (extraTokens: number) => {
+      const model = readBaseModel(fixture('oracle/added-heads16/base'), extraTokens)
+      return { model, cache: new ImageCache({ directory, maxBytes: 1 << 30 }, model, options) }
+    }
+    const { model, cache } = cacheOf(256)
+    cache.keep(adapter, cache.identify(adapter), loadAdapter('a', adapter, model, options))
+    t.equal(cache.find('a', adapter)?.vocabSize, 323)
+    t.ok(cacheOf(256).cache.find('a', adapter))
+    t.notOk(cacheOf(512).cache.find('a', adapter))
+  },
+)
+
 t.test('another file, base or layout has another image', async (t) => {
   const { directory, adapter, cache } = filled(t)
   const other = (of: Partial<typeof base>, options: Partial<typeof layout>) =>
     new ImageCache({ directory, maxBytes: 1 << 30 }, { ...base, ...of }, { ...layout, ...options }).find('a', adapter)
   t.ok(other({}, {}))
   t.notOk(other({}, { blockBytes: 2048 }))
+  t.notOk(other({}, { frameBytes: 512 }))
   t.notOk(other({ directory: '/elsewhere' }, {}))
   t.notOk(other({ sites: base.sites.slice(1) }, {}))
   // The same content anew: it may be another for all that is known before it is read.

@@ -1,10 +1,12 @@
 /** The layout that the kernels rely on, and how rows are scaled before they are rounded. */
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { oneByOne, type SiteFold } from '../../adapters-store/fold.ts'
 import { loadAdapter } from '../../adapters-store/index.ts'
 import type { AdapterLimits } from '../../adapters-store/limits.ts'
 import { pack } from '../../adapters-store/pack.ts'
+import { pageStart, rowStart } from '../../adapters-store/pages.ts'
 import { ENTRY, ENTRY_FIELDS, type Site } from '../../adapters-store/types.ts'
+import { seeded } from '../support/pace.ts'
 import { fixture } from '../support/repo.ts'
 import { entryOf, imageRow } from './apply-image.ts'
 import { baseModelOf } from './base-model.ts'
@@ -26,13 +28,12 @@ function factorsOf(s: Site, rank: number): SiteFold {
 }
 
 /** The whole image, as the store hands it over. */
-function packed(folds: SiteFold[], blockBytes: number, dtype: 'float32' | 'float16' = 'float32') {
-  return { name: 'x', digest: '', dtype, blockBytes, method: 'x', ...pack(folds, { dtype, blockBytes }) }
+function packed(folds: SiteFold[], blockBytes: number, dtype: 'float32' | 'float16' = 'float32', frameBytes = blockBytes) {
+  return { name: 'x', digest: '', dtype, blockBytes, method: 'x', ...pack(folds, { dtype, blockBytes, frameBytes }) }
 }
 
-t.test('rows are aligned, inside one block, and do not overlap, whatever their lengths', async (t) => {
-  const folds = [7, 16, 100, 33, 64, 5].map((width, i) => factorsOf(site(i, width, 3 * width + 1), 1 + (i % 4)))
-  const image = packed(folds, 1280)
+/** That every row lies where it may, and nothing else in it; returns how many there are. */
+function checkRows(t: Test, folds: SiteFold[], image: ReturnType<typeof packed>): number {
   const taken: [number, number][] = []
   for (let e = 0; e < image.entries.length; e += ENTRY_FIELDS) {
     const fold = folds[image.entries[e + ENTRY.site]]
@@ -45,8 +46,10 @@ t.test('rows are aligned, inside one block, and do not overlap, whatever their l
         const row = image.entries[e + field] + j
         const offset = image.rows[2 * row + 1]
         t.equal(offset % 64, 0)
-        t.ok(offset + 4 * width <= 1280, 'inside its block')
-        const start = image.rows[2 * row] * 1280 + offset
+        const whole = image.rows[2 * row] < image.blocks
+        t.ok(image.rows[2 * row] < image.blocks + image.frames)
+        t.ok(offset + 4 * width <= (whole ? image.blockBytes : image.frameBytes), 'inside its block or frame')
+        const start = rowStart(image, row)
         t.ok(start + 4 * width <= image.image.byteLength)
         taken.push([start, start + 4 * width])
       }
@@ -55,6 +58,62 @@ t.test('rows are aligned, inside one block, and do not overlap, whatever their l
   t.equal(taken.length, image.rows.length / 2, 'every row is named by an entry')
   taken.sort((x, y) => x[0] - y[0])
   for (let i = 1; i < taken.length; i++) t.ok(taken[i][0] >= taken[i - 1][1])
+  t.ok(image.image.byteLength <= pageStart(image, image.blocks + image.frames), 'the image lies in its pages')
+  t.ok(image.image.byteLength > pageStart(image, image.blocks + image.frames - 1), 'and in all of them')
+  return taken.length
+}
+
+t.test('rows are aligned, inside one block, and do not overlap, whatever their lengths', async (t) => {
+  const folds = [7, 16, 100, 33, 64, 5].map((width, i) => factorsOf(site(i, width, 3 * width + 1), 1 + (i % 4)))
+  const image = packed(folds, 1280)
+  checkRows(t, folds, image)
+  t.equal(image.frames, 0)
+})
+
+t.test('what fills less than a block lies in frames, and so does the rest of what fills more', async (t) => {
+  // Rows of 256 bytes, 4 a block: 2 · rank of them.
+  const of = (rank: number, frameBytes: number) => {
+    const folds = [factorsOf(site(0, 64, 64), rank)]
+    const image = packed(folds, 1024, 'float32', frameBytes)
+    checkRows(t, folds, image)
+    return [image.blocks, image.frames]
+  }
+  t.same(of(1, 256), [0, 2])
+  t.same(of(2, 256), [1, 0], 'a whole block is no four frames')
+  t.same(of(5, 256), [2, 2])
+  t.same(of(1, 512), [0, 1])
+  t.same(of(5, 512), [2, 1])
+  t.same(of(5, 1024), [3, 0])
+  t.same(of(1, 128), [1, 0], 'rows longer than a frame')
+})
+
+t.test('long rows lie in whole blocks, and short ones fill what they leave', async (t) => {
+  // Six rows of 640 bytes, which no frame of 512 holds, leave 384 in each block of 1024; six of 64 go there, of forty four are left.
+  const long = factorsOf(site(1, 160, 160), 3)
+  for (const [rank, pages] of [
+    [4, [6, 0]],
+    [20, [6, 1]],
+  ] as const) {
+    const folds = [factorsOf(site(0, 16, 16), rank), long]
+    const image = packed(folds, 1024, 'float32', 512)
+    checkRows(t, folds, image)
+    t.same([image.blocks, image.frames], pages)
+  }
+})
+
+t.test('whatever ranks, widths, blocks and frames', async (t) => {
+  const { below: r } = seeded(3)
+  for (let round = 0; round < 60; round++) {
+    const frameBytes = 64 * (1 + r(12))
+    const blockBytes = frameBytes * 2 ** r(5)
+    const most = Math.floor(blockBytes / 4)
+    const folds = Array.from({ length: 1 + r(5) }, (_, i) => factorsOf(site(i, 1 + r(most), 1 + r(most)), 1 + r(9)))
+    const image = packed(folds, blockBytes, 'float32', frameBytes)
+    checkRows(t, folds, image)
+    t.ok(image.frames < blockBytes / frameBytes)
+    const uncut = packed(folds, blockBytes)
+    t.ok(image.blocks * blockBytes + image.frames * frameBytes <= uncut.blocks * blockBytes, 'never more than in whole blocks')
+  }
 })
 
 t.test('values come out as they went in', async (t) => {
@@ -122,6 +181,8 @@ t.test('limits of rank and size hold before anything is allocated', async (t) =>
 
 t.test('blocks that would break the alignment are a programming error', async (t) => {
   for (const blockBytes of [0, 100, -64]) t.throws(() => pack([], { dtype: 'float16', blockBytes }), RangeError)
+  for (const frameBytes of [0, 32, 384, 2048, -64])
+    t.throws(() => pack([], { dtype: 'float16', blockBytes: 1024, frameBytes }), RangeError)
 })
 
 t.test('float16 factors meet in the middle by a power of two, so that neither overflows nor fades', async (t) => {

@@ -230,8 +230,8 @@ const TENSORS: Case[] = [
     what: 'a trained token beyond the vocabulary',
     fixture: 'tokens',
     change: set({ trainable_token_indices: [30, 5, 40] }),
-    code: 'adapter_config_invalid',
-    names: ['trainable_token_indices', 'below 40'],
+    code: 'adapter_too_large',
+    names: ['41 tokens', "1 more than the base model's 40", '--max-extra-tokens 1'],
   },
   {
     what: 'trained tokens together with LoRA of the table',

@@ -172,8 +172,17 @@ void check_rows(World& world, int32_t rows, const std::string& what) {
   OnDevice<uint16_t> x_device(x), e_device(e);
   OnDevice<int32_t> ids_device(ids);
   must(cuda::scale_input(step, x_device.data(), in, 0, launch), "scale_input");
-  must(cuda::batched_embedding(step, ids_device.data(), e_device.data(), in, hidden, 1, launch), "batched_embedding");
+  must(cuda::batched_embedding(step, ids_device.data(), e_device.data(), in, hidden, 1, -1, launch), "batched_embedding");
   const auto scaled = x_device.get(), embedded = e_device.get();
+  // Every other id as one that adapters add, with their site 0 for it.
+  std::vector<int32_t> added_ids = ids;
+  for (size_t t = 0; t < added_ids.size(); t += 2) added_ids[t] += in;
+  OnDevice<uint16_t> added_e(e);
+  OnDevice<int32_t> added_device(added_ids);
+  must(cuda::batched_embedding(step, added_device.data(), added_e.data(), in, hidden, 1, 0, launch), "batched_embedding with added tokens");
+  const auto added = added_e.get();
+  bool others = true;
+  double worst_added = 0;
   double worst_scale = 0, worst_embedding = 0;
   for (size_t s = 0; s + 1 < segments.starts.size(); s++) {
     for (int32_t t = segments.starts[s]; t < segments.starts[s + 1]; t++) {
@@ -203,6 +212,27 @@ void check_rows(World& world, int32_t rows, const std::string& what) {
     }
   }
   check(worst_scale <= 1, what + ", scale_input: off by " + std::to_string(worst_scale) + " of what rounding allows");
+  for (size_t s = 0; s + 1 < segments.starts.size(); s++)
+    for (int32_t t = segments.starts[s]; t < segments.starts[s + 1]; t++)
+      for (int32_t o = 0; o < hidden; o++) {
+        const size_t at = size_t(t) * hidden + o;
+        if (added_ids[t] < in) {
+          others &= added[at] == embedded[at];
+          continue;
+        }
+        double want = restored(e[at], type), size = std::abs(want);
+        for (int32_t n = segments.entries[s]; n < segments.entries[s + 1]; n++) {
+          const Delta& delta = world.delta(segments.adapter[n], 0);
+          for (int32_t j = 0; j < delta.rank && delta.b.empty(); j++)
+            if ((delta.index.empty() ? j : delta.index[j]) == ids[t]) {
+              want += segments.weight[n] * delta.a[j][o];
+              size += std::abs(segments.weight[n] * delta.a[j][o]);
+            }
+        }
+        worst_added = std::max(worst_added, std::abs(restored(added[at], type) - want) / (1.01 * rounding * std::abs(want) + 1e-5 * size));
+      }
+  check(others, what + ", batched_embedding: ids of the table as without added tokens");
+  check(worst_added <= 1, what + ", batched_embedding: added tokens off by " + std::to_string(worst_added) + " of what rounding allows");
   check(worst_embedding <= 1, what + ", batched_embedding: off by " + std::to_string(worst_embedding) + " of what rounding allows");
 }
 

@@ -106,6 +106,11 @@ Ask draw_ask(Random& random, int32_t vocab) {
     ask.target = random.below(vocab);
     ask.logprobs = 2;
   }
+  if (one_in(3)) {
+    ask.vocab = 1 + random.below(vocab);
+    if (ask.target >= 0) ask.target %= ask.vocab;
+    if (!ask.allowed.empty()) ask.allowed.push_back(random.below(ask.vocab));
+  }
   return ask;
 }
 

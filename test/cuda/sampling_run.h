@@ -18,6 +18,7 @@ struct Ask {
   std::vector<int32_t> banned;
   std::vector<int32_t> allowed;  // empty: all are
   int32_t logprobs = -1, target = -1;
+  int32_t vocab = 0;  // tokens that exist for the row; 0: all
 };
 
 // A bit per token id: SamplingRow::allowed. Empty where all are allowed.

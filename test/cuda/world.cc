@@ -99,12 +99,12 @@ World::World(DType type, int32_t in, const std::vector<int32_t>& outs, const std
     }
     const auto blocks = static_cast<int32_t>((image.bytes.size() + kBlockBytes - 1) / kBlockBytes);
     image.bytes.resize(blocks * kBlockBytes, 0xff);
-    std::vector<int32_t> to(blocks);
+    std::vector<int64_t> to(blocks);  // bytes
     const auto first = static_cast<int32_t>(pool.size() / kBlockBytes);
-    for (int32_t b = 0; b < blocks; b++) to[b] = first + blocks - 1 - b;  // not in order
+    for (int32_t b = 0; b < blocks; b++) to[b] = int64_t{first + blocks - 1 - b} * kBlockBytes;  // not in order
     pool.resize(pool.size() + image.bytes.size());
-    for (int32_t b = 0; b < blocks; b++) std::memcpy(pool.data() + to[b] * kBlockBytes, image.bytes.data() + b * kBlockBytes, kBlockBytes);
-    tables.push_back(cuda::make_adapter_tables(image.rows.data(), image.rows.size() / 2, entries.data(), entries.size() / 8, to.data(), kBlockBytes,
+    for (int32_t b = 0; b < blocks; b++) std::memcpy(pool.data() + to[b], image.bytes.data() + b * kBlockBytes, kBlockBytes);
+    tables.push_back(cuda::make_adapter_tables(image.rows.data(), image.rows.size() / 2, entries.data(), entries.size() / 8, to.data(),
                                                static_cast<int32_t>(outs.size())));
     shapes_.push_back(tables.back().shape);
     deltas_.push_back(std::move(sites));

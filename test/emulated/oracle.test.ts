@@ -49,6 +49,19 @@ for (const name of FAMILIES)
       t.equal(engine.snapshot.counters.failedSteps, 0)
     })
 
+    t.test('with blocks that adapters share, on a pool too small for them', async (t) => {
+      const cut = emulatedFamily(name, 'cuda', 64)
+      t.ok(cut.frameBytes < cut.blockBytes)
+      const engine = await cut.start(cut.leastBlocks + 2, { maxBatchTokens: 24 })
+      t.teardown(() => engine.close())
+      t.same(tokens(await cut.runAll(engine, 'shared', { returnLogits: false })), tokens(alone))
+      await engine.idle()
+      t.same(idleComplaints(engine.snapshot), [])
+      const { counters } = engine.snapshot
+      t.ok(counters.adapterEvictions > 0, `adapters were put out (${counters.adapterEvictions})`)
+      t.equal(counters.failedSteps, 0)
+    })
+
     t.test('on a pool too small for its adapters and sequences', async (t) => {
       const engine = await family.start(family.leastBlocks + 2, { maxBatchTokens: 24 })
       t.teardown(() => engine.close())

@@ -55,7 +55,11 @@ async function baseOf(family: string, folders: string[]): Promise<Base> {
     threads: 1,
     maxModelLen: 128,
   })
-  const store = new AdapterStore(oracle.model.base, { dtype: engine.info.adapterDtype, blockBytes: engine.info.blockBytes })
+  const store = new AdapterStore(oracle.model.base, {
+    dtype: engine.info.adapterDtype,
+    blockBytes: engine.info.blockBytes,
+    frameBytes: engine.info.frameBytes,
+  })
   const sound = [...oracle.images.values()][0]
   const { tokens } = await ask(engine, PROMPT, {}, [{ name: sound.name, digest: sound.digest, weight: 1 }])
   return { engine, store, sound, right: String(tokens), folders }

@@ -57,10 +57,11 @@ function startElsewhere(library: string, libraries: string): string {
   const program = `
     import { loadNative } from ${url('native/index.js')}
     import { buildModel } from ${url('runtime/model/index.js')}
+    import { siteOptions } from ${url('runtime/model/sites.js')}
     const model = buildModel(${JSON.stringify(base)}, { device: 'cuda', dtype: 'float16' })
     const limits = { blockSize: 256, blockCount: 8, maxBlockCount: 8, memoryFraction: 0.9, maxBatchTokens: 16, maxSequences: 4, maxModelLen: 64 }
     const types = { device: 'cuda', dtype: 'float16', adapterDtype: 'float16', cacheDtype: 'float16' }
-    const rest = { threads: 1, maxSiteInputs: 80, headSite: -1, captureGraphs: true, overlapLaunches: false, maxLogitsRows: 64 }
+    const rest = { threads: 1, ...siteOptions(model.base), captureGraphs: true, overlapLaunches: false, maxLogitsRows: 64 }
     loadNative()
       .createEngine({ ...model, model: model.graph, library: ${JSON.stringify(library)}, ...limits, ...types, ...rest }, () => {})
       .then((engine) => { console.log('started'); engine.close() }, (error) => console.log(error.message))`

@@ -165,11 +165,11 @@ KERNEL_TEST(factors_meet_in_the_middle) {
   const Matrix right{reinterpret_cast<const uint8_t*>(b.data()), DType::f32, 3, 2, 1, 3};
   alignas(64) uint8_t bytes[6 * 64] = {};
   int32_t places[12];
-  for (int i = 0; i < 6; i++) {  // two rows a block
-    places[2 * i] = i / 2;
-    places[2 * i + 1] = i % 2 * 64;
+  for (int i = 0; i < 6; i++) {  // four rows in a block, then one in each frame
+    places[2 * i] = i < 4 ? 0 : i - 3;
+    places[2 * i + 1] = i < 4 ? i * 64 : 0;
   }
-  const fold::Image image{bytes, places, 128, DType::f16};
+  const fold::Image image{bytes, places, 1, 256, 64, DType::f16};
   check(!fold::place_factors(image, left, 0, right, 3, 2, 1), "they fit");
   const auto at = [&](int row, int i) {
     uint16_t bits;

@@ -1,5 +1,6 @@
 // Sampling: each effect against its definition, logprobs against float64, and the draw's distribution.
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <numeric>
 #include "harness.h"
@@ -14,7 +15,8 @@ struct Sampled {
   std::vector<float> top_logprobs;
 };
 
-Sampled sample(const Kernels& kernels, std::vector<float> logits, const SamplingRow& row) {
+// `added`: logits of tokens that an adapter adds.
+Sampled sample(const Kernels& kernels, std::vector<float> logits, const SamplingRow& row, const std::vector<float>& added = {}) {
   const int32_t offset = 0;
   Sampled out;
   out.top.resize(std::max(0, row.logprobs));  // nowhere at all when none is wanted, as in a step
@@ -22,6 +24,8 @@ Sampled sample(const Kernels& kernels, std::vector<float> logits, const Sampling
   SampleArgs args;
   args.logits = logits.data();
   args.vocab = static_cast<int64_t>(logits.size());
+  args.added = added.data();
+  args.added_vocab = static_cast<int64_t>(added.size());
   args.rows = &row;
   args.row_count = 1;
   args.results = &out.result;
@@ -68,6 +72,52 @@ KERNEL_TEST(logprobs_rank_and_top_equal_float64) {
     check(got.top[i] == order[i], "top token " + std::to_string(i));
     check_near(got.top_logprobs[i], x[order[i]] - total, 1e-5, "its logprob");
   }
+}
+
+bool same(const Sampled& a, const Sampled& b) {
+  return a.result.token == b.result.token && a.result.rank == b.result.rank && a.result.status == b.result.status &&
+         std::memcmp(&a.result.logprob, &b.result.logprob, sizeof(float)) == 0 && a.result.top_count == b.result.top_count &&
+         std::equal(a.top.begin(), a.top.begin() + a.result.top_count, b.top.begin()) &&
+         std::equal(a.top_logprobs.begin(), a.top_logprobs.begin() + a.result.top_count, b.top_logprobs.begin());
+}
+
+// The first so many tokens exist for the row: a part of the base's, or those of an adapter too, whose logits are a matrix of their own. Bit for bit what a
+// vocabulary of that size gives.
+KERNEL_TEST(a_row_has_its_own_vocabulary) {
+  Random random(29);
+  constexpr int32_t kBase = 1003, kAdded = 70;
+  for (int round = 0; round < 200; round++) {
+    auto x = random.floats(kBase + kAdded);
+    for (float& v : x) v *= 4;
+    SamplingRow row;
+    row.temperature = round % 3 ? 0.5f + random.below(3) : 0;
+    row.seed = static_cast<uint64_t>(round);
+    if (round % 4 == 1) row.top_p = 0.9f;
+    if (round % 5 == 1) row.top_k = 1 + random.below(1000);
+    if (round % 7 == 1) row.min_p = 0.01f;
+    row.logprobs = round % 2 ? 6 : -1;
+    const int32_t bias_tokens[] = {2, kBase - 1, kBase, kBase + 5, kBase + kAdded - 1};
+    const float bias_values[] = {1, 2, 3, 2, 1};
+    row.bias_tokens = bias_tokens;
+    row.bias_values = bias_values;
+    row.bias_count = round % 2 ? 5 : 0;
+    const TokenCount counts[] = {{kBase + 1, 2, 1}, {3, 1, 1}};
+    row.counts = counts;
+    row.count_count = 2;
+    row.frequency = round % 6 == 1 ? 0.5f : 0;
+    for (const int32_t vocab : {1, 517, kBase, kBase + 1, kBase + 33, kBase + kAdded}) {
+      row.target = round % 9 == 4 ? random.below(vocab) : -1;
+      row.vocab = 0;
+      const auto want = sample(kernels, {x.begin(), x.begin() + vocab}, row);
+      row.vocab = vocab;
+      const auto got = sample(kernels, {x.begin(), x.begin() + kBase}, row, {x.begin() + kBase, x.end()});
+      check(same(got, want) && got.result.token < vocab, "vocabulary " + std::to_string(vocab) + ", round " + std::to_string(round));
+    }
+  }
+  SamplingRow beyond;
+  beyond.vocab = 10;
+  beyond.target = 10;
+  check(sample(kernels, random.floats(20), beyond).result.status == 1, "a target that does not exist for the row");
 }
 
 KERNEL_TEST(the_chosen_tokens_logprob_alone) {

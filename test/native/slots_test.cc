@@ -138,25 +138,52 @@ KERNEL_TEST(blocks_have_one_owner) {
   if (!once(kernels)) return;
   Slots slots = slots_of();
   slots.admit(input(0, {5, 6, 7, 8, 9}));
-  const std::vector<int32_t> adapter{3, 4};
-  slots.hold(adapter.data(), adapter.size());
+  const Held adapter{{3, 4}, {}};
+  slots.hold(adapter);
   check(refusal([&] { slots.prepare({{{0, 0, 4, 0, 0, 0}}, {{0, 0, 3}}}); }).find("an adapter lies") != std::string::npos, "no KV into an adapter's block");
-  check(refusal([&] { slots.hold(adapter.data(), 1); }).find("in use") != std::string::npos, "no adapter into an adapter's block");
-  const std::vector<int32_t> twice{8, 8};
-  check(refusal([&] { slots.hold(twice.data(), 2); }).find("in use") != std::string::npos, "no block twice");
-  slots.hold(twice.data(), 1);  // what was refused holds nothing
+  check(refusal([&] { slots.hold({{3}, {}}); }).find("in use") != std::string::npos, "no adapter into an adapter's block");
+  check(refusal([&] { slots.hold({{8, 8}, {}}); }).find("in use") != std::string::npos, "no block twice");
+  slots.hold({{8}, {}});  // what was refused holds nothing
   run(slots, {{{0, 0, 5, 0, 0, 1}}, {{0, 0, 5}, {0, 1, 6}}}, {1});
-  const int32_t block = 5;
-  check(refusal([&] { slots.hold(&block, 1); }).find("in use") != std::string::npos, "no adapter into a sequence's block");
+  check(refusal([&] { slots.hold({{5}, {}}); }).find("in use") != std::string::npos, "no adapter into a sequence's block");
   // A full block may be read by others, which is how prefixes are shared.
   slots.admit(input(1, {5, 6, 7, 8, 1}));
   run(slots, {{{1, 4, 1, 0, 0, 1}}, {{1, 0, 5}, {1, 1, 7}}}, {1});
   slots.release(0);
   slots.release(1);
-  slots.hold(&block, 1);
-  slots.let_go({5});
+  slots.hold({{5}, {}});
+  slots.let_go({{5}, {}});
   slots.let_go(adapter);
-  slots.hold(adapter.data(), adapter.size());
+  slots.hold(adapter);
+}
+
+KERNEL_TEST(frames_have_one_owner) {
+  if (!once(kernels)) return;
+  SlotLimits limits = slots_of().limits();
+  limits.frames_in_block = 4;
+  Slots slots(limits);
+  const auto refused = [&](const Held& held, const char* what, const char* why) { check(refusal([&] { slots.hold(held); }).find(why) != std::string::npos, what); };
+  slots.admit(input(0, {5, 6, 7, 8, 9}));
+  run(slots, {{{0, 0, 4, 0, 0, 0}}, {{0, 0, 1}}}, {});
+  const Held first{{3}, {8, 9}}, second{{}, {10}};  // both in block 2
+  slots.hold(first);
+  slots.hold(second);
+  refused({{}, {9}}, "no frame twice", "in use");
+  refused({{}, {11, 11}}, "no frame twice by one", "in use");
+  refused({{}, {12}}, "none of an adapter's whole block", "in use");
+  refused({{}, {5}}, "none of a sequence's block", "in use");
+  refused({{2}, {}}, "no block that frames are taken of", "in use");
+  refused({{6}, {24}}, "no frame of a block that it takes itself", "in use");
+  refused({{}, {-1}}, "no frame below the first", "it must be 0");
+  refused({{}, {static_cast<int32_t>(4 * limits.block_count)}}, "no frame past the last", "it must be 0");
+  slots.hold({{6}, {11}});  // what was refused holds nothing
+  const auto no_kv = [&] { return refusal([&] { slots.prepare({{{0, 4, 1, 0, 0, 1}}, {{0, 1, 2}}}); }).find("an adapter lies") != std::string::npos; };
+  check(no_kv(), "no KV where frames are taken");
+  slots.let_go(first);
+  slots.let_go({{6}, {11}});
+  check(no_kv(), "no KV while one frame is taken");
+  slots.let_go(second);
+  run(slots, {{{0, 4, 1, 0, 0, 1}}, {{0, 1, 2}}}, {1});
 }
 
 KERNEL_TEST(what_admission_refuses) {

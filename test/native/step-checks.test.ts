@@ -12,6 +12,8 @@ const family = new OracleFamily('llama', 'float32', fixture('oracle'), 'cpu')
 const model = buildModel(fixture('oracle', family.name, 'base'), { device: 'cpu', dtype: 'float32' })
 const { blockSize } = family
 const { vocabSize } = model
+/** With the tokens that adapters may add. */
+const WIDTH = vocabSize + (model.base.added?.count ?? 0)
 const ROWS = 4
 const BLOCKS = 256
 const MAX_MODEL_LEN = 64
@@ -38,7 +40,7 @@ const sequence = (): SlotInput => ({
   seed: 0n,
   biasTokens: Int32Array.of(1),
   biasValues: Float32Array.of(1),
-  allowed: new Uint32Array(Math.ceil(vocabSize / 32)).fill(0xffffffff),
+  allowed: new Uint32Array(Math.ceil(WIDTH / 32)).fill(0xffffffff),
   stopTokens: Int32Array.of(2),
   endTokens: Int32Array.of(2),
 })
@@ -52,6 +54,12 @@ t.test('what a sequence brings', async (t) => {
   refused({ tokens: new Int32Array(0) }, /tokens\.length is 0; it must be 1 to 64/)
   refused({ tokens: new Int32Array(MAX_MODEL_LEN + 1) }, /tokens\.length is 65/)
   refused({ promptLength: 4 }, /promptLength is 4/)
+  for (const odd of [-1, WIDTH + 1]) refused({ vocabSize: odd }, new RegExp(`vocabSize is ${odd}; it must be 1 to ${WIDTH}`))
+  refused({ vocabSize: 5 }, /tokens\[\] is 5; it must be 0 to 4/)
+  refused(
+    { vocabSize: vocabSize + 1, tokens: Int32Array.of(vocabSize + 1), promptLength: 1 },
+    new RegExp(`tokens\\[\\] is ${vocabSize + 1}`),
+  )
   refused({ options: new Float64Array(9) }, /options\.length is 9; it must be 10/)
   refused({ biasValues: new Float32Array(0) }, /biasValues\.length is 0; it must be 1/)
   refused({ allowed: new Uint32Array(1) }, /allowed\.length is 1/)
@@ -61,7 +69,7 @@ t.test('what a sequence brings', async (t) => {
     refused({ options: Float64Array.of(0.5, odd, 0, 0, 0, 0, 1, 0, -1, -1) }, /options\[1\] is .*; it must be/)
   refused({ seed: 1 }, /seed must be a bigint/)
   for (const name of ['tokens', 'biasTokens', 'stopTokens', 'endTokens'] as const)
-    for (const odd of [-1, vocabSize])
+    for (const odd of [-1, name === 'tokens' ? vocabSize : WIDTH])
       refused({ [name]: Int32Array.of(odd), promptLength: 1 }, new RegExp(`${name}\\[\\] is ${odd}`))
   for (const name of Object.keys(sequence()) as (keyof SlotInput)[])
     if (typeof sequence()[name] === 'object') refused({ [name]: new Uint8Array(4) }, new RegExp(`${name} must be a typed array`))

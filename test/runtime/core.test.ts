@@ -189,6 +189,7 @@ t.test('a residency that is not the one named fails loudly', async (t) => {
     digest: 1n,
     image: new Uint8Array(),
     blocks: new Int32Array(),
+    frames: new Int32Array(),
     rows: new Int32Array(),
     entries: new Int32Array(),
   })

@@ -1,14 +1,18 @@
 /** The validator itself: each kind of damage is named. One that accepts everything would make every other test here worthless. */
 import t from 'tap'
 import { checkInvariants } from '../../runtime/invariants.ts'
-import { FREE } from '../../runtime/pool/blocks.ts'
+import { ADAPTER, FREE } from '../../runtime/pool/blocks.ts'
 import { HOLD_LIMIT } from '../../runtime/scheduler/arrivals.ts'
 import { ToyCore, toyImage, use } from '../support/toy-core.ts'
 
 /** Two sequences that share a prefix and an adapter, one that waits. */
 async function busy() {
-  const toy = new ToyCore({ blockCount: 32, maxSequences: 2 })
-  const image = toyImage('x', 2)
+  const toy = new ToyCore({ blockCount: 32, maxSequences: 2, framesPerBlock: 8 })
+  const image = toyImage('x', 2, 3, 8)
+  const idle = toyImage('idle', 0, 3, 8)
+  toy.core.addAdapter(idle)
+  toy.submit('uses it', [1], [use(idle)], { maxTokens: 1 })
+  await toy.drain()
   toy.core.addAdapter(image)
   const stem = [1, 2, 3, 4, 5, 6, 7, 8]
   toy.submit('a', [...stem, 9], [use(image)], { maxTokens: 20 })
@@ -18,8 +22,9 @@ async function busy() {
   await toy.step()
   const { scheduler, pool } = toy.core
   const resident = pool.adapters.get(image.digest)
-  if (!resident) throw new Error('the adapter must be resident')
-  return { scheduler, pool, resident, check: () => checkInvariants(scheduler, pool) }
+  const neighbour = pool.adapters.get(idle.digest)
+  if (!resident || !neighbour) throw new Error('the adapters must be resident')
+  return { scheduler, pool, resident, neighbour, check: () => checkInvariants(scheduler, pool) }
 }
 
 t.test('a healthy engine passes, with shared blocks', async (t) => {
@@ -105,9 +110,9 @@ const damages: [string, RegExp, (engine: Awaited<ReturnType<typeof busy>>) => vo
   ],
   [
     'idle blocks miscounted',
-    /idle adapters have 0 blocks and are counted with 2/,
+    /idle adapters have 0 whole blocks and are counted with 2/,
     ({ pool }) => {
-      pool.adapters.idleBlocks += 2
+      pool.adapters.idleWholeBlocks += 2
     },
   ],
   ['a lost adapter reference', /wrong reference count/, ({ resident }) => void resident.references--],
@@ -116,13 +121,57 @@ const damages: [string, RegExp, (engine: Awaited<ReturnType<typeof busy>>) => vo
     /used and not resident/,
     ({ pool, resident }) => {
       resident.references = 0
+      pool.adapters.frames.rest(resident)
       pool.adapters.evict(resident)
     },
   ],
   [
     'a block of two owners',
     /an adapter's in one place/,
-    ({ scheduler, resident }) => resident.blocks.push(scheduler.running[0].blocks[0]),
+    ({ scheduler, resident }) => void resident.blocks.splice(1, 1, scheduler.running[0].blocks[0]),
+  ],
+  [
+    'a frame of two owners',
+    /frame \d+ belongs to two adapters/,
+    ({ resident, neighbour }) => void resident.frames.splice(0, 1, neighbour.frames[0]),
+  ],
+  ['a frame that is missing', /has more or less than its image takes/, ({ resident }) => void resident.frames.pop()],
+  [
+    'a frame that nobody has taken',
+    /is x's and not taken/,
+    ({ resident, pool }) => void resident.frames.splice(0, 1, 8 * (pool.blocks.count - 1)),
+  ],
+  [
+    'a frame miscounted by block',
+    /x has frames in one place/,
+    ({ resident }) => {
+      resident.pieces[0].count--
+    },
+  ],
+  [
+    'a block that counts as idle while one in it is in use',
+    /0 frames of block \d+ are counted|3 frames of block \d+ are in use and 0/,
+    ({ pool, resident }) => pool.adapters.frames.rest(resident),
+  ],
+  [
+    'a frame that was let go',
+    /is x's and not taken|frames of block \d+ are taken/,
+    ({ pool, resident }) => {
+      pool.adapters.frames.rest(resident)
+      pool.adapters.frames.leave(resident)
+    },
+  ],
+  [
+    'frames that nobody has',
+    /frames of block \d+ are taken and \d+ are counted|is cut into frames and holds nothing/,
+    ({ pool }) => pool.adapters.frames.enter({ frames: [], pieces: [], lastUsed: 0 }, [{ block: -1, count: 2 }]),
+  ],
+  [
+    'a block that is cut up and whole',
+    /is an adapter's in one place|is cut into frames in one place/,
+    ({ pool, resident }) => {
+      pool.blocks.owner[resident.pieces[0].block] = ADAPTER
+    },
   ],
   ['a leaked block', /has 1 references and 0 users/, ({ pool }) => void pool.allocateKv(1)],
   [

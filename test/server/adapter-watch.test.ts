@@ -46,6 +46,12 @@ t.test('what appears is served, what changes is replaced, what goes is gone', as
   await until('a is another', () => adapters.get('a')?.digest === robot.digest)
   t.equal((await say('a')).text, robot.text)
 
+  // Its template is part of it.
+  writeFileSync(path.join(folder, 'a/chat_template.jinja'), 'x')
+  await until('a has a template', () => adapters.get('a')?.digest !== robot.digest)
+  rmSync(path.join(folder, 'a/chat_template.jinja'))
+  await until('a has none', () => adapters.get('a')?.digest === robot.digest)
+
   // Nothing of what is wrong replaces what is right.
   writeFileSync(path.join(folder, 'a/adapter_model.safetensors'), 'no adapter at all')
   await setTimeout(2500)

@@ -8,7 +8,8 @@ const PLACES = [process.env.CHROMIUM, '/usr/bin/chromium', '/usr/bin/chromium-br
 export const chromiumPath = (): string | undefined => PLACES.find((place) => place !== undefined && existsSync(place))
 
 /** Why tests that need one are skipped; false: they are not. */
-export const noBrowser = (): string | false => (chromiumPath() ? false : 'no chromium (apt-get install chromium, or CHROMIUM=PATH)')
+export const noBrowser = (): string | false =>
+  chromiumPath() ? false : 'no chromium (apt-get install chromium, or CHROMIUM=PATH)'
 
 /** As root it has no sandbox, and containers have little in /dev/shm. It sees pages of this machine alone. */
 export const openBrowser = (): Promise<Browser> =>

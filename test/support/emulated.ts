@@ -20,8 +20,11 @@ export const needsEmulated = {
 }
 
 /** Oracle families that attention on CUDA takes; on the others it would refuse the heads. */
-export const FAMILIES = ['llama-heads16', 'qwen3-heads16', 'gemma2-heads16', 'phi3-heads16']
+export const FAMILIES = [
+  ...['llama-heads16', 'qwen3-heads16', 'gemma2-heads16', 'phi3-heads16'],
+  ...['added-heads16', 'added-tied-heads16', 'added-gemma2-heads16'],
+]
 
 /** On the emulated device in float16, or for comparison on this addon's CPU engine in float32. */
-export const emulatedFamily = (name = FAMILIES[0], device: 'cuda' | 'cpu' = 'cuda') =>
-  new OracleFamily(name, device === 'cuda' ? 'float16' : 'float32', fixture('oracle'), device)
+export const emulatedFamily = (name = FAMILIES[0], device: 'cuda' | 'cpu' = 'cuda', leastFrameBytes?: number) =>
+  new OracleFamily(name, device === 'cuda' ? 'float16' : 'float32', fixture('oracle'), device, leastFrameBytes)

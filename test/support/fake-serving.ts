@@ -1,4 +1,5 @@
 /** A server over an engine that does what a test says: for what a real engine does only when it fails. */
+import assert from 'node:assert'
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import type { Engine, SequenceOutput, SequenceRequest } from '../../runtime/index.ts'
@@ -34,9 +35,18 @@ export async function fakeServing(
 ): Promise<FakeServing> {
   const submitted: Submitted[] = []
   const aborted: string[] = []
-  const snapshot = { running: 0, waiting: 0, blocks: {}, residentAdapters: 0, counters: {}, lastStep: {} }
+  const snapshot = { running: 0, waiting: 0, blocks: {}, frames: {}, residentAdapters: 0, counters: {}, lastStep: {} }
   const engine = {
-    info: { vocabSize: 1536, maxModelLen: 1 << 20, eosTokenIds: [2, 5], blockSize: 16, blockCount: 10, blockBytes: 4096 },
+    info: {
+      vocabSize: 1536,
+      addedTokens: 0,
+      maxModelLen: 1 << 20,
+      eosTokenIds: [2, 5],
+      blockSize: 16,
+      blockCount: 10,
+      blockBytes: 4096,
+      frameBytes: 4096,
+    },
     snapshot,
     residents: new Map(),
     waitingAdapters: () => [],
@@ -52,6 +62,9 @@ export async function fakeServing(
     model: { name: 'demo', root: '/models/demo', created: 10, maxModelLen: 1 << 20 },
     tokenizer: ModelTokenizer.load(demoModel('base')),
     prompts: demoPrompts(),
+    vocabSize: engine.info.vocabSize,
+    endTokenIds: engine.info.eosTokenIds,
+    texts: { of: () => assert.fail('no adapter has a text of its own') },
     adapters: { get: () => undefined, list: () => [], lease: () => Promise.reject(new Error('there are none')) },
     management: new AdapterManagement(testRegistry(notLoaded).registry, engine, { allowed: false, roots: [] }),
     metrics: new ServerMetrics(engine, 'demo', testRegistry(notLoaded)),

@@ -145,11 +145,11 @@ export async function startHollow(
   const limits = { poolBytes: 64 << 20, maxBatchTokens: 256, maxSequences: 64, threads: 1 }
   const engine = await startEngine({ modelDir, ...types, ...limits, prefixCache: true, validate: true, ...settings })
   t.teardown(() => engine.close())
-  const { adapterDtype: dtype, blockBytes } = engine.info
+  const { adapterDtype: dtype, blockBytes, frameBytes } = engine.info
   const base = readBaseModel(modelDir)
   const names = adapters ? readdirSync(adapters).sort() : []
   const images = new Map(
-    names.map((name) => [name, loadAdapter(name, path.join(adapters as string, name), base, { dtype, blockBytes })]),
+    names.map((name) => [name, loadAdapter(name, path.join(adapters as string, name), base, { dtype, blockBytes, frameBytes })]),
   )
   for (const image of images.values()) engine.addAdapter(image)
   return { engine, images }

@@ -4,7 +4,7 @@ import { decodeStep, residentsOf } from '../../bench/decode-batch.ts'
 import { loadNative, onnxRuntimeLibrary } from '../../native/index.ts'
 import type { EngineOptions, NativeEngine } from '../../native/types.ts'
 import type { BuiltModel } from '../../runtime/model/index.ts'
-import { siteShapesOf } from '../../runtime/model/sites.ts'
+import { siteOptions } from '../../runtime/model/sites.ts'
 
 const BLOCK_SIZE = 16
 
@@ -18,15 +18,10 @@ type Chosen = Pick<EngineOptions, 'blockSize' | 'blockCount' | 'maxBatchTokens' 
 
 /** The native engine alone on a built model, adapters and cache in the model's type. */
 export function startNativeEngine(model: BuiltModel, chosen: Chosen): Promise<NativeEngine> {
-  const { graph, files, initializers, layers, kvHeads, headDim, vocabSize, siteCount, dtype, base } = model
+  const { graph, files, initializers, layers, kvHeads, headDim, vocabSize, dtype, base } = model
   const shape = { model: graph, files, initializers, layers, kvHeads, headDim, vocabSize }
   const types = { device: dtype === 'float32' ? 'cpu' : 'cuda', dtype, cacheDtype: dtype, adapterDtype: dtype } as const
-  const sites = {
-    siteCount,
-    siteShapes: siteShapesOf(base.sites),
-    maxSiteInputs: Math.max(...base.sites.map((site) => site.inFeatures)),
-    headSite: -1,
-  }
+  const sites = { ...siteOptions(base), headSite: -1, addedHeadSite: -1 }
   const session = {
     library: onnxRuntimeLibrary(),
     threads: 1,
@@ -68,7 +63,9 @@ export async function logitsOfRows(
       const step = { rows, context, blockSize: BLOCK_SIZE, vocabSize, adapters: residents, token, returnLogits: true }
       logits = (await decodeStep(engine, step)).logits as typeof logits
     }
-    return logits
+    const width = logits.length / rows
+    // What adapters may add to the vocabulary stands behind it.
+    return logits.filter((_, i) => i % width < vocabSize)
   } finally {
     engine.close()
   }

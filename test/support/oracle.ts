@@ -5,6 +5,7 @@ import { type Adapter, AdapterRegistry, HostMemory, loadAdapter } from '../../ad
 import type { AdapterDtype, AdapterImage } from '../../adapters-store/types.ts'
 import type { Device } from '../../native/types.ts'
 import { startEngine } from '../../runtime/index.ts'
+import { frameBytesOf } from '../../runtime/model/frame-size.ts'
 import { type BuiltModel, buildModel } from '../../runtime/model/index.ts'
 import type { Engine, EngineSettings, EngineSnapshot, SamplingParams, SequenceOutput } from '../../runtime/types.ts'
 import { greedy } from './greedy.ts'
@@ -64,12 +65,20 @@ export class OracleFamily {
   readonly cases: OracleCase[]
   readonly blockSize = 16
   readonly blockBytes: number
+  readonly frameBytes: number
   readonly adapterDtype: AdapterDtype
   readonly device: Device
   readonly #directory: string
+  readonly #leastFrameBytes: number | undefined
 
-  /** On CUDA everything is in `adapterDtype`, activations and KV cache too. */
-  constructor(name: string, adapterDtype: AdapterDtype = 'float32', root = oracleRoot(), device: Device = 'cpu') {
+  /** On CUDA everything is in `adapterDtype`, activations and KV cache too. `leastFrameBytes`: without it these models' blocks are too small to be cut. */
+  constructor(
+    name: string,
+    adapterDtype: AdapterDtype = 'float32',
+    root = oracleRoot(),
+    device: Device = 'cpu',
+    leastFrameBytes?: number,
+  ) {
     this.name = name
     this.adapterDtype = adapterDtype
     this.device = device
@@ -77,9 +86,11 @@ export class OracleFamily {
     this.model = buildModel(this.#directory)
     this.blockBytes =
       this.blockSize * this.model.layers * 2 * this.model.kvHeads * this.model.headDim * (device === 'cpu' ? 4 : 2)
+    this.#leastFrameBytes = leastFrameBytes
+    this.frameBytes = frameBytesOf(this.model.base.sites, adapterDtype, this.blockBytes, leastFrameBytes)
     const adapters = path.join(root, name, 'adapters')
     for (const adapter of readdirSync(adapters).sort()) {
-      const options = { dtype: adapterDtype, blockBytes: this.blockBytes }
+      const options = { dtype: adapterDtype, blockBytes: this.blockBytes, frameBytes: this.frameBytes }
       this.images.set(adapter, loadAdapter(adapter, path.join(adapters, adapter), this.model.base, options))
     }
     const golden = readJson<Record<string, GoldenRow[]>>(path.join(root, name, 'golden.json'))
@@ -90,16 +101,25 @@ export class OracleFamily {
   get leastBlocks(): number {
     return Math.max(
       ...this.cases.map(({ weights, row }) => {
-        const adapters = Object.keys(weights).reduce((sum, name) => sum + this.images.get(name)!.blocks, 0)
-        return adapters + Math.ceil((row.prompt.length + row.greedy.length) / this.blockSize)
+        return this.#blocksOf(Object.keys(weights)) + Math.ceil((row.prompt.length + row.greedy.length) / this.blockSize)
       }),
     )
   }
 
   /** Blocks for every adapter and every case at once. */
   get ampleBlocks(): number {
-    const adapters = [...this.images.values()].reduce((sum, image) => sum + image.blocks, 0)
-    return adapters + this.cases.length * (this.leastBlocks + 1)
+    return this.#blocksOf([...this.images.keys()]) + this.cases.length * (this.leastBlocks + 1)
+  }
+
+  /** Blocks that these adapters take together. */
+  #blocksOf(names: string[]): number {
+    let blocks = 0
+    let frames = 0
+    for (const name of names) {
+      blocks += this.images.get(name)!.blocks
+      frames += this.images.get(name)!.frames
+    }
+    return blocks + Math.ceil((frames * this.frameBytes) / this.blockBytes)
   }
 
   /** The engine on a pool of so many blocks, every adapter known to it (or those `known`), the invariant validator on. */
@@ -117,6 +137,7 @@ export class OracleFamily {
       maxBatchTokens: 256,
       maxSequences: 128,
       adapterDtype: this.adapterDtype,
+      leastFrameBytes: this.#leastFrameBytes,
       threads: 2,
       prefixCache: true,
       validate: true,
@@ -192,11 +213,13 @@ function judge(
   while (agreed < wanted && tokens[agreed] === row.greedy[agreed]) agreed++
   // A token may differ only where the oracle itself hardly preferred it; what follows is then another continuation.
   const wrong = agreed < wanted && row.margins[agreed] > nearTie
-  const logitsError = logits
-    ? row.logits.reduce((worst, value, i) => Math.max(worst, Math.abs(value - logits[i])), 0)
-    : sampling.returnLogits
-      ? Number.POSITIVE_INFINITY
-      : 0
+  // An adapter whose table was resized has as many tokens as it has rows.
+  const logitsError =
+    logits?.length === row.logits.length
+      ? row.logits.reduce((worst, value, i) => Math.max(worst, Math.abs(value - logits[i])), 0)
+      : sampling.returnLogits
+        ? Number.POSITIVE_INFINITY
+        : 0
   return { name, logitsError, wrongAt: wrong ? agreed : -1, agreed, tokens, error }
 }
 

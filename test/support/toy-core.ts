@@ -13,6 +13,8 @@ export const packed = requestPacker(TOY_VOCABULARY)
 export interface ToySettings {
   blockCount: number
   blockSize?: number
+  /** Frames that a block is cut into; images must be too. */
+  framesPerBlock?: number
   maxBatchTokens?: number
   maxSequences?: number
   maxModelLen?: number
@@ -28,7 +30,11 @@ export interface ToySettings {
   clock?: () => number
 }
 
-export function toyImage(name: string, blocks: number): AdapterImage {
+/** Bytes of a toy's block; frames are parts of it. */
+const BLOCK_BYTES = 4096
+
+/** `frames`: of so many a block, `perBlock`. */
+export function toyImage(name: string, blocks: number, frames = 0, perBlock = 1): AdapterImage {
   let hash = 0n
   for (const char of name)
     hash = BigInt.asUintN(64, hash * 1099511628211n + BigInt(char.codePointAt(0) ?? 0) + 1469598103934665603n)
@@ -36,8 +42,10 @@ export function toyImage(name: string, blocks: number): AdapterImage {
     name,
     digest: hash.toString(16).padStart(16, '0').repeat(4),
     dtype: 'float32',
-    blockBytes: 4096,
+    blockBytes: BLOCK_BYTES,
+    frameBytes: BLOCK_BYTES / perBlock,
     blocks,
+    frames,
     image: new SharedArrayBuffer(0),
     rows: new Int32Array(0),
     entries: new Int32Array(0),
@@ -64,13 +72,14 @@ export class ToyCore {
     this.blockCount = settings.blockCount
     this.blockSize = blockSize
     this.maxModelLen = settings.maxModelLen ?? 1000
-    this.native = new ToyEngine(settings.blockCount, blockSize)
+    this.native = new ToyEngine(settings.blockCount, blockSize, settings.framesPerBlock)
     if (settings.copiesAside) this.native.copying = []
     this.core = new EngineCore(
       this.native,
       {
         blockCount: settings.blockCount,
         blockSize,
+        frameBytes: BLOCK_BYTES / (settings.framesPerBlock ?? 1),
         vocabSize: TOY_VOCABULARY,
         maxModelLen: this.maxModelLen,
         maxBatchTokens: settings.maxBatchTokens ?? 64,

@@ -81,14 +81,19 @@ export class ToyEngine implements NativeEngine {
   /** Set to refuse an adapter: gets it, throws. */
   beforePut: ((adapter: PackedAdapter) => void) | undefined
   private readonly cache: Uint32Array
-  private readonly table = new Map<number, { generation: number; digest: bigint; blocks: Int32Array }>()
+  /** By frame: the residency whose rows were written there last, 0 for KV. */
+  private readonly rows: Int32Array
+  private readonly table = new Map<number, { generation: number; digest: bigint; frames: number[] }>()
   private readonly blockSize: number
+  private readonly framesPerBlock: number
   private inFlight = 0
   /** Failed steps so far, and the end of the step queued last. */
   private failures = 0
   private last: Promise<unknown> = Promise.resolve()
 
-  constructor(blockCount: number, blockSize: number) {
+  constructor(blockCount: number, blockSize: number, framesPerBlock = 1) {
+    this.framesPerBlock = framesPerBlock
+    this.rows = new Int32Array(blockCount * framesPerBlock)
     this.blockSize = blockSize
     this.blockCount = blockCount
     this.cache = new Uint32Array(blockCount * blockSize)
@@ -96,13 +101,21 @@ export class ToyEngine implements NativeEngine {
 
   putAdapter(adapter: PackedAdapter): void {
     this.beforePut?.(adapter)
+    const { framesPerBlock } = this
+    const shared = Array.from(adapter.frames, (frame) => Math.floor(frame / framesPerBlock))
     for (const [slot, { blocks }] of this.slots)
-      for (const block of adapter.blocks)
+      for (const block of [...adapter.blocks, ...shared])
         if (blocks.includes(block)) throw new RangeError(`block ${block} of the adapter is in slot ${slot}'s table`)
     this.copying?.push(adapter.index)
-    this.table.set(adapter.index, { generation: adapter.generation, digest: adapter.digest, blocks: adapter.blocks })
-    // Its rows overwrite whatever KV lay there, also under a step in flight.
-    for (const block of adapter.blocks) this.cache.fill(0xdeadbeef, block * this.blockSize, (block + 1) * this.blockSize)
+    const whole = Array.from(adapter.blocks, (block) =>
+      Array.from({ length: framesPerBlock }, (_, i) => block * framesPerBlock + i),
+    )
+    const { index, generation, digest } = adapter
+    this.table.set(index, { generation, digest, frames: [...whole.flat(), ...adapter.frames] })
+    // Its rows overwrite whatever lay there, KV or another's, also under a step in flight.
+    for (const frame of this.table.get(index)?.frames ?? []) this.rows[frame] = generation
+    for (const block of [...adapter.blocks, ...shared])
+      this.cache.fill(0xdeadbeef, block * this.blockSize, (block + 1) * this.blockSize)
   }
 
   pinImage(image: Uint8Array): void {
@@ -224,11 +237,17 @@ export class ToyEngine implements NativeEngine {
       for (let e = 0; e < entryAdapter.length; e++) {
         const resident = this.table.get(entryAdapter[e])
         if (resident?.generation !== entryGeneration[e] || resident.digest !== entryDigest[e]) sequenceStatus[b] = 1
-        entries.push({ digest: entryDigest[e], weight: entryWeight[e] })
+        // Rows that are another's by now, or KV, are other weights.
+        const overwritten = resident?.frames.some((frame) => this.rows[frame] !== resident.generation)
+        entries.push({ digest: overwritten ? ~entryDigest[e] & 0xffn : entryDigest[e], weight: entryWeight[e] })
       }
       const adapter = adapterHash(entries)
       const place = (p: number) => slot.blocks[Math.floor(p / this.blockSize)] * this.blockSize + (p % this.blockSize)
-      for (let i = 0; i < computed.length; i++) this.cache[place(past + i)] = slotValue(computed[i], past + i, adapter)
+      for (let i = 0; i < computed.length; i++) {
+        this.cache[place(past + i)] = slotValue(computed[i], past + i, adapter)
+        const first = Math.floor(place(past + i) / this.blockSize) * this.framesPerBlock
+        this.rows.fill(0, first, first + this.framesPerBlock)
+      }
       for (const { position, scores } of rows) {
         let seen = 0x811c9dc5
         for (let p = 0; p <= position; p++) seen = mix(seen, this.cache[place(p)])

@@ -59,8 +59,7 @@ export class TestSocket {
 
   frame(opcode: number, bytes: Buffer): void {
     const mask = randomBytes(4)
-    const length =
-      bytes.length < 126 ? [0x80 | bytes.length] : [0x80 | 126, bytes.length >> 8, bytes.length & 255]
+    const length = bytes.length < 126 ? [0x80 | bytes.length] : [0x80 | 126, bytes.length >> 8, bytes.length & 255]
     const masked = bytes.map((byte, i) => byte ^ mask[i % 4])
     this.socket.write(Buffer.concat([Buffer.from([0x80 | opcode, ...length]), mask, masked]))
   }

@@ -27,7 +27,7 @@ SampleRow demanding() {
   row.bias_values = &bias;
   row.bias_count = 1;
   SampleRow asks = sample_row(row, {}, kMaxSampleVocab);
-  asks.idle = 1;  // the lists are the host's
+  asks.vocab = 0;  // padding: the lists are the host's
   return asks;
 }
 
@@ -61,7 +61,7 @@ CudaEngine::CudaEngine(EngineOptions options, const std::function<void(float)>& 
   std::string missing;
   if (!device::available(missing)) throw std::runtime_error("no CUDA device: " + missing);
   device_ = device::info();
-  limits_ = {options_.block_size, options_.site_count, options_.head_site, options_.capture_graphs ? kCapturedRows : 0};
+  limits_ = {options_.block_size, options_.site_count, options_.head_site, options_.added_head_site, options_.capture_graphs ? kCapturedRows : 0};
   context_.dtype = options_.dtype;
   context_.vocab_size = options_.vocab_size;
   context_.sites = SiteBits(options_.site_count);
@@ -69,7 +69,7 @@ CudaEngine::CudaEngine(EngineOptions options, const std::function<void(float)>& 
          [&] { session_ = make_session(options_, context_, compute_.get(), progress); });
   options_.model = {};
   within("the tokens of --max-sequences sequences of up to --max-model-len",
-         [&] { device_slots_ = std::make_unique<DeviceSlots>(options_.max_sequences, options_.max_model_len, options_.block_size, options_.vocab_size); });
+         [&] { device_slots_ = std::make_unique<DeviceSlots>(options_.max_sequences, options_.max_model_len, options_.block_size, options_.columns()); });
   make_pool();
   open_slots(options_);
 }
@@ -119,7 +119,7 @@ int64_t CudaEngine::blocks_that_fit() {
   input.segment_entries = {0, 0};
   input.segment_status = {0};
   const std::vector<SampleRow> rows(input.logits_indices.size(), demanding());
-  const Work work{input, rows, sample_features(rows.data(), rows.size(), options_.vocab_size)};
+  const Work work{input, rows, sample_features(rows.data(), rows.size(), options_.columns())};
   StepShape shape = shape_of(input, work.features, limits_);
   shape.adapters.h_rows = tokens * kCommonRank / kRankBlock;
   StepResult ignored;
@@ -172,7 +172,7 @@ CudaEngine::Work CudaEngine::work_of(const StepInput& input) const {
   Work work{input, {}, {}};
   for (const LogitsRow& row : input.rows)
     work.rows.push_back(device_slots_->row(slots().at(input.sequences[row.sequence].slot), slots().asks(input, row), row.position + 1, row.scores));
-  work.features = sample_features(work.rows.data(), work.rows.size(), options_.vocab_size);
+  work.features = sample_features(work.rows.data(), work.rows.size(), options_.columns());
   return work;
 }
 
@@ -226,7 +226,7 @@ void CudaEngine::finish(Step& step) {
 void CudaEngine::queue(const Work& work, const StepShape& shape, Flight& flight, StepResult& result, int32_t& graph) {
   const StepInput& input = work.input;
   const InputLayout at(shape);
-  context_.sample_shape = flight.sampled = {shape.logits, options_.vocab_size, options_.dtype, shape.sample};
+  context_.sample_shape = flight.sampled = {shape.logits, options_.columns(), options_.dtype, shape.sample};
   fit(input, shape, at, flight);
   write_inputs(input, work.rows, shape, at, flight.staging.data() - at.uploaded);
   plan(input, shape, at, flight);
@@ -244,7 +244,7 @@ void CudaEngine::queue(const Work& work, const StepShape& shape, Flight& flight,
   device::copy_to_host(flight.fetched.data(), results_.data(), sample_results(flight.sampled).bytes, compute_.get());
   if (input.return_logits) {
     // Not into pinned memory, so that this waits for the step: only tests and tools ask.
-    result.logits.resize(input.logits_indices.size() * options_.vocab_size);
+    result.logits.resize(input.logits_indices.size() * options_.columns());
     device::copy_to_host(result.logits.data(), raw_logits_.data(), sizeof(float) * result.logits.size(), compute_.get());
   }
   flight.done.record(compute_.get());
@@ -268,7 +268,7 @@ void CudaEngine::fit(const StepInput& input, const StepShape& shape, const Input
   grow(results_, device::Memory::device, result_bytes);
   grow(tokens_, device::Memory::device, sizeof(int32_t) * shape.logits);
   grow(sample_scratch_, device::Memory::device, sample_scratch_bytes(flight.sampled));
-  if (input.return_logits) grow(raw_logits_, device::Memory::device, sizeof(float) * shape.logits * options_.vocab_size);
+  if (input.return_logits) grow(raw_logits_, device::Memory::device, sizeof(float) * shape.logits * options_.columns());
   const int32_t h_rows = std::max(shape.adapters.h_rows, shape.head.h_rows);
   if (h_rows) grow(lora_scratch_, device::Memory::device, lora_scratch_bytes(options_.max_site_inputs, kMaxProducts, h_rows));
   context_.h = reinterpret_cast<float*>(lora_scratch_.data());

@@ -126,8 +126,8 @@ StepShape shape_of(const StepInput& input, const SampleFeatures& sample, const S
   const bool decode = shape.tokens == shape.sequences && shape.max_query == 1;
   shape.adapters = plan_shape(input, input.segment_starts, !decode);
   const bool rows_are_tokens = shape.logits == shape.tokens && identity(input.logits_indices);
-  const int32_t head = limits.head_site;
-  if (!rows_are_tokens && head >= 0 && SiteBits::has(shape.sites.touched, head)) shape.head = plan_shape(input, logits_starts(input), true);
+  const auto touched = [&](int32_t site) { return site >= 0 && SiteBits::has(shape.sites.touched, site); };
+  if (!rows_are_tokens && (touched(limits.head_site) || touched(limits.added_head_site))) shape.head = plan_shape(input, logits_starts(input), true);
   shape.captured = decode && rows_are_tokens && !input.return_logits && shape.tokens <= limits.captured_rows;
   if (!shape.captured) {
     shape.logits = std::max(shape.logits, 1);  // a step of prefill chunks alone computes one row of logits for nobody: products of no rows are left untried

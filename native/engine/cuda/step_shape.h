@@ -37,7 +37,7 @@ struct StepShape {
 };
 
 struct ShapeLimits {
-  int32_t block_size = 0, site_count = 0, head_site = -1;
+  int32_t block_size = 0, site_count = 0, head_site = -1, added_head_site = -1;
   int32_t captured_rows = 0;  // largest decode step that is captured; 0: none is
 };
 

@@ -87,11 +87,31 @@ void add_low_rank(const RowsJob& job, const RowsTask& task, const SiteDelta& d, 
     if (known(t)) add_row<RowsF32>(job.args->y[0] + (task.row + t) * hidden, weight, sum + t * hidden, hidden);
 }
 
+inline bool is_added(const RowsJob& job, int32_t id) { return job.args->products > 1 && id >= job.args->in; }
+
+// The rows of tokens that adapters add: the table has none.
+template <typename Rows>
+void embed_added(const RowsJob& job, const RowsTask& task) {
+  const int64_t hidden = job.args->out[0];
+  for (int64_t t = task.row; t < task.row + task.rows; t++) {
+    if (!is_added(job, job.ids[t])) continue;
+    float* row = job.args->y[0] + t * hidden;
+    std::fill(row, row + hidden, 0.0f);
+    for (int32_t e = 0; e < task.segment->entry_count; e++) {
+      const LoraEntry& entry = task.segment->entries[e];
+      const SiteDelta* d = entry.delta[1];
+      if (!d || !d->rank || d->b) continue;
+      if (const int32_t j = replaced_row(*d, int32_t(job.ids[t] - job.args->in)); j >= 0) add_row<Rows>(row, entry.weight, d->a[j], hidden);
+    }
+  }
+}
+
 template <typename Rows>
 void embed_rows(void* data, size_t index) {
   const auto& job = *static_cast<const RowsJob*>(data);
   const RowsTask& task = job.tasks[index];
   const int64_t hidden = job.args->out[0];
+  if (job.args->products > 1) embed_added<Rows>(job, task);
   for (int32_t e = 0; e < task.segment->entry_count; e++) {
     const LoraEntry& entry = task.segment->entries[e];
     const SiteDelta* d = entry.delta[0];
@@ -101,7 +121,7 @@ void embed_rows(void* data, size_t index) {
       continue;
     }
     for (int64_t t = task.row; t < task.row + task.rows; t++)
-      if (const int32_t j = replaced_row(*d, job.ids[t]); j >= 0) add_row<Rows>(job.args->y[0] + t * hidden, entry.weight, d->a[j], hidden);
+      if (const int32_t j = replaced_row(*d, job.ids[t]); j >= 0 && !is_added(job, job.ids[t])) add_row<Rows>(job.args->y[0] + t * hidden, entry.weight, d->a[j], hidden);
   }
 }
 
@@ -113,8 +133,9 @@ inline void batched_embedding(const EmbeddingArgs& args, const Parallel& paralle
   for (int32_t i = 0; i < args.lora.segment_count; i++) {
     const LoraSegment& s = args.lora.segments[i];
     for (int32_t e = 0; e < s.entry_count; e++)
-      if (const SiteDelta* d = s.entries[e].delta[0]; d && d->rank)
-        work += (s.end - s.begin) * (d->b ? d->rank : 1) * args.lora.out[0];  // without B: a row's one replacement at most
+      for (int32_t p = 0; p < args.lora.products; p++)
+        if (const SiteDelta* d = s.entries[e].delta[p]; d && d->rank)
+          work += (s.end - s.begin) * (d->b ? d->rank : 1) * args.lora.out[0];  // without B: a row's one replacement at most
   }
   RowsJob job{&args.lora, args.ids, tasks};
   switch (args.lora.dtype) {

@@ -10,9 +10,26 @@
 
 namespace lorikeet::LORIKEET_ISA {
 
+// A row's logits, as many as there are tokens for it. Of an adapter that adds tokens a copy, with theirs behind the base's.
+struct Logits {
+  const float* values;
+  int64_t vocab;
+};
+
+inline Logits logits_of(const SampleArgs& args, size_t r) {
+  const float* base = args.logits + int64_t(r) * args.vocab;
+  const int64_t wanted = args.rows[r].vocab;
+  if (wanted <= args.vocab) return {base, wanted ? wanted : args.vocab};
+  const int64_t vocab = std::min(wanted, args.vocab + args.added_vocab);
+  float* all = scratch<float>(Scratch::row, size_t(vocab));
+  std::copy(base, base + args.vocab, all);
+  std::copy_n(args.added + int64_t(r) * args.added_vocab, vocab - args.vocab, all + args.vocab);
+  return {all, vocab};
+}
+
 // The row's token, or −1 when everything is banned.
 inline int32_t choose(const SamplingRow& row, int64_t vocab, const float* raw, const Largest& raw_largest) {
-  if (row.target >= 0) return row.target;
+  if (row.target >= 0) return row.target < vocab ? row.target : -1;
   const float* x = raw;
   Largest best = raw_largest;
   if (changes_logits(row)) {
@@ -29,26 +46,26 @@ inline int32_t choose(const SamplingRow& row, int64_t vocab, const float* raw, c
 inline void sample_row(void* data, size_t r) {
   const auto& args = *static_cast<const SampleArgs*>(data);
   const SamplingRow& row = args.rows[r];
-  const float* raw = args.logits + int64_t(r) * args.vocab;
+  const auto [raw, vocab] = logits_of(args, r);
   SamplingResult& result = args.results[r];
   result = {};
-  const Largest best = largest(raw, args.vocab);
-  const int32_t token = best.broken ? -1 : choose(row, args.vocab, raw, best);
+  const Largest best = largest(raw, vocab);
+  const int32_t token = best.broken ? -1 : choose(row, vocab, raw, best);
   if (token < 0) {
     result.status = 1;
     return;
   }
   result.token = token;
   if (row.logprobs < 0) return;
-  const double log_total = std::log(exp_row(raw, args.vocab, best.value, 1, nullptr)) + best.value;
+  const double log_total = std::log(exp_row(raw, vocab, best.value, 1, nullptr)) + best.value;
   const float logit = raw[token];
   result.logprob = float(logit - log_total);
   int32_t better = 0;
-  for (int64_t i = 0; i < args.vocab; i++) better += raw[i] > logit;
+  for (int64_t i = 0; i < vocab; i++) better += raw[i] > logit;
   result.rank = better + 1;
-  result.top_count = int32_t(std::min<int64_t>(row.logprobs, args.vocab));
+  result.top_count = int32_t(std::min<int64_t>(row.logprobs, vocab));
   int32_t* top = args.top_tokens + args.top_offset[r];
-  top_of(raw, args.vocab, result.top_count, top);
+  top_of(raw, vocab, result.top_count, top);
   for (int32_t i = 0; i < result.top_count; i++) args.top_logprobs[args.top_offset[r] + i] = float(raw[top[i]] - log_total);
 }
 

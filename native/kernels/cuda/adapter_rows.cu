@@ -88,22 +88,24 @@ __device__ bool add_row(float (&sum)[8], const SiteRows& at, float weight, int32
 
 template <class T, bool kAligned>
 __global__ void __launch_bounds__(kThreads, 4) embed(const __grid_constant__ AdapterStep step, const int32_t* ids, uint16_t* e, int32_t vocabulary,
-                                                  int32_t hidden, int32_t site) {
+                                                  int32_t hidden, int32_t site, int32_t added_site) {
   const int32_t spans = (hidden + kSpan - 1) / kSpan;
   const int32_t units = (step.plan.counts->narrow_tiles + step.plan.counts->wide_tiles) * spans;
   for (int32_t unit = blockIdx.x; unit < units; unit += gridDim.x) {
     const Place place = place_of(step.plan, unit, spans);
     for (int32_t row = threadIdx.x / 32; row < place.tile.rows; row += kWarps) {
-      const int32_t id = ids[place.tile.row + row];
+      const int32_t given = ids[place.tile.row + row];
+      const bool added = added_site >= 0 && given >= vocabulary;  // the table holds zeros for it
+      const int32_t id = added ? given - vocabulary : given;
       bool touched = false;
       float sum[8] = {};
       for (int32_t n = place.tile.entry_begin; n < place.tile.entry_end; n++) {
         const TileEntry entry = read_plan(step.plan.entries + n);
-        const SiteRows at = find_site(step, entry.tables, site);
+        const SiteRows at = find_site(step, entry.tables, added ? added_site : site);
         if (at.site.rank <= 0) continue;
         if (at.site.b < 0) {
           touched |= add_row<T, kAligned>(sum, at, entry.weight, id, place.at, hidden);
-        } else if (id >= 0 && id < vocabulary) {
+        } else if (!added && id >= 0 && id < vocabulary) {
           add_low_rank<T, kAligned>(sum, at, entry.weight, id, place.at, hidden);
           touched = true;
         }
@@ -135,14 +137,14 @@ int scale_input(const AdapterStep& step, void* x, int64_t in, int32_t site, cons
   });
 }
 
-int batched_embedding(const AdapterStep& step, const int32_t* ids, void* e, int64_t vocabulary, int64_t hidden, int32_t site,
+int batched_embedding(const AdapterStep& step, const int32_t* ids, void* e, int64_t vocabulary, int64_t hidden, int32_t site, int32_t added_site,
                       const Launch& launch) {
   const uint32_t blocks = blocks_for(hidden, launch);
   if (blocks == 0) return 0;
   return with_type(step.dtype, [&](auto type) {
     using T = decltype(type);
     return launch_kernel(hidden % 8 == 0 ? embed<T, true> : embed<T, false>, Grid{blocks, kThreads, false, launch.stream}, step, ids,
-                         static_cast<uint16_t*>(e), static_cast<int32_t>(vocabulary), static_cast<int32_t>(hidden), site);
+                         static_cast<uint16_t*>(e), static_cast<int32_t>(vocabulary), static_cast<int32_t>(hidden), site, added_site);
   });
 }
 

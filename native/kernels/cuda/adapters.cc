@@ -7,9 +7,9 @@
 namespace lorikeet::cuda {
 
 AdapterTables make_adapter_tables(const int32_t* rows, int64_t row_count, const int32_t* entries, int64_t entry_count,
-                                  const int32_t* blocks, int64_t block_bytes, int32_t site_count) {
+                                  const int64_t* pages, int32_t site_count) {
   const auto place = [&](int64_t row) {
-    const int64_t offset = blocks[rows[2 * row]] * block_bytes + rows[2 * row + 1];
+    const int64_t offset = pages[rows[2 * row]] + rows[2 * row + 1];
     assert(offset % kRowUnit == 0 && offset / kRowUnit < kNoRow);
     return static_cast<uint32_t>(offset / kRowUnit);
   };

@@ -40,9 +40,9 @@ struct AdapterTables {
   AdapterShape shape;
 };
 
-// `rows` [row_count * 2] (image block, byte offset), `entries` [entry_count * 8]: PackedAdapter of native/types.ts, already checked there.
-// `blocks`: pool block of each image block.
+// `rows` [row_count * 2] (page, byte offset), `entries` [entry_count * 8]: PackedAdapter of native/types.ts, already checked there.
+// `pages`: byte of the pool at which each of the image's pages lies.
 AdapterTables make_adapter_tables(const int32_t* rows, int64_t row_count, const int32_t* entries, int64_t entry_count,
-                                  const int32_t* blocks, int64_t block_bytes, int32_t site_count);
+                                  const int64_t* pages, int32_t site_count);
 
 }  // namespace lorikeet::cuda

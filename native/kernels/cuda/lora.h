@@ -62,8 +62,9 @@ int lora_direct(const AdapterStep& step, const LoraOp& op, const Launch& launch)
 // Semantics: x[t] += Σ_e w_e (in_scale_e ⊙ x[t] − x[t]) in place.  Shape: x [rows, in].
 int scale_input(const AdapterStep& step, void* x, int64_t in, int32_t site, const Launch& launch);
 
-// Semantics: as lorikeet::EmbeddingArgs.  Shape: ids [rows]; e [rows, hidden], in place; rank rows of A have `vocabulary` elements.
-int batched_embedding(const AdapterStep& step, const int32_t* ids, void* e, int64_t vocabulary, int64_t hidden, int32_t site,
+// Semantics: as lorikeet::EmbeddingArgs with `added_site` as the second product (none: −1), but e of added tokens must come as zeros.
+// Shape: ids [rows]; e [rows, hidden], in place; rank rows of A have `vocabulary` elements.
+int batched_embedding(const AdapterStep& step, const int32_t* ids, void* e, int64_t vocabulary, int64_t hidden, int32_t site, int32_t added_site,
                       const Launch& launch);
 
 }  // namespace lorikeet::cuda

@@ -36,7 +36,7 @@ struct SampleWork {
   uint64_t* bin_masses;      // [kBins] of the chosen view
   uint64_t* listed[kViews];       // [vocab] entries that survive a first, coarse cut, in any order; see `entry_of`
   uint32_t* listed_count[kViews];
-  float* plane[kViews];           // [spans * kSpan]: float32 logits, −inf beyond the vocabulary; chosen only for rows with effects
+  float* plane[kViews];           // [spans * kSpan]: float32 logits, −inf beyond the row's vocabulary; chosen only for rows with effects
   uint32_t* seen;            // [vocab], at the history's places
   uint64_t* sorted;          // [power of two ≥ features.top]
   // Results
@@ -54,14 +54,15 @@ struct SampleWork {
   }
   __device__ bool reports(const SampleRow& row) const { return features.logprobs && row.logprobs >= 0; }
   __device__ int32_t tops(const SampleRow& row) const {
-    const int32_t most = features.top < vocab ? features.top : vocab;
+    const int32_t most = features.top < row.vocab ? features.top : row.vocab;
     return !reports(row) ? 0 : row.logprobs < most ? row.logprobs : most;
   }
   __device__ const float* logits_of(View view, const SampleRow& row, int32_t r) const {
     return plane[view == kChosen && changes(row) ? kChosen : kRaw] + static_cast<int64_t>(r) * spans * kSpan;
   }
-  __device__ bool knows(int32_t token) const { return token >= 0 && token < vocab; }
 };
+
+__device__ inline bool knows(const SampleRow& row, int32_t token) { return token >= 0 && token < row.vocab; }
 
 __device__ inline bool allows(const SampleRow& row, int32_t token) { return !row.allowed || (row.allowed[token >> 5] >> (token & 31) & 1); }
 

@@ -44,7 +44,7 @@ struct alignas(16) SampleRow {
   int32_t bias_count = 0, banned_count = 0;
   int32_t logprobs = -1;  // -1: none at all
   int32_t scores = 0;     // 1: the row's token is read at `token`, nothing is sampled
-  int32_t idle = 1;       // 1: the row is padding; its logits are not read and its token is 0
+  int32_t vocab = 0;      // tokens from here on do not exist for it. 0: the row is padding; its logits are not read and its token is 0
   const int32_t* history = nullptr;      // [history_count]
   const int32_t* bias_tokens = nullptr;  // [bias_count] ascending; see sort_bias
   const float* bias_values = nullptr;
@@ -86,7 +86,7 @@ struct SampleOp {
   void* scratch = nullptr;           // sample_scratch_bytes
   uint8_t* results = nullptr;        // sample_results(shape).bytes
   int32_t* tokens = nullptr;         // [rows] or null: the tokens once more, for what follows on the device
-  float* logits_out = nullptr;       // [rows, vocab] or null: the logits in float32 before any effect, of rows that are not idle
+  float* logits_out = nullptr;       // [rows, vocab] or null: the logits in float32 before any effect, of rows that are not padding
 };
 
 // Returns a cudaError_t (0 = launched).

@@ -10,7 +10,7 @@ namespace lorikeet::cuda {
 
 SampleRow sample_row(const SamplingRow& from, const RowPlace& place, int64_t vocab) {
   SampleRow row;
-  row.idle = 0;
+  row.vocab = static_cast<int32_t>(from.vocab ? from.vocab : vocab);
   row.logprobs = from.logprobs;
   row.scores = place.scores;
   row.token = place.history ? place.history + place.length : nullptr;
@@ -19,7 +19,7 @@ SampleRow sample_row(const SamplingRow& from, const RowPlace& place, int64_t voc
     row.scale = 1 / from.temperature;
     row.top_p = from.top_p;
     if (from.min_p > 0) row.min_p_offset = from.temperature * std::log(from.min_p);
-    row.top_k = from.top_k > 0 && from.top_k < vocab ? from.top_k : 0;
+    row.top_k = from.top_k > 0 && from.top_k < row.vocab ? from.top_k : 0;
     row.uniform = uniform(from.seed, from.position);
   }
   row.presence = from.presence;

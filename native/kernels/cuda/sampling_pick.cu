@@ -143,12 +143,12 @@ __global__ void __launch_bounds__(kSelectThreads) pick_tokens(const __grid_const
   const auto r = static_cast<int32_t>(blockIdx.x) % rows;
   const SampleRow& row = work.row(r);
   if (static_cast<int32_t>(blockIdx.x) >= rows) {
-    if (!row.idle) write_tops(work, row, r, memory, sorted, taken);
+    if (row.vocab > 0) write_tops(work, row, r, memory, sorted, taken);
     return;
   }
   int32_t token = 0, rank = 0;
   float logprob = 0;
-  if (!row.idle) {
+  if (row.vocab > 0) {
     const Largest raw = largest_of(work, kRaw, row, r);
     token = choose(work, row, r, raw, memory);
     if (token >= 0 && work.reports(row)) {
@@ -164,7 +164,7 @@ __global__ void __launch_bounds__(kSelectThreads) pick_tokens(const __grid_const
   work.ranks[to] = rank;
   work.logprobs[to] = logprob;
   work.statuses[to] = token < 0;
-  work.top_counts[to] = token < 0 || row.idle ? 0 : work.tops(row);
+  work.top_counts[to] = token < 0 || row.vocab == 0 ? 0 : work.tops(row);
   atomic_max(work.times + 1, clock_ns());
 }
 
@@ -174,7 +174,7 @@ __global__ void __launch_bounds__(kSpanThreads) rank_tokens(const __grid_constan
   const auto r = static_cast<int32_t>(blockIdx.x) / work.spans, span = static_cast<int32_t>(blockIdx.x) % work.spans;
   const SampleRow& row = work.row(r);
   const int32_t token = work.tokens[work.first_row + r];
-  if (row.idle || !work.reports(row) || token < 0) return;
+  if (row.vocab == 0 || !work.reports(row) || token < 0) return;
   const float* plane = work.logits_of(kRaw, row, r);
   const float logit = plane[token];
   float v[kPerThread];

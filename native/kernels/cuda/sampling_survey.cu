@@ -94,7 +94,7 @@ __global__ void __launch_bounds__(kSpanThreads) survey_logits(const __grid_const
   const auto r = static_cast<int32_t>(blockIdx.x) / work.spans, span = static_cast<int32_t>(blockIdx.x) % work.spans;
   const SampleRow& row = work.row(r);
   if (blockIdx.x == 0 && work.first_row == 0 && threadIdx.x == 0) work.times[0] = work.times[1] = clock_ns();
-  if (row.idle) return;
+  if (row.vocab == 0) return;
   const int64_t global_row = work.first_row + r;
   float v[kPerThread];
   read_logits<E, kAligned>(v, work, global_row, span);
@@ -103,6 +103,7 @@ __global__ void __launch_bounds__(kSpanThreads) survey_logits(const __grid_const
 #pragma unroll
   for (int j = 0; j < kPerThread; j++) {
     const int32_t id = logit_at<E, kAligned>(span, j);
+    if (id >= row.vocab) v[j] = -INFINITY;
     key = greater(key, place_key(v[j], id));
     if (work.logits_out && id < work.vocab) work.logits_out[global_row * work.vocab + id] = v[j];
   }
@@ -121,21 +122,21 @@ __global__ void __launch_bounds__(kSpanThreads) survey_logits(const __grid_const
   const int32_t* history = row.history;
   uint32_t* seen = work.seen + static_cast<int64_t>(r) * work.vocab;
   for (int32_t i = span * kSpanThreads + static_cast<int32_t>(threadIdx.x); i < row.history_count; i += work.spans * kSpanThreads)
-    if (work.knows(history[i])) seen[history[i]] = 0;
+    if (knows(row, history[i])) seen[history[i]] = 0;
 }
 
 // A block per row. The lists are short beside the vocabulary: walked, not scanned.
 __global__ void __launch_bounds__(kEffectThreads) change_logits(const __grid_constant__ SampleWork work) {
   const auto r = static_cast<int32_t>(blockIdx.x), thread = static_cast<int32_t>(threadIdx.x);
   const SampleRow& row = work.row(r);
-  if (row.idle || !work.changes(row)) return;
+  if (row.vocab == 0 || !work.changes(row)) return;
   const int64_t plane = static_cast<int64_t>(r) * work.spans * kSpan;
   float* x = work.plane[kChosen] + plane;
   // One token's biases are neighbours: its first thread adds them all, in order.
   const int32_t* tokens = row.bias_tokens;
   for (int32_t i = thread; i < row.bias_count; i += kEffectThreads) {
     const int32_t token = tokens[i];
-    if (!work.knows(token) || (i > 0 && tokens[i - 1] == token)) continue;
+    if (!knows(row, token) || (i > 0 && tokens[i - 1] == token)) continue;
     if (!allows(row, token)) continue;  // not even +inf brings it back
     float logit = x[token];
     for (int32_t next = i; next < row.bias_count && tokens[next] == token; next++) logit += row.bias_values[next];
@@ -143,20 +144,20 @@ __global__ void __launch_bounds__(kEffectThreads) change_logits(const __grid_con
   }
   __syncthreads();
   for (int32_t i = thread; i < row.banned_count; i += kEffectThreads)
-    if (work.knows(row.banned[i])) x[row.banned[i]] = -INFINITY;
+    if (knows(row, row.banned[i])) x[row.banned[i]] = -INFINITY;
   // How often each token stands in the output, and a mark that it stands in the history at all.
   constexpr uint32_t kMark = 0x80000000u;
   const int32_t* history = row.history;
   uint32_t* seen = work.seen + static_cast<int64_t>(r) * work.vocab;
   for (int32_t i = thread; i < row.history_count; i += kEffectThreads) {
-    if (!work.knows(history[i])) continue;
+    if (!knows(row, history[i])) continue;
     atomic_or(seen + history[i], kMark);
     if (i >= row.prompt_length) atomic_add(seen + history[i], 1u);
   }
   __syncthreads();  // for the counts, and for the biases and bans before them
   for (int32_t i = thread; i < row.history_count; i += kEffectThreads) {
     const int32_t token = history[i];
-    if (!work.knows(token)) continue;
+    if (!knows(row, token)) continue;
     const uint32_t found = atomic_exchange(seen + token, 0);
     if (found == 0) continue;  // another place of the token was quicker
     const uint32_t count = found & ~kMark;
@@ -171,7 +172,7 @@ __global__ void __launch_bounds__(kEffectThreads) change_logits(const __grid_con
 __global__ void __launch_bounds__(kSpanThreads) survey_plane(const __grid_constant__ SampleWork work) {
   const auto r = static_cast<int32_t>(blockIdx.x) / work.spans, span = static_cast<int32_t>(blockIdx.x) % work.spans;
   const SampleRow& row = work.row(r);
-  if (row.idle || !work.changes(row)) return;
+  if (row.vocab == 0 || !work.changes(row)) return;
   float v[kPerThread];
   read_plane(v, work.logits_of(kChosen, row, r), span);
   uint64_t key = 0;

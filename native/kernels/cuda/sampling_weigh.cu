@@ -32,7 +32,7 @@ __global__ void __launch_bounds__(kSpanThreads) weigh_spans(const __grid_constan
   __shared__ uint64_t warps[kSpanThreads / 32];
   const auto r = static_cast<int32_t>(blockIdx.x) / work.spans, span = static_cast<int32_t>(blockIdx.x) % work.spans;
   const SampleRow& row = work.row(r);
-  if (row.idle) return;
+  if (row.vocab == 0) return;
   for (int which = 0; which < kViews; which++) {
     const auto view = static_cast<View>(which);
     if (view == kChosen ? !work.draws(row) : !work.reports(row)) continue;
@@ -85,7 +85,7 @@ __global__ void __launch_bounds__(kSpanThreads) list_spans(const __grid_constant
   const int32_t blocks = (work.spans + kListSpans - 1) / kListSpans;
   const auto r = static_cast<int32_t>(blockIdx.x) / blocks, first = static_cast<int32_t>(blockIdx.x) % blocks * kListSpans;
   const SampleRow& row = work.row(r);
-  if (row.idle) return;
+  if (row.vocab == 0) return;
   for (int which = 0; which < kViews; which++) {
     const auto view = static_cast<View>(which);
     if (view == kChosen ? !work.draws(row) || !work.truncates(row) : work.tops(row) == 0) continue;
@@ -102,7 +102,7 @@ __global__ void __launch_bounds__(kSpanThreads) list_spans(const __grid_constant
 #pragma unroll
       for (int j = 0; j < kPerThread; j++) {
         const float exponent = exponent_of(v[j], largest.value, scale);
-        const bool wanted = view == kRaw ? plane_at(span, j) < work.vocab : v[j] >= floor && exponent >= kLeastExponent;
+        const bool wanted = view == kRaw ? plane_at(span, j) < row.vocab : v[j] >= floor && exponent >= kLeastExponent;
         if (wanted && bin_of(exponent) <= last) mine |= 1u << j;
       }
       if (mine == 0) continue;

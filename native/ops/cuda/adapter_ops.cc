@@ -69,12 +69,18 @@ void ScaleCompute::compute(OrtKernelContext* kernel) {
     must_launch(scale_input(rows().step, scaled, x[1], static_cast<int32_t>(site_), rows().launch), "ScaleInput");
 }
 
+EmbeddingCompute::EmbeddingCompute(const CudaStepContext& context, const OrtKernelInfo* info)
+    : AdapterOp(context, info), sites_(attribute_ints(info, "sites")) {
+  if (sites_.size() != 1 && sites_.size() != 2) throw std::invalid_argument("BatchedEmbedding: takes the table's site, and that of added tokens");
+}
+
 void EmbeddingCompute::compute(OrtKernelContext* kernel) {
   const Dims e = input_dims(kernel, 1);
   void* embedded = carried(kernel, 1, 0, rows().launch.stream);
-  if (context_.touches(site_))
-    must_launch(batched_embedding(rows().step, input<int32_t>(kernel, 0), embedded, context_.vocab_size, e[1], static_cast<int32_t>(site_), rows().launch),
-                "BatchedEmbedding");
+  if (std::ranges::none_of(sites_, [&](int64_t site) { return context_.touches(site); })) return;
+  const auto site = static_cast<int32_t>(sites_.front()), added = sites_.size() > 1 ? static_cast<int32_t>(sites_.back()) : -1;
+  must_launch(batched_embedding(rows().step, input<int32_t>(kernel, 0), embedded, context_.vocab_size, e[1], site, added, rows().launch),
+              "BatchedEmbedding");
 }
 
 }  // namespace lorikeet::cuda

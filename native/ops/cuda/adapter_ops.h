@@ -47,11 +47,11 @@ class ScaleCompute : public AdapterOp {
 
 class EmbeddingCompute : public AdapterOp {
  public:
-  EmbeddingCompute(const CudaStepContext& context, const OrtKernelInfo* info) : AdapterOp(context, info), site_(attribute_int(info, "site")) {}
+  EmbeddingCompute(const CudaStepContext& context, const OrtKernelInfo* info);
   void compute(OrtKernelContext* kernel);
 
  private:
-  int64_t site_;
+  std::vector<int64_t> sites_;  // the table's, and that of added tokens where there may be any
 };
 
 template <Element T>

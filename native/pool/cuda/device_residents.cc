@@ -38,8 +38,11 @@ void DeviceResidents::put(const AdapterIdentity& id, const PackedAdapter& image)
   resident->image = image.image;
   resident->sites = SiteBits(limits_.site_count);
   for (size_t i = 0; i < image.entry_count; i++) resident->sites.add(image.entries[i]);
+  const std::vector<Page> pages = pages_of(image, limits_);
+  std::vector<int64_t> places;
+  for (const Page& page : pages) places.push_back(page.to);
   const cuda::AdapterTables made = cuda::make_adapter_tables(image.rows, image.row_count, reinterpret_cast<const int32_t*>(image.entries),
-                                                             image.entry_count, image.blocks, limits_.block_bytes, limits_.site_count);
+                                                             image.entry_count, places.data(), limits_.site_count);
   resident->shape = made.shape;
   resident->table_bytes = made.bytes.size();
   resident->tables = tables_.allocate(resident->table_bytes);
@@ -51,9 +54,13 @@ void DeviceResidents::put(const AdapterIdentity& id, const PackedAdapter& image)
   }
   std::memcpy(resident->staged, made.bytes.data(), made.bytes.size());
 
-  const auto block_bytes = static_cast<size_t>(limits_.block_bytes);
-  for (size_t i = 0; i < image.block_count && i * block_bytes < image.bytes; i++)
-    upload(pool_ + image.blocks[i] * limits_.block_bytes, image.image + i * block_bytes, std::min(block_bytes, image.bytes - i * block_bytes));
+  // Pages that follow each other in the pool, as frames mostly do, are one copy.
+  const auto bytes = static_cast<int64_t>(image.bytes);
+  for (size_t i = 0, next = 0; i < pages.size() && pages[i].from < bytes; i = next) {
+    for (next = i + 1; next < pages.size() && pages[next].to == pages[next - 1].to + pages[next - 1].bytes;) next++;
+    const int64_t end = std::min(bytes, pages[next - 1].from + pages[next - 1].bytes);
+    upload(pool_ + pages[i].to, image.image + pages[i].from, static_cast<size_t>(end - pages[i].from));
+  }
   device::copy_to_device(resident->tables, resident->staged, made.bytes.size(), copies_.get());
   resident->arrived.record(copies_.get());
   arriving_.push_back(resident);

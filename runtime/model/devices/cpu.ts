@@ -1,4 +1,5 @@
 /** The CPU's graph: float32 throughout, our own PagedAttention, and the adapters' segments as graph inputs (docs/graph.md). */
+import type { AddedTokens, Site } from '../../../adapters-store/types.ts'
 import type { TensorType } from '../../../native/types.ts'
 import { type Attribute, DATA_TYPE } from '../onnx.ts'
 import { shapeOf, single, type Weight } from '../weights.ts'
@@ -24,6 +25,7 @@ export class Cpu extends Device {
       ['entry_adapter', ['E']],
       ['logits_indices', ['R']],
     ]
+    if (this.setup.addedTokens) ints.push(['table_ids', ['T']])
     for (const [name, shape] of ints) this.graph.input(name, 'int32', shape)
     this.graph.input('entry_weight', 'float32', ['E'])
     for (let i = 0; i < layers; i++)
@@ -63,10 +65,24 @@ export class Cpu extends Device {
   }
 
   /** Rows are gathered from the table as it is stored: only T of them are converted. */
-  embeddingRows(table: string, shape: number[]): string {
-    const dtype = this.stored(single(table, shape))
-    const rows = this.graph.op('Gather', [table, 'input_ids'], 'embedding.rows')
+  embeddingRows(table: Weight): string {
+    const dtype = this.stored(table)
+    const rows = this.graph.op('Gather', [table.name, this.setup.addedTokens ? 'table_ids' : 'input_ids'], 'embedding.rows')
     return dtype === 'float32' ? rows : this.graph.op('Cast', [rows], 'embedding.float32', { to: { int: DATA_TYPE.float32 } })
+  }
+
+  /** A longer table would be a copy: what lies behind it is told apart by id. */
+  addedRows(): number {
+    return 0
+  }
+
+  /** A tensor of their own, which is empty where no row's adapter adds tokens: others pay nothing. */
+  logits(x: string, product: string, head: Site, added: AddedTokens): [string, string] {
+    const attributes = { sites: { ints: [head.index] }, widths: { ints: [head.outFeatures] } }
+    const [logits] = this.adapterOp('BatchedLora', [x], [product], [`${head.module}.out`], attributes, 'R')
+    const [behind] = this.adapterOp('AddedLogits', [x], [], [`${head.module}.added`], { site: { int: added.head.index } }, 'R')
+    this.graph.shape(behind, 'float32', ['R', 'added'])
+    return [this.graph.shape(logits, 'float32', ['R', head.outFeatures]), behind]
   }
 
   adapterOp(

@@ -3,7 +3,7 @@
  * a captured CUDA graph replays with any. Every node has a CUDA kernel for both types, and none works on shapes: one node on the CPU would forbid capture.
  */
 
-import type { Site } from '../../../adapters-store/types.ts'
+import type { AddedTokens, Site } from '../../../adapters-store/types.ts'
 import { decodeFloats, encodeFloats } from '../../../native/floats.ts'
 import type { Architecture } from '../architecture.ts'
 import { readCacheScales } from '../cache-scales.ts'
@@ -56,8 +56,24 @@ export class Cuda extends Device {
     )
   }
 
-  embeddingRows(table: string, shape: number[]): string {
-    return this.graph.op('Gather', [this.weight(single(table, shape)), 'input_ids'], 'embedding.rows')
+  embeddingRows(table: Weight): string {
+    return this.graph.op('Gather', [this.weight(table), 'input_ids'], 'embedding.rows')
+  }
+
+  /** So that a captured step needs neither a second look-up nor a second product: zeros are what adapters' rows are added to. */
+  addedRows(count: number): number {
+    return count
+  }
+
+  /** One op for both: they lie side by side as products of several projections do. */
+  logits(x: string, product: string, head: Site, added: AddedTokens): [string] {
+    const sites = [head, added.head]
+    const attributes = {
+      sites: { ints: sites.map((site) => site.index) },
+      widths: { ints: sites.map((site) => site.outFeatures) },
+    }
+    const [logits] = this.adapterOp('BatchedLora', [x], [product], [`${head.module}.out`], attributes, 'R')
+    return [this.graph.shape(logits, this.setup.dtype, ['R', head.outFeatures + added.count])]
   }
 
   adapterOp(

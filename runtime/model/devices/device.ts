@@ -1,5 +1,5 @@
 /** What differs between the devices' graphs: element types, graph inputs, how weights come in, the attention op, the adapter ops' inputs, fused ops. */
-import type { Site } from '../../../adapters-store/types.ts'
+import type { AddedTokens, Site } from '../../../adapters-store/types.ts'
 import { encodeFloats } from '../../../native/floats.ts'
 import type { CacheDtype, TensorType } from '../../../native/types.ts'
 import type { Layer } from '../architecture.ts'
@@ -41,6 +41,8 @@ export interface Setup {
   cacheScheme: 'float8' | 'int8'
   /** Positions that the rope tables cover. */
   positions: number
+  /** Whether adapters may add tokens to the vocabulary. */
+  addedTokens: boolean
 }
 
 export abstract class Device {
@@ -65,8 +67,15 @@ export abstract class Device {
   abstract joins(group: Site[]): boolean
   /** A norm's weight in `dtype`, `offset` added (Gemma stores w − 1). */
   abstract normWeight(name: string, size: number, offset: number): string
-  /** Rows of the embedding's table, in `dtype`. */
-  abstract embeddingRows(table: string, shape: number[]): string
+  /** Rows of the embedding's table, in `dtype`. For a token that an adapter adds any row, or where `addedRows` says so one of zeros. */
+  abstract embeddingRows(table: Weight): string
+  /** Rows of zeros behind the table and the head's weight, for `count` tokens that adapters may add. */
+  abstract addedRows(count: number): number
+  /**
+   * The head's product with every adapter's delta, and the logits of added tokens: behind it in its rows, or a second tensor. `x` [R, in]; `product`: the base's, by
+   * the weight with its added rows.
+   */
+  abstract logits(x: string, product: string, head: Site, added: AddedTokens): [string, string?]
   /** Adds a node of ours: `before` and `after` stand around the inputs that say which row is whose. */
   abstract adapterOp(
     op: string,

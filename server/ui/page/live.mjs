@@ -16,8 +16,10 @@ export const live = {
   /** @type {any} */ now: undefined,
   /** Of every block: its state and its owner. */
   values: new Uint32Array(0),
-  /** Adapters in the pool by index: name, digest, blocks. */
+  /** Adapters in the pool by index: name, digest, bytes, and the blocks of which they have some frames. */
   adapters: new Map(),
+  /** Of blocks that are cut into frames: who lies there, with how many. */
+  shared: new Map(),
   /** Groups of sequences by id: adapters, flow. */
   groups: new Map(),
   /** Groups that have sequences now, with their numbers. */
@@ -81,7 +83,10 @@ function text(message) {
         live.adapters.clear()
         live.groups.clear()
       }
-      for (const [index, name, digest, blocks] of message.adapters) live.adapters.set(index, { name, digest, blocks })
+      for (const index of message.gone) live.adapters.delete(index)
+      for (const [index, name, digest, bytes, shared] of message.adapters)
+        live.adapters.set(index, { name, digest, bytes, shared })
+      shareOut()
       for (const group of message.groups) live.groups.set(group.id, { ...group, name: mixName(group.adapters) })
       break
     case 'now':
@@ -89,6 +94,17 @@ function text(message) {
       break
   }
   tell(message.type, message)
+}
+
+/** Who lies in the blocks that are cut into frames. */
+function shareOut() {
+  live.shared.clear()
+  for (const adapter of live.adapters.values())
+    for (const [block, frames] of adapter.shared) {
+      const there = live.shared.get(block)
+      if (there) there.push({ adapter, frames })
+      else live.shared.set(block, [{ adapter, frames }])
+    }
 }
 
 /** Numbers of 32 bits: whether all is told, blocks, numbers of the loads, uncounted; then the loads; then runs of blocks (PoolLook in runtime/types.ts). */

@@ -1,5 +1,5 @@
 /** The pool as a map: a cell a block, in the order in which they lie, and only those drawn again that have changed. */
-import { byId, choice, colour, make, nameColour, setText, whole } from './dom.mjs'
+import { byId, bytes, choice, colour, make, nameColour, setText, whole } from './dom.mjs'
 import { live, on } from './live.mjs'
 
 const TALLEST = 340
@@ -23,29 +23,37 @@ const ownerOf = (value) => value >>> bits()
 const isSequence = (name) => name === 'sequence' || name === 'shared'
 const isAdapter = (name) => name === 'adapter' || name === 'idle adapter'
 
-/** The group or adapter that has a block. */
-function holder(value) {
+const isFramed = (name) => name === 'framed' || name === 'idle framed'
+
+/** The group or the adapters that have a block. */
+function holders(block) {
+  const value = live.values[block]
   const state = states[stateOf(value)]
+  if (isFramed(state)) return { shared: live.shared.get(block) ?? [] }
   if (isAdapter(state)) return { adapter: live.adapters.get(ownerOf(value)) }
   return isSequence(state) ? { group: live.groups.get(ownerOf(value)) } : {}
 }
 
 /** What a block counts as, the way the map is coloured now. */
-function nameOf(value) {
-  const state = states[stateOf(value)]
+function nameOf(block) {
+  const state = states[stateOf(live.values[block])]
   if (by === 'kind') return state
-  const { adapter, group } = holder(value)
-  return (by === 'tenant' ? group?.flow || undefined : (adapter?.name ?? group?.name)) ?? state
+  const { adapter, group, shared } = holders(block)
+  if (by === 'tenant') return group?.flow || state
+  // Of many in one block, nobody's colour.
+  return adapter?.name ?? group?.name ?? (shared?.length === 1 ? shared[0].adapter.name : state)
 }
 
-function fillOf(value) {
+function fillOf(block) {
+  const value = live.values[block]
   const state = stateOf(value)
   if (by === 'kind') return stateColours[state]
-  const known = fills.get(value)
+  const framed = isFramed(states[state])
+  const known = framed ? undefined : fills.get(value)
   if (known) return known
-  const name = nameOf(value)
+  const name = nameOf(block)
   const fill = name === states[state] ? stateColours[state] : nameColour(name)
-  fills.set(value, fill)
+  if (!framed) fills.set(value, fill)
   return fill
 }
 
@@ -75,7 +83,7 @@ function place(block) {
 }
 
 function draw(block) {
-  context.fillStyle = fillOf(live.values[block])
+  context.fillStyle = fillOf(block)
   context.fillRect(...place(block))
 }
 
@@ -84,7 +92,7 @@ function drawAll() {
   const order = new Map()
   // Cells of one colour together: setting it is what costs.
   for (let block = 0; block < live.values.length; block++) {
-    const fill = fillOf(live.values[block])
+    const fill = fillOf(block)
     const cells = order.get(fill)
     if (cells) cells.push(block)
     else order.set(fill, [block])
@@ -116,9 +124,10 @@ function tellBlock() {
   if (at < 0 || !live.hello) return setText(byId('map-told'), 'Point at a block, or go through them with the arrow keys.')
   const value = live.values[at]
   const state = states[stateOf(value)]
-  const { adapter, group } = holder(value)
-  const parts = [`Block ${whole(at)}`, state]
-  if (adapter) parts.push(adapter.name, `version ${adapter.digest}`, `${whole(adapter.blocks)} blocks`)
+  const { adapter, group, shared } = holders(at)
+  const parts = [`Block ${whole(at)}`, isFramed(state) ? `frames of it, ${ownerOf(value)} taken` : state]
+  if (adapter) parts.push(adapter.name, `version ${adapter.digest}`, `${bytes(adapter.bytes)} in all`)
+  if (shared) parts.push(shared.map(({ adapter: { name }, frames }) => `${name} (${frames})`).join(', '))
   if (group) parts.push(group.name, ...(group.flow ? [`for ${group.flow}`] : []))
   setText(byId('map-told'), parts.join(' · '))
 }
@@ -130,17 +139,19 @@ const labels = {
   prefix: 'Cached prefixes',
   adapter: 'Adapters in use',
   'idle adapter': 'Idle adapters',
+  framed: 'Shared by adapters',
+  'idle framed': 'Idle, shared by adapters',
 }
 const property = (state) => `--block-${state.replaceAll(' ', '-')}`
 
 /** What the colours mean, with how many blocks each has: kinds, or those who have most. */
 function legend() {
   const sums = new Map()
-  for (const value of live.values) {
-    const name = nameOf(value)
+  for (let block = 0; block < live.values.length; block++) {
+    const name = nameOf(block)
     const known = sums.get(name)
     if (known) known.blocks++
-    else sums.set(name, { name, fill: fillOf(value), blocks: 1 })
+    else sums.set(name, { name, fill: fillOf(block), blocks: 1 })
   }
   const kinds =
     by === 'kind' ? states.map((state, i) => sums.get(state) ?? { name: state, fill: stateColours[i], blocks: 0 }) : []

@@ -20,17 +20,20 @@ class NotedWorker extends EventEmitter {
 
 const info = {
   vocabSize: 100,
+  addedTokens: 0,
   maxModelLen: 40,
   eosTokenIds: [2],
   blockSize: 4,
   blockCount: 10,
   blockBytes: 4096,
+  frameBytes: 4096,
   adapterDtype: 'float32',
 } as EngineInfo
 
-function start() {
+function start(framesPerBlock = 1) {
   const worker = new NotedWorker()
-  const client = new EngineClient(worker as unknown as Worker, info, { step: 0 } as EngineSnapshot)
+  const cut = { ...info, frameBytes: info.blockBytes / framesPerBlock }
+  const client = new EngineClient(worker as unknown as Worker, cut, { step: 0 } as EngineSnapshot)
   return { worker, client }
 }
 
@@ -54,6 +57,19 @@ t.test('prompt and adapters together must fit the pool', async (t) => {
   })
 })
 
+t.test('of frames that adapters share, all together take blocks', async (t) => {
+  const { client } = start(8)
+  const images = [toyImage('a', 4, 5, 8), toyImage('b', 3, 3, 8), toyImage('c', 3, 4, 8)]
+  for (const image of images) client.addAdapter(image)
+  const [a, b, c] = images.map((image) => use(image))
+  client.submit(request('one block of frames', { adapters: [a, b] }), () => {})
+  t.throws(() => client.submit(request('two', { promptIds: [1, 2, 3, 4], adapters: [a, c] }), () => {}), {
+    code: 'pool_too_small',
+    message: /need 11 blocks of the pool, which has 10/,
+  })
+  t.throws(() => client.addAdapter(toyImage('cut otherwise', 0, 3, 4)), { code: 'adapter_layout_mismatch' })
+})
+
 t.test('the context is an exact border', async (t) => {
   const { client } = start()
   client.submit(request('last', { promptIds: Array(39).fill(1) }), () => {})
@@ -66,7 +82,7 @@ t.test('an image packed for other blocks or rows is refused: it would be read as
   const { client, worker } = start()
   t.throws(() => client.addAdapter({ ...toyImage('x', 1), blockBytes: 8192 }), {
     code: 'adapter_layout_mismatch',
-    message: /blocks of 8192 bytes; the engine takes float32 in blocks of 4096/,
+    message: /blocks of 8192 bytes and frames of 4096; the engine takes float32 in blocks of 4096/,
   })
   t.throws(() => client.addAdapter({ ...toyImage('x', 1), dtype: 'float16' }), { code: 'adapter_layout_mismatch' })
   t.equal(worker.posted.length, 0)
@@ -171,12 +187,13 @@ t.test('who lies in the pool is told by changes, and who waits for it follows', 
   const [x, y] = ['x', 'y'].map((name) => ({
     ...toyImage(name, 2),
     blockBytes: client.info.blockBytes,
+    frameBytes: client.info.frameBytes,
     dtype: client.info.adapterDtype,
   }))
   for (const image of [x, y]) client.addAdapter(image)
   client.submit(request('a', { adapters: [use(x), use(y)] }), () => {})
   t.same(client.waitingAdapters(), ['x', 'y'])
-  const told = ({ digest }: typeof x) => ({ digest, blocks: 2 })
+  const told = ({ digest }: typeof x) => ({ digest, bytes: 8192 })
   client.addAdapter({ ...x, name: 'also x' })
   t.equal(worker.posted.filter(({ type }) => type === 'adapter').length, 2, 'one content is sent once')
   worker.tell({ type: 'step', outputs: [], residents: { came: [told(x)], went: [] } })

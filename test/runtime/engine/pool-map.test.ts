@@ -15,11 +15,12 @@ class Seen {
     this.values = new Uint32Array(count)
   }
 
-  take({ whole, blocks, adapters, groups, loads }: PoolLook): void {
+  take({ whole, blocks, adapters, gone, groups, loads }: PoolLook): void {
     if (whole) this.values.fill(0)
     if (whole) this.adapters = new Map()
     for (let at = 0; at < blocks.length; at += 2 + blocks[at + 1])
       this.values.set(blocks.subarray(at + 2, at + 2 + blocks[at + 1]), blocks[at])
+    for (const index of gone) this.adapters.delete(index)
     for (const { index, name } of adapters) this.adapters.set(index, name)
     for (const { id, adapters, flow } of groups) this.groups.set(id, `${adapters.map(({ name }) => name).join('+')}|${flow}`)
     this.loads = []

@@ -23,11 +23,12 @@ interface Wanted {
   count: number
 }
 
-async function storm(t: Test, seed: number, { copiesAside = false, overlap = false, fair = false }) {
+async function storm(t: Test, seed: number, { copiesAside = false, overlap = false, fair = false, framesPerBlock = 1 }) {
   const r = random(seed)
   const toy = new ToyCore({
     blockCount: 16 + r(20),
     blockSize: 1 + r(6),
+    framesPerBlock,
     maxBatchTokens: 1 + r(30),
     maxSequences: 1 + r(16),
     prefixCache: r(4) > 0,
@@ -36,7 +37,11 @@ async function storm(t: Test, seed: number, { copiesAside = false, overlap = fal
     overlap,
     fair,
   })
-  const images = Array.from({ length: 8 }, (_, i) => toyImage(`a${i}`, 1 + r(4)))
+  const images = Array.from({ length: framesPerBlock > 1 ? 16 : 8 }, (_, i) =>
+    framesPerBlock > 1
+      ? toyImage(`a${i}`, r(3) ? 0 : r(4), 1 + r(framesPerBlock - 1), framesPerBlock)
+      : toyImage(`a${i}`, 1 + r(4)),
+  )
   const known = new Set(images)
   for (const image of images) toy.core.addAdapter(image)
   const stems = Array.from({ length: 3 }, () => Array.from({ length: 12 }, () => r(TOY_VOCABULARY)))
@@ -102,7 +107,9 @@ async function storm(t: Test, seed: number, { copiesAside = false, overlap = fal
     const expected = toyTokens(prompt, adapters, count).slice(0, got.length)
     t.same(got, expected, `${seed}/${id} ${finish} ${error?.code ?? ''}`)
     if (finish !== 'length') continue
-    const room = toy.blockCount - adapters.reduce((sum, a) => sum + (images.find((i) => i.digest === a.digest)?.blocks ?? 0), 0)
+    const held = images.filter(({ digest }) => adapters.some((one) => one.digest === digest))
+    const frames = held.reduce((sum, image) => sum + image.frames, 0)
+    const room = toy.blockCount - held.reduce((sum, image) => sum + image.blocks, 0) - Math.ceil(frames / framesPerBlock)
     const context = Math.min(toy.maxModelLen, room * toy.blockSize)
     t.ok(got.length === count || prompt.length + got.length >= context, `${seed}/${id} is complete: ${got.length} of ${count}`)
   }
@@ -130,6 +137,17 @@ t.test('a storm while adapters are on their way', async (t) => {
 t.test('a storm while the next step is planned during each, and adapters are on their way', async (t) => {
   const from = Number(process.env.LORIKEET_STORM ?? 1)
   for (let seed = from; seed < from + 30; seed++) await storm(t, seed, { copiesAside: seed % 2 === 0, overlap: true })
+})
+
+t.test('storms with blocks that adapters share', async (t) => {
+  const from = Number(process.env.LORIKEET_STORM ?? 1)
+  for (let seed = from; seed < from + 60; seed++)
+    await storm(t, seed, {
+      copiesAside: seed % 2 === 0,
+      overlap: seed % 3 === 0,
+      fair: seed % 5 === 0,
+      framesPerBlock: 2 ** (1 + (seed % 4)),
+    })
 })
 
 t.test('a storm of several flows that are served fairly', async (t) => {

@@ -138,7 +138,7 @@ t.test('adapters and prefixes compete by age and by what it costs to bring them 
     pool.prefixes.register(block, 'h', '')
     pool.prefixes.release(block, 1)
     pool.now = 10
-    pool.evictOne()
+    pool.evict('block')
     return pool
   }
   t.ok(make(1).prefixes.find('h') !== undefined, '16 ms of computing stay, 1 ms of copying a block goes')

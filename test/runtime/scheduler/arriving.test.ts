@@ -161,7 +161,7 @@ t.test('nothing that is held back is put out', async (t) => {
   const { toy, images } = await busy(['x'])
   toy.submit('cold', [4, 5], [use(images[0])])
   await toy.step()
-  while (toy.core.pool.evictOne());
+  while (toy.core.pool.evict('block'));
   t.ok(toy.core.pool.adapters.get(images[0].digest))
 })
 

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { Pool } from '../../../runtime/pool/pool.ts'
 import { Admission } from '../../../runtime/scheduler/admission.ts'
-import { claimOf, fits, needOf } from '../../../runtime/scheduler/need.ts'
+import { claimOf, fits, needOf, Room } from '../../../runtime/scheduler/need.ts'
 import { Sequence } from '../../../runtime/scheduler/sequence.ts'
 import { greedy } from '../../support/greedy.ts'
 import { packed, toyImage, use } from '../../support/toy-core.ts'
@@ -45,20 +45,26 @@ t.test('it names what is missing, what is cached, and what would no longer be id
   const { pool, sequence, counts } = world()
   const before = counts()
   const need = needOf(sequence(21), pool, images, true)
-  t.match(need, { missing: [missing], adapterBlocks: 4, tokenBlocks: 4, idleBlocks: 3 + 2 })
+  t.match(need, { missing: [missing], tokenBlocks: 4, idle: [{ image: idle }], idlePrefix: 2 })
   t.equal(need.prefix.length, 2)
-  t.match(needOf(sequence(21), pool, images, false), { prefix: [], tokenBlocks: 6, idleBlocks: 3 })
+  t.match(needOf(sequence(21), pool, images, false), { prefix: [], tokenBlocks: 6, idle: [{ image: idle }], idlePrefix: 0 })
   t.match(needOf(sequence(8), pool, images, true), { tokenBlocks: 1 }, 'the last token is computed in any case')
   const kept = { adapters: new Set([idle.digest]), prefixes: new Set([need.prefix[0]]) }
-  t.match(needOf(sequence(21), pool, images, true, kept), { idleBlocks: 1 }, 'what is spoken for is counted once')
+  t.match(needOf(sequence(21), pool, images, true, kept), { idle: [], idlePrefix: 1 }, 'what is spoken for is counted once')
   t.same(counts(), before, 'nothing has changed')
 })
 
 t.test('it fits when those that run still get what they will take', async (t) => {
-  const need = { missing: [], prefix: [], tokenBlocks: 4, adapterBlocks: 4, idleBlocks: 5 }
-  t.ok(fits(need, { available: 13, claimed: 0 }))
-  t.notOk(fits(need, { available: 13, claimed: 1 }))
-  const one = world().sequence(48)
+  const { pool, sequence } = world()
+  const need = needOf(sequence(21), pool, images, true)
+  // 4 for its tokens, 4 for what is missing, 3 and 2 that are idle now.
+  const room = new Room(pool, 0)
+  t.equal(room.available, 18)
+  t.ok(fits(need, new Room(pool, 5)))
+  t.notOk(fits(need, new Room(pool, 6)))
+  t.match(room.beside(need), { available: 18 - 4 - 5, spare: 0 })
+  t.equal(room.available, 18, 'nothing has changed')
+  const one = sequence(48)
   one.blocks = [1, 2]
   t.equal(claimOf(one, 4), 11, '10 blocks of its prompt are to come, and one to grow')
 })

@@ -14,6 +14,7 @@ function engine() {
     running: 3,
     waiting: 4,
     blocks: { total: 100, free: 50, sequences: 20, adapters: 20, idleAdapters: 5, cachedPrefixes: 10 },
+    frames: { used: 30, free: 16 },
     residentAdapters: 2,
     counters: {
       promptTokens: 11,
@@ -30,10 +31,10 @@ function engine() {
     },
     lastStep: { tokens: 40, sequences: 3, scheduleMs: 0.3, runMs: 30, sampleMs: 3 },
   }
-  const sizes = { blockSize: 16, blockCount: 100, blockBytes: 4096 }
+  const sizes = { blockSize: 16, blockCount: 100, blockBytes: 4096, frameBytes: 512 }
   const device = { device: 'cuda', deviceName: 'NVIDIA "A"', dtype: 'bfloat16', cacheDtype: 'float8', adapterDtype: 'bfloat16' }
   const residents = new Map(
-    ['pirate', 'json'].map((name) => [`digest of ${name}`, { names: [name], digest: `digest of ${name}`, blocks: 8 }]),
+    ['pirate', 'json'].map((name) => [`digest of ${name}`, { names: [name], digest: `digest of ${name}`, bytes: 8 * 4096 }]),
   )
   const waiting = ['quiz', 'robot']
   const running = { info: { ...sizes, ...device }, snapshot, residents, waitingAdapters: () => waiting } as unknown as Engine
@@ -88,8 +89,8 @@ t.test('gateways see exactly one series of adapters, with the resident ones as r
   const before = Date.now() / 1000
   const [first, ...others] = await series()
   t.equal(others.length, 0)
-  // The two take 20 of 100 blocks.
-  t.match(first.labels, { max_lora: '10', running_lora_adapters: 'json,pirate', waiting_lora_adapters: 'quiz,robot' })
+  // The two take 20 of 100 blocks, but for 16 frames, which are two blocks.
+  t.match(first.labels, { max_lora: '11', running_lora_adapters: 'json,pirate', waiting_lora_adapters: 'quiz,robot' })
   t.ok(first.value >= before && first.value <= Date.now() / 1000)
   residents.clear()
   waiting.length = 0

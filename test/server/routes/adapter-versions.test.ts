@@ -205,6 +205,8 @@ t.test('names with slashes, also such as end like a verb', async (t) => {
 
 t.test('a canary whose files have gone costs no request', async (t) => {
   const served = await start(t, { 'adapter-idle-timeout': 1 })
+  // Its digest is not known before.
+  await served.preloaded
   const away = path.join(served.more, 'away')
   const { digest, canary } = (await set(served, 0.999999)).json
   t.equal(await versionOf(served, 'pirate', 'x'), canary.digest)

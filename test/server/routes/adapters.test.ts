@@ -147,56 +147,65 @@ t.test('a version can be demanded, and compared before it is swapped', async (t)
   t.equal((await demand(digest)).status, 412)
 })
 
-t.test('a swap storm: every answer is what the version that it names says', async (t) => {
-  // Host memory for four of the five, a pool for some.
-  const served = await start(t, { 'host-memory': '700KiB', pool: '6MiB' })
-  const versions = ['pirate', 'spanish', 'robot', 'shout', 'json']
-  const source = (name: string) => path.join(name === 'pirate' || name === 'spanish' ? served.folder : served.more, name)
-  const said = new Map<string, string>()
-  for (const src of versions) {
-    t.equal((await ask(served.url, 'POST', '/adapters', { name: 'x', src: source(src), replace: true })).status, 200)
-    const { headers, body } = await chat(served, 'x')
-    said.set(headers.get('x-lora-digest') as string, body.choices[0].message.content)
-  }
-  t.equal(new Set(said.values()).size, 5, 'five versions that say five things')
-  const random = seeded(7)
-  let swapping = true
-  const wrong: string[] = []
-  let answers = 0
-  const clients = Promise.all(
-    Array.from({ length: 12 }, async () => {
-      while (swapping) {
-        const { status, headers, body } = await chat(served, random.pick(['x', 'x', 'x', 'y', 'pirate']))
-        if (status === 404) continue
-        answers++
-        const digest = headers.get('x-lora-digest') as string
-        if (status !== 200 || body.choices[0].message.content !== said.get(digest))
-          wrong.push(`${status} ${digest} ${JSON.stringify(body)}`)
-      }
-    }),
-  )
-  const failed: string[] = []
-  await inFlight(Array.from({ length: 150 }), 3, async () => {
-    const src = source(random.pick(versions))
-    const { status, text } = await ask(served.url, 'POST', '/adapters', { name: 'x', src, replace: true })
-    if (status !== 200) failed.push(text)
-    if (random.below(3) === 0) await ask(served.url, 'POST', '/adapters', { name: 'y', src })
-    if (random.below(3) === 0) await ask(served.url, 'DELETE', '/adapters/y')
+// The demo model's blocks are of 64 KiB: as they are, and cut into frames that its adapters share.
+for (const frames of ['64KiB', '4KiB'])
+  t.test(`a swap storm, frames of ${frames}: every answer is what the version that it names says`, async (t) => {
+    // Host memory for four of the five, a pool for some.
+    const served = await start(t, {
+      'host-memory': '700KiB',
+      pool: '1792KiB',
+      'max-adapter-bytes': '1MiB',
+      'adapter-frame-size': frames,
+    })
+    t.equal(served.serving.engine.info.frameBytes, frames === '4KiB' ? 4096 : 65536)
+    const versions = ['pirate', 'spanish', 'robot', 'shout', 'json']
+    const source = (name: string) => path.join(name === 'pirate' || name === 'spanish' ? served.folder : served.more, name)
+    const said = new Map<string, string>()
+    for (const src of versions) {
+      t.equal((await ask(served.url, 'POST', '/adapters', { name: 'x', src: source(src), replace: true })).status, 200)
+      const { headers, body } = await chat(served, 'x')
+      said.set(headers.get('x-lora-digest') as string, body.choices[0].message.content)
+    }
+    t.equal(new Set(said.values()).size, 5, 'five versions that say five things')
+    const random = seeded(7)
+    let swapping = true
+    const wrong: string[] = []
+    let answers = 0
+    const clients = Promise.all(
+      Array.from({ length: 12 }, async () => {
+        while (swapping) {
+          const { status, headers, body } = await chat(served, random.pick(['x', 'x', 'x', 'y', 'pirate']))
+          if (status === 404) continue
+          answers++
+          const digest = headers.get('x-lora-digest') as string
+          if (status !== 200 || body.choices[0].message.content !== said.get(digest))
+            wrong.push(`${status} ${digest} ${JSON.stringify(body)}`)
+        }
+      }),
+    )
+    const failed: string[] = []
+    await inFlight(Array.from({ length: 150 }), 3, async () => {
+      const src = source(random.pick(versions))
+      const { status, text } = await ask(served.url, 'POST', '/adapters', { name: 'x', src, replace: true })
+      if (status !== 200) failed.push(text)
+      if (random.below(3) === 0) await ask(served.url, 'POST', '/adapters', { name: 'y', src })
+      if (random.below(3) === 0) await ask(served.url, 'DELETE', '/adapters/y')
+    })
+    swapping = false
+    await clients
+    t.same(wrong, [], `${answers} answers`)
+    t.same(failed, [])
+    t.ok(answers > 100)
+    t.same(await served.idleComplaints(), [])
+    t.ok(served.serving.engine.snapshot.counters.adapterEvictions > 0, 'adapters were put out')
+    const { adapters } = (await served.get('/adapters')).json
+    t.ok(adapters.every(({ leases, draining }: { leases: number; draining: object[] }) => leases === 0 && draining.length === 0))
+    for (const { name } of adapters) await ask(served.url, 'DELETE', `/adapters/${name}`)
+    await served.serving.engine.idle()
+    t.equal(served.serving.engine.residents.size, 0, 'unloading frees the pool')
+    const { blocks, frames: left } = served.serving.engine.snapshot
+    t.same([blocks.adapters, left.used, left.free], [0, 0, 0])
   })
-  swapping = false
-  await clients
-  t.same(wrong, [], `${answers} answers`)
-  t.same(failed, [])
-  t.ok(answers > 100)
-  t.same(await served.idleComplaints(), [])
-  const { adapters } = (await served.get('/adapters')).json
-  t.ok(adapters.every(({ leases, draining }: { leases: number; draining: object[] }) => leases === 0 && draining.length === 0))
-  for (const { name } of adapters) await ask(served.url, 'DELETE', `/adapters/${name}`)
-  await served.serving.engine.idle()
-  t.equal(served.serving.engine.residents.size, 0, 'unloading frees the pool')
-  const { blocks } = served.serving.engine.snapshot
-  t.equal(blocks.adapters, 0)
-})
 
 t.test('an adapter whose folder goes is served from memory; one that was not read is refused', async (t) => {
   const served = await start(t)

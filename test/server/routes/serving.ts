@@ -1,4 +1,5 @@
 /** What the utility routes need, with the demo model's tokenizer and template and an engine that only has sizes and a snapshot. */
+import assert from 'node:assert'
 import { pino } from 'pino'
 import type { Engine } from '../../../runtime/index.ts'
 import { Access } from '../../../server/access/access.ts'
@@ -17,11 +18,20 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     running: 2,
     waiting: 3,
     blocks: { total: 10, free: 10, sequences: 0, adapters: 0, idleAdapters: 0, cachedPrefixes: 0 },
+    frames: { used: 0, free: 0 },
     residentAdapters: 0,
     counters: {},
   }
   const engine = {
-    info: { vocabSize: 1540, maxModelLen: 1024, blockSize: 16, blockCount: 10, blockBytes: 4096 },
+    info: {
+      vocabSize: 1540,
+      addedTokens: 0,
+      maxModelLen: 1024,
+      blockSize: 16,
+      blockCount: 10,
+      blockBytes: 4096,
+      frameBytes: 4096,
+    },
     snapshot,
     residents: new Map(),
     waitingAdapters: () => [],
@@ -36,10 +46,18 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     model: { name: 'demo', root: '/models/demo', created: 10, maxModelLen: 1024 },
     tokenizer: ModelTokenizer.load(demoModel('base')),
     prompts: demoPrompts(1024),
+    vocabSize: engine.info.vocabSize,
+    endTokenIds: [2, 5],
+    texts: { of: () => assert.fail('no adapter has a text of its own') },
     adapters: {
       get: (name) => records.find((record) => record.name === name),
       list: () => records,
-      lease: () => Promise.reject(new Error('nothing runs here')),
+      lease: async (wanted) => ({
+        digests: wanted.map(({ digest = '' }) => digest),
+        texts: wanted.map(() => undefined),
+        vocabSizes: wanted.map(() => undefined),
+        release: () => {},
+      }),
     },
     management: new AdapterManagement(testRegistry(notLoaded).registry, engine, { allowed: false, roots: [] }),
     metrics: new ServerMetrics(engine, 'demo', testRegistry(notLoaded)),

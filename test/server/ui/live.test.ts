@@ -44,7 +44,11 @@ t.test('its files are for everybody, are whole, and need nothing from elsewhere'
     t.equal(status, 200, name)
     t.match(headers.get('content-security-policy'), /default-src 'none'; script-src 'self';.*frame-ancestors 'none'/)
     t.equal(headers.get('x-content-type-options'), 'nosniff')
-    t.notMatch(text.replaceAll('http://www.w3.org/2000/svg', ''), /https?:\/\/|@import|\bstyle="|<script>|\son\w+="/, `${name}: no other origin, nothing inline`)
+    t.notMatch(
+      text.replaceAll('http://www.w3.org/2000/svg', ''),
+      /https?:\/\/|@import|\bstyle="|<script>|\son\w+="/,
+      `${name}: no other origin, nothing inline`,
+    )
     for (const [, imported] of text.matchAll(/from '\.\/([^']+)'/g)) t.ok(files.includes(imported), `${name} imports ${imported}`)
     const etag = headers.get('etag') as string
     t.equal((await request(`${url}/ui/${name === 'index.html' ? '' : name}`, { headers: { 'if-none-match': etag } })).status, 304)
@@ -70,7 +74,10 @@ t.test('what is told: the server, the whole map, then what changes', async (t) =
   const values = new Uint32Array(hello.engine.blockCount)
   await socket.told('owners')
   apply(values, await socket.next(isWhole))
-  t.ok(values.every((value) => value === 0), 'all is free')
+  t.ok(
+    values.every((value) => value === 0),
+    'all is free',
+  )
   const ask = (model: string) =>
     served.post('/v1/completions', { model, prompt: 'A fox had a red ball. '.repeat(9), max_tokens: 300, ignore_eos: true })
   const first = ask('pirate')
@@ -122,7 +129,10 @@ t.test('the list of adapters: found, ordered and described by the server', async
   t.match(list, { known: 9, found: 9, from: 2 })
   t.same(
     list.rows.map(({ name }: { name: string }) => name),
-    served.serving.adapters.list().slice(2, 5).map(({ name }) => name),
+    served.serving.adapters
+      .list()
+      .slice(2, 5)
+      .map(({ name }) => name),
   )
   t.match(list.rows[0], { tier: 'host', digest: /^[0-9a-f]{64}$/, traffic: 0 })
   socket.send({ adapters: { find: 'PIR', sort: 'traffic' } })
@@ -137,7 +147,10 @@ t.test('the list of adapters: found, ordered and described by the server', async
   socket.messages.length = 0
   await socket.told('second')
   await socket.told('second')
-  t.notOk(socket.messages.some((one) => one.type === 'adapters'), 'told no more')
+  t.notOk(
+    socket.messages.some((one) => one.type === 'adapters'),
+    'told no more',
+  )
 })
 
 t.test('with keys: an admin alone, and as long as the key is one', async (t) => {
@@ -173,7 +186,11 @@ t.test('a page of another origin gets no socket', async (t) => {
   const host = new URL(url).host
   for (const origin of ['https://evil.example', 'null', `http://${host}.evil.example`, 'http://127.0.0.1', `http://localhost:1`])
     await t.rejects(TestSocket.open(`${url}/ui/live`, { origin }), REFUSED, origin)
-  await t.rejects(TestSocket.open(`${url}/ui/live`, { host: 'evil.example', origin: 'http://evil.example' }), REFUSED, 'rebinding')
+  await t.rejects(
+    TestSocket.open(`${url}/ui/live`, { host: 'evil.example', origin: 'http://evil.example' }),
+    REFUSED,
+    'rebinding',
+  )
   for (const origin of [`http://${host}`, `https://${host}`, 'https://ops.example'])
     t.ok(await (await watch(url, '', { origin })).told('hello'), origin)
 })
@@ -283,7 +300,10 @@ t.test('requests that offer to leave HTTP go on being requests', async (t) => {
       `POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n${offer}\r\n\r\n${body}`,
     )
   // Java's HTTP client sends this with every request.
-  t.match(await post('connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAAAAIAAAAA'), /^HTTP\/1\.1 200 /)
+  t.match(
+    await post('connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAEAAEAAAAIAAAAA'),
+    /^HTTP\/1\.1 200 /,
+  )
   t.match(await post('connection: upgrade\r\nupgrade: websocket'), /^HTTP\/1\.1 200 /)
   await t.rejects(TestSocket.open(`${served.url}/v1/models`), /200/, 'no other path is a socket')
   await t.rejects(TestSocket.open(`${served.url}/ui/`), /200/)

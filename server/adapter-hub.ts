@@ -1,0 +1,188 @@
+/**
+ * Adapters of the hub: those that the operator names, and those that requests bring, as far as `--hub-allow` lets them. An adapter is known once its files are here, under the commit that its revision
+ * stood for then: a branch that moves changes nothing behind a name's back.
+ */
+import type { Logger } from 'pino'
+import {
+  AdapterError,
+  type AdapterRegistry,
+  asAdapterError,
+  type HubDownloads,
+  type HubFolder,
+  type HubName,
+  hubText,
+  namesHub,
+  parseHubName,
+} from '../adapters-store/index.ts'
+import { matcher } from './access/globs.ts'
+import type { AdapterRecord, OnDemand } from './catalogue.ts'
+import { ApiError } from './errors.ts'
+import { hubError } from './hub-errors.ts'
+
+/** What failed is told again for as many milliseconds before the hub is asked again. */
+const FORGET_MS = 30_000
+/** Failures that are remembered. */
+const MOST_FAILURES = 1000
+/** Names that requests may have looked for in a minute: whoever makes them up must not have this server bother the hub. */
+const LOOKUPS = 60
+const MINUTE = 60_000
+
+interface Named {
+  hub: HubName
+  /** Came over HTTP before the last end; else the operator gave it. */
+  registered: boolean
+  pinned: boolean
+}
+
+export interface HubLimits {
+  /** Patterns of `org/name`. */
+  allow: readonly string[]
+  /** Bytes of an adapter's files. */
+  maxBytes: number
+}
+
+export class AdapterHub implements OnDemand {
+  /** Told of each that the operator named and that cannot be had. */
+  onRefusal?: (adapter: AdapterRecord) => void
+  private readonly downloads: HubDownloads
+  private readonly registry: AdapterRegistry
+  private readonly limits: HubLimits
+  private readonly matches: (repo: string) => boolean
+  private readonly log: Pick<Logger, 'warn'>
+  private readonly named = new Map<string, Named>()
+  private readonly failures = new Map<string, { error: AdapterError; until: number }>()
+  /** When a name was looked for. */
+  private readonly lookups = new Map<string, number>()
+  private readonly closing = new AbortController()
+
+  constructor(downloads: HubDownloads, registry: AdapterRegistry, limits: HubLimits, log: Pick<Logger, 'warn'>) {
+    this.downloads = downloads
+    this.registry = registry
+    this.limits = limits
+    this.matches = matcher(limits.allow)
+    this.log = log
+  }
+
+  /** Whether requests may bring anything. */
+  get open(): boolean {
+    return this.limits.allow.length > 0
+  }
+
+  /** Whether requests may bring it. */
+  allows({ repo }: HubName): boolean {
+    return this.matches(repo)
+  }
+
+  /** An adapter that is served under a name from now on, wherever it is yet. */
+  name(name: string, named: Named): void {
+    this.named.set(name, named)
+  }
+
+  has(name: string): boolean {
+    return this.named.has(name)
+  }
+
+  forget(name: string): void {
+    this.named.delete(name)
+    this.failures.delete(name)
+  }
+
+  /** Brings those that are named. What cannot be had is told, and looked for again when somebody wants it. What was registered over HTTP and is not here comes beside serving. */
+  async enterNamed(): Promise<void> {
+    const bring = async (name: string, { hub, registered, pinned }: Named) => {
+      const source = hubText(hub)
+      const other = this.registry.get(name)
+      if (other)
+        throw new AdapterError(
+          'adapter_name_taken',
+          `the name ${name} is taken by the adapter in ${other.directory}; ${source} needs another name`,
+        )
+      const there = registered ? await this.downloads.cached(hub, 'adapter') : undefined
+      if (there) return this.enter(name, there, pinned)
+      const fetching = this.bring(name, hub, pinned, this.closing.signal).catch((error) => {
+        const { message: refusal, detail: why } = asAdapterError(error)
+        const detail = registered ? why : `${why}; and there is no folder ${source} here`
+        if (!this.closing.signal.aborted) this.onRefusal?.({ name, directory: source, created: 0, refusal, detail })
+      })
+      return registered ? undefined : fetching
+    }
+    await Promise.all([...this.named].map(([name, named]) => bring(name, named)))
+  }
+
+  async find(name: string, param: string, signal: AbortSignal): Promise<boolean> {
+    const named = this.named.get(name)
+    const hub = named?.hub ?? (namesHub(name) ? undefined : parseHubName(name))
+    if (hub === undefined || (!named && !this.allows(hub))) return false
+    try {
+      const failure = this.failed(name)
+      if (failure) throw failure
+      if (!named) this.countLookup(name)
+      await this.bring(name, hub, named?.pinned ?? false, signal, (detail) => this.log.warn(`adapter ${name}: ${detail}`))
+      return true
+    } catch (error) {
+      if (!(error instanceof AdapterError)) throw error
+      if (!named && (error.code === 'hub_not_found' || error.code === 'hub_offline')) return false
+      throw (
+        hubError(error, param) ??
+        new ApiError('adapter_refused', `the adapter \`${name}\` cannot be served: ${error.message}`, param)
+      )
+    }
+  }
+
+  /** Fetches what a request brings, or throws ApiError. */
+  async fetch(hub: HubName, param: string, signal: AbortSignal): Promise<HubFolder> {
+    if (!this.allows(hub))
+      throw new ApiError('not_allowed', `${param}: ${hub.repo} is none of those that may come from the hub (--hub-allow)`, param)
+    return this.downloads.fetch(hub, 'adapter', signal, this.limits.maxBytes)
+  }
+
+  close(): void {
+    this.closing.abort(new AdapterError('adapter_store_closed', 'the server is closing'))
+  }
+
+  /** `tell`: the reason of a failure, once for all who wanted it. */
+  private async bring(
+    name: string,
+    hub: HubName,
+    pinned: boolean,
+    signal: AbortSignal,
+    tell: (detail: string) => void = () => {},
+  ): Promise<void> {
+    try {
+      const folder = await this.downloads.fetch(hub, 'adapter', signal, this.limits.maxBytes)
+      this.failures.delete(name)
+      this.enter(name, folder, pinned)
+    } catch (error) {
+      if (signal.aborted || !(error instanceof AdapterError)) throw error
+      if (!this.failed(name)) tell(error.detail)
+      if (this.failures.size >= MOST_FAILURES) this.failures.delete(this.failures.keys().next().value as string)
+      this.failures.set(name, { error, until: performance.now() + FORGET_MS })
+      throw error
+    }
+  }
+
+  private failed(name: string): AdapterError | undefined {
+    const failure = this.failures.get(name)
+    return failure && failure.until > performance.now() ? failure.error : undefined
+  }
+
+  /** Somebody may have entered it meanwhile. */
+  private enter(name: string, folder: HubFolder, pinned: boolean): void {
+    if (this.registry.get(name)) return
+    this.registry.enter(name, folder.directory, folder.root).pinned = pinned
+  }
+
+  private countLookup(name: string): void {
+    const now = performance.now()
+    for (const [other, at] of this.lookups) if (at < now - MINUTE) this.lookups.delete(other)
+    if (this.lookups.has(name)) return
+    if (this.lookups.size >= LOOKUPS)
+      throw new ApiError(
+        'too_many_requests',
+        `${LOOKUPS} names were looked for on the hub in the last minute; try again later`,
+        null,
+        5,
+      )
+    this.lookups.set(name, now)
+  }
+}

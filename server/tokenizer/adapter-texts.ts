@@ -1,0 +1,125 @@
+/** Tokenizers and chat templates that adapters bring. Each is tried once in a process, and kept for as long as an adapter that has it is in host memory or a request uses it. */
+import { statSync } from 'node:fs'
+import path from 'node:path'
+import { AdapterError, type AdapterImage, type AdapterText } from '../../adapters-store/index.ts'
+import type { AdapterTexts, ServedText } from '../types.ts'
+import { ModelChatTemplate } from './chat-template.ts'
+import type { Spellings } from './process-jobs.ts'
+import type { Lesson } from './process-pool.ts'
+import type { ModelPromptReader } from './prompt-reader.ts'
+import { Overrun } from './text-process.ts'
+import { TokenTexts } from './token-texts.ts'
+import type { ModelTokenizer } from './tokenizer.ts'
+
+/** Milliseconds that a process may take to learn a tokenizer, and how many more for each byte of it: ten times what the slowest takes that we know. */
+const LEARN_MS = 10_000
+const LEARN_MS_PER_BYTE = 0.002
+
+/** UTF-16 units of a template that the server's own thread compiles, in some 15 ms at most; longer ones are rendered in processes alone. No model's that we know is as long. */
+const MOST_COMPILED = 32 << 10
+
+/** What the base has. */
+interface Base {
+  folder: string
+  tokenizer: ModelTokenizer
+  template: ModelChatTemplate
+  prompts: ModelPromptReader
+}
+
+export class OwnTexts implements AdapterTexts {
+  private readonly base: Base
+  private readonly baseBytes: number
+  /** By digest: adapters with the same share it. */
+  private readonly known = new Map<string, WeakRef<AdapterText>>()
+  private readonly gone = new FinalizationRegistry<string>((digest) => {
+    if (!this.known.get(digest)?.deref()) this.known.delete(digest)
+  })
+  private readonly served = new WeakMap<AdapterText, ServedText>()
+  private readonly trials = new Map<string, Promise<AdapterText>>()
+  private closed = false
+
+  constructor(base: Base) {
+    this.base = base
+    this.baseBytes = statSync(path.join(base.folder, 'tokenizer.json')).size
+  }
+
+  /** The image, its text found to be one that can be served. Rejects with AdapterError. */
+  async admit(image: AdapterImage): Promise<AdapterImage> {
+    const { text } = image
+    if (!text) return image
+    return { ...image, text: this.known.get(text.digest)?.deref() ?? (await this.trial(text)) }
+  }
+
+  of(text: AdapterText): ServedText {
+    const served = this.served.get(text)
+    if (served) return served
+    throw new Error(`the text ${text.digest} was never admitted`)
+  }
+
+  /** Trials end with the processes. */
+  close(): void {
+    this.closed = true
+  }
+
+  private trial(text: AdapterText): Promise<AdapterText> {
+    const { digest } = text
+    const under = this.trials.get(digest)
+    if (under) return under
+    const trial = this.admitted(text).finally(() => this.trials.delete(digest))
+    this.trials.set(digest, trial)
+    return trial
+  }
+
+  private async admitted(text: AdapterText): Promise<AdapterText> {
+    const lesson = this.lessonOf(text)
+    const spellings = await this.tried(lesson)
+    const bytes = spellings ? spellings.text.byteLength + spellings.at.byteLength + spellings.size.byteLength : 0
+    const admitted = { ...text, bytes: text.bytes + bytes }
+    this.served.set(admitted, this.make(text, lesson, spellings))
+    this.known.set(text.digest, new WeakRef(admitted))
+    this.gone.register(admitted, text.digest)
+    return admitted
+  }
+
+  private lessonOf({ digest, definition, specialIds, template, tokens }: AdapterText): Lesson {
+    const bytes = definition ? this.baseBytes + definition.byteLength : 0
+    return {
+      job: { kind: 'learn', digest, definition: definition && new Uint8Array(definition), specialIds, template, tokens },
+      milliseconds: Math.round(LEARN_MS + bytes * LEARN_MS_PER_BYTE),
+    }
+  }
+
+  private async tried(lesson: Lesson): Promise<Spellings | undefined> {
+    const own = lesson.job.template !== undefined || lesson.job.definition !== undefined
+    if (!own) return undefined
+    const answer = await this.base.prompts.learn(lesson).catch((cause: Error) => {
+      if (this.closed) throw new AdapterError('adapter_store_closed', 'the server is closing')
+      if (cause instanceof Overrun) throw refused(`its tokenizer and chat template ${cause.message} to be read`)
+      throw new AdapterError('adapter_load_failed', 'its tokenizer could not be tried: try again', {
+        detail: cause.message,
+        cause,
+      })
+    })
+    if ('spellings' in answer) return answer.spellings
+    if (!('error' in answer)) throw new Error('a lesson was answered by something else')
+    throw refused(answer.template ? answer.error : `tokenizer.json: it holds no tokenizer that can be served: ${answer.error}`)
+  }
+
+  private make(text: AdapterText, lesson: Lesson, spellings: Spellings | undefined): ServedText {
+    const { base } = this
+    const source = text.template ?? base.template.source
+    const template = new ModelChatTemplate(source, text.tokens, MOST_COMPILED)
+    if (!spellings)
+      return { tokenizer: base.tokenizer.withSpecial(text.specialIds), prompts: base.prompts.forAdapter({ template }) }
+    const { longest, decoder } = spellings
+    const tokenizer = new TokenTexts(spellingOf(spellings), decoder, text.specialIds, longest)
+    return { tokenizer, prompts: base.prompts.forAdapter({ template, tokenizer: { longestToken: longest, lesson } }) }
+  }
+}
+
+const refused = (message: string) => new AdapterError('adapter_tokenizer_invalid', message)
+
+function spellingOf({ text, at, size }: Spellings) {
+  const utf8 = new TextDecoder('utf-8', { ignoreBOM: true })
+  return (id: number) => (size[id] >= 0 ? utf8.decode(text.subarray(at[id], at[id] + size[id])) : undefined)
+}
