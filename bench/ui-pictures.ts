@@ -100,9 +100,18 @@ try {
   await dark.getByRole('tab', { name: 'Playground' }).click()
   const lanes = dark.locator('.lane')
   await lanes.nth(2).waitFor()
-  await lanes.nth(2).getByRole('combobox').fill('pirate')
+  for (const [lane, name] of [
+    [1, 'json'],
+    [2, 'spanish'],
+  ] as const) {
+    await lanes.nth(lane).getByRole('button', { name: /^Take/ }).click()
+    await lanes.nth(lane).getByRole('combobox').fill(name)
+    await lanes.nth(lane).getByRole('combobox').press('Enter')
+  }
+  await lanes.nth(2).getByRole('combobox').fill('shout')
   await lanes.nth(2).getByRole('combobox').press('Enter')
   await lanes.nth(2).getByRole('slider').first().fill('0.7')
+  await lanes.nth(2).getByRole('slider').last().fill('0.3')
   await dark.getByRole('button', { name: 'Run' }).click()
   await dark.locator('.lane[data-state=done]').nth(2).waitFor()
   await shoot(dark, 'ui-playground-dark')

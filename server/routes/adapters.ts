@@ -123,7 +123,7 @@ export function adapterRoutes(app: FastifyInstance, management: AdapterManagemen
         return management.describe(own)
       }
       const pin = given<boolean | undefined>(body, 'pin', undefined)
-      if (body.src === undefined && pin !== undefined)
+      if (pin !== undefined && body.src === undefined && body.replace === undefined && body.preload === undefined)
         return management.describe(await management.pin(body.name as string, pin, expectedDigest))
       if (body.src === undefined) throw new ApiError('invalid_request', 'you must provide src', 'src')
       const adapter = await management.load(

@@ -15,6 +15,8 @@ let drawn = ''
 const dialog = () => /** @type {HTMLDialogElement} */ (byId('adapter-dialog'))
 const watch = () => ask({ adapters: shown ? asked : null })
 const pathOf = (name) => `adapters/${name.split('/').map(encodeURIComponent).join('/')}`
+/** Where it can be loaded from again: a folder, or a place on the hub. */
+const sourceOf = ({ source, root }) => (source === null ? root : source.replace(/^hub: /, ''))
 const short = (digest) => (digest === null ? '–' : digest.slice(0, 12))
 
 /** The list is told once a second while it is looked at. */
@@ -63,6 +65,11 @@ function row(adapter) {
   )
 }
 
+function focusOn(name) {
+  for (const button of byId('adapters').querySelectorAll('button'))
+    if (button.dataset.name === name) button.focus({ preventScroll: true })
+}
+
 function draw() {
   const { known, found, from, rows } = list
   // The button that has the focus keeps it.
@@ -78,10 +85,7 @@ function draw() {
           ),
         ]),
   )
-  if (focused !== undefined)
-    [...byId('adapters').querySelectorAll('button')]
-      .find((button) => button.dataset.name === focused)
-      ?.focus({ preventScroll: true })
+  if (focused !== undefined) focusOn(focused)
   setText(byId('adapters-count'), found === known ? `${whole(known)} known` : `${whole(found)} of ${whole(known)}`)
   setText(byId('adapters-page'), found > COUNT ? `${whole(from + 1)} to ${whole(Math.min(found, from + COUNT))}` : '')
   byId('adapters-back').disabled = from === 0
@@ -98,7 +102,7 @@ const facts = (pairs) =>
 
 const versionFacts = (version) => [
   ['Version', version.digest === null ? 'not read yet' : make('span', { class: 'mono' }, version.digest)],
-  ['Folder', make('span', { class: 'mono' }, version.root)],
+  ['From', make('span', { class: 'mono' }, version.source ?? version.root)],
   ['Method', version.method && `${version.method}${version.rank === null ? '' : `, rank ${version.rank}`}`],
   ['In use', `${whole(version.leases)} now, ${whole(version.uses)} since it is known`],
   ['Memory', `${bytes(version.bytes.pool)} of the pool, ${bytes(version.bytes.host)} of the host's`],
@@ -138,7 +142,7 @@ function twice(text, attributes, work) {
 }
 
 function actions(adapter) {
-  const { name, root, tier, pinned, canary, previous } = adapter
+  const { name, tier, pinned, canary, previous } = adapter
   const button = (text, done, work, attributes = {}) => {
     const made = make('button', { type: 'button', ...attributes }, text)
     made.addEventListener('click', () => act(made, done, work))
@@ -146,7 +150,7 @@ function actions(adapter) {
   }
   const buttons = []
   if (tier === 'disk' || tier === 'refused')
-    buttons.push(button('Load', `${name} is in host memory`, () => call('POST', 'adapters', { name, src: root })))
+    buttons.push(button('Load', `${name} is in host memory`, () => call('POST', 'adapters', { name, src: sourceOf(adapter) })))
   buttons.push(
     button(pinned ? 'Unpin' : 'Pin', pinned ? `${name} is pinned no longer` : `${name} is pinned`, () =>
       call('POST', 'adapters', { name, pin: !pinned }),
@@ -158,6 +162,7 @@ function actions(adapter) {
     twice('Unload', { class: 'danger' }, (made) =>
       act(made, `${name} is served no longer`, async () => {
         await call('DELETE', pathOf(name))
+        open = undefined
         dialog().close()
       }),
     ),
@@ -337,6 +342,8 @@ export function startAdapters() {
   byId('adapters-on').addEventListener('click', () => go(asked.from + COUNT))
   byId('adapters-load').addEventListener('click', showLoad)
   dialog().addEventListener('close', () => {
+    // The button that opened it has been drawn anew since.
+    if (open !== undefined) focusOn(open)
     open = undefined
   })
   on('hello', ({ manages }) => {

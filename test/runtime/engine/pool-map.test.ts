@@ -113,3 +113,32 @@ t.test('a pool in use', async (t) => {
   seen.take(map.look(true))
   t.equal(seen.adapters.size, 0)
 })
+
+t.test('blocks that are cut into frames', async (t) => {
+  const toy = new ToyCore({ blockCount: 20, blockSize: 4, framesPerBlock: 4 })
+  const map = new PoolMap(toy.core.scheduler, toy.core.pool)
+  const seen = new Seen(20)
+  const images = ['fox', 'duck'].map((name) => toyImage(name, 0, 1, 4))
+  for (const image of images) {
+    toy.core.addAdapter(image)
+    toy.submit(image.name, [1, 2], [use(image)], { maxTokens: 2 })
+  }
+  await toy.step()
+  const look = map.look(true)
+  seen.take(look)
+  t.equal(seen.sums().framed, 1, 'both lie in one')
+  const [block] = [...seen.values].flatMap((value, i) => (BLOCK_STATES[value & 15] === 'framed' ? [i] : []))
+  t.equal(seen.values[block] >>> STATE_BITS, 2, 'two frames are taken')
+  t.same(
+    look.adapters.map(({ name, blocks, shared }) => ({ name, blocks, shared })),
+    ['fox', 'duck'].map((name) => ({ name, blocks: 0, shared: [[block, 1]] })),
+  )
+  await toy.drain()
+  seen.take(map.look(false))
+  t.equal(seen.sums()['idle framed'], 1)
+  toy.core.removeAdapter(images[0].digest)
+  const gone = map.look(false)
+  t.same(gone.gone.length, 1)
+  seen.take(gone)
+  t.equal(seen.values[block] >>> STATE_BITS, 1)
+})
