@@ -234,7 +234,14 @@ export interface PoolLook {
    */
   blocks: Uint32Array<ArrayBuffer>
   /** Adapters that have come into the pool, or are another than before, by index: blocks that they have whole, and blocks of which they have so many frames. */
-  adapters: { index: number; name: string; digest: string; bytes: number; blocks: number; shared: [block: number, frames: number][] }[]
+  adapters: {
+    index: number
+    name: string
+    digest: string
+    bytes: number
+    blocks: number
+    shared: [block: number, frames: number][]
+  }[]
   /** Indices that are no adapter's any more. */
   gone: number[]
   /** Groups that have come. */

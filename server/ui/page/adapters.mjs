@@ -26,7 +26,7 @@ export function showAdapters(visible) {
 }
 
 function tier(name) {
-  const words = { pool: 'In the pool', host: 'Host memory', disk: 'On disk', refused: 'Refused' }
+  const words = { pool: 'Pool', host: 'Host', disk: 'Disk', refused: 'Refused' }
   return make('span', { class: 'tier', 'data-tier': name }, make('span', { class: 'swatch' }), words[name])
 }
 

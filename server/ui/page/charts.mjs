@@ -8,7 +8,7 @@ const WINDOWS = [60, 120, SECONDS]
 const CHARTS = [
   {
     id: 'rate',
-    title: 'Throughput',
+    title: 'Throughput, tokens a second',
     unit: short,
 
     lines: [

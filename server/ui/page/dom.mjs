@@ -41,7 +41,8 @@ export function milliseconds(ms) {
   if (ms === null || ms === undefined) return '–'
   return ms >= 1000 ? `${Number((ms / 1000).toPrecision(3))} s` : `${Number(ms.toPrecision(ms < 1 ? 2 : 3))} ms`
 }
-export const percent = (part) => (part === 0 ? '0 %' : part < 0.001 ? '< 0.1 %' : `${(part * 100).toFixed(part < 0.1 ? 1 : 0)} %`)
+export const percent = (part) =>
+  part === 0 ? '0\u00a0%' : part < 0.001 ? '< 0.1\u00a0%' : `${(part * 100).toFixed(part < 0.1 ? 1 : 0)}\u00a0%`
 
 let probe
 /** What a custom property comes to in the theme of now. */
