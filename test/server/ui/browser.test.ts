@@ -142,7 +142,7 @@ t.test('adapters are loaded, pinned, given a canary, promoted, rolled back and u
   await page.locator('.tag.canary', { hasText: '30 %' }).waitFor()
   await dialog.getByLabel('Share of the requests').fill('55')
   await dialog.getByRole('button', { name: 'Set share' }).click()
-  await told(/takes 55 %/)
+  await told(/takes 55\s%/)
   await dialog.getByRole('button', { name: 'Promote' }).click()
   await told(/stands for its canary/)
   t.not((await robot()).digest, digest)
