@@ -1,9 +1,11 @@
 /** The page's files and its socket: who may have what, what is told, and what bounds it. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import path from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { sha256 } from '../../../server/access/key.ts'
+import { entryLine } from '../../../server/access/key-file.ts'
 import { MOST_STRANGERS, MOST_WATCHERS } from '../../../server/ui/feed.ts'
 import { MOST_BACKLOG, MOST_MESSAGE, type Socket, Watcher } from '../../../server/ui/watcher.ts'
 import { request } from '../../support/http.ts'
@@ -167,6 +169,13 @@ t.test('with keys: an admin alone, and as long as the key is one', async (t) => 
   }
   const admin = await watch(url, 'admin-key')
   t.match(await admin.told('hello'), { model: 'demo' })
+  writeFileSync(keys, `${entryLine({ sha256: sha256('second-key'), tenant: 'ops', admin: true })}\n`)
+  await setTimeout(3000)
+  const second = await watch(url, 'second-key')
+  t.ok(await second.told('hello'))
+  writeFileSync(keys, '')
+  t.equal((await second.closed).code, 4401, 'its key is no key any more')
+  t.notOk(admin.socket.destroyed, 'the other one goes on')
   const early = await TestSocket.open(`${url}/ui/live`)
   early.send({ names: '' })
   t.equal((await early.closed).code, 4401, 'nothing is answered before the key')
