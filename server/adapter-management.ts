@@ -25,6 +25,8 @@ export interface ManagementSettings {
   allowed: boolean
   /** Folders that adapters may be loaded from. */
   roots: readonly string[]
+  /** Whether the command line gives a name, whatever the folders have. */
+  given?: (name: string) => boolean
   /** Where what is done is kept; absent: nowhere. */
   state?: Pick<AdapterState, 'put' | 'remove'>
   /** Absent: nothing comes from a hub. */
@@ -180,9 +182,10 @@ export class AdapterManagement {
     this.find(name, field)
     this.registry.remove(name)
     this.settings.hub?.forget(name)
-    const { state, roots } = this.settings
-    // What a folder has would be found there at the next start.
-    if (roots.some((root) => isAdapterFolder(path.join(root, name)))) await state?.put(name, { removed: true })
+    const { state, roots, given } = this.settings
+    // What a folder or the command line has would be found there at the next start.
+    const comesBack = given?.(name) || roots.some((root) => isAdapterFolder(path.join(root, name)))
+    if (comesBack) await state?.put(name, { removed: true })
     else await state?.remove(name)
   }
 

@@ -143,6 +143,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       management: new AdapterManagement(adapters, engine, {
         allowed: config.allowAdapterManagement,
         roots: tiers.roots,
+        given: (name) => Object.hasOwn(config.adapter, name),
         state: tiers.state,
         hub: tiers.hub,
       }),
