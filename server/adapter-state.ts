@@ -46,6 +46,8 @@ export function registrationOf({ directory, root, pinned, canary, previous }: Ad
 
 export class AdapterState {
   private readonly database: RootDatabase<Registration, string>
+  /** The change before, whatever became of it. */
+  private before: Promise<unknown> = Promise.resolve()
 
   /** Throws ConfigError when the folder cannot be used. */
   constructor(directory: string) {
@@ -67,7 +69,7 @@ export class AdapterState {
 
   /** Resolves when it is on the disk: what a client was told survives a power cut. Rejects with NotKept. */
   put(name: string, registration: Registration): Promise<void> {
-    return this.kept(this.database.put(name, registration))
+    return this.kept(() => this.database.put(name, registration))
   }
 
   /** Forgets that a name was taken away, if it was. Rejects with NotKept. */
@@ -77,12 +79,19 @@ export class AdapterState {
 
   /** Forgets a name. Rejects with NotKept. */
   remove(name: string): Promise<void> {
-    return this.kept(this.database.remove(name))
+    return this.kept(() => this.database.remove(name))
   }
 
-  private async kept(change: Promise<boolean>): Promise<void> {
+  /** One change after the other: of several in one commit that fails, LMDB's package leaves some without an answer. */
+  private kept(change: () => Promise<boolean>): Promise<void> {
+    const mine = this.before.then(() => this.commit(change))
+    this.before = mine.catch(() => undefined)
+    return mine
+  }
+
+  private async commit(change: () => Promise<boolean>): Promise<void> {
     try {
-      await change
+      await change()
       await this.database.flushed
     } catch (error) {
       // The system's error comes later, as a promise that must be heard.
@@ -91,8 +100,9 @@ export class AdapterState {
     }
   }
 
-  close(): Promise<void> {
-    return this.database.close()
+  async close(): Promise<void> {
+    await this.before
+    await this.database.close()
   }
 }
 

@@ -87,6 +87,7 @@ t.test('a share of the users gets the canary, and the same ones each time', asyn
 
 t.test('with keys, a tenant is a client, and its users are', async (t) => {
   const served = await start(t, { 'api-key': ['admin', 'acme=sk-1', 'other=sk-2'] })
+  await served.preloaded
   const admin = { authorization: 'Bearer admin' }
   const src = path.join(served.more, 'robot')
   const { json } = await ask(served.url, 'POST', '/adapters', { name: 'pirate', src, canary: 0.5 }, admin)
