@@ -134,6 +134,8 @@ export interface SlotInput {
   entryGeneration: Int32Array
   entryDigest: BigUint64Array
   entryWeight: Float32Array
+  /** The first position at which they act, below tokens.length: all before it is the base's. Absent: 0. */
+  adaptersFrom?: number
   /** Scalar sampling options in the order of runtime/sampling-options.ts. */
   options: Float64Array
   /** Random stream: a draw depends on (seed, number of tokens sampled before) alone, so it is the same alone and in any batch. */

@@ -14,10 +14,14 @@ import type {
 } from '../types.ts'
 import type { FromEngine, ToEngine } from './messages.ts'
 import { type PackedRequest, requestPacker } from './packed-request.ts'
+import { type Reaching, reachOf } from './reach.ts'
 
 /** For errors: whose the vocabulary is. */
 const ofWhom = (adapters: readonly AdapterUse[]) =>
   adapters.length === 0 ? '' : `of ${adapters.map(({ name }) => name).join(' and ')} `
+
+/** What is known of an adapter: the pages that it takes, the names that it goes by, the token ids that exist for it, how far it reaches. */
+type Known = Reaching & { blocks: number; frames: number; names: string[]; vocabSize: number }
 
 interface Listener {
   onOutput: (output: SequenceOutput) => void
@@ -34,8 +38,8 @@ export class EngineClient implements Engine {
   private readonly worker: Worker
   private readonly listeners = new Map<string, Listener>()
   private readonly pack: (request: SequenceRequest) => PackedRequest
-  /** What is known of each adapter, by digest: the blocks that it takes, the names that it goes by, the token ids that exist for it. */
-  private readonly adapters = new Map<string, { blocks: number; frames: number; names: string[]; vocabSize: number }>()
+  /** By digest. */
+  private readonly adapters = new Map<string, Known>()
   private readonly idleWaiters = new Map<number, () => void>()
   /** When the engine's thread spoke last, or was given work after it had none. */
   private heardAt = performance.now()
@@ -75,8 +79,8 @@ export class EngineClient implements Engine {
         `adapter ${image.name} is packed as ${image.dtype} in blocks of ${image.blockBytes} bytes and frames of ${image.frameBytes}; ` +
           `the engine takes ${adapterDtype} in blocks of ${blockBytes} and frames of ${frameBytes}`,
       )
-    const { blocks, frames, name, vocabSize = this.info.vocabSize } = image
-    this.adapters.set(image.digest, { blocks, frames, names: [name], vocabSize })
+    const { blocks, frames, name, vocabSize = this.info.vocabSize, invocationTokens, sparesCache } = image
+    this.adapters.set(image.digest, { blocks, frames, names: [name], vocabSize, invocationTokens, sparesCache })
     this.post({ type: 'adapter', image })
   }
 
@@ -93,8 +97,9 @@ export class EngineClient implements Engine {
     if (this.closing) throw new EngineError('engine_closed', 'the engine is shutting down')
     this.check(request)
     if (this.listeners.size === 0) this.heardAt = performance.now()
-    this.listeners.set(request.id, { onOutput, adapters: request.adapters })
-    this.post({ type: 'submit', request: { ...this.pack(request), vocabSize: this.vocabularyOf(request.adapters) } })
+    const reach = reachOf(request.promptIds, request.adapters, (digest) => this.adapters.get(digest) as Known)
+    this.listeners.set(request.id, { onOutput, adapters: reach.adapters })
+    this.post({ type: 'submit', request: { ...this.pack(request), ...reach, vocabSize: this.vocabularyOf(request.adapters) } })
   }
 
   abort(id: string): void {
@@ -166,6 +171,12 @@ export class EngineClient implements Engine {
       blocks += known.blocks
       frames += known.frames
     }
+    const activated = adapters.length > 1 && adapters.find(({ digest }) => this.adapters.get(digest)?.invocationTokens)
+    if (activated)
+      throw new EngineError(
+        'adapter_not_mixable',
+        `${activated.name} is an activated LoRA, which acts from its invocation tokens on, and cannot be mixed with adapters that act on the whole prompt; name it alone`,
+      )
     blocks += Math.ceil((frames * frameBytes) / blockBytes)
     if (blocks > blockCount)
       throw new EngineError(
