@@ -12,6 +12,7 @@ import type { Method } from './methods/method.ts'
 import { pack } from './pack.ts'
 import { onlyAdds, type Replacement, replacements } from './replacements.ts'
 import { placedFolds, requireAddedRows, requirePlain, resizedBase, vocabularyOf } from './resized.ts'
+import { sparesCache } from './spares-cache.ts'
 import { AdapterTensors, type FoldContext } from './tensors.ts'
 import { withText } from './text/image.ts'
 import type { TextKnowledge } from './text/read.ts'
@@ -49,6 +50,7 @@ export function loadAdapter(
   const { tensors } = context
   tensors.bytes = bytes
   const { folds, invocation } = foldSites(method, context, base)
+  const sites = folds.map(({ site }) => site)
   const label = method.label?.(config) ?? method.peftType.toLowerCase()
   const image = {
     name,
@@ -58,6 +60,7 @@ export function loadAdapter(
     ...pack(folds, options),
     method: label,
     ...(invocation && { invocationTokens: invocation }),
+    ...(sites.length > 0 && vocabSize === base.vocabSize && sparesCache(sites, base) && { sparesCache: true as const }),
     ...(vocabSize !== base.vocabSize && { vocabSize }),
     warnings: tensors.warnings,
   }
