@@ -151,6 +151,8 @@ export interface Lease {
   readonly texts: readonly (AdapterText | undefined)[]
   /** How many token ids exist for each; undefined: as many as for the base. */
   readonly vocabSizes: readonly (number | undefined)[]
+  /** The largest rank of each; 0: it has none. */
+  readonly maxRanks: readonly number[]
   /** Once. */
   release(): void
 }

@@ -22,7 +22,9 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '3' },
   },
 })
-const [turns, system, user, answer, rounds] = Object.values(values).map(Number)
+const number = (name: keyof typeof values) => Number(values[name])
+const [turns, system, user] = [number('turns'), number('system'), number('user')]
+const [answer, rounds] = [number('answer'), number('rounds')]
 /** As long as IBM's `<|start_of_role|>check_requirement<|end_of_role|>` is in tokens. */
 const INVOCATION = [901, 902, 903, 904, 905]
 const VERDICT = 4

@@ -12,6 +12,8 @@ export type EngineErrorCode =
   | 'unknown_adapter'
   /** It acts on a part of the prompt alone, and another that it is mixed with does not. */
   | 'adapter_not_mixable'
+  /** A rank was asked for, and not all that it changes is made of rank rows. */
+  | 'adapter_without_ranks'
   /** The addon refused its image when it was to be brought into the pool. */
   | 'adapter_not_loadable'
   /** The image was packed for other blocks or another row type than this engine's. */

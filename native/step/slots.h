@@ -25,6 +25,7 @@ struct SlotInput {
   std::vector<uint32_t> allowed;  // a bit per token id; empty: all are
   std::vector<AdapterIdentity> adapters;
   std::vector<float> weights;
+  std::vector<int32_t> ranks;     // of each as many of its rank rows as are used; 0: all. Empty: all of all
   int32_t adapters_from = 0;  // the first position at which they act; before it the base's
 };
 

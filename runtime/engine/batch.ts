@@ -73,6 +73,7 @@ export class Batch {
       entryGeneration: Int32Array.from(entries, (resident) => resident.generation),
       entryDigest: BigUint64Array.from(entries, (resident) => resident.digest64),
       entryWeight: Float32Array.from(uses, (use) => use.weight),
+      entryRank: Int32Array.from(uses, ({ rank = 0 }) => rank),
       adaptersFrom: sequence.adaptersFrom,
       options: packOptions(request.sampling),
       seed: sequence.seed,

@@ -14,14 +14,14 @@ import type {
 } from '../types.ts'
 import type { FromEngine, ToEngine } from './messages.ts'
 import { type PackedRequest, requestPacker } from './packed-request.ts'
-import { type Reaching, reachOf } from './reach.ts'
+import { hasRanks, type Reaching, reachOf } from './reach.ts'
 
 /** For errors: whose the vocabulary is. */
 const ofWhom = (adapters: readonly AdapterUse[]) =>
   adapters.length === 0 ? '' : `of ${adapters.map(({ name }) => name).join(' and ')} `
 
 /** What is known of an adapter: the pages that it takes, the names that it goes by, the token ids that exist for it, how far it reaches. */
-type Known = Reaching & { blocks: number; frames: number; names: string[]; vocabSize: number }
+type Known = Reaching & { blocks: number; frames: number; names: string[]; vocabSize: number; ranked: boolean }
 
 interface Listener {
   onOutput: (output: SequenceOutput) => void
@@ -79,8 +79,9 @@ export class EngineClient implements Engine {
         `adapter ${image.name} is packed as ${image.dtype} in blocks of ${image.blockBytes} bytes and frames of ${image.frameBytes}; ` +
           `the engine takes ${adapterDtype} in blocks of ${blockBytes} and frames of ${frameBytes}`,
       )
-    const { blocks, frames, name, vocabSize = this.info.vocabSize, invocationTokens, sparesCache } = image
-    this.adapters.set(image.digest, { blocks, frames, names: [name], vocabSize, invocationTokens, sparesCache })
+    const { blocks, frames, name, vocabSize = this.info.vocabSize, invocationTokens, sparesCache, maxRank } = image
+    const reaching = { invocationTokens, sparesCache, maxRank, ranked: hasRanks(image) }
+    this.adapters.set(image.digest, { blocks, frames, names: [name], vocabSize, ...reaching })
     this.post({ type: 'adapter', image })
   }
 
@@ -171,6 +172,12 @@ export class EngineClient implements Engine {
       blocks += known.blocks
       frames += known.frames
     }
+    const unranked = adapters.find(({ rank, digest }) => rank !== undefined && this.adapters.get(digest)?.ranked === false)
+    if (unranked)
+      throw new EngineError(
+        'adapter_without_ranks',
+        `${unranked.name} takes no rank: what it changes does not lie in rank rows alone (scales, as of IA3 and DoRA, or rows of ΔW written out); leave rank out`,
+      )
     const activated = adapters.length > 1 && adapters.find(({ digest }) => this.adapters.get(digest)?.invocationTokens)
     if (activated)
       throw new EngineError(

@@ -4,7 +4,7 @@ import type { PackedRequest } from '../engine/packed-request.ts'
 import { adapterHash, blockHash, rootHash } from '../pool/prefix-cache.ts'
 import type { AdapterUse } from '../types.ts'
 
-const useKey = (use: AdapterUse) => `${use.digest}:${use.weight}`
+const useKey = ({ digest, weight, rank }: AdapterUse) => `${digest}:${weight}${rank === undefined ? '' : `:${rank}`}`
 
 /** The adapters of a request in one order, whatever order it named them in: sums of floats depend on their order, and equal mixes must give equal bits. */
 export function canonicalUses(adapters: readonly AdapterUse[]): AdapterUse[] {

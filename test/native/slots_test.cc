@@ -100,6 +100,19 @@ KERNEL_TEST(adapters_act_from_their_position_on) {
   StepInput after = slots.prepare({{{1, 0, 1, 0, 0, 0}, {0, 3, 2, 0, 0, 1}}, {}});
   check(after.segment_starts == std::vector<int32_t>({0, 3}) && after.segment_entries == std::vector<int32_t>({0, 1}), "from on, as any other");
   slots.settle(after, true);
+  // Ranks tell segments apart as weights do.
+  SlotInput some = whole;
+  some.slot = 3;
+  some.ranks = {4};
+  slots.admit(some);
+  StepInput ranks = slots.prepare({{{1, 0, 1, 0, 0, 0}, {3, 0, 1, 0, 0, 0}}, {{3, 0, 7}}});
+  check(ranks.segment_starts == std::vector<int32_t>({0, 1, 2}) && ranks.entry_rank == std::vector<int32_t>({0, 4}), "another number of ranks");
+  slots.settle(ranks, true);
+  slots.release(3);
+  some.ranks = {-1};
+  check(refusal([&] { slots.admit(some); }).find("entryRank[] is -1") != std::string::npos, "no rank below 0");
+  some.ranks = {1, 2};
+  check(refusal([&] { slots.admit(some); }).find("entryRank.length is 2") != std::string::npos, "one for each adapter");
   SlotInput never = late;
   never.slot = 3;
   never.adapters_from = 5;
