@@ -87,7 +87,7 @@ async function chat(adapterFolder: string): Promise<Run> {
     const run = { prompt: 0, computed: 0, ms: 0 }
     for (let turn = 0; turn < turns; turn++) {
       conversation.push(...words(user))
-      conversation.push(...(await ask(engine, conversation, { maxTokens: answer })).tokens)
+      conversation.push(...(await ask(engine, [...conversation], { maxTokens: answer })).tokens)
       await engine.idle()
       const before = engine.snapshot.counters.promptTokens
       const started = performance.now()
