@@ -23,7 +23,7 @@ import { TEXT_FILES } from './text/files.ts'
 import type { AdapterImage, AdapterText, BaseModel, LoadOptions } from './types.ts'
 
 /** Rises with each change of what an image or its file looks like, or of what a fold computes. */
-const VERSION = 3
+const VERSION = 4
 const SUFFIX = '.image'
 
 export interface ImageCacheSettings {

@@ -1,4 +1,5 @@
 /** From a PEFT folder to an AdapterImage: read, check, fold every site, pack. */
+import { invocationTokens } from './activated.ts'
 import { BaseWeights } from './base.ts'
 import { requireComplete } from './complete.ts'
 import { ConfigReader, checkConfig } from './config.ts'
@@ -11,6 +12,7 @@ import type { Method } from './methods/method.ts'
 import { pack } from './pack.ts'
 import { onlyAdds, type Replacement, replacements } from './replacements.ts'
 import { placedFolds, requireAddedRows, requirePlain, resizedBase, vocabularyOf } from './resized.ts'
+import { sparesCache } from './spares-cache.ts'
 import { AdapterTensors, type FoldContext } from './tensors.ts'
 import { withText } from './text/image.ts'
 import type { TextKnowledge } from './text/read.ts'
@@ -47,7 +49,8 @@ export function loadAdapter(
   const { vocabSize, context } = checked
   const { tensors } = context
   tensors.bytes = bytes
-  const folds = foldSites(method, context, base)
+  const { folds, invocation } = foldSites(method, context, base)
+  const sites = folds.map(({ site }) => site)
   const label = method.label?.(config) ?? method.peftType.toLowerCase()
   const image = {
     name,
@@ -56,6 +59,8 @@ export function loadAdapter(
     blockBytes: options.blockBytes,
     ...pack(folds, options),
     method: label,
+    ...(invocation && { invocationTokens: invocation }),
+    ...(sites.length > 0 && vocabSize === base.vocabSize && sparesCache(sites, base) && { sparesCache: true as const }),
     ...(vocabSize !== base.vocabSize && { vocabSize }),
     warnings: tensors.warnings,
   }
@@ -63,7 +68,11 @@ export function loadAdapter(
 }
 
 /** `original`: the base as it is; the context's has the adapter's vocabulary. */
-function foldSites(method: Method, context: FoldContext, original: BaseModel): SiteFold[] {
+function foldSites(
+  method: Method,
+  context: FoldContext,
+  original: BaseModel,
+): { folds: SiteFold[]; invocation: number[] | undefined } {
   const { tensors, base } = context
   const replaced = replacements(context)
   const foldSite = method.prepare(context)
@@ -83,9 +92,11 @@ function foldSites(method: Method, context: FoldContext, original: BaseModel): S
   tensors.requireAllTaken(method.peftType)
   requireComplete(method, context, folds, replaced)
   requireAddedRows(tensors.file, original, base.model, replaced)
-  return base.model.sites
+  const invocation = invocationTokens(context, original, folds.keys(), replaced)
+  const placed = base.model.sites
     .filter((site) => folds.has(site) || replaced.has(site))
     .flatMap((site) => placedFolds(combine(site, folds.get(site) ?? {}, replaced.get(site), base, original), original))
+  return { folds: placed, invocation }
 }
 
 function article(kind: Site['kind']): string {

@@ -93,6 +93,10 @@ export interface AdapterImage {
   method: string
   /** Largest rank of its low-rank products; 0: it has none. */
   maxRank: number
+  /** An activated LoRA: it acts from the start of the last occurrence of these in the prompt on. Never empty. Absent: it acts everywhere. */
+  invocationTokens?: number[]
+  /** It changes no K and no V of any layer: the cache of a sequence with it is the base's. */
+  sparesCache?: true
   /** Token ids that exist for it, 0 to below this; absent: those of the base. More or fewer where its table was resized. */
   vocabSize?: number
   /** Its own tokenizer, chat template or ends of sequences; absent: the base's. Then the digest is over them too. */
@@ -147,6 +151,8 @@ export interface Lease {
   readonly texts: readonly (AdapterText | undefined)[]
   /** How many token ids exist for each; undefined: as many as for the base. */
   readonly vocabSizes: readonly (number | undefined)[]
+  /** The largest rank of each; 0: it has none. */
+  readonly maxRanks: readonly number[]
   /** Once. */
   release(): void
 }

@@ -134,6 +134,10 @@ export interface SlotInput {
   entryGeneration: Int32Array
   entryDigest: BigUint64Array
   entryWeight: Float32Array
+  /** Of each as many of its first rank rows as are used; 0: all. Absent: all of all. */
+  entryRank?: Int32Array
+  /** The first position at which they act, below tokens.length: all before it is the base's. Absent: 0. */
+  adaptersFrom?: number
   /** Scalar sampling options in the order of runtime/sampling-options.ts. */
   options: Float64Array
   /** Random stream: a draw depends on (seed, number of tokens sampled before) alone, so it is the same alone and in any batch. */

@@ -10,6 +10,10 @@ export type EngineErrorCode =
   | 'duplicate_id'
   /** The adapter was not given to the engine, or was removed meanwhile. */
   | 'unknown_adapter'
+  /** It acts on a part of the prompt alone, and another that it is mixed with does not. */
+  | 'adapter_not_mixable'
+  /** A rank was asked for, and not all that it changes is made of rank rows. */
+  | 'adapter_without_ranks'
   /** The addon refused its image when it was to be brought into the pool. */
   | 'adapter_not_loadable'
   /** The image was packed for other blocks or another row type than this engine's. */

@@ -28,6 +28,8 @@ export interface AdapterUse {
   name: string
   digest: string
   weight: number
+  /** As many of its first rank rows are used, at every place that it changes; absent, or more than it has: all. */
+  rank?: number
 }
 
 /** One sequence. A request with n > 1 or several prompts is several of these. */

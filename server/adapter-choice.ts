@@ -18,6 +18,8 @@ export const DIGEST_HEADER = 'x-lora-digest'
 
 /** A mix costs one entry per adapter and row; more than this is a mistake. */
 const MIX_LIMIT = 16
+/** More than any adapter has. */
+const MOST_RANKS = 1_000_000
 
 /** What a request asks for: the adapters by name, which may not be in memory yet. */
 export interface AdapterChoice {
@@ -31,6 +33,8 @@ export interface AdapterChoice {
 interface Chosen {
   record: AdapterRecord
   weight: number
+  /** Rank rows that are to be used. */
+  rank?: number
   /** What the version's digest must begin with. */
   digest?: string
 }
@@ -99,12 +103,12 @@ function headerText(value: string | string[] | undefined): string | undefined {
   return Array.isArray(value) ? value.join(', ') : value
 }
 
-/** An RFC 9651 list: tokens or strings, each with an optional weight `w`. */
+/** An RFC 9651 list: tokens or strings, each with an optional weight `w`, `rank` and `digest`. */
 function fromHeader(serving: Models, text: string): AdapterChoice {
   const items = parseMix(text)
   if (items.length === 1 && items[0].name === serving.model.name) return baseAlone(serving)
   const mix: Chosen[] = []
-  for (const { name, weight, digest } of items) {
+  for (const { name, weight, rank, digest } of items) {
     if (name === serving.model.name)
       throw new ApiError(
         'invalid_request',
@@ -113,7 +117,7 @@ function fromHeader(serving: Models, text: string): AdapterChoice {
       )
     const record = findAdapter(serving, serving.adapters.get(name) ? name : percentDecoded(name), ADAPTER_HEADER)
     if (mix.some((use) => use.record === record)) throw namedTwice(name)
-    mix.push({ record, weight, digest })
+    mix.push({ record, weight, rank, digest })
   }
   return { mix, base: serving.model.name, param: ADAPTER_HEADER }
 }
@@ -134,7 +138,7 @@ const namedTwice = (name: string) =>
     ADAPTER_HEADER,
   )
 
-function parseMix(text: string): { name: string; weight: number; digest?: string }[] {
+function parseMix(text: string): { name: string; weight: number; rank?: number; digest?: string }[] {
   const bad = (why: string) =>
     new ApiError(
       'invalid_request',
@@ -153,15 +157,20 @@ function parseMix(text: string): { name: string; weight: number; digest?: string
     const name = item instanceof Token ? item.toString() : item
     if (typeof name !== 'string') throw bad('each item must be an adapter name')
     for (const key of parameters.keys())
-      if (key !== 'w' && key !== 'digest')
-        throw bad(`${name} has the parameter ${key}; only w (its weight) and digest (its version's) are known`)
+      if (key !== 'w' && key !== 'rank' && key !== 'digest')
+        throw bad(
+          `${name} has the parameter ${key}; only w (its weight), rank (how many of its ranks) and digest (its version's) are known`,
+        )
     const weight = parameters.has('w') ? parameters.get('w') : 1
     if (typeof weight !== 'number') throw bad(`the weight of ${name} must be a number`)
-    if (!parameters.has('digest')) return { name, weight }
+    const rank = parameters.get('rank')
+    if (rank !== undefined && !(typeof rank === 'number' && Number.isInteger(rank) && rank >= 1 && rank <= MOST_RANKS))
+      throw bad(`the rank of ${name} must be an integer from 1 to ${MOST_RANKS}`)
+    if (!parameters.has('digest')) return { name, weight, rank }
     const digest = parameters.get('digest')
     if (typeof digest !== 'string' || !/^[0-9a-f]{8,64}$/i.test(digest))
       throw bad(`the digest of ${name} must be 8 to 64 hexadecimal digits in quotes`)
-    return { name, weight, digest: digest.toLowerCase() }
+    return { name, weight, rank, digest: digest.toLowerCase() }
   })
 }
 
@@ -239,9 +248,12 @@ export async function leaseAdapters(
     if (digest !== undefined && !digests[i].startsWith(digest)) throw otherVersion(record, digests[i], digest)
   }
   countVersions(serving, records)
-  const uses = mix.map(({ record, weight }, i) => ({ name: record.name, digest: digests[i], weight }))
-  const alone = uses.length === 1 && uses[0].weight === 1
-  const listed = uses.map((use) => itemOf(use.name) + (use.weight === 1 ? '' : `;w=${use.weight}`)).join(', ')
+  const uses = mix.map(({ record, weight, rank }, i) => {
+    const use = { name: record.name, digest: digests[i], weight }
+    return rank === undefined ? use : { ...use, rank: Math.min(rank, lease.maxRanks[i] || rank) }
+  })
+  const alone = uses.length === 1 && uses[0].weight === 1 && !('rank' in uses[0])
+  const listed = uses.map(listedAs).join(', ')
   return {
     serving: servedBy(serving, records, lease),
     uses,
@@ -249,6 +261,9 @@ export async function leaseAdapters(
     headers: { [ADAPTER_HEADER]: listed, [DIGEST_HEADER]: digests.join(', ') },
   }
 }
+
+const listedAs = ({ name, weight, rank }: AdapterUse) =>
+  itemOf(name) + (weight === 1 ? '' : `;w=${weight}`) + (rank === undefined ? '' : `;rank=${rank}`)
 
 function otherVersion({ name }: AdapterRecord, digest: string, demanded: string): ApiError {
   const message = `the adapter ${name} is at ${digest}, not at ${demanded}`

@@ -81,6 +81,8 @@ const OF_ENGINE: Partial<Record<EngineErrorCode, { code: ErrorCode; param: strin
   too_late: { code: 'too_many_requests', param: null },
   empty_prompt: { code: 'invalid_request', param: 'prompt' },
   token_out_of_range: { code: 'invalid_request', param: 'prompt' },
+  adapter_not_mixable: { code: 'invalid_request', param: 'x-lora-adapter' },
+  adapter_without_ranks: { code: 'invalid_request', param: 'x-lora-adapter' },
   unknown_adapter: { code: 'model_not_found', param: 'model' },
   engine_closed: { code: 'engine_unavailable', param: null },
   engine_failed: { code: 'engine_unavailable', param: null },

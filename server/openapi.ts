@@ -12,7 +12,7 @@ export async function describeApi(app: FastifyInstance, guarded: boolean): Promi
         title: 'Lorikeet',
         version: VERSION,
         description:
-          'One base model, thousands of adapters, one process. Choose the adapter of a request by the header `x-lora-adapter` (an RFC 9651 list; several are mixed by weight), ' +
+          'One base model, thousands of adapters, one process. Choose the adapter of a request by the header `x-lora-adapter` (an RFC 9651 list; several are mixed by weight; `rank` uses some of the ranks), ' +
           'or by `model`. The answer says what served it: `model`, `x-lora-adapter` and `x-lora-digest`.',
       },
       tags: [

@@ -11,6 +11,7 @@ export const adalora: Method = {
   peftType: 'ADALORA',
   config: {
     ...LORA_CONFIG,
+    alora_invocation_tokens: off('AdaLoRA has no invocation tokens'),
     use_dora: off('AdaLoRA has no DoRA'),
     lora_bias: off('AdaLoRA has no bias'),
     target_r: ignored,

@@ -3,6 +3,7 @@
  *     ΔW = s · B A,  s = alpha / r  (rsLoRA: alpha / √r),  r and alpha per module through rank_pattern and alpha_pattern.
  *     lora_bias: B's bias lies inside the scaled term. Embedding: ΔE = s · (B A)ᵀ with A [r, vocabulary], B [hidden, r].
  */
+import { isActivated } from '../activated.ts'
 import { absent, type ConfigReader, ignored, isOff, off, type Rule } from '../config.ts'
 import { AdapterError } from '../errors.ts'
 import { type FileFactors, type Fold, smallerOf } from '../fold.ts'
@@ -40,9 +41,7 @@ export const LORA_CONFIG: Record<string, Rule> = {
   ensure_weight_tying: ignored, // see replacements.ts
   megatron_core: ignored,
   megatron_config: off('Megatron modules are in none of the supported models'),
-  alora_invocation_tokens: off(
-    'an activated LoRA acts only from its invocation tokens on; this server would apply it to the whole prompt',
-  ),
+  alora_invocation_tokens: ignored, // see activated.ts
   use_qalora: off('QALoRA pools the input of a quantized base'),
   qalora_group_size: ignored,
   layer_replication: off('it repeats layers of the base model'),
@@ -59,7 +58,8 @@ export const LORA_CONFIG: Record<string, Rule> = {
 export const lora: Method = {
   peftType: 'LORA',
   config: LORA_CONFIG,
-  label: (config) => (config.boolean('use_dora') ? 'dora' : config.boolean('use_rslora') ? 'rslora' : 'lora'),
+  label: (config) =>
+    config.boolean('use_dora') ? 'dora' : isActivated(config) ? 'alora' : config.boolean('use_rslora') ? 'rslora' : 'lora',
   parameters: ['lora_A', 'lora_embedding_A'],
   sites: ['linear', 'head', 'embedding'],
   prepare({ config, base }) {

@@ -125,6 +125,8 @@ SlotInput slot_input(const Napi::Object& from) {
     throw Napi::RangeError::New(from.Env(), "entryAdapter, entryGeneration and entryDigest must have one length");
   for (size_t e = 0; e < adapter.size(); e++) input.adapters.push_back({adapter[e], generation[e], digest[e]});
   input.weights = vector_of<float>(from, "entryWeight");
+  if (!from.Get("entryRank").IsUndefined()) input.ranks = vector_of<int32_t>(from, "entryRank");
+  input.adapters_from = integer_or(from, "adaptersFrom", 0);
   return input;
 }
 

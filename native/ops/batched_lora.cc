@@ -29,7 +29,9 @@ bool Segments::read(const OrtKernelContext* kernel, size_t first, const StepCont
   const float* weight = input<float>(kernel, first + 3);
   segments_.clear();
   entries_.clear();
+  limited_.clear();
   entries_.reserve(csr[count]);  // LoraSegment points into it
+  limited_.reserve(csr[count] * sites_.size());  // and entries into this
   for (int64_t s = 0; s < count; s++) {
     const size_t at = entries_.size();
     for (int32_t e = csr[s]; e < csr[s + 1] && starts[s] < starts[s + 1]; e++) {
@@ -39,7 +41,16 @@ bool Segments::read(const OrtKernelContext* kernel, size_t first, const StepCont
       LoraEntry entry;
       entry.weight = weight[e];
       bool any = false;
-      for (size_t p = 0; p < sites_.size(); p++) any |= (entry.delta[p] = resident->by_site[sites_[p]]) != nullptr;
+      const int32_t ranks = context.step->input.entry_rank[adapter[e]];
+      for (size_t p = 0; p < sites_.size(); p++) {
+        const SiteDelta* delta = resident->by_site[sites_[p]];
+        if (delta && delta->b && ranks > 0 && ranks < delta->rank) {
+          limited_.push_back(*delta);
+          limited_.back().rank = ranks;
+          delta = &limited_.back();
+        }
+        any |= (entry.delta[p] = delta) != nullptr;
+      }
       if (any) entries_.push_back(entry);
     }
     if (entries_.size() > at)

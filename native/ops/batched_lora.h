@@ -17,6 +17,7 @@ class Segments {
   std::vector<int64_t> sites_;
   std::vector<LoraSegment> segments_;
   std::vector<LoraEntry> entries_;
+  std::vector<SiteDelta> limited_;  // deltas of which not all rank rows are used
 };
 
 class BatchedLora {

@@ -31,8 +31,20 @@ void check_tokens(const std::vector<int32_t>& tokens, const char* name, int64_t 
   for (const int32_t token : tokens) require(token >= 0 && token < vocab, name, token, up_to(vocab - 1));
 }
 
-bool same_adapters(const Slot& a, const Slot& b) {
-  return a.input.weights == b.input.weights && a.input.adapters == b.input.adapters;
+// What the step appends from token `start` on has these adapters: the last segment goes on if it has the same, else one begins.
+void continue_segment(StepInput& input, int32_t start, const std::vector<AdapterIdentity>& adapters, const std::vector<float>& weights, const std::vector<int32_t>& ranks) {
+  if (!input.segment_starts.empty()) {
+    const size_t from = input.segment_entries[input.segment_entries.size() - 2];
+    if (std::equal(adapters.begin(), adapters.end(), input.entries.begin() + from, input.entries.end()) &&
+        std::equal(weights.begin(), weights.end(), input.entry_weight.begin() + from, input.entry_weight.end()) &&
+        std::equal(ranks.begin(), ranks.end(), input.entry_rank.begin() + from, input.entry_rank.end()))
+      return;
+  }
+  input.segment_starts.push_back(start);
+  input.entries.insert(input.entries.end(), adapters.begin(), adapters.end());
+  input.entry_weight.insert(input.entry_weight.end(), weights.begin(), weights.end());
+  input.entry_rank.insert(input.entry_rank.end(), ranks.begin(), ranks.end());
+  input.segment_entries.push_back(static_cast<int32_t>(input.entries.size()));
 }
 
 }  // namespace
@@ -57,6 +69,10 @@ void Slots::admit(SlotInput input) {
   pair(static_cast<size_t>(SamplingOption::count), input.options.size(), "options.length");
   pair(input.bias_tokens.size(), input.bias_values.size(), "biasValues.length");
   pair(input.adapters.size(), input.weights.size(), "entryWeight.length");
+  if (input.ranks.empty()) input.ranks.assign(input.adapters.size(), 0);
+  pair(input.adapters.size(), input.ranks.size(), "entryRank.length");
+  for (const int32_t rank : input.ranks) require(rank >= 0, "entryRank[]", rank, "it must be 0 (all) or more");
+  require(input.adapters_from >= 0 && input.adapters_from < length, "adaptersFrom", input.adapters_from, "it must be 0 to below tokens.length");
   for (size_t i = 0; i < input.options.size(); i++)
     if (!(input.options[i] >= kRanges[i].least && input.options[i] <= kRanges[i].most))
       throw std::invalid_argument("options[" + std::to_string(i) + "] is " + std::to_string(input.options[i]) + "; it must be " +
@@ -139,7 +155,7 @@ StepInput Slots::prepare(const StepBatch& batch) {
   input.segment_entries.push_back(0);
   for (size_t b = 0; b < batch.sequences.size(); b++) {
     Slot& slot = slots_[batch.sequences[b].slot];
-    write_out(batch.sequences[b], b ? &slots_[batch.sequences[b - 1].slot] : nullptr, columns, input);
+    write_out(batch.sequences[b], columns, input);
     for (; slot.handed < static_cast<int32_t>(slot.blocks.size()); slot.handed++)
       input.blocks.push_back({batch.sequences[b].slot, slot.handed, slot.blocks[slot.handed]});
     slot.in_flight++;
@@ -199,7 +215,7 @@ void Slots::check(const StepBatch& batch) {
   require(rows <= limits_.max_logits_rows, "the step's rows of logits", rows, up_to(limits_.max_logits_rows));
 }
 
-void Slots::write_out(const StepSequence& s, const Slot* previous, int32_t columns, StepInput& input) const {
+void Slots::write_out(const StepSequence& s, int32_t columns, StepInput& input) const {
   const Slot& slot = slots_[s.slot];
   const size_t b = input.past.size();
   const int32_t block_size = limits_.block_size, start = input.cumulative.back(), end = s.past + s.count;
@@ -213,13 +229,10 @@ void Slots::write_out(const StepSequence& s, const Slot* previous, int32_t colum
     input.rows.push_back({static_cast<int32_t>(b), end - 1, false});
     input.logits_indices.push_back(start + s.count - 1);
   }
-  // Neighbours with the same adapters share a segment.
-  if (!previous || !same_adapters(*previous, slot)) {
-    input.segment_starts.push_back(start);
-    input.entries.insert(input.entries.end(), slot.input.adapters.begin(), slot.input.adapters.end());
-    input.entry_weight.insert(input.entry_weight.end(), slot.input.weights.begin(), slot.input.weights.end());
-    input.segment_entries.push_back(static_cast<int32_t>(input.entries.size()));
-  }
+  // Neighbours with the same adapters share a segment, and a sequence whose adapters begin to act in this step has two.
+  const int32_t acting = std::max(s.past, slot.input.adapters_from);
+  if (acting > s.past) continue_segment(input, start, {}, {}, {});
+  if (acting < end) continue_segment(input, start + acting - s.past, slot.input.adapters, slot.input.weights, slot.input.ranks);
   input.segment_of.push_back(static_cast<int32_t>(input.segment_starts.size()) - 1);
   input.past.push_back(s.past);
   input.cumulative.push_back(start + s.count);

@@ -25,6 +25,8 @@ struct SlotInput {
   std::vector<uint32_t> allowed;  // a bit per token id; empty: all are
   std::vector<AdapterIdentity> adapters;
   std::vector<float> weights;
+  std::vector<int32_t> ranks;     // of each as many of its rank rows as are used; 0: all. Empty: all of all
+  int32_t adapters_from = 0;  // the first position at which they act; before it the base's
 };
 
 struct Slot {
@@ -89,8 +91,8 @@ class Slots {
 
  private:
   void check(const StepBatch& batch);
-  // Appends one sequence to the step; `previous` is the one before it.
-  void write_out(const StepSequence& sequence, const Slot* previous, int32_t columns, StepInput& input) const;
+  // Appends one sequence to the step.
+  void write_out(const StepSequence& sequence, int32_t columns, StepInput& input) const;
 
   SlotLimits limits_;
   std::vector<Slot> slots_;

@@ -43,9 +43,10 @@ struct StepInput {
   std::vector<int32_t> segment_starts, segment_entries;  // [S + 1]
   std::vector<AdapterIdentity> entries;               // of all segments
   std::vector<float> entry_weight;
+  std::vector<int32_t> entry_rank;                    // rank rows that are used at most; 0: all
   std::vector<int32_t> logits_indices;                // [R]
   std::vector<LogitsRow> rows;                        // [R]
-  std::vector<int32_t> segment_of;                    // [B]
+  std::vector<int32_t> segment_of;                    // [B]: a sequence's last one, which has its adapters if any of its tokens do
   bool return_logits = false;
   // Filled by resolve_adapters.
   std::vector<std::shared_ptr<const Resident>> resolved;  // per entry

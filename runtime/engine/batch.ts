@@ -73,6 +73,8 @@ export class Batch {
       entryGeneration: Int32Array.from(entries, (resident) => resident.generation),
       entryDigest: BigUint64Array.from(entries, (resident) => resident.digest64),
       entryWeight: Float32Array.from(uses, (use) => use.weight),
+      entryRank: Int32Array.from(uses, ({ rank = 0 }) => rank),
+      adaptersFrom: sequence.adaptersFrom,
       options: packOptions(request.sampling),
       seed: sequence.seed,
       ...request.lists,
@@ -86,13 +88,15 @@ export class Batch {
 
 const NONE = new Int32Array(0)
 
-/** By adapters, groups in the order of their first. */
+/** By the adapters that act in the step, groups in the order of their first. */
 function grouped(planned: readonly Scheduled[]): Scheduled[] {
   const groups = new Map<string, Scheduled[]>()
   for (const item of planned) {
-    const group = groups.get(item.sequence.adapterKey)
+    const { sequence, from, count } = item
+    const key = from + count > sequence.adaptersFrom ? sequence.adapterKey : ''
+    const group = groups.get(key)
     if (group) group.push(item)
-    else groups.set(item.sequence.adapterKey, [item])
+    else groups.set(key, [item])
   }
   return groups.size === 1 ? [...planned] : [...groups.values()].flat()
 }

@@ -15,10 +15,14 @@ import type {
 } from '../types.ts'
 import type { FromEngine, ToEngine } from './messages.ts'
 import { type PackedRequest, requestPacker } from './packed-request.ts'
+import { hasRanks, type Reaching, reachOf } from './reach.ts'
 
 /** For errors: whose the vocabulary is. */
 const ofWhom = (adapters: readonly AdapterUse[]) =>
   adapters.length === 0 ? '' : `of ${adapters.map(({ name }) => name).join(' and ')} `
+
+/** What is known of an adapter: the pages that it takes, the names that it goes by, the token ids that exist for it, how far it reaches. */
+type Known = Reaching & { blocks: number; frames: number; names: string[]; vocabSize: number; ranked: boolean }
 
 interface Listener {
   onOutput: (output: SequenceOutput) => void
@@ -35,8 +39,8 @@ export class EngineClient implements Engine {
   private readonly worker: Worker
   private readonly listeners = new Map<string, Listener>()
   private readonly pack: (request: SequenceRequest) => PackedRequest
-  /** What is known of each adapter, by digest: the blocks that it takes, the names that it goes by, the token ids that exist for it. */
-  private readonly adapters = new Map<string, { blocks: number; frames: number; names: string[]; vocabSize: number }>()
+  /** By digest. */
+  private readonly adapters = new Map<string, Known>()
   /** Looks that were asked for, in order. */
   private readonly looks: ((look: PoolLook | undefined) => void)[] = []
   private readonly idleWaiters = new Map<number, () => void>()
@@ -79,8 +83,9 @@ export class EngineClient implements Engine {
         `adapter ${image.name} is packed as ${image.dtype} in blocks of ${image.blockBytes} bytes and frames of ${image.frameBytes}; ` +
           `the engine takes ${adapterDtype} in blocks of ${blockBytes} and frames of ${frameBytes}`,
       )
-    const { blocks, frames, name, vocabSize = this.info.vocabSize } = image
-    this.adapters.set(image.digest, { blocks, frames, names: [name], vocabSize })
+    const { blocks, frames, name, vocabSize = this.info.vocabSize, invocationTokens, sparesCache, maxRank } = image
+    const reaching = { invocationTokens, sparesCache, maxRank, ranked: hasRanks(image) }
+    this.adapters.set(image.digest, { blocks, frames, names: [name], vocabSize, ...reaching })
     this.post({ type: 'adapter', image })
   }
 
@@ -97,8 +102,9 @@ export class EngineClient implements Engine {
     if (this.closing) throw new EngineError('engine_closed', 'the engine is shutting down')
     this.check(request)
     if (this.listeners.size === 0) this.heardAt = performance.now()
-    this.listeners.set(request.id, { onOutput, adapters: request.adapters })
-    this.post({ type: 'submit', request: { ...this.pack(request), vocabSize: this.vocabularyOf(request.adapters) } })
+    const reach = reachOf(request.promptIds, request.adapters, (digest) => this.adapters.get(digest) as Known)
+    this.listeners.set(request.id, { onOutput, adapters: reach.adapters })
+    this.post({ type: 'submit', request: { ...this.pack(request), ...reach, vocabSize: this.vocabularyOf(request.adapters) } })
   }
 
   abort(id: string): void {
@@ -178,6 +184,18 @@ export class EngineClient implements Engine {
       blocks += known.blocks
       frames += known.frames
     }
+    const unranked = adapters.find(({ rank, digest }) => rank !== undefined && this.adapters.get(digest)?.ranked === false)
+    if (unranked)
+      throw new EngineError(
+        'adapter_without_ranks',
+        `${unranked.name} takes no rank: what it changes does not lie in rank rows alone (scales, as of IA3 and DoRA, or rows of ΔW written out); leave rank out`,
+      )
+    const activated = adapters.length > 1 && adapters.find(({ digest }) => this.adapters.get(digest)?.invocationTokens)
+    if (activated)
+      throw new EngineError(
+        'adapter_not_mixable',
+        `${activated.name} is an activated LoRA, which acts from its invocation tokens on, and cannot be mixed with adapters that act on the whole prompt; name it alone`,
+      )
     blocks += Math.ceil((frames * frameBytes) / blockBytes)
     if (blocks > blockCount)
       throw new EngineError(

@@ -3,6 +3,7 @@
  * of one request, the prompts of one body).
  */
 import type { ScalarSampling, SequenceRequest } from '../types.ts'
+import type { Reach } from './reach.ts'
 
 /** What of the sampling parameters is a list. */
 export interface PackedLists {
@@ -20,7 +21,7 @@ export type PackedRequest = Omit<SequenceRequest, 'promptIds' | 'sampling'> & {
   lists: PackedLists
   /** Token ids that exist for it (EngineClient); absent: the base's. */
   vocabSize?: number
-}
+} & Pick<Reach, 'adaptersFrom' | 'cachedFrom'>
 
 /** From so many bytes on an array lies in shared memory; smaller ones are copied sooner than a buffer for them is made. */
 const SHARED_FROM = 1024

@@ -1,6 +1,6 @@
 /**
  * Full KV blocks by what they hold: a chain of hashes over (everything before, the block's tokens), rooted in the adapters' identity and the request's
- * cache salt. So a prefix is shared only by sequences that would compute the same bits, and a replaced adapter's prefixes can never match again.
+ * cache salt; where adapters change K and V from a later position on, their identity enters the chain there. So a prefix is shared only by sequences that would compute the same bits, and a replaced adapter's prefixes can never match again.
  */
 import { createHash } from 'node:crypto'
 import { type BlockPool, KV } from './blocks.ts'
@@ -9,6 +9,16 @@ import { type BlockPool, KV } from './blocks.ts'
 export function rootHash(adapterKey: string, cacheSalt: string | undefined, tenant?: string): string {
   return createHash('sha256')
     .update(JSON.stringify([adapterKey, cacheSalt ?? null, tenant ?? null]))
+    .digest('base64')
+}
+
+/**
+ * Where a chain that was the base's goes on as the adapters': the parent of the first block that is theirs, from position `from` on. The same tokens may have been
+ * computed with another `from` inside the block: what comes after it decides where an invocation occurs last.
+ */
+export function adapterHash(parent: string, adapterKey: string, from: number): string {
+  return createHash('sha256')
+    .update(JSON.stringify([parent, adapterKey, from]))
     .digest('base64')
 }
 
@@ -22,7 +32,7 @@ export function blockHash(parent: string, tokens: readonly number[], from: numbe
 
 interface Cached {
   hash: string
-  /** Adapters of the chain, so that a removed adapter's prefixes can be dropped. */
+  /** Adapters of the block ('' where it holds the base's K and V), so that a removed adapter's prefixes can be dropped. */
   adapterKey: string
 }
 

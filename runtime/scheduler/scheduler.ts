@@ -297,7 +297,7 @@ export class Scheduler {
     const { blockSize, prefixes } = this.pool
     for (; (sequence.registered + 1) * blockSize <= computed; sequence.registered++) {
       const block = sequence.blocks[sequence.registered]
-      prefixes.register(block, sequence.hash(sequence.registered, blockSize), sequence.adapterKey)
+      prefixes.register(block, sequence.hash(sequence.registered, blockSize), sequence.cacheKey(sequence.registered, blockSize))
     }
   }
 

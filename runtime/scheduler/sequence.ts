@@ -1,10 +1,10 @@
 /** One sequence under way: its tokens, its blocks, and how far its KV cache reaches. */
 
 import type { PackedRequest } from '../engine/packed-request.ts'
-import { blockHash, rootHash } from '../pool/prefix-cache.ts'
+import { adapterHash, blockHash, rootHash } from '../pool/prefix-cache.ts'
 import type { AdapterUse } from '../types.ts'
 
-const useKey = (use: AdapterUse) => `${use.digest}:${use.weight}`
+const useKey = ({ digest, weight, rank }: AdapterUse) => `${digest}:${weight}${rank === undefined ? '' : `:${rank}`}`
 
 /** The adapters of a request in one order, whatever order it named them in: sums of floats depend on their order, and equal mixes must give equal bits. */
 export function canonicalUses(adapters: readonly AdapterUse[]): AdapterUse[] {
@@ -27,6 +27,10 @@ export class Sequence {
   /** Its adapters in canonical order, and their identity with weights; '' is the base. */
   readonly uses: readonly AdapterUse[]
   readonly adapterKey: string
+  /** The first position at which they act: before it all is the base's. 0 without adapters. */
+  readonly adaptersFrom: number
+  /** The first position whose K and V are not the base's. */
+  private readonly cachedFrom: number
   readonly seed: bigint
   /** Rises with every sequence of the engine: who came first among those of the same millisecond. */
   readonly order: number
@@ -72,6 +76,8 @@ export class Sequence {
     this.order = order
     this.uses = canonicalUses(request.adapters)
     this.adapterKey = this.uses.map(useKey).join(',')
+    this.adaptersFrom = request.adaptersFrom ?? 0
+    this.cachedFrom = request.cachedFrom ?? this.adaptersFrom
     this.tokens = Array.from(request.promptIds)
     this.promptLength = request.promptIds.length
     this.level = Math.max(-MAX_LEVEL, Math.min(MAX_LEVEL, request.priority ?? 0))
@@ -107,13 +113,23 @@ export class Sequence {
     return this.request.sampling.promptLogprobs >= 0
   }
 
-  /** Hash of full block `i` of the tokens known now. */
+  /** Hash of full block `i` of the tokens known now. The chain begins as the base's and becomes the adapters' with the first block that holds K and V of theirs. */
   hash(i: number, blockSize: number): string {
+    const { adapterKey, cachedFrom, request } = this
     for (let k = this.hashes.length; k <= i; k++) {
-      const parent = k ? this.hashes[k - 1] : rootHash(this.adapterKey, this.request.cacheSalt, this.request.tenant)
-      this.hashes.push(blockHash(parent, this.tokens, k * blockSize, (k + 1) * blockSize))
+      const start = k * blockSize
+      const before = k > 0 ? this.hashes[k - 1] : rootHash(cachedFrom > 0 ? '' : adapterKey, request.cacheSalt, request.tenant)
+      const begins = cachedFrom > 0 && cachedFrom >= start && cachedFrom < start + blockSize
+      this.hashes.push(
+        blockHash(begins ? adapterHash(before, adapterKey, cachedFrom) : before, this.tokens, start, start + blockSize),
+      )
     }
     return this.hashes[i]
+  }
+
+  /** Whose K and V full block `i` holds: the adapters' key, or '' while all of it is as the base would have it. */
+  cacheKey(i: number, blockSize: number): string {
+    return (i + 1) * blockSize <= this.cachedFrom ? '' : this.adapterKey
   }
 }
 

@@ -25,11 +25,6 @@ const OPTIONS: Case[] = [
     change: set({ init_lora_weights: 'magic' }),
     names: ['init_lora_weights', 'magic'],
   },
-  {
-    what: 'an activated LoRA',
-    change: set({ alora_invocation_tokens: [1, 2] }),
-    names: ['alora_invocation_tokens', 'invocation tokens'],
-  },
   { what: 'replicated layers', change: set({ layer_replication: [[0, 1]] }), names: ['layer_replication'] },
   { what: 'target_parameters', change: set({ target_parameters: ['experts.gate_up_proj'] }), names: ['target_parameters'] },
   { what: 'QALoRA', change: set({ use_qalora: true }), names: ['use_qalora'] },

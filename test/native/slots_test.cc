@@ -74,6 +74,53 @@ KERNEL_TEST(a_step_is_written_out_from_slots) {
   check(rows[0].target == 7 && rows[1].target == 8 && rows[2].target == -1, "a scored row's target is the prompt's next token");
 }
 
+KERNEL_TEST(adapters_act_from_their_position_on) {
+  if (!once(kernels)) return;
+  Slots slots = slots_of();
+  SlotInput late = input(0, {5, 6, 7, 8, 9});
+  late.adapters = {{3, 1, 77}};
+  late.weights = {1};
+  late.adapters_from = 3;
+  slots.admit(late);
+  SlotInput whole = late;
+  whole.slot = 1;
+  whole.adapters_from = 0;
+  slots.admit(whole);
+  slots.admit(input(2, {4, 4}));
+  // Before, across, from on: the base's part joins the base's segment before it, the adapter's the one that comes after.
+  StepInput across = slots.prepare({{{2, 0, 2, 0, 0, 0}, {0, 0, 5, 1, 3, 1}, {1, 0, 2, 0, 0, 0}}, {{2, 0, 6}, {0, 0, 9}, {0, 1, 3}, {1, 0, 5}}});
+  check(across.segment_starts == std::vector<int32_t>({0, 5, 9}) && across.segment_entries == std::vector<int32_t>({0, 0, 1}), "two segments of one sequence");
+  check(across.segment_of == std::vector<int32_t>({0, 1, 1}), "a sequence's status is its adapters'");
+  check(across.logits_indices == std::vector<int32_t>({3, 4, 5, 6}), "scored rows lie in their tokens' segments");
+  slots.settle(across, true);
+  StepInput before = slots.prepare({{{0, 0, 3, 0, 0, 0}, {1, 0, 1, 0, 0, 0}}, {}});
+  check(before.segment_starts == std::vector<int32_t>({0, 3, 4}) && before.segment_entries == std::vector<int32_t>({0, 0, 1}), "wholly before");
+  check(before.segment_of == std::vector<int32_t>({0, 1}), "the base's segment is never void");
+  slots.settle(before, true);
+  StepInput after = slots.prepare({{{1, 0, 1, 0, 0, 0}, {0, 3, 2, 0, 0, 1}}, {}});
+  check(after.segment_starts == std::vector<int32_t>({0, 3}) && after.segment_entries == std::vector<int32_t>({0, 1}), "from on, as any other");
+  slots.settle(after, true);
+  // Ranks tell segments apart as weights do.
+  SlotInput some = whole;
+  some.slot = 3;
+  some.ranks = {4};
+  slots.admit(some);
+  StepInput ranks = slots.prepare({{{1, 0, 1, 0, 0, 0}, {3, 0, 1, 0, 0, 0}}, {{3, 0, 7}}});
+  check(ranks.segment_starts == std::vector<int32_t>({0, 1, 2}) && ranks.entry_rank == std::vector<int32_t>({0, 4}), "another number of ranks");
+  slots.settle(ranks, true);
+  slots.release(3);
+  some.ranks = {-1};
+  check(refusal([&] { slots.admit(some); }).find("entryRank[] is -1") != std::string::npos, "no rank below 0");
+  some.ranks = {1, 2};
+  check(refusal([&] { slots.admit(some); }).find("entryRank.length is 2") != std::string::npos, "one for each adapter");
+  SlotInput never = late;
+  never.slot = 3;
+  never.adapters_from = 5;
+  check(refusal([&] { slots.admit(never); }).find("adaptersFrom is 5") != std::string::npos, "a position that is no token's");
+  never.adapters_from = -1;
+  check(refusal([&] { slots.admit(never); }).find("adaptersFrom is -1") != std::string::npos, "nor below 0");
+}
+
 KERNEL_TEST(a_decode_row_takes_its_token_from_the_step_before) {
   if (!once(kernels)) return;
   Slots slots = slots_of();

@@ -23,6 +23,7 @@ export const needsEmulated = {
 export const FAMILIES = [
   ...['llama-heads16', 'qwen3-heads16', 'gemma2-heads16', 'phi3-heads16'],
   ...['added-heads16', 'added-tied-heads16', 'added-gemma2-heads16'],
+  ...['alora-heads16', 'alora-qwen3-heads16'],
 ]
 
 /** On the emulated device in float16, or for comparison on this addon's CPU engine in float32. */

@@ -104,7 +104,7 @@ PlanEntries::PlanEntries(const StepInput& input) {
 }
 
 PlanInput PlanEntries::over(const StepInput& input, const std::vector<int32_t>& starts) const {
-  return {starts.data(), input.segment_entries.data(), static_cast<int32_t>(starts.size()) - 1, tables_.data(), input.entry_weight.data(), shapes_.data()};
+  return {starts.data(), input.segment_entries.data(), static_cast<int32_t>(starts.size()) - 1, tables_.data(), input.entry_weight.data(), shapes_.data(), input.entry_rank.data()};
 }
 
 StepShape shape_of(const StepInput& input, const SampleFeatures& sample, const ShapeLimits& limits) {

@@ -52,17 +52,17 @@ __global__ void __launch_bounds__(kThreads) scale_rows(const __grid_constant__ A
 
 // sum += w · Σ_j A[j][id] · B[j][at..at+8), ranks in order.
 template <class T, bool kAligned>
-__device__ void add_low_rank(float (&sum)[8], const SiteRows& at, float weight, int32_t id, int32_t place, int32_t hidden) {
+__device__ void add_low_rank(float (&sum)[8], const SiteRows& at, const TileEntry& entry, int32_t id, int32_t place, int32_t hidden) {
   float change[8] = {};
 #pragma unroll 2
-  for (int32_t j = 0; j < at.site.rank; j++) {
+  for (int32_t j = 0; j < min(at.site.rank, entry.ranks); j++) {
     const float h = T::decode(at.row(at.site.a + j)[id]);
     const Words b = read8<kAligned, Reuse::block>(at.row(at.site.b + j), place, hidden);
 #pragma unroll
     for (int i = 0; i < 8; i++) change[i] += h * element<T>(b, i);
   }
 #pragma unroll
-  for (int i = 0; i < 8; i++) sum[i] += weight * change[i];
+  for (int i = 0; i < 8; i++) sum[i] += entry.weight * change[i];
 }
 
 // sum += w · (the row of token `id`, if the adapter has one).
@@ -106,7 +106,7 @@ __global__ void __launch_bounds__(kThreads, 4) embed(const __grid_constant__ Ada
         if (at.site.b < 0) {
           touched |= add_row<T, kAligned>(sum, at, entry.weight, id, place.at, hidden);
         } else if (!added && id >= 0 && id < vocabulary) {
-          add_low_rank<T, kAligned>(sum, at, entry.weight, id, place.at, hidden);
+          add_low_rank<T, kAligned>(sum, at, entry, id, place.at, hidden);
           touched = true;
         }
       }

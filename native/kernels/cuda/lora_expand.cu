@@ -76,7 +76,7 @@ __device__ void read_h(uint32_t (&value)[4], uint32_t (&rest)[4], const float* h
 // The pool rows of B, ranks 4c..4c+3 of one rank block.
 __device__ inline Words rows_of_b(const RankRows* ranks) { return load_cached(ranks->b + threadIdx.x % 4 * 4); }
 
-// d += B h over the rank blocks of one adapter.
+// d += B h over the first `rank` ranks of one adapter.
 template <class T, bool kAligned, bool kWide>
 __device__ void multiply(float (&d)[kBlocks][4][4], const AdapterStep& step, const LoraOp& op, const RankRows* ranks, int32_t rank,
                          const TileEntry& entry, const Work& work, int32_t parts, int32_t stride, bool& waited) {
@@ -86,7 +86,7 @@ __device__ void multiply(float (&d)[kBlocks][4][4], const AdapterStep& step, con
     Words w[kBlocks][4];
 #pragma unroll
     for (int r = 0; r < 4; r++) {
-      const bool ranked = rows.w[r] != kNoRow;
+      const bool ranked = rows.w[r] != kNoRow && lane % 4 * 4 + r < rank;
       const uint16_t* row = row_at(step, ranked ? rows.w[r] : 0);
 #pragma unroll
       for (int block = 0; block < kBlocks; block++)
@@ -157,7 +157,7 @@ __device__ void expand(const AdapterStep& step, const LoraOp& op, const Work& wo
     if (!product && !factor) continue;
 #pragma unroll
     for (int i = 0; i < kBlocks * 16; i++) d[i / 16][i / 4 % 4][i % 4] = 0;
-    if (product) multiply<T, kAligned, kWide>(d, step, op, ranks, site.rank, entry, work, parts, stride, waited);
+    if (product) multiply<T, kAligned, kWide>(d, step, op, ranks, min(site.rank, entry.ranks), entry, work, parts, stride, waited);
     wait_once(waited);
     if (factor) factors<T, kAligned>(d, step, op, afresh(work), e);
 #pragma unroll

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <limits>
 
 namespace lorikeet::cuda {
 
@@ -32,9 +33,11 @@ bool LoraPlan::add(const PlanInput& input, int32_t segment, int32_t row, int32_t
   for (int32_t e = input.segment_entries[segment]; e < input.segment_entries[segment + 1]; e++) {
     const AdapterShape* shape = input.entry_shape[e];
     if (!shape) continue;
-    if (entries_ == capacity_.entries || shape->rank_blocks > capacity_.works - works_) return false;
-    entries[entries_++] = {input.entry_tables[e], input.entry_weight[e], counts_.h_rows, shape->rank_blocks, {}};
-    for (int32_t block = 0; block < shape->rank_blocks; block++) {
+    const int32_t wanted = input.entry_rank ? input.entry_rank[e] : 0, ranks = wanted > 0 ? wanted : std::numeric_limits<int32_t>::max();
+    const int32_t blocks = static_cast<int32_t>(std::min<int64_t>(shape->rank_blocks, (int64_t{ranks} + kRankBlock - 1) / kRankBlock));
+    if (entries_ == capacity_.entries || blocks > capacity_.works - works_) return false;
+    entries[entries_++] = {input.entry_tables[e], input.entry_weight[e], counts_.h_rows, shape->rank_blocks, ranks, {}};
+    for (int32_t block = 0; block < blocks; block++) {
       works[works_++] = {input.entry_tables[e], block, shape->rank_blocks, row, rows, counts_.h_rows, 0};
       counts_.h_rows += rows;
     }

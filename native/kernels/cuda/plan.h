@@ -15,7 +15,9 @@ constexpr int kWideRows = 64;    // four of them: prefill, one warp each
 struct alignas(16) TileEntry {
   const uint8_t* tables;  // the adapter's, on the device
   float weight;
-  int32_t h_row, rank_blocks, unused[3];
+  int32_t h_row, rank_blocks;
+  int32_t ranks;  // rank rows that are used at most
+  int32_t unused[2];
 };
 
 // Rows [row, row + rows) of one segment, with the entries that apply to them; the first of them is repeated here, one read sooner. Narrow tiles come
@@ -59,6 +61,7 @@ struct PlanInput {
   const uint8_t* const* entry_tables = nullptr;      // [entries], where the adapter's tables are on the device
   const float* entry_weight = nullptr;               // [entries]
   const AdapterShape* const* entry_shape = nullptr;  // [entries]
+  const int32_t* entry_rank = nullptr;               // [entries], rank rows that are used at most, 0 for all; null: all of all
 };
 
 class LoraPlan {

@@ -55,6 +55,7 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
       lease: async (wanted) => ({
         digests: wanted.map(({ digest = '' }) => digest),
         texts: wanted.map(() => undefined),
+        maxRanks: wanted.map(() => 0),
         vocabSizes: wanted.map(() => undefined),
         release: () => {},
       }),
