@@ -1,8 +1,9 @@
 /** The one pool: KV blocks, cached prefixes and resident adapters over the same blocks, with one eviction policy for all that is idle. */
 import { BlockPool, KV } from './blocks.ts'
-import { type Evictable, leavesBefore } from './eviction.ts'
+import { type Item, worth } from './eviction.ts'
 import { PrefixCache } from './prefix-cache.ts'
 import { AdapterResidency, type AdapterTable, type Resident, type Wanted } from './residency.ts'
+import { Turnover } from './turnover.ts'
 
 /** Host memory to pool, in bytes a millisecond, careful guesses both: what one core copies, and what pinned memory gives over 16 lanes of PCIe 4. */
 export const COPY_RATE = { host: 4e6, device: 25e6 }
@@ -24,6 +25,7 @@ export class Pool {
   /** Smoothed milliseconds to compute one token of many; the engine keeps it. */
   tokenMs = 1
   prefixEvictions = 0
+  readonly turnover: Turnover
   private readonly copyRate: number
 
   constructor(
@@ -35,8 +37,9 @@ export class Pool {
     frameBytes = blockBytes,
   ) {
     this.blocks = new BlockPool(blockCount)
-    this.prefixes = new PrefixCache(this.blocks)
-    this.adapters = new AdapterResidency(native, this.blocks, blockBytes / frameBytes)
+    this.turnover = new Turnover(blockCount)
+    this.prefixes = new PrefixCache(this.blocks, this.turnover)
+    this.adapters = new AdapterResidency(native, this.blocks, blockBytes / frameBytes, this.turnover)
     this.blockSize = blockSize
     this.blockBytes = blockBytes
     this.copyRate = copyRate
@@ -55,53 +58,63 @@ export class Pool {
 
   /** Puts out what costs least to lose for what is wanted, of what is idle and not `kept`: a cached prefix, an adapter, or those that share a block. False when nothing helps. */
   readonly evict = (wanted: Wanted, kept?: Kept): boolean => {
-    let best: Choice | undefined
-    for (const choice of this.choices(wanted, kept))
-      if (choice && (!best || leavesBefore(choice.worth, best.worth, this.now))) best = choice
-    if (!best) return false
-    if (best.prefix !== undefined) {
-      this.prefixes.evict(best.prefix)
+    const choice = this.choose(wanted, kept)
+    if (!choice) return false
+    const free = this.blocks.free
+    if (choice.prefix !== undefined) {
+      this.prefixes.evict(choice.prefix)
       this.prefixEvictions++
     }
-    for (const resident of best.residents ?? []) {
+    for (const resident of choice.residents ?? []) {
       this.adapters.evict(resident)
       this.adapters.evictions++
     }
+    this.turnover.evicted(this.blocks.free - free, this.now)
     return true
   }
 
-  /** Of each kind the one that was used longest ago. */
-  private choices(wanted: Wanted, kept?: Kept): (Choice | undefined)[] {
+  /** What would leave next. */
+  protected choose(wanted: Wanted, kept?: Kept): Choice | undefined {
+    const clock = this.turnover.clock(this.now)
+    let best: Choice | undefined
+    let least = Number.POSITIVE_INFINITY
+    for (const choice of this.choices(wanted, kept)) {
+      const value = worth(choice.items, choice.blocks, clock)
+      if (value >= least) continue
+      best = choice
+      least = value
+    }
+    return best
+  }
+
+  /** Of each kind those that are worth least among their like. */
+  private *choices(wanted: Wanted, kept?: Kept): Generator<Choice> {
     const { adapters, prefixes } = this
-    if (wanted === 'shared frames') return [this.forFrames(adapters.oldestFramed(kept?.adapters))]
-    const prefix = prefixes.oldest(kept?.prefixes)
-    const cached = prefix && {
-      prefix: prefix.block,
-      worth: { lastUsed: prefix.lastUsed, blocks: 1, restoreMs: this.blockSize * this.tokenMs },
-    }
-    if (wanted === 'frames') return [cached, this.forFrames(adapters.oldestIdle(kept?.adapters))]
-    const whole = adapters.oldestWhole(kept?.adapters)
-    const shared = adapters.oldestShared(kept?.adapters)
-    return [
-      cached,
-      whole && this.forBlocks([whole], whole.lastUsed),
+    if (wanted !== 'shared frames') for (const block of prefixes.candidates(kept?.prefixes)) yield this.ofPrefix(block)
+    if (wanted === 'block') {
+      for (const resident of adapters.candidates('blocks', kept?.adapters)) yield this.ofResidents([resident])
       // Alone each of them frees nothing.
-      shared && this.forBlocks(shared.residents, shared.lastUsed),
-    ]
-  }
-
-  private forBlocks(residents: Resident[], lastUsed: number): Choice {
-    const restoreMs = residents.reduce((sum, resident) => sum + this.sizeOf(resident), 0) * (this.blockBytes / this.copyRate)
-    return { residents, worth: { lastUsed, blocks: this.adapters.freedBy(residents), restoreMs } }
-  }
-
-  private forFrames(resident: Resident | undefined): Choice | undefined {
-    if (!resident) return undefined
-    const blocks = this.sizeOf(resident)
-    return {
-      residents: [resident],
-      worth: { lastUsed: resident.lastUsed, blocks, restoreMs: blocks * (this.blockBytes / this.copyRate) },
+      for (const residents of adapters.sharing(kept?.adapters)) yield this.ofResidents(residents)
+      return
     }
+    if (wanted === 'frames')
+      for (const resident of adapters.candidates('blocks', kept?.adapters)) yield this.ofResidents([resident], this.sizeOf(resident))
+    for (const resident of adapters.candidates('frames', kept?.adapters)) yield this.ofResidents([resident], this.sizeOf(resident))
+  }
+
+  private ofPrefix(prefix: number): Choice {
+    const { weight, lastUsed } = this.prefixes.usageOf(prefix)
+    return { prefix, blocks: 1, items: [{ weight, lastUsed, restoreMs: this.blockSize * this.tokenMs }] }
+  }
+
+  /** `blocks`: that their going frees, or parts of one where frames are wanted. */
+  private ofResidents(residents: Resident[], blocks = this.adapters.freedBy(residents)): Choice {
+    const items = residents.map((resident) => ({
+      weight: resident.weight,
+      lastUsed: resident.lastUsed,
+      restoreMs: this.sizeOf(resident) * (this.blockBytes / this.copyRate),
+    }))
+    return { residents, blocks, items }
   }
 
   /** In blocks and parts of one. */
@@ -111,8 +124,9 @@ export class Pool {
 }
 
 /** What could be put out. */
-interface Choice {
+export interface Choice {
   prefix?: number
   residents?: Resident[]
-  worth: Evictable
+  blocks: number
+  items: Item[]
 }

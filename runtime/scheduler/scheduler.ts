@@ -296,8 +296,9 @@ export class Scheduler {
     if (!this.limits.prefixCache) return
     const { blockSize, prefixes } = this.pool
     for (; (sequence.registered + 1) * blockSize <= computed; sequence.registered++) {
-      const block = sequence.blocks[sequence.registered]
-      prefixes.register(block, sequence.hash(sequence.registered, blockSize), sequence.adapterKey)
+      const { registered } = sequence
+      const parent = registered > 0 ? sequence.hash(registered - 1, blockSize) : undefined
+      prefixes.register(sequence.blocks[registered], sequence.hash(registered, blockSize), sequence.adapterKey, parent)
     }
   }
 
