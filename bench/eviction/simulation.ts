@@ -30,7 +30,8 @@ export const SHAPES: Shape[] = [
   { name: 'adapters from afar', blocks: 1500, blockBytes: 2 ** 21, adapterBlocks: [5, 40], copyRate: 2.6e5, blockMs: 0.8 },
 ]
 const BLOCK_SIZE = 16
-const STORES_NOTHING = { putAdapter() {}, adapterReady: () => true, dropAdapter() {} }
+/** What the pool needs of the addon, storing nothing. */
+export const STORES_NOTHING = { putAdapter() {}, adapterReady: () => true, dropAdapter() {} }
 
 export function imagesOf({ blockBytes, adapterBlocks: [least, most] }: Shape, count: number): AdapterImage[] {
   const { below } = seeded(5)

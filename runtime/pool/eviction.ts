@@ -15,6 +15,8 @@ export interface Usage {
 export interface Item extends Usage {
   /** Estimated milliseconds to bring it back: bytes to copy, or tokens to compute again. */
   restoreMs: number
+  /** How likely those that were used so often are to be wanted again at all, from 0 to 1 (odds.ts). */
+  odds: number
 }
 
 /** Steps: the present one, and those in which a use counts half. */
@@ -23,9 +25,13 @@ export interface Clock {
   halfLife: number
 }
 
-const E = JSON.parse(process.env.EV ?? '{}')
-/** Half-life of uses, in times that the whole pool is evicted once. */
-export const MEMORY = E.memory ?? 4
+/** Half-life of uses, in times that as much as the whole pool has left (docs/benchmarks.md, "Eviction"). */
+export const MEMORY = 16
+
+/** Part of what the prefixes that hang on an adapter are worth, that it is worth more for them. */
+export const ALONG = 0.1
+/** What is left of a prefix's worth while an adapter that it needs is out. */
+export const ORPHANED = 0.5
 
 /** What a past count is worth now. */
 export function decayed({ weight, lastUsed }: Usage, { now, halfLife }: Clock): number {
@@ -37,17 +43,17 @@ export function used(usage: Usage | undefined, uses: number, clock: Clock): Usag
   return { weight: uses + (usage ? decayed(usage, clock) : 0), lastUsed: clock.now }
 }
 
-export function chance(usage: Usage, clock: Clock): number {
-  const age = clock.now - usage.lastUsed
-  if (E.f === 'crf') return decayed(usage, clock)
-  const g = (E.g ?? 0) * (clock.halfLife === Number.POSITIVE_INFINITY ? 0 : clock.halfLife)
-  if (E.f === 'mix') return decayed(usage, clock) / (age + 1 + g)
-  return usage.weight ** (E.p ?? 1) / (age + 1 + g)
+/**
+ * In proportion to the chance that it is wanted in the next step: what was used twice as often is as likely as what was used half as long ago. An age makes it no less likely than that:
+ * nothing is forgotten so fast that a cost could not keep it.
+ */
+export function chance({ weight, lastUsed, odds }: Item, now: number): number {
+  return (odds * weight) / (Math.max(0, now - lastUsed) + 1)
 }
 
 /** What losing all of these together costs for each of the `blocks` that are free then: the least leaves. */
-export function worth(items: readonly Item[], blocks: number, clock: Clock): number {
+export function worth(items: readonly Item[], blocks: number, now: number): number {
   let loss = 0
-  for (const item of items) loss += chance(item, clock) * item.restoreMs
+  for (const item of items) loss += chance(item, now) * item.restoreMs
   return loss / blocks
 }

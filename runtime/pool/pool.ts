@@ -1,6 +1,7 @@
 /** The one pool: KV blocks, cached prefixes and resident adapters over the same blocks, with one eviction policy for all that is idle. */
 import { BlockPool, KV } from './blocks.ts'
-import { type Item, worth } from './eviction.ts'
+import { digestsOf } from './branches.ts'
+import { ALONG, type Item, ORPHANED, worth } from './eviction.ts'
 import { PrefixCache } from './prefix-cache.ts'
 import { AdapterResidency, type AdapterTable, type Resident, type Wanted } from './residency.ts'
 import { Turnover } from './turnover.ts'
@@ -75,12 +76,11 @@ export class Pool {
 
   /** What would leave next. */
   protected choose(wanted: Wanted, kept?: Kept): Choice | undefined {
-    const clock = this.turnover.clock(this.now)
     let best: Choice | undefined
     let least = Number.POSITIVE_INFINITY
     for (const choice of this.choices(wanted, kept)) {
-      const value = worth(choice.items, choice.blocks, clock)
-      if (value >= least) continue
+      const value = worth(choice.items, choice.blocks, this.now)
+      if (best && value >= least) continue
       best = choice
       least = value
     }
@@ -103,18 +103,27 @@ export class Pool {
   }
 
   private ofPrefix(prefix: number): Choice {
-    const { weight, lastUsed } = this.prefixes.usageOf(prefix)
-    return { prefix, blocks: 1, items: [{ weight, lastUsed, restoreMs: this.blockSize * this.tokenMs }] }
+    const { prefixes, adapters } = this
+    const usage = prefixes.usageOf(prefix)
+    const out = digestsOf(prefixes.adapterKeyOf(prefix)).some((digest) => !adapters.get(digest))
+    const restoreMs = this.blockMs * (out ? ORPHANED : 1)
+    return { prefix, blocks: 1, items: [{ ...usage, restoreMs, odds: prefixes.odds.of(usage) }] }
   }
 
   /** `blocks`: that their going frees, or parts of one where frames are wanted. */
   private ofResidents(residents: Resident[], blocks = this.adapters.freedBy(residents)): Choice {
-    const items = residents.map((resident) => ({
-      weight: resident.weight,
-      lastUsed: resident.lastUsed,
-      restoreMs: this.sizeOf(resident) * (this.blockBytes / this.copyRate),
-    }))
+    const items = residents.map((resident) => {
+      const { weight, lastUsed } = resident
+      const along = ALONG * this.prefixes.branches.of(resident.image.digest) * this.blockMs
+      const restoreMs = this.sizeOf(resident) * (this.blockBytes / this.copyRate) + along
+      return { weight, lastUsed, restoreMs, odds: this.adapters.odds.of(resident) }
+    })
     return { residents, blocks, items }
+  }
+
+  /** To compute a block of tokens. */
+  private get blockMs(): number {
+    return this.blockSize * this.tokenMs
   }
 
   /** In blocks and parts of one. */

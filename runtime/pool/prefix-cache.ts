@@ -4,7 +4,9 @@
  */
 import { createHash } from 'node:crypto'
 import { type BlockPool, KV } from './blocks.ts'
+import { Branches } from './branches.ts'
 import { type Usage, used } from './eviction.ts'
+import { Odds } from './odds.ts'
 import { Shelves } from './shelves.ts'
 import { Remembered, Turnover } from './turnover.ts'
 
@@ -32,6 +34,8 @@ interface Cached {
   /** Uses up to when it was last idle, and those since then. */
   usage: Usage | undefined
   uses: number
+  /** It was found by another sequence than the one that computed it. */
+  found: boolean
 }
 
 export class PrefixCache {
@@ -46,6 +50,8 @@ export class PrefixCache {
   private readonly idleAfter = new Map<string, number>()
   /** Of those that left. */
   private readonly remembered: Remembered
+  readonly odds = new Odds()
+  readonly branches = new Branches()
   private readonly pool: BlockPool
   private readonly turnover: Turnover
 
@@ -83,8 +89,11 @@ export class PrefixCache {
 
   /** Takes a reference on a registered block. */
   acquire(block: number): void {
-    this.noteUsed(block)
-    this.cached(block).uses++
+    const cached = this.cached(block)
+    if (this.noteUsed(block)) this.odds.returned(cached.usage as Usage)
+    if (!cached.found) this.branches.add(cached.adapterKey, 1)
+    cached.found = true
+    cached.uses++
     this.pool.references[block]++
   }
 
@@ -92,7 +101,9 @@ export class PrefixCache {
   register(block: number, hash: string, adapterKey: string, parent?: string): void {
     if (this.byHash.has(hash) || this.byBlock.has(block)) return
     this.byHash.set(hash, block)
-    this.byBlock.set(block, { hash, adapterKey, parent, usage: this.remembered.take(hash), uses: 1 })
+    const usage = this.remembered.take(hash)
+    if (usage) this.odds.returned(usage)
+    this.byBlock.set(block, { hash, adapterKey, parent, usage, uses: 1, found: false })
   }
 
   /** Drops a sequence's reference: the block is then cached if registered, free otherwise. */
@@ -127,7 +138,8 @@ export class PrefixCache {
   /** Puts an idle block out; its uses are remembered. */
   evict(block: number): void {
     const { hash, usage } = this.cached(block)
-    if (usage) this.remembered.note(hash, usage)
+    this.remembered.note(hash, usage as Usage)
+    this.odds.leaves(usage as Usage)
     this.noteUsed(block)
     this.forget(block)
     this.pool.release(block)
@@ -154,7 +166,9 @@ export class PrefixCache {
   }
 
   private forget(block: number): void {
-    this.byHash.delete(this.cached(block).hash)
+    const { hash, adapterKey, found } = this.cached(block)
+    if (found) this.branches.add(adapterKey, -1)
+    this.byHash.delete(hash)
     this.byBlock.delete(block)
   }
 

@@ -6,6 +6,7 @@ import type { ResidentChanges } from '../types.ts'
 import { ADAPTER, type BlockPool } from './blocks.ts'
 import { type Usage, used } from './eviction.ts'
 import { Frames, type Piece, type Tenant } from './frames.ts'
+import { Odds } from './odds.ts'
 import { Shelves } from './shelves.ts'
 import { Remembered, Turnover } from './turnover.ts'
 
@@ -64,6 +65,7 @@ export class AdapterResidency {
   private wholeBlocks = 0
   private changes: ResidentChanges = NO_CHANGES
   private readonly native: AdapterTable
+  readonly odds = new Odds()
   private readonly pool: BlockPool
   private readonly turnover: Turnover
 
@@ -128,6 +130,8 @@ export class AdapterResidency {
       return false
     }
     const index = this.freeIndices.pop() ?? this.nextIndex++
+    const before = this.remembered.take(image.digest)
+    if (before) this.odds.returned(before)
     const resident: Resident = {
       image,
       index,
@@ -138,7 +142,7 @@ export class AdapterResidency {
       pieces: [],
       arrived: false,
       references: 0,
-      ...used(this.remembered.take(image.digest), 1, this.turnover.clock(now)),
+      ...used(before, 1, this.turnover.clock(now)),
       awaited: true,
     }
     this.frames.enter(resident, pieces)
@@ -193,6 +197,7 @@ export class AdapterResidency {
       this.noteGone(resident)
       this.frames.rouse(resident)
     }
+    if (!resident.awaited) this.odds.returned(resident)
     Object.assign(resident, used(resident, resident.awaited ? 0 : 1, this.turnover.clock(now)))
     resident.awaited = false
   }
@@ -246,6 +251,7 @@ export class AdapterResidency {
     this.giveBack(resident)
     this.noteGone(resident)
     this.remembered.note(resident.image.digest, resident)
+    this.odds.leaves(resident)
     this.residents.delete(resident.image.digest)
     this.wholeBlocks -= resident.blocks.length
     if (!resident.arrived) return

@@ -2,7 +2,11 @@
 import type { Usage } from './eviction.ts'
 
 /** Two shelves for each doubling of the count of uses: within one it differs by less than half. The last holds all beyond. */
-const SHELVES = 20
+export const SHELVES = 20
+
+export function shelfOf(weight: number): number {
+  return Math.max(0, Math.min(SHELVES - 1, Math.floor(2 * Math.log2(Math.max(weight, 1)))))
+}
 
 interface Place<T> {
   item: T
@@ -37,7 +41,7 @@ export class Shelves<T> {
 
   put(item: T, { weight, lastUsed }: Usage): void {
     this.remove(item)
-    const shelf = Math.max(0, Math.min(SHELVES - 1, Math.floor(2 * Math.log2(Math.max(weight, 1)))))
+    const shelf = shelfOf(weight)
     const place = { item, lastUsed, order: this.order++, shelf, at: this.shelves[shelf].length }
     this.places.set(item, place)
     this.shelves[shelf].push(place)
