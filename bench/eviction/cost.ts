@@ -23,7 +23,12 @@ function measured(framed: boolean): string[] {
   const frameBytes = framed ? shape.blockBytes / FRAMES : shape.blockBytes
   const pool = new Pool(STORES_NOTHING, blocks, 16, shape.blockBytes, shape.copyRate, frameBytes)
   pool.tokenMs = shape.blockMs / 16
-  const images = imagesOf(shape, ADAPTERS).map((image) => ({ ...image, frameBytes, blocks: framed ? 0 : 3, frames: framed ? 5 : 0 }))
+  const images = imagesOf(shape, ADAPTERS).map((image) => ({
+    ...image,
+    frameBytes,
+    blocks: framed ? 0 : 3,
+    frames: framed ? 5 : 0,
+  }))
   for (const image of images) {
     pool.now++
     pool.adapters.load(image, pool.now, pool.evict)
@@ -38,7 +43,8 @@ function measured(framed: boolean): string[] {
     const name = made++
     const taken = pool.allocateKv(length) as number[]
     const key = `${images[below(ADAPTERS)].digest}:1`
-    for (const [i, block] of taken.entries()) pool.prefixes.register(block, `${name}.${i}`, key, i > 0 ? `${name}.${i - 1}` : undefined)
+    for (const [i, block] of taken.entries())
+      pool.prefixes.register(block, `${name}.${i}`, key, i > 0 ? `${name}.${i - 1}` : undefined)
     // Some are used again, so that every shelf has some.
     for (let uses = Math.floor(1 / (next() + 0.01)) - 1; uses > 0; uses--)
       for (const block of taken) {

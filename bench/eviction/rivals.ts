@@ -54,6 +54,6 @@ export class RivalPool extends Pool {
     if (least === Number.POSITIVE_INFINITY) return undefined
     if (this.value === RIVALS.GDSF) this.age = least
     this.known.delete(prefix ?? (resident as Resident).image.digest)
-    return prefix === undefined ? { residents: [resident as Resident], blocks: 1, items: [] } : { prefix, blocks: 1, items: [] }
+    return prefix === undefined ? { residents: [resident as Resident] } : { prefix }
   }
 }

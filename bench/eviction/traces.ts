@@ -24,7 +24,10 @@ type Random = ReturnType<typeof seeded>
 export function zipf(n: number, exponent: number, random: Random): () => number {
   const sums: number[] = []
   let sum = 0
-  for (let i = 0; i < n; i++) sums.push((sum += (i + 1) ** -exponent))
+  for (let i = 0; i < n; i++) {
+    sum += (i + 1) ** -exponent
+    sums.push(sum)
+  }
   return () => {
     const at = random.next() * sum
     let [low, high] = [0, n - 1]

@@ -11,14 +11,6 @@ export interface Usage {
   lastUsed: number
 }
 
-/** Something that could be lost. */
-export interface Item extends Usage {
-  /** Estimated milliseconds to bring it back: bytes to copy, or tokens to compute again. */
-  restoreMs: number
-  /** How likely those that were used so often are to be wanted again at all, from 0 to 1 (odds.ts). */
-  odds: number
-}
-
 /** Steps: the present one, and those in which a use counts half. */
 export interface Clock {
   now: number
@@ -27,11 +19,6 @@ export interface Clock {
 
 /** Half-life of uses, in times that as much as the whole pool has left (docs/benchmarks.md, "Eviction"). */
 export const MEMORY = 16
-
-/** Part of what the prefixes that hang on an adapter are worth, that it is worth more for them. */
-export const ALONG = 0.1
-/** What is left of a prefix's worth while an adapter that it needs is out. */
-export const ORPHANED = 0.5
 
 /** What a past count is worth now. */
 export function decayed({ weight, lastUsed }: Usage, { now, halfLife }: Clock): number {
@@ -44,16 +31,17 @@ export function used(usage: Usage | undefined, uses: number, clock: Clock): Usag
 }
 
 /**
- * In proportion to the chance that it is wanted in the next step: what was used twice as often is as likely as what was used half as long ago. An age makes it no less likely than that:
- * nothing is forgotten so fast that a cost could not keep it.
+ * In proportion to the chance that it is wanted in the next step: what was used twice as often is as likely as what was used half as long ago. It falls no faster with age, so
+ * that a cost or a count can outweigh it. `odds`: how likely those that were used so often are to be wanted again at all, from 0 to 1 (odds.ts).
  */
-export function chance({ weight, lastUsed, odds }: Item, now: number): number {
+export function chance({ weight, lastUsed }: Usage, odds: number, now: number): number {
   return (odds * weight) / (Math.max(0, now - lastUsed) + 1)
 }
 
-/** What losing all of these together costs for each of the `blocks` that are free then: the least leaves. */
-export function worth(items: readonly Item[], blocks: number, now: number): number {
-  let loss = 0
-  for (const item of items) loss += chance(item, now) * item.restoreMs
-  return loss / blocks
+/**
+ * What is lost with something. Of several that could leave, that one does for which this is least for each block that its going frees; where several leave together, the sum of theirs.
+ * `restoreMs`: estimated milliseconds to bring it back, bytes to copy or tokens to compute again.
+ */
+export function loss(usage: Usage, odds: number, restoreMs: number, now: number): number {
+  return chance(usage, odds, now) * restoreMs
 }

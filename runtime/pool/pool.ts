@@ -1,7 +1,6 @@
 /** The one pool: KV blocks, cached prefixes and resident adapters over the same blocks, with one eviction policy for all that is idle. */
 import { BlockPool, KV } from './blocks.ts'
-import { digestsOf } from './branches.ts'
-import { ALONG, type Item, ORPHANED, worth } from './eviction.ts'
+import { loss } from './eviction.ts'
 import { PrefixCache } from './prefix-cache.ts'
 import { AdapterResidency, type AdapterTable, type Resident, type Wanted } from './residency.ts'
 import { Turnover } from './turnover.ts'
@@ -74,51 +73,51 @@ export class Pool {
     return true
   }
 
-  /** What would leave next. */
+  /** What would leave next: of each kind those that are worth least among their like are weighed against each other. */
   protected choose(wanted: Wanted, kept?: Kept): Choice | undefined {
-    let best: Choice | undefined
+    const { prefixes, now, blockMs } = this
+    let prefix: number | undefined
+    let residents: Resident[] | undefined
     let least = Number.POSITIVE_INFINITY
-    for (const choice of this.choices(wanted, kept)) {
-      const value = worth(choice.items, choice.blocks, this.now)
-      if (best && value >= least) continue
-      best = choice
-      least = value
+    if (wanted !== 'shared frames')
+      for (const block of prefixes.candidates(kept?.prefixes)) {
+        const usage = prefixes.usageOf(block)
+        const worth = loss(usage, prefixes.odds.of(usage), blockMs, now)
+        if (worth >= least) continue
+        least = worth
+        prefix = block
+      }
+    for (const { group, blocks } of this.groups(wanted, kept)) {
+      const worth = this.lossOf(group) / blocks
+      if (worth >= least) continue
+      least = worth
+      residents = group
     }
-    return best
+    if (residents) return { residents }
+    return prefix === undefined ? undefined : { prefix }
   }
 
-  /** Of each kind those that are worth least among their like. */
-  private *choices(wanted: Wanted, kept?: Kept): Generator<Choice> {
-    const { adapters, prefixes } = this
-    if (wanted !== 'shared frames') for (const block of prefixes.candidates(kept?.prefixes)) yield this.ofPrefix(block)
+  /** Adapters that would leave together, and the blocks that this frees, or the parts of one where frames are wanted. */
+  private *groups(wanted: Wanted, kept?: Kept): Generator<{ group: Resident[]; blocks: number }> {
+    const { adapters } = this
+    const others = kept?.adapters
     if (wanted === 'block') {
-      for (const resident of adapters.candidates('blocks', kept?.adapters)) yield this.ofResidents([resident])
+      for (const resident of adapters.candidates('blocks', others))
+        yield { group: [resident], blocks: adapters.freedBy([resident]) }
       // Alone each of them frees nothing.
-      for (const residents of adapters.sharing(kept?.adapters)) yield this.ofResidents(residents)
+      for (const group of adapters.sharing(others)) yield { group, blocks: adapters.freedBy(group) }
       return
     }
     if (wanted === 'frames')
-      for (const resident of adapters.candidates('blocks', kept?.adapters)) yield this.ofResidents([resident], this.sizeOf(resident))
-    for (const resident of adapters.candidates('frames', kept?.adapters)) yield this.ofResidents([resident], this.sizeOf(resident))
+      for (const resident of adapters.candidates('blocks', others)) yield { group: [resident], blocks: this.sizeOf(resident) }
+    for (const resident of adapters.candidates('frames', others)) yield { group: [resident], blocks: this.sizeOf(resident) }
   }
 
-  private ofPrefix(prefix: number): Choice {
-    const { prefixes, adapters } = this
-    const usage = prefixes.usageOf(prefix)
-    const out = digestsOf(prefixes.adapterKeyOf(prefix)).some((digest) => !adapters.get(digest))
-    const restoreMs = this.blockMs * (out ? ORPHANED : 1)
-    return { prefix, blocks: 1, items: [{ ...usage, restoreMs, odds: prefixes.odds.of(usage) }] }
-  }
-
-  /** `blocks`: that their going frees, or parts of one where frames are wanted. */
-  private ofResidents(residents: Resident[], blocks = this.adapters.freedBy(residents)): Choice {
-    const items = residents.map((resident) => {
-      const { weight, lastUsed } = resident
-      const along = ALONG * this.prefixes.branches.of(resident.image.digest) * this.blockMs
-      const restoreMs = this.sizeOf(resident) * (this.blockBytes / this.copyRate) + along
-      return { weight, lastUsed, restoreMs, odds: this.adapters.odds.of(resident) }
-    })
-    return { residents, blocks, items }
+  private lossOf(group: readonly Resident[]): number {
+    const blockCopyMs = this.blockBytes / this.copyRate
+    let sum = 0
+    for (const one of group) sum += loss(one, this.adapters.odds.of(one), this.sizeOf(one) * blockCopyMs, this.now)
+    return sum
   }
 
   /** To compute a block of tokens. */
@@ -136,6 +135,4 @@ export class Pool {
 export interface Choice {
   prefix?: number
   residents?: Resident[]
-  blocks: number
-  items: Item[]
 }

@@ -4,7 +4,6 @@
  */
 import { createHash } from 'node:crypto'
 import { type BlockPool, KV } from './blocks.ts'
-import { Branches } from './branches.ts'
 import { type Usage, used } from './eviction.ts'
 import { Odds } from './odds.ts'
 import { Shelves } from './shelves.ts'
@@ -34,8 +33,6 @@ interface Cached {
   /** Uses up to when it was last idle, and those since then. */
   usage: Usage | undefined
   uses: number
-  /** It was found by another sequence than the one that computed it. */
-  found: boolean
 }
 
 export class PrefixCache {
@@ -51,7 +48,6 @@ export class PrefixCache {
   /** Of those that left. */
   private readonly remembered: Remembered
   readonly odds = new Odds()
-  readonly branches = new Branches()
   private readonly pool: BlockPool
   private readonly turnover: Turnover
 
@@ -91,8 +87,6 @@ export class PrefixCache {
   acquire(block: number): void {
     const cached = this.cached(block)
     if (this.noteUsed(block)) this.odds.returned(cached.usage as Usage)
-    if (!cached.found) this.branches.add(cached.adapterKey, 1)
-    cached.found = true
     cached.uses++
     this.pool.references[block]++
   }
@@ -103,14 +97,17 @@ export class PrefixCache {
     this.byHash.set(hash, block)
     const usage = this.remembered.take(hash)
     if (usage) this.odds.returned(usage)
-    this.byBlock.set(block, { hash, adapterKey, parent, usage, uses: 1, found: false })
+    this.byBlock.set(block, { hash, adapterKey, parent, usage, uses: 1 })
   }
 
   /** Drops a sequence's reference: the block is then cached if registered, free otherwise. */
   release(block: number, now: number): void {
     if (--this.pool.references[block] > 0) return
     const cached = this.byBlock.get(block)
-    if (!cached) return this.pool.release(block)
+    if (!cached) {
+      this.pool.release(block)
+      return
+    }
     cached.usage = used(cached.usage, cached.uses, this.turnover.clock(now))
     cached.uses = 0
     this.noteIdle(block, cached)
@@ -119,10 +116,6 @@ export class PrefixCache {
   /** Uses of an idle block. */
   usageOf(block: number): Usage {
     return this.cached(block).usage as Usage
-  }
-
-  adapterKeyOf(block: number): string {
-    return this.cached(block).adapterKey
   }
 
   /** Those that would leave first, of all that are idle and not `kept`: of those used about as often the one that was used longest ago, and each only once none that follows it is there. */
@@ -166,9 +159,7 @@ export class PrefixCache {
   }
 
   private forget(block: number): void {
-    const { hash, adapterKey, found } = this.cached(block)
-    if (found) this.branches.add(adapterKey, -1)
-    this.byHash.delete(hash)
+    this.byHash.delete(this.cached(block).hash)
     this.byBlock.delete(block)
   }
 

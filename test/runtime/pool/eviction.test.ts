@@ -1,6 +1,6 @@
 /** What leaves the pool: the pure policy, what it is made of, and what follows for adapters and prefixes together. */
 import t from 'tap'
-import { type Item, used, worth } from '../../../runtime/pool/eviction.ts'
+import { loss, used } from '../../../runtime/pool/eviction.ts'
 import { Odds } from '../../../runtime/pool/odds.ts'
 import { COPY_RATE, Pool } from '../../../runtime/pool/pool.ts'
 import { Shelves } from '../../../runtime/pool/shelves.ts'
@@ -10,17 +10,15 @@ import { seeded } from '../../support/pace.ts'
 import { toyImage } from '../../support/toy-core.ts'
 
 const clock = { now: 10, halfLife: 8 }
-const item = (rest: Partial<Item> = {}): Item => ({ weight: 1, lastUsed: 5, restoreMs: 5, odds: 1, ...rest })
-const of = (rest: Partial<Item>, blocks = 1) => worth([item(rest)], blocks, 10)
 
-t.test('what is long unused, seldom used, seldom wanted again, cheap to bring back or large is worth less', async (t) => {
+t.test('what is long unused, seldom used, seldom wanted again or cheap to bring back is worth less', async (t) => {
+  const of = ({ weight = 1, lastUsed = 5, restoreMs = 5, odds = 1 }) => loss({ weight, lastUsed }, odds, restoreMs, 10)
   const one = of({})
   t.ok(of({ lastUsed: 1 }) < one, 'longer unused')
   t.ok(of({ weight: 3 }) > one, 'used more often')
   t.ok(of({ odds: 0.1 }) < one, 'its like were seldom wanted again')
   t.ok(of({ restoreMs: 1 }) < one, 'cheaper')
-  t.ok(of({}, 4) < one, 'gives more room')
-  t.equal(worth([item(), item({ weight: 3 })], 2, 10), (one + of({ weight: 3 })) / 2, 'together they cost what each costs')
+  t.ok(of({ weight: 8, lastUsed: 1 }) > one, 'much used outweighs long unused')
   t.ok(Number.isFinite(of({ lastUsed: 11 })), 'a clock that is behind')
 })
 
@@ -84,7 +82,8 @@ t.test('the fronts of the shelves are what a search of all finds', async (t) => 
     const kept = new Set(Array.from({ length: 40 }, () => below(200)))
     const oldest = new Map<number, { item: number; lastUsed: number }>()
     for (const [item, { weight, lastUsed }] of there)
-      if (!kept.has(item) && lastUsed < (oldest.get(weight)?.lastUsed ?? Number.POSITIVE_INFINITY)) oldest.set(weight, { item, lastUsed })
+      if (!kept.has(item) && lastUsed < (oldest.get(weight)?.lastUsed ?? Number.POSITIVE_INFINITY))
+        oldest.set(weight, { item, lastUsed })
     const expected = [...oldest].sort(([a], [b]) => a - b).map(([, { item }]) => item)
     const found = [...shelves.fronts((item) => kept.has(item))]
     if (found.join() !== expected.join() || shelves.size !== there.size) return t.same(found, expected)
@@ -142,19 +141,22 @@ class World {
   has = ({ digest }: AdapterImage) => this.pool.adapters.get(digest) !== undefined
 }
 
-t.test('prompts that nobody sends again flush neither an adapter in demand nor the prefix that its requests begin with', async (t) => {
-  // Adapter and prefix cost as much to bring back for what they take.
-  const world = new World(100, 1 / 16)
-  const hot = toyImage('hot', 10)
-  for (let i = 0; i < 40; i++) {
-    world.request('system', 10, hot)
-    world.once(5, hot)
-  }
-  for (let i = 0; i < 300; i++) world.once(4)
-  t.ok(world.has(hot), 'twelve times the pool went by')
-  t.equal(world.cached('system'), 10)
-  t.equal(world.cached('once 0'), 0)
-})
+t.test(
+  'prompts that nobody sends again flush neither an adapter in demand nor the prefix that its requests begin with',
+  async (t) => {
+    // Adapter and prefix cost as much to bring back for what they take.
+    const world = new World(100, 1 / 16)
+    const hot = toyImage('hot', 10)
+    for (let i = 0; i < 40; i++) {
+      world.request('system', 10, hot)
+      world.once(5, hot)
+    }
+    for (let i = 0; i < 300; i++) world.once(4)
+    t.ok(world.has(hot), 'twelve times the pool went by')
+    t.equal(world.cached('system'), 10)
+    t.equal(world.cached('once 0'), 0)
+  },
+)
 
 t.test('an adapter that many of the cached prefixes hang on outlives one used as lately', async (t) => {
   const world = new World(60)
@@ -212,7 +214,12 @@ t.test('the same requests put the same things out', async (t) => {
     const images = Array.from({ length: 8 }, (_, i) => toyImage(`a${i}`, 1 + (i % 4)))
     for (let i = 0; i < 500; i++) world.request(`p${below(20)}`, 1 + below(8), pick(images))
     const { pool } = world
-    return [pool.prefixEvictions, pool.adapters.evictions, ...images.map(world.has), ...Array.from({ length: 20 }, (_, i) => world.cached(`p${i}`))]
+    return [
+      pool.prefixEvictions,
+      pool.adapters.evictions,
+      ...images.map(world.has),
+      ...Array.from({ length: 20 }, (_, i) => world.cached(`p${i}`)),
+    ]
   })
   t.same(one, other)
   t.ok((one[0] as number) > 100)
