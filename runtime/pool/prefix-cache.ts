@@ -24,6 +24,9 @@ export function blockHash(parent: string, tokens: readonly number[], from: numbe
     .digest('base64')
 }
 
+/** Blocks, at most, whose uses are remembered when they have left: some 20 MB. */
+const REMEMBERED = 100_000
+
 interface Cached {
   hash: string
   /** Adapters of the chain, so that a removed adapter's prefixes can be dropped. */
@@ -54,7 +57,7 @@ export class PrefixCache {
   constructor(pool: BlockPool, turnover = new Turnover(pool.count)) {
     this.pool = pool
     this.turnover = turnover
-    this.remembered = new Remembered(pool.count)
+    this.remembered = new Remembered(Math.min(pool.count, REMEMBERED))
   }
 
   get idleBlocks(): number {

@@ -158,7 +158,7 @@ t.test(
   },
 )
 
-t.test('an adapter that many of the cached prefixes hang on outlives one used as lately', async (t) => {
+t.test('an adapter whose prefixes are in demand outlives one that was used later', async (t) => {
   const world = new World(60)
   const [hot, cold] = [toyImage('hot', 10), toyImage('cold', 10)]
   for (let i = 0; i < 5; i++) for (const name of ['a', 'b', 'c']) world.request(name, 4, hot)
