@@ -1,7 +1,7 @@
 /**
  * What leaves the pool when blocks are short: ours against LRU, LFU, GDSF and the rule before, on synthetic traffic and recorded traces. Every policy chooses in the same pool, the
  * engine's own over a table that stores nothing; nothing is computed or copied, milliseconds are those that it would take.
- * `node dist/bench/eviction.js [--requests 3000] [--recorded FILE,FILE]`
+ * `node dist/bench/eviction.js [--requests 3000] [--seed 0] [--recorded FILE,FILE]`
  */
 import path from 'node:path'
 import { parseArgs } from 'node:util'
@@ -13,6 +13,7 @@ import { against, heading, table } from './report.ts'
 const { values } = parseArgs({
   options: {
     requests: { type: 'string', default: '3000' },
+    seed: { type: 'string', default: '0' },
     recorded: { type: 'string', default: '' },
   },
 })
@@ -21,7 +22,7 @@ const BOUND = 1.02
 const POLICIES = ['LRU', 'LFU', 'GDSF', 'before', 'ours']
 const msOf = ({ restoredMs, recomputedMs }: Outcome) => restoredMs + recomputedMs
 const count = Number(values.requests)
-const traces = synthetic(count)
+const traces = synthetic(count, 100 * Number(values.seed))
 for (const file of values.recorded.split(',').filter(Boolean))
   traces.push(await recorded(file, `recorded: ${path.basename(file, '.jsonl')}`, count))
 

@@ -50,8 +50,8 @@ function withPrompt(adapter: number, prompt: number, length: number, i: number, 
 }
 
 /** Popular adapters, every prompt new. */
-function fresh(exponent: number, count: number): Trace {
-  const random = seeded(11)
+function fresh(exponent: number, count: number, seed: number): Trace {
+  const random = seeded(11 + seed)
   const draw = zipf(500, exponent, random)
   const requests = Array.from({ length: count }, (_, i) => {
     const blocks = run(`${i}`, range(4, 24, random))
@@ -61,8 +61,8 @@ function fresh(exponent: number, count: number): Trace {
 }
 
 /** Popular adapters, each with system prompts of its own, more and less popular. */
-function prompts(exponent: number, count: number): Trace {
-  const random = seeded(12)
+function prompts(exponent: number, count: number, seed: number): Trace {
+  const random = seeded(12 + seed)
   const draw = zipf(300, exponent, random)
   const which = zipf(6, 1, random)
   const requests = Array.from({ length: count }, (_, i) => {
@@ -73,8 +73,8 @@ function prompts(exponent: number, count: number): Trace {
 }
 
 /** The same, and who is popular changes in the course of a day, of which there are three. */
-function diurnal(count: number): Trace {
-  const random = seeded(13)
+function diurnal(count: number, seed: number): Trace {
+  const random = seeded(13 + seed)
   const draw = zipf(300, 1, random)
   const which = zipf(4, 1, random)
   const requests = Array.from({ length: count }, (_, i) => {
@@ -87,8 +87,8 @@ function diurnal(count: number): Trace {
 }
 
 /** Popular adapters and prompts, and now and then a batch of 300 long prompts that nobody sends again. */
-function scans(count: number): Trace {
-  const random = seeded(14)
+function scans(count: number, seed: number): Trace {
+  const random = seeded(14 + seed)
   const draw = zipf(60, 0.9, random)
   const which = zipf(4, 1, random)
   const requests: Request[] = []
@@ -103,8 +103,8 @@ function scans(count: number): Trace {
 }
 
 /** Conversations: each turn begins with all before it. `active` at a time, who goes on is drawn; some stop, and others come in their place. */
-function chats(active: number, turns: number, exponent: number, count: number): Trace {
-  const random = seeded(15)
+function chats(active: number, turns: number, exponent: number, count: number, seed: number): Trace {
+  const random = seeded(15 + seed)
   const draw = zipf(200, exponent, random)
   let begun = 0
   const begin = () => {
@@ -128,15 +128,15 @@ function chats(active: number, turns: number, exponent: number, count: number): 
 }
 
 /** All adapters in turn, each with a prompt of its own: what was used longest ago is what is wanted next. */
-function loop(count: number): Trace {
-  const random = seeded(16)
+function loop(count: number, seed: number): Trace {
+  const random = seeded(16 + seed)
   const requests = Array.from({ length: count }, (_, i) => withPrompt(i % 150, 0, 16, i, random))
   return { name: 'a loop', adapters: 150, requests }
 }
 
 /** A working set that moves on: what was used just now is wanted, and what was popular before never again. */
-function moving(count: number): Trace {
-  const random = seeded(17)
+function moving(count: number, seed: number): Trace {
+  const random = seeded(17 + seed)
   const requests = Array.from({ length: count }, (_, i) => {
     const adapter = (Math.floor(i / 60) + random.below(30)) % 400
     return withPrompt(adapter, Math.floor(i / 3000), 16, i, random)
@@ -144,17 +144,18 @@ function moving(count: number): Trace {
   return { name: 'a working set that moves on', adapters: 400, requests }
 }
 
-export function synthetic(count: number): Trace[] {
+/** Of another `seed` all draws are others. */
+export function synthetic(count: number, seed = 0): Trace[] {
   return [
-    ...[0.4, 0.6, 0.8, 1, 1.2].map((exponent) => fresh(exponent, count)),
-    ...[0.4, 0.8, 1.2].map((exponent) => prompts(exponent, count)),
-    diurnal(count),
-    scans(count),
-    chats(40, 8, 1, count),
-    chats(200, 8, 1, count),
-    chats(100, 2, 0.8, count),
-    loop(count),
-    moving(count),
+    ...[0.4, 0.6, 0.8, 1, 1.2].map((exponent) => fresh(exponent, count, seed)),
+    ...[0.4, 0.8, 1.2].map((exponent) => prompts(exponent, count, seed)),
+    diurnal(count, seed),
+    scans(count, seed),
+    chats(40, 8, 1, count, seed),
+    chats(200, 8, 1, count, seed),
+    chats(100, 2, 0.8, count, seed),
+    loop(count, seed),
+    moving(count, seed),
   ]
 }
 

@@ -30,12 +30,15 @@ export function used(usage: Usage | undefined, uses: number, clock: Clock): Usag
   return { weight: uses + (usage ? decayed(usage, clock) : 0), lastUsed: clock.now }
 }
 
+/** Twice the uses make 1.6 times the chance: part of what was used often was so by luck, or is over (docs/benchmarks.md, "Eviction"). */
+const USES = 0.7
+
 /**
- * In proportion to the chance that it is wanted in the next step: what was used twice as often is as likely as what was used half as long ago. It falls no faster with age, so
- * that a cost or a count can outweigh it. `odds`: how likely those that were used so often are to be wanted again at all, from 0 to 1 (odds.ts).
+ * In proportion to the chance that it is wanted in the next step. It falls no faster than age rises, so that a cost or a count can outweigh it. `odds`: how likely those that were used
+ * so often are to be wanted again at all, from 0 to 1 (odds.ts).
  */
 export function chance({ weight, lastUsed }: Usage, odds: number, now: number): number {
-  return (odds * weight) / (Math.max(0, now - lastUsed) + 1)
+  return (odds * weight ** USES) / (Math.max(0, now - lastUsed) + 1)
 }
 
 /**
