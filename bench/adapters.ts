@@ -5,7 +5,7 @@
  * `node dist/bench/adapters.js [--adapters 5000] [--rounds 3] [--only demo|135m]`
  */
 import { createHash } from 'node:crypto'
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
@@ -138,6 +138,20 @@ for (const subject of subjects) {
   await Promise.all(clients)
   const rate = loads / ((performance.now() - from) / 1000)
   await server.close()
+
+  // Packed by one server, and read by the next.
+  const cache = path.join(repoRoot(), 'build/bench/adapters', `${subject.name}-images`)
+  rmSync(cache, { recursive: true, force: true })
+  const cached = async () => {
+    const { server } = await started([...base, '--adapters', folder, '--image-cache', cache])
+    await until(times, () => ask(server.url, agent, 'base'))
+    const first = await until(times, (i) => ask(server.url, agent, name(3000 + i)))
+    await server.close()
+    return first
+  }
+  await cached()
+  const packed = await cached()
+  rmSync(cache, { recursive: true, force: true })
   agent.destroy()
   const ratio = median(cold) / (median(floors) + median(bases))
   console.log(
@@ -154,6 +168,7 @@ for (const subject of subjects) {
           median(cold).toFixed(1),
           against(`1.5 × of both: ${ratio.toFixed(2)} ×`, ratio <= 1.5),
         ],
+        ['of a packed one from the image cache, ms', packed.toFixed(1), ''],
         ['of one in host memory, ms', host.toFixed(1), ''],
         ['of one in the pool, ms', pool.toFixed(1), ''],
         [

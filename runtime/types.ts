@@ -214,6 +214,44 @@ export interface EngineSnapshot {
   lastStep: StepTimes
 }
 
+/** Sequences of the same adapters and flow, as owner of blocks. */
+export interface OwnerGroup {
+  /** Of this group alone while the engine lives. */
+  id: number
+  /** Empty: the base model. */
+  adapters: { name: string; weight: number }[]
+  /** Whom its service is counted for, or the tenant; '' if nobody was named. */
+  flow: string
+}
+
+/** The pool block by block, with those who have it: what has changed since the last look. */
+export interface PoolLook {
+  /** All is told anew: blocks that are not told are free. */
+  whole: boolean
+  /**
+   * Runs of blocks: the first one, how many, and a value for each: its state in the low STATE_BITS (a place in BLOCK_STATES), above it who has it: a group's id, an adapter's index, or
+   * how many frames of it are taken.
+   */
+  blocks: Uint32Array<ArrayBuffer>
+  /** Adapters that have come into the pool, or are another than before, by index: blocks that they have whole, and blocks of which they have so many frames. */
+  adapters: {
+    index: number
+    name: string
+    digest: string
+    bytes: number
+    blocks: number
+    shared: [block: number, frames: number][]
+  }[]
+  /** Indices that are no adapter's any more. */
+  gone: number[]
+  /** Groups that have come. */
+  groups: OwnerGroup[]
+  /** Of every group that has sequences now, LOAD_FIELDS. Those that are missing have gone. */
+  loads: Uint32Array<ArrayBuffer>
+  /** Sequences that wait and are in no group's numbers: only so many are counted. */
+  uncounted: number
+}
+
 /** The engine as the server holds it, on the main thread. */
 export interface Engine {
   readonly info: EngineInfo
@@ -239,6 +277,8 @@ export interface Engine {
   onWarning?: (message: string) => void
   /** Milliseconds for which the engine's thread has told nothing although sequences are open: a step takes that long, or hangs. */
   readonly silentMs: number
+  /** What has changed of the pool since the last look; `whole`: all of it. Undefined when the engine can tell no more. */
+  look(whole: boolean): Promise<PoolLook | undefined>
   /** Resolves when nothing is in flight. */
   idle(): Promise<void>
   close(): Promise<void>

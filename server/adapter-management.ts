@@ -25,6 +25,8 @@ export interface ManagementSettings {
   allowed: boolean
   /** Folders that adapters may be loaded from. */
   roots: readonly string[]
+  /** Whether the command line gives a name, whatever the folders have. */
+  given?: (name: string) => boolean
   /** Where what is done is kept; absent: nowhere. */
   state?: Pick<AdapterState, 'put' | 'remove'>
   /** Absent: nothing comes from a hub. */
@@ -80,6 +82,15 @@ export class AdapterManagement {
     this.requireAdmin(caller)
     if (!this.settings.allowed)
       throw new ApiError('not_allowed', 'adapters cannot be changed over HTTP: start the server with --allow-adapter-management')
+  }
+
+  get allowed(): boolean {
+    return this.settings.allowed
+  }
+
+  /** In order of their names. */
+  all(): readonly Adapter[] {
+    return this.registry.list()
   }
 
   list(): object[] {
@@ -152,14 +163,29 @@ export class AdapterManagement {
     return this.change(() => this.registry.rollback(own.name, judging))
   }
 
+  /** Keeps the version that a name stands for in host memory once it is there, or no longer. */
+  async pin(name: string, pinned: boolean, expectedDigest?: string): Promise<Adapter> {
+    const own = this.find(name, FIELDS.name)
+    if (expectedDigest !== undefined && own.digest !== expectedDigest)
+      throw new ApiError(
+        'adapter_version_mismatch',
+        `the adapter ${name} is at ${own.digest ?? 'a digest that is not known: it has not been read'}, not at ${expectedDigest}`,
+        'expected_digest',
+      ).at(own.digest)
+    own.pinned = pinned
+    await this.keep(own)
+    return own
+  }
+
   /** Ends an adapter's name; what uses it goes on. */
   async unload(name: string, field: string): Promise<void> {
     this.find(name, field)
     this.registry.remove(name)
     this.settings.hub?.forget(name)
-    const { state, roots } = this.settings
-    // What a folder has would be found there at the next start.
-    if (roots.some((root) => isAdapterFolder(path.join(root, name)))) await state?.put(name, { removed: true })
+    const { state, roots, given } = this.settings
+    // What a folder or the command line has would be found there at the next start.
+    const comesBack = given?.(name) || roots.some((root) => isAdapterFolder(path.join(root, name)))
+    if (comesBack) await state?.put(name, { removed: true })
     else await state?.remove(name)
   }
 

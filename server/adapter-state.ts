@@ -1,8 +1,11 @@
 /** What was registered over HTTP, for the next start: an embedded store (LMDB) under `--state-dir`. */
+import { spawnSync } from 'node:child_process'
+import { statSync } from 'node:fs'
 import path from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
 import type { Adapter } from '../adapters-store/index.ts'
 import { ConfigError } from './config/values.ts'
+import { NotKept } from './errors.ts'
 import { makeFolder } from './folders.ts'
 
 /** A version, and where it lies. */
@@ -21,6 +24,9 @@ export interface Registered extends Place {
 
 /** What became of a name: that, or that it was taken away although the folder of adapters has it. One record, so that a change is there whole or not at all. */
 export type Registration = Registered | { removed: true }
+
+export const wasRemoved = (registration: Registration | undefined): registration is { removed: true } =>
+  registration !== undefined && 'removed' in registration
 
 export function registrationOf({ directory, root, pinned, canary, previous }: Adapter): Registered {
   const registered: Registered = { directory, root, pinned }
@@ -45,7 +51,10 @@ export class AdapterState {
   constructor(directory: string) {
     try {
       makeFolder(directory)
-      this.database = open<Registration, string>({ path: path.join(directory, 'adapters.lmdb') })
+      const file = path.join(directory, 'adapters.lmdb')
+      requireReadable(file)
+      // With batches by turns of the event loop, LMDB's package rejects a promise of its own when a commit fails, which nobody can catch: a full disk would end the process.
+      this.database = open<Registration, string>({ path: file, eventTurnBatching: false })
     } catch (error) {
       throw new ConfigError(`the state folder cannot be used: ${(error as Error).message}`)
     }
@@ -56,19 +65,48 @@ export class AdapterState {
     return new Map([...this.database.getRange()].map(({ key, value }) => [key, value]))
   }
 
-  /** Resolves when it is on the disk: what a client was told survives a power cut. */
-  async put(name: string, registration: Registration): Promise<void> {
-    await this.database.put(name, registration)
-    await this.database.flushed
+  /** Resolves when it is on the disk: what a client was told survives a power cut. Rejects with NotKept. */
+  put(name: string, registration: Registration): Promise<void> {
+    return this.kept(this.database.put(name, registration))
   }
 
-  /** Forgets a name. */
-  async remove(name: string): Promise<void> {
-    await this.database.remove(name)
-    await this.database.flushed
+  /** Forgets that a name was taken away, if it was. Rejects with NotKept. */
+  async bringBack(name: string): Promise<void> {
+    if (wasRemoved(this.database.get(name))) await this.remove(name)
+  }
+
+  /** Forgets a name. Rejects with NotKept. */
+  remove(name: string): Promise<void> {
+    return this.kept(this.database.remove(name))
+  }
+
+  private async kept(change: Promise<boolean>): Promise<void> {
+    try {
+      await change
+      await this.database.flushed
+    } catch (error) {
+      // The system's error comes later, as a promise that must be heard.
+      const cause = await (error as { commitError?: Promise<never> }).commitError?.catch((reason: Error) => reason)
+      throw new NotKept('the state folder cannot be written', { cause: cause ?? error })
+    }
   }
 
   close(): Promise<void> {
     return this.database.close()
   }
+}
+
+/** LMDB maps its file: one that is cut off, or holds something else, ends by a signal whoever reads it. So a process apart reads it first. */
+function requireReadable(file: string): void {
+  if (!statSync(file, { throwIfNoEntry: false })?.size) return
+  const { signal, status, stderr, error } = spawnSync(process.execPath, [path.join(import.meta.dirname, 'read-state.js'), file], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  if (error) throw error
+  if (status === 0) return
+  const how = signal ?? stderr.trim().split('\n').at(-1)
+  throw new Error(
+    `${file} cannot be read (${how}): it is damaged or something else; put a copy of it there, or move it away and register its adapters again`,
+  )
 }

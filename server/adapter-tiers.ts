@@ -14,7 +14,7 @@ import {
 import type { Engine } from '../runtime/index.ts'
 import { AdapterHub } from './adapter-hub.ts'
 import { rootOf } from './adapter-management.ts'
-import { AdapterState, type Registered, type Registration } from './adapter-state.ts'
+import { AdapterState, type Registered, type Registration, wasRemoved } from './adapter-state.ts'
 import { AdapterWatch } from './adapter-watch.ts'
 import { machineMemory } from './config/memory.ts'
 import type { Config } from './config/settings.ts'
@@ -86,7 +86,7 @@ export class AdapterTiers {
   /** Makes those in the folder known, and those that are named one by one, which may come from the hub. Rejects with AdapterError and ConfigError. */
   async enter(): Promise<void> {
     const registered = this.state?.all() ?? new Map<string, Registration>()
-    for (const [name, registration] of registered) if (!('removed' in registration)) this.enterAgain(name, registration)
+    for (const [name, registration] of registered) if (!wasRemoved(registration)) this.enterAgain(name, registration)
     if (this.folder !== undefined)
       this.registry.scan(
         this.folder,
@@ -95,13 +95,14 @@ export class AdapterTiers {
       )
     // What the name was given over HTTP goes before what the command line says of it.
     for (const [name, given] of Object.entries(this.config.adapter)) {
+      if (wasRemoved(registered.get(name))) continue
       const hub = hubNameOf(given)
       if (this.registry.get(name) || this.hub.has(name)) continue
       if (hub) this.hub.name(name, { hub, registered: false, pinned: false })
       else this.registry.enter(name, given)
     }
     await this.hub.enterNamed()
-    for (const [name, registration] of registered) if (!('removed' in registration)) this.enterVersions(name, registration)
+    for (const [name, registration] of registered) if (!wasRemoved(registration)) this.enterVersions(name, registration)
   }
 
   /** As it was registered over HTTP before the last end, unless that is no place to read from any more. What came from the hub is looked for in its cache, and there again. */
@@ -145,7 +146,10 @@ export class AdapterTiers {
 
   /** What goes on beside serving, until `close`. Resolves when changes of the folder are heard. */
   async start(): Promise<void> {
-    if (this.config.watch && this.folder !== undefined) this.watch = new AdapterWatch(this.folder, this.registry, this.log)
+    // What comes while the server runs is there at the next start too, although it was unloaded once.
+    const entered = async (name: string) => this.state?.bringBack(name)
+    if (this.config.watch && this.folder !== undefined)
+      this.watch = new AdapterWatch(this.folder, this.registry, this.log, { entered })
     await this.watch?.ready()
     const idle = this.config.adapterIdleTimeout * 1000
     if (idle > 0) this.idling = setInterval(() => this.memory.dropIdle(idle), Math.max(1000, idle / 4)).unref()

@@ -11,14 +11,20 @@ import { utilityRoutes } from './routes/index.ts'
 import { metricsRoute, operationRoutes } from './routes/operations.ts'
 import { tokenRoutes } from './routes/tokens.ts'
 import type { Serving } from './types.ts'
+import { uiRoutes } from './ui/routes.ts'
 
 export interface AppOptions {
   certificate?: Certificate
   /** Metrics, the API's page and the management of adapters are on a port of their own (buildAdminApp). */
   adminApart?: boolean
+  /** Operators have a page to look at. */
+  ui?: boolean
 }
 
-export async function buildApp(serving: Serving, { certificate, adminApart = false }: AppOptions = {}): Promise<FastifyInstance> {
+export async function buildApp(
+  serving: Serving,
+  { certificate, adminApart = false, ui = false }: AppOptions = {},
+): Promise<FastifyInstance> {
   const { access, limits, log } = serving
   const app = newApp(log, limits, certificate)
   if (access.maxConnectionsPerAddress !== undefined) limitPerAddress(app.server, access.maxConnectionsPerAddress)
@@ -35,6 +41,7 @@ export async function buildApp(serving: Serving, { certificate, adminApart = fal
   if (!adminApart) {
     metricsRoute(app, serving)
     adapterRoutes(app, serving.management)
+    if (ui) await uiRoutes(app, serving, access, true)
   }
   return app
 }
@@ -44,7 +51,7 @@ export async function buildAdminApp(
   whole: Serving,
   app: FastifyInstance,
   host: string,
-  certificate?: Certificate,
+  { certificate, ui = false }: Omit<AppOptions, 'adminApart'> = {},
 ): Promise<FastifyInstance> {
   const serving = { ...whole, access: whole.access.ofOperators(host) }
   const admin = newApp(serving.log, serving.limits, certificate)
@@ -60,6 +67,7 @@ export async function buildAdminApp(
     demandKey(adapters, whole.access)
     adapterRoutes(adapters, serving.management)
   })
+  if (ui) await uiRoutes(admin, serving, whole.access, false)
   return admin
 }
 

@@ -28,6 +28,7 @@ export const CATALOGUE = {
   headers_too_large: { status: 431, type: 'invalid_request_error' },
   too_many_requests: { status: 429, type: 'rate_limit_error' },
   internal_error: { status: 500, type: 'internal_error' },
+  state_not_kept: { status: 500, type: 'internal_error' },
   hub_failed: { status: 502, type: 'service_unavailable_error' },
   text_process_lost: { status: 503, type: 'service_unavailable_error' },
   engine_unavailable: { status: 503, type: 'service_unavailable_error' },
@@ -70,6 +71,9 @@ export class ApiError extends Error {
 /** A chat template that failed, with its own message. */
 export class TemplateError extends Error {}
 
+/** A change of an adapter that is served and will not be there at the next start. Its cause is the system's error. */
+export class NotKept extends Error {}
+
 /** What the engine refuses or fails, as the client is told; `param` 'prompt' stands for the field that held it. */
 const OF_ENGINE: Partial<Record<EngineErrorCode, { code: ErrorCode; param: string | null }>> = {
   context_length_exceeded: { code: 'context_length_exceeded', param: 'prompt' },
@@ -92,6 +96,11 @@ export function engineError(code: string, message: string, promptField: string, 
 export function toApiError(error: unknown, bodyLimit: number): ApiError {
   if (error instanceof ApiError) return error
   if (error instanceof TemplateError) return new ApiError('chat_template_failed', error.message, 'messages')
+  if (error instanceof NotKept)
+    return new ApiError(
+      'state_not_kept',
+      'the change is made, but it will be lost when the server ends: the folder of --state-dir cannot be written, and the server log says why',
+    )
   const known = error as FastifyError
   if (known.validation) return validationError(known)
   switch (known.code) {

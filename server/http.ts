@@ -15,6 +15,7 @@ import { handleInTurn } from './in-turn.ts'
 import { keepSeed } from './openai/seed.ts'
 import { ClientLeft } from './tokenizer/process-pool.ts'
 import type { Limits } from './types.ts'
+import { Incoming } from './upgrades.ts'
 
 /** PEM texts. */
 export interface Certificate {
@@ -27,6 +28,7 @@ export function newApp(log: FastifyServerOptions['loggerInstance'], limits: Limi
   // Node looks at its connections every 30 s by itself.
   // Without a host Node itself would answer, with no body.
   const http = {
+    IncomingMessage: Incoming,
     requireHostHeader: false,
     headersTimeout: requestTimeout * 1000,
     connectionsCheckingInterval: Math.min(30, requestTimeout / 2) * 1000,

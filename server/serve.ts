@@ -143,6 +143,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       management: new AdapterManagement(adapters, engine, {
         allowed: config.allowAdapterManagement,
         roots: tiers.roots,
+        given: (name) => Object.hasOwn(config.adapter, name),
         state: tiers.state,
         hub: tiers.hub,
       }),
@@ -162,13 +163,13 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       log,
     }
     const adminApart = config.adminPort !== undefined
-    const app = await buildApp(serving, { certificate, adminApart })
+    const app = await buildApp(serving, { certificate, adminApart, ui: config.ui })
     const connections = new Connections(app.server, config.writeTimeout)
     // As many for what adapters bring, and one more for templates that requests bring.
     limitConnections(app.server, mostConnections(2 * config.tokenizerProcesses + 1), log)
     const address = await app.listen({ host: config.host, port: config.port })
     const adminHost = config.adminHost ?? config.host
-    const admin = adminApart ? await buildAdminApp(serving, app, adminHost, certificate) : undefined
+    const admin = adminApart ? await buildAdminApp(serving, app, adminHost, { certificate, ui: config.ui }) : undefined
     const adminAddress = await admin?.listen({ host: adminHost, port: config.adminPort })
     await tiers.start()
     downloads.onProgress = ({ name, totalBytes, ended, bytes }) => {

@@ -116,6 +116,8 @@ export interface Metrics {
   firstToken(seconds: number): void
   interToken(seconds: number): void
   finished(times: RequestTimes): void
+  /** Told of the same while a page watches. */
+  watched?: Pick<Metrics, 'firstToken' | 'interToken'>
   /** The page; `names`: with those of the adapters. Cheap: scraped as often as every 50 ms. */
   render(names: boolean): Promise<string>
   readonly contentType: string

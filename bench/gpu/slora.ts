@@ -1,5 +1,5 @@
 /**
- * S-LoRA's workload (slora_trace.py) against the whole server: each request is sent at its time whatever the server does (open loop), streaming, greedy, to its full
+ * S-LoRA's workload (bench/slora_trace.py) against the whole server: each request is sent at its time whatever the server does (open loop), streaming, greedy, to its full
  * length. Reports what S-LoRA reports: requests completed over the wall time with drain, first-token latency, the share of requests whose first token came within
  * its 6 s; and, with several traces, what the first keeps of the last one's throughput (2,000 adapters against 5).
  * `node dist/bench/gpu/slora.js --model DIR/base --adapters DIR/slora --traces t2000.json,t5.json [--device cpu]`
@@ -7,11 +7,11 @@
 import { readFileSync } from 'node:fs'
 import { Agent } from 'node:http'
 import path from 'node:path'
-import { streamCompletion, type Timed } from '../clients.ts'
-import { quantile, sleep } from '../report.ts'
+import { streamCompletion } from '../clients.ts'
+import { drive, summaryOf, type TraceRequest } from '../open-loop.ts'
 import { readArgs } from './args.ts'
 import { promptOf } from './engine.ts'
-import { type ServedProcess, startServer } from './server.ts'
+import { startServer } from './server.ts'
 import { adaptersNamed } from './variants.ts'
 
 const { device, results, values } = readArgs({ model: '', adapters: '', traces: '', dtype: 'float16', 'max-sequences': '256' })
@@ -26,7 +26,7 @@ interface Trace {
   duration: number
   alpha: number
   cv: number
-  requests: { adapter: number; prompt: number; output: number; at: number }[]
+  requests: TraceRequest[]
 }
 const traces = values.traces.split(',').map((file) => JSON.parse(readFileSync(file, 'utf8')) as Trace)
 const names = adaptersNamed(values.adapters, 'attention')
@@ -34,39 +34,6 @@ const most = Math.max(...traces.map((trace) => trace.adapters))
 if (names.length < most) throw new Error(`${values.adapters} holds ${names.length} adapters; the traces need ${most}`)
 const vocabulary = (JSON.parse(readFileSync(path.join(values.model, 'config.json'), 'utf8')) as { vocab_size: number }).vocab_size
 const longest = Math.max(...traces.flatMap(({ requests }) => requests.map((one) => one.prompt + one.output)))
-
-async function drive(server: ServedProcess, trace: Trace, seed: number) {
-  const agent = new Agent({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY })
-  const started = performance.now()
-  let late = 0
-  const answers = await Promise.all(
-    trace.requests.map(async ({ adapter, prompt, output, at }, i) => {
-      const due = started + at * 1e3
-      await sleep(Math.max(0, due - performance.now()))
-      late = Math.max(late, performance.now() - due)
-      const ask = { model: names[adapter], prompt: promptOf(seed * 100_000 + i, prompt, vocabulary), maxTokens: output }
-      return await streamCompletion(server.url, agent, ask)
-    }),
-  )
-  const seconds = (performance.now() - started) / 1e3
-  agent.destroy()
-  return { seconds, answers, late }
-}
-
-function summary(trace: Trace, seconds: number, answers: Timed[]) {
-  const first = answers.map((one) => one.firstToken)
-  return {
-    requestsPerS: answers.length / seconds,
-    tokensPerS: answers.reduce((sum, one) => sum + one.tokens, 0) / seconds,
-    promptTokensPerS: trace.requests.reduce((sum, one) => sum + one.prompt, 0) / seconds,
-    firstTokenMs: {
-      mean: first.reduce((a, b) => a + b, 0) / first.length,
-      p50: quantile(first, 0.5),
-      p99: quantile(first, 0.99),
-    },
-    slo: first.filter((ms) => ms <= SLO_MS).length / first.length,
-  }
-}
 
 const server = await startServer(values.model, device, {
   adapters: values.adapters,
@@ -82,11 +49,19 @@ try {
   await streamCompletion(server.url, new Agent(), { model: names[0], prompt: promptOf(1, 16, vocabulary), maxTokens: 4 })
   for (const [i, trace] of traces.entries()) {
     const loads = await server.metric('lorikeet_adapter_loads_total')
-    const { seconds, answers, late } = await drive(server, trace, i)
+    const prompts = (k: number, length: number) => promptOf(i * 100_000 + k, length, vocabulary)
+    const driven = await drive(server.url, trace.requests, (adapter) => names[adapter], prompts)
     const loaded = (await server.metric('lorikeet_adapter_loads_total')) - loads
-    const one = summary(trace, seconds, answers)
+    const one = summaryOf(trace.requests, driven, SLO_MS)
     done.push({ adapters: trace.adapters, requestsPerS: one.requestsPerS })
-    results.number(`trace ${i}`, { ...trace, requests: trace.requests.length, seconds, loaded, latestArrivalMs: late, ...one })
+    results.number(`trace ${i}`, {
+      ...trace,
+      requests: trace.requests.length,
+      seconds: driven.seconds,
+      loaded,
+      latestArrivalMs: driven.late,
+      ...one,
+    })
     const { mean, p50, p99 } = one.firstTokenMs
     const paper = device === 'cuda' && PAPER[trace.adapters] ? ` (S-LoRA, A100: ${PAPER[trace.adapters]})` : ''
     results.row(

@@ -7,6 +7,7 @@ import type {
   Engine,
   EngineInfo,
   EngineSnapshot,
+  PoolLook,
   ResidentInfo,
   SequenceOutput,
   SequenceRequest,
@@ -36,6 +37,8 @@ export class EngineClient implements Engine {
   private readonly pack: (request: SequenceRequest) => PackedRequest
   /** What is known of each adapter, by digest: the blocks that it takes, the names that it goes by, the token ids that exist for it. */
   private readonly adapters = new Map<string, { blocks: number; frames: number; names: string[]; vocabSize: number }>()
+  /** Looks that were asked for, in order. */
+  private readonly looks: ((look: PoolLook | undefined) => void)[] = []
   private readonly idleWaiters = new Map<number, () => void>()
   /** When the engine's thread spoke last, or was given work after it had none. */
   private heardAt = performance.now()
@@ -56,6 +59,7 @@ export class EngineClient implements Engine {
     this.exited = new Promise((resolve) => {
       worker.once('exit', () => {
         if (!this.closing) this.fail(new EngineError('engine_failed', "the engine's thread ended"))
+        this.endLooks()
         resolve()
       })
     })
@@ -122,6 +126,14 @@ export class EngineClient implements Engine {
     })
   }
 
+  async look(whole: boolean): Promise<PoolLook | undefined> {
+    if (this.failure || this.closing) return undefined
+    return new Promise((resolve) => {
+      this.looks.push(resolve)
+      this.post({ type: 'look', whole })
+    })
+  }
+
   close(): Promise<void> {
     this.closing ??= (async () => {
       if (!this.failure) this.post({ type: 'close' })
@@ -185,6 +197,9 @@ export class EngineClient implements Engine {
         for (const output of message.outputs) this.deliver(output)
         for (const step of message.steps ?? []) this.onStep?.(step)
         break
+      case 'pool':
+        this.looks.shift()?.(message.look)
+        break
       case 'idle':
         this.snapshot = message.snapshot
         this.idleWaiters.get(message.ticket)?.()
@@ -213,7 +228,12 @@ export class EngineClient implements Engine {
       this.deliver({ id, tokens: [], finish: 'error', error: { code: error.code, message: error.message } })
     for (const resolve of this.idleWaiters.values()) resolve()
     this.idleWaiters.clear()
+    this.endLooks()
     this.onFailure?.(error)
+  }
+
+  private endLooks(): void {
+    for (const resolve of this.looks.splice(0)) resolve(undefined)
   }
 
   private post(message: ToEngine): void {

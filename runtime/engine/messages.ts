@@ -4,6 +4,7 @@ import type {
   EngineInfo,
   EngineSettings,
   EngineSnapshot,
+  PoolLook,
   ResidentChanges,
   SequenceOutput,
   StepTimes,
@@ -15,6 +16,8 @@ export type ToEngine =
   | { type: 'abort'; id: string }
   | { type: 'adapter'; image: AdapterImage }
   | { type: 'removeAdapter'; digest: string }
+  /** Answered with `pool` at once, or after the planning that is under way. */
+  | { type: 'look'; whole: boolean }
   /** Answered with `idle` as soon as nothing is in flight. */
   | { type: 'whenIdle'; ticket: number }
   | { type: 'close' }
@@ -25,6 +28,7 @@ export type FromEngine =
   | { type: 'unready'; code: string; message: string }
   /** One a step. The snapshot comes along when the last one is old enough, and when the engine falls idle. */
   | { type: 'step'; outputs: SequenceOutput[]; steps?: StepTimes[]; residents?: ResidentChanges; snapshot?: EngineSnapshot }
+  | { type: 'pool'; look: PoolLook }
   | { type: 'idle'; ticket: number; snapshot: EngineSnapshot }
   | { type: 'warning'; message: string }
   | { type: 'failed'; message: string }

@@ -8,6 +8,7 @@ import { EngineCore } from './core.ts'
 import { loadEngine } from './load.ts'
 import type { FromEngine, ToEngine, WorkerData } from './messages.ts'
 import { transferable } from './outputs.ts'
+import { PoolMap } from './pool-map.ts'
 
 /** A snapshot while steps go on is at most this old, in milliseconds. */
 const SNAPSHOT_INTERVAL = 50
@@ -23,6 +24,8 @@ class EngineLoop {
   private closing = false
   private wake: (() => void) | undefined
   private snapshotAt = 0
+  /** Once somebody has looked. */
+  private map: PoolMap | undefined
 
   constructor(native: NativeEngine, info: EngineInfo, { settings }: WorkerData) {
     this.native = native
@@ -66,6 +69,13 @@ class EngineLoop {
       case 'removeAdapter':
         this.core.removeAdapter(message.digest)
         break
+      case 'look': {
+        // It changes nothing that the loop should wake for.
+        this.map ??= new PoolMap(this.core.scheduler, this.core.pool)
+        const look = this.map.look(message.whole)
+        post({ type: 'pool', look }, [look.blocks.buffer, look.loads.buffer])
+        return
+      }
       case 'whenIdle':
         this.idleTickets.push(message.ticket)
         break

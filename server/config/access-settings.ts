@@ -27,6 +27,7 @@ export const ACCESS_SETTINGS = {
     help: 'port of its own for /metrics, /docs and management, which the other one then does not have',
   },
   'admin-host': { kind: 'text', value: 'HOST', help: 'address that the admin port listens on; host if absent' },
+  ui: { kind: 'flag', fallback: true, help: 'a page at /ui for operators, beside /docs and /metrics' },
   'cors-origin': {
     kind: 'texts',
     value: 'ORIGIN',

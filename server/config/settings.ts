@@ -1,12 +1,10 @@
 /** Every setting of `lorikeet serve`: one row each. The same names serve as flag (--max-batch-tokens), environment variable (LORIKEET_MAX_BATCH_TOKENS) and key of the config file. */
 import { computingThreads } from '../../runtime/cores.ts'
 import { ACCESS_SETTINGS } from './access-settings.ts'
+import { ADAPTER_SETTINGS } from './adapter-settings.ts'
 import { type Device, LONGEST_TIMER, type Setting } from './setting.ts'
 
 export type { Device, Setting }
-
-/** A timer counts milliseconds in 31 bits; a longer one of Node's is over at once. */
-const LONGEST_SECONDS = 2_147_483
 
 export const SETTINGS = {
   model: {
@@ -14,91 +12,7 @@ export const SETTINGS = {
     value: 'DIR',
     help: 'Hugging Face folder of the base model, or ORG/NAME[@REVISION] of the hub; the embedded demo model if absent',
   },
-  adapters: {
-    kind: 'text',
-    value: 'DIR',
-    help: 'folder whose subfolders with an adapter_config.json are adapters, named after them',
-  },
-  adapter: { kind: 'adapters', value: 'NAME=DIR', vllm: 'lora-modules', help: 'one adapter more; may be repeated' },
-  watch: {
-    kind: 'flag',
-    fallback: false,
-    help: 'serve what appears in the folder of adapters, replace what changes, let go what goes',
-  },
-  'allow-adapter-management': {
-    kind: 'flag',
-    fallback: false,
-    help: 'let adapters be loaded, replaced and unloaded over HTTP; where there are keys, by admins',
-  },
-  'adapter-roots': {
-    kind: 'texts',
-    value: 'DIR',
-    help: 'folders beside that of the adapters that may be loaded from over HTTP; may be repeated',
-  },
-  'hub-allow': {
-    kind: 'texts',
-    value: 'PATTERN',
-    help: 'what requests may bring from the hub, as ORG/NAME with * for any text; may be repeated',
-  },
-  'state-dir': {
-    kind: 'text',
-    value: 'DIR',
-    help: 'folder where what was registered over HTTP is kept for the next start',
-  },
-  'host-memory': {
-    kind: 'size',
-    value: 'SIZE',
-    help: "memory for adapters in host memory; if absent, a quarter of the machine's or container's",
-  },
-  'max-cpu-loras': {
-    kind: 'integer',
-    value: 'N',
-    minimum: 1,
-    help: 'adapters in host memory at most; if absent, as many as it has room for',
-  },
-  'max-lora-rank': {
-    kind: 'integer',
-    value: 'N',
-    minimum: 1,
-    help: 'adapters of a higher rank are refused; if absent, none is',
-  },
-  'max-adapter-bytes': {
-    kind: 'size',
-    value: 'SIZE',
-    help: 'adapters that take more, packed, are refused; if absent, those above a quarter of the pool',
-  },
-  'metrics-adapters': {
-    kind: 'integer',
-    value: 'N',
-    minimum: 0,
-    fallback: 256,
-    help: 'names of adapters that /metrics tells at most, those used last first',
-  },
-  'image-cache': {
-    kind: 'text',
-    value: 'DIR',
-    help: 'folder where packed adapters are kept, so that what was folded once is read the next time',
-  },
-  'image-cache-size': {
-    kind: 'size',
-    value: 'SIZE',
-    fallback: '16GiB',
-    help: 'of the files in the image cache; what was not used for longest goes',
-  },
-  'adapter-tokenizers': {
-    kind: 'choice',
-    choices: ['own', 'base'],
-    fallback: 'own',
-    help: "whose tokenizer and chat template serve an adapter whose folder has others than the base: its own, or the base's",
-  },
-  'adapter-idle-timeout': {
-    kind: 'integer',
-    value: 'SECONDS',
-    minimum: 0,
-    maximum: LONGEST_TIMER,
-    fallback: 0,
-    help: 'how long an adapter that nobody uses stays in host memory; 0: until room is needed',
-  },
+  ...ADAPTER_SETTINGS,
   'served-model-name': { kind: 'text', value: 'NAME', help: "the base's name in `model`; the folder's name if absent" },
   host: { kind: 'text', value: 'HOST', fallback: '127.0.0.1', help: 'address to listen on' },
   port: {
@@ -270,7 +184,7 @@ export const SETTINGS = {
     kind: 'integer',
     value: 'SECONDS',
     minimum: 1,
-    maximum: LONGEST_SECONDS,
+    maximum: LONGEST_TIMER,
     fallback: 300,
     help: 'how long the engine may tell nothing of open requests before /health is red',
   },
@@ -308,7 +222,7 @@ export const SETTINGS = {
     kind: 'integer',
     value: 'SECONDS',
     minimum: 1,
-    maximum: LONGEST_SECONDS,
+    maximum: LONGEST_TIMER,
     fallback: 60,
     help: 'how long a client may take to send a request; 408 then',
   },
@@ -387,7 +301,7 @@ export const SETTINGS = {
     kind: 'integer',
     value: 'SECONDS',
     minimum: 0,
-    maximum: LONGEST_SECONDS,
+    maximum: LONGEST_TIMER,
     fallback: 30,
     help: 'how long requests in flight may go on after Ctrl-C',
   },

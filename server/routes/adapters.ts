@@ -35,10 +35,13 @@ const adapterSchema: BodySchema = {
     src: {
       ...source,
       description:
-        'A folder in those of --adapters and --adapter-roots, absolute or relative to the first, or ORG/NAME[@REVISION] of the hub. Needed, but with `canary`.',
+        'A folder in those of --adapters and --adapter-roots, absolute or relative to the first, or ORG/NAME[@REVISION] of the hub. Needed, but with `canary` or to pin what is there.',
     },
     preload: { ...boolean, description: 'Read it now (the default), or when somebody wants it.' },
-    pin: { ...boolean, description: 'Keep it in host memory.' },
+    pin: {
+      ...boolean,
+      description: 'Keep it in host memory. Without `src`: the version that is there, from now on or no longer.',
+    },
     replace: { ...boolean, description: 'Take a name that is known; requests that run end on the version they began with.' },
     expected_digest: { ...string, description: 'Only if the name stands for this digest now; else 412.' },
     canary: {
@@ -119,13 +122,16 @@ export function adapterRoutes(app: FastifyInstance, management: AdapterManagemen
         tell(request, own, `has a canary for ${canary.share} of its requests`)
         return management.describe(own)
       }
+      const pin = given<boolean | undefined>(body, 'pin', undefined)
+      if (pin !== undefined && body.src === undefined && body.replace === undefined && body.preload === undefined)
+        return management.describe(await management.pin(body.name as string, pin, expectedDigest))
       if (body.src === undefined) throw new ApiError('invalid_request', 'you must provide src', 'src')
       const adapter = await management.load(
         {
           name: body.name as string,
           source: body.src as string,
           preload: given<boolean>(body, 'preload', true),
-          pin: given<boolean | undefined>(body, 'pin', undefined),
+          pin,
           replace: given<boolean>(body, 'replace', expectedDigest !== undefined),
           expectedDigest,
           fields: { name: 'name', source: 'src' },

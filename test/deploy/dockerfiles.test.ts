@@ -64,6 +64,7 @@ for (const name of readdirSync(path.join(repoRoot(), 'deploy/docker')).filter((f
         'node_modules',
         'package.json',
         'deploy/demo-model',
+        'server/ui/page',
       ]
       for (const copy of taken)
         for (const source of sourcesOf(copy))

@@ -1,5 +1,5 @@
 /** A folder of adapters that is watched. */
-import { cpSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import t from 'tap'
@@ -63,5 +63,42 @@ t.test('what appears is served, what changes is replaced, what goes is gone', as
   rmSync(path.join(folder, 'c'), { recursive: true })
   await until('c is gone', () => adapters.get('c') === undefined)
   t.equal((await say('c')).status, 404)
+  await served.serving.engine.idle()
+})
+
+t.test('the folder itself is made anew, or a link to another: what is in the new one is heard', async (t) => {
+  const above = temporaryFolder(t)
+  const at = (name: string) => path.join(above, name)
+  const copy = (from: string, to: string) => cpSync(demoModel(`adapters/${from}`), at(to), { recursive: true })
+  copy('pirate', 'one/a')
+  copy('robot', 'two/a')
+  copy('json', 'two/b')
+  symlinkSync('one', at('current'))
+  const served = await startServed(t, { model: demoModel('base'), adapters: at('current'), watch: true })
+  await served.preloaded
+  const { adapters } = served.serving
+  const names = () => adapters.list().map(({ name }) => name)
+  const until = async (what: string, done: () => boolean) => {
+    for (let i = 0; i < 500 && !done(); i++) await setTimeout(20)
+    t.ok(done(), `${what}: ${names()}`)
+  }
+  const { digest } = adapters.get('a') ?? {}
+  t.ok(digest)
+
+  symlinkSync('two', at('next'))
+  renameSync(at('next'), at('current'))
+  await until('b has come', () => adapters.get('b') !== undefined)
+  await until('a is another', () => adapters.get('a')?.digest !== digest)
+  copy('emoji', 'two/c')
+  await until('the new folder is watched', () => adapters.get('c') !== undefined)
+
+  rmSync(at('two'), { recursive: true })
+  await until('all are gone', () => names().length === 0)
+  copy('shout', 'two/d')
+  await until('it is there again', () => adapters.get('d') !== undefined)
+  // Within a second, and the file system may give it the number that it had.
+  rmSync(at('two'), { recursive: true })
+  copy('shout', 'two/e')
+  await until('it is another again', () => `${names()}` === 'e')
   await served.serving.engine.idle()
 })

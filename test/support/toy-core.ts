@@ -28,6 +28,8 @@ export interface ToySettings {
   fair?: boolean
   adapterCluster?: number
   clock?: () => number
+  /** Everything is checked after every step; the default. */
+  validate?: boolean
 }
 
 /** Bytes of a toy's block; frames are parts of it. */
@@ -92,7 +94,7 @@ export class ToyCore {
         fair: settings.fair,
         adapterCluster: settings.adapterCluster,
         clock: settings.clock,
-        validate: true,
+        validate: settings.validate ?? true,
       },
       () => 1n,
       (message) => this.warnings.push(message),

@@ -113,6 +113,7 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     'metrics-key': 'k3',
     'admin-port': '9091',
     'admin-host': '::1',
+    ui: 'false',
     'cors-origin': ['https://a.example', 'https://b.example'],
     'allowed-hosts': ['a.local'],
     'rate-limit': '60',

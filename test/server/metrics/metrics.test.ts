@@ -194,4 +194,9 @@ t.test('docs/metrics.md lists exactly the metrics of the page, with their types'
   const ours = Object.entries(page).filter(([name]) => /^(vllm:|lorikeet_)/.test(name))
   t.same(Object.fromEntries(rows), Object.fromEntries(ours))
   t.ok(page.process_resident_memory_bytes, "the process's own are there too")
+  t.same(
+    Object.keys(page).filter((name) => name.startsWith('nodejs_active_')),
+    [],
+    'none that walks every handle: watched folders and connections are thousands',
+  )
 })

@@ -216,3 +216,24 @@ t.test('an adapter whose folder goes is served from memory; one that was not rea
   rmSync(path.join(served.more, 'robot'), { recursive: true })
   t.match(await say(served, 'late'), { status: 400, body: { error: { code: 'adapter_refused' } } })
 })
+
+t.test('what is there is pinned, or no longer, without reading it anew', async (t) => {
+  const served = await start(t)
+  await served.preloaded
+  const { json: before } = await served.get('/adapters/pirate')
+  const pin = (more: object) => ask(served.url, 'POST', '/adapters', { name: 'pirate', ...more })
+  t.match(await pin({ pin: true }), { status: 200, json: { ...before, pinned: true, previous: null } })
+  t.match(await pin({ pin: false, expected_digest: before.digest }), { status: 200, json: { ...before, pinned: false } })
+  t.match(await pin({ pin: true, expected_digest: '0'.repeat(64) }), {
+    status: 412,
+    json: { error: { param: 'expected_digest' } },
+  })
+  t.equal((await served.get('/adapters/pirate')).json.pinned, false)
+  t.match(await pin({ pin: true, replace: true }), { status: 400, json: { error: { param: 'src' } } })
+  t.match(await ask(served.url, 'POST', '/adapters', { name: 'nobody', pin: true }), {
+    status: 404,
+    json: { error: { param: 'name' } },
+  })
+  const closed = await start(t, { 'allow-adapter-management': false })
+  t.equal((await ask(closed.url, 'POST', '/adapters', { name: 'pirate', pin: true })).status, 403)
+})

@@ -1,6 +1,6 @@
 """S-LoRA's synthetic workload (MLSys 2024, section 7.1), as its generator draws it, as JSON for slora.ts.
 
-    python3 bench/gpu/slora_trace.py OUT --adapters 2000 --rate 10 --duration 120 [--alpha 1] [--cv 1] [--lengths 8,512]
+    python3 bench/slora_trace.py OUT --adapters 2000 --rate 10 --duration 120 [--alpha 1] [--cv 1] [--lengths 8,512]
 
 Adapters by a power law (alpha 1 is uniform, smaller is more skewed), arrivals by one Gamma process of `rate` a second and coefficient of variation `cv`,
 lengths of prompt and answer uniform. Seed 42, NumPy's legacy generator: with --adapters 200 --rate 2 --duration 300 the first rows are the paper's code's.
