@@ -82,7 +82,9 @@ export function checkInvariants(scheduler: Scheduler, pool: Pool): void {
     must((blocks.owner[b] === FRAMED) === framed.has(b), `block ${b} is cut into frames in one place and not in another`)
     must(blocks.references[b] === users[b], `block ${b} has ${blocks.references[b]} references and ${users[b]} users`)
     if (blocks.owner[b] === KV) must(users[b] > 0 !== prefixes.isIdle(b), `block ${b} is neither used nor cached, or both`)
-    if (prefixes.isIdle(b)) must(prefixes.isRegistered(b), `block ${b} is cached under no hash`)
+    if (!prefixes.isIdle(b)) continue
+    must(prefixes.isRegistered(b), `block ${b} is cached under no hash`)
+    must(prefixes.isLeaf(b) !== prefixes.isFollowed(b), `block ${b} could leave before one that follows it, or not at all`)
   }
 }
 

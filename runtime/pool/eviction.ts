@@ -1,20 +1,50 @@
-/** Which idle thing leaves the pool when blocks are short: a pure function over adapters and cached prefixes alike. */
+/**
+ * What leaves the pool when blocks are short: pure functions of what is known of an item, the same for idle adapters, those who share a block, and cached prefixes. What
+ * something is worth is what losing it costs, the milliseconds to bring it back by the chance that it is wanted, for each block that its going frees.
+ */
 
-export interface Evictable {
-  /** Step in which it was last used. */
+/** How often and when something was used. */
+export interface Usage {
+  /** Uses up to the last one, each counted the less the longer it was before that. */
+  weight: number
+  /** Step of the last one. */
   lastUsed: number
-  /** Blocks that its going frees; a part of one where frames are wanted. */
-  blocks: number
-  /** Estimated milliseconds to bring it back: bytes to copy, or tokens to compute again. */
-  restoreMs: number
 }
 
-/** Higher leaves earlier: long unused, and cheap to bring back for the room it gives. */
-export function evictionScore(item: Evictable, now: number): number {
-  return ((now - item.lastUsed + 1) * item.blocks) / Math.max(item.restoreMs, 1e-6)
+/** Steps: the present one, and those in which a use counts half. */
+export interface Clock {
+  now: number
+  halfLife: number
 }
 
-/** True when `a` should leave before `b`. */
-export function leavesBefore(a: Evictable, b: Evictable, now: number): boolean {
-  return evictionScore(a, now) > evictionScore(b, now)
+/** Half-life of uses, in times that as much as the whole pool has left (docs/benchmarks.md, "Eviction"). */
+export const MEMORY = 16
+
+/** What a past count is worth now. */
+export function decayed({ weight, lastUsed }: Usage, { now, halfLife }: Clock): number {
+  return weight * 2 ** -((now - lastUsed) / halfLife)
+}
+
+/** After `uses` more, now. */
+export function used(usage: Usage | undefined, uses: number, clock: Clock): Usage {
+  return { weight: uses + (usage ? decayed(usage, clock) : 0), lastUsed: clock.now }
+}
+
+/** Twice the uses make 1.6 times the chance: part of what was used often was so by luck, or is over (docs/benchmarks.md, "Eviction"). */
+const USES = 0.7
+
+/**
+ * In proportion to the chance that it is wanted in the next step. It falls no faster than age rises, so that a cost or a count can outweigh it. `odds`: how likely those that were used
+ * so often are to be wanted again at all, from 0 to 1 (odds.ts).
+ */
+export function chance({ weight, lastUsed }: Usage, odds: number, now: number): number {
+  return (odds * weight ** USES) / (Math.max(0, now - lastUsed) + 1)
+}
+
+/**
+ * What is lost with something. Of several that could leave, that one does for which this is least for each block that its going frees; where several leave together, the sum of theirs.
+ * `restoreMs`: estimated milliseconds to bring it back, bytes to copy or tokens to compute again.
+ */
+export function loss(usage: Usage, odds: number, restoreMs: number, now: number): number {
+  return chance(usage, odds, now) * restoreMs
 }

@@ -16,7 +16,6 @@ export interface Tenant {
   frames: number[]
   /** The same by block, each once. */
   pieces: Piece[]
-  lastUsed: number
 }
 
 interface Framed {
@@ -78,8 +77,8 @@ export class Frames {
   private readonly pool: BlockPool
   private readonly taken: Uint8Array
   private readonly framed = new Map<number, Framed>()
-  /** Idle blocks, least recently used first, by the step in which one of their tenants was used last. */
-  private readonly idle = new Map<number, number>()
+  /** Idle blocks, the one first that was used longest ago, in any of its tenants. */
+  private readonly idle = new Set<number>()
   private readonly openIdle: Open
   private readonly openBusy: Open
 
@@ -157,7 +156,7 @@ export class Frames {
     for (const { block, count } of tenant.pieces) this.change(block, 0, count)
   }
 
-  /** It is no longer in use; `lastUsed` is now. */
+  /** It is no longer in use. */
   rest(tenant: Tenant): void {
     for (const { block, count } of tenant.pieces) this.change(block, 0, -count, tenant)
   }
@@ -188,12 +187,12 @@ export class Frames {
     return this.framed.get(block)?.tenants ?? NOBODY
   }
 
-  /** The idle block that was used longest ago, of those without any tenant that is `kept`, and when that was. */
-  oldestIdle(kept: (tenant: Tenant) => boolean): { block: number; lastUsed: number } | undefined {
-    for (const [block, lastUsed] of this.idle) {
+  /** The idle block that was used longest ago, of those without any tenant that is `kept`. */
+  oldestIdle(kept: (tenant: Tenant) => boolean): number | undefined {
+    for (const block of this.idle) {
       let stays = false
       for (const tenant of this.tenants(block)) stays ||= kept(tenant)
-      if (!stays) return { block, lastUsed }
+      if (!stays) return block
     }
     return undefined
   }
@@ -225,7 +224,7 @@ export class Frames {
     if (framed.busy > 0) this.idle.delete(block)
     else if (newest) {
       this.idle.delete(block)
-      this.idle.set(block, newest.lastUsed)
+      this.idle.add(block)
     }
   }
 

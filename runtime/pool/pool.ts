@@ -1,8 +1,9 @@
 /** The one pool: KV blocks, cached prefixes and resident adapters over the same blocks, with one eviction policy for all that is idle. */
 import { BlockPool, KV } from './blocks.ts'
-import { type Evictable, leavesBefore } from './eviction.ts'
+import { loss } from './eviction.ts'
 import { PrefixCache } from './prefix-cache.ts'
 import { AdapterResidency, type AdapterTable, type Resident, type Wanted } from './residency.ts'
+import { Turnover } from './turnover.ts'
 
 /** Host memory to pool, in bytes a millisecond, careful guesses both: what one core copies, and what pinned memory gives over 16 lanes of PCIe 4. */
 export const COPY_RATE = { host: 4e6, device: 25e6 }
@@ -24,6 +25,7 @@ export class Pool {
   /** Smoothed milliseconds to compute one token of many; the engine keeps it. */
   tokenMs = 1
   prefixEvictions = 0
+  readonly turnover: Turnover
   private readonly copyRate: number
 
   constructor(
@@ -35,8 +37,9 @@ export class Pool {
     frameBytes = blockBytes,
   ) {
     this.blocks = new BlockPool(blockCount)
-    this.prefixes = new PrefixCache(this.blocks)
-    this.adapters = new AdapterResidency(native, this.blocks, blockBytes / frameBytes)
+    this.turnover = new Turnover(blockCount)
+    this.prefixes = new PrefixCache(this.blocks, this.turnover)
+    this.adapters = new AdapterResidency(native, this.blocks, blockBytes / frameBytes, this.turnover)
     this.blockSize = blockSize
     this.blockBytes = blockBytes
     this.copyRate = copyRate
@@ -55,53 +58,71 @@ export class Pool {
 
   /** Puts out what costs least to lose for what is wanted, of what is idle and not `kept`: a cached prefix, an adapter, or those that share a block. False when nothing helps. */
   readonly evict = (wanted: Wanted, kept?: Kept): boolean => {
-    let best: Choice | undefined
-    for (const choice of this.choices(wanted, kept))
-      if (choice && (!best || leavesBefore(choice.worth, best.worth, this.now))) best = choice
-    if (!best) return false
-    if (best.prefix !== undefined) {
-      this.prefixes.evict(best.prefix)
+    const choice = this.choose(wanted, kept)
+    if (!choice) return false
+    const free = this.blocks.free
+    if (choice.prefix !== undefined) {
+      this.prefixes.evict(choice.prefix)
       this.prefixEvictions++
     }
-    for (const resident of best.residents ?? []) {
+    for (const resident of choice.residents ?? []) {
       this.adapters.evict(resident)
       this.adapters.evictions++
     }
+    this.turnover.evicted(this.blocks.free - free, this.now)
     return true
   }
 
-  /** Of each kind the one that was used longest ago. */
-  private choices(wanted: Wanted, kept?: Kept): (Choice | undefined)[] {
-    const { adapters, prefixes } = this
-    if (wanted === 'shared frames') return [this.forFrames(adapters.oldestFramed(kept?.adapters))]
-    const prefix = prefixes.oldest(kept?.prefixes)
-    const cached = prefix && {
-      prefix: prefix.block,
-      worth: { lastUsed: prefix.lastUsed, blocks: 1, restoreMs: this.blockSize * this.tokenMs },
+  /** What would leave next: of each kind those that are worth least among their like are weighed against each other. */
+  protected choose(wanted: Wanted, kept?: Kept): Choice | undefined {
+    const { prefixes, now, blockMs } = this
+    let prefix: number | undefined
+    let residents: Resident[] | undefined
+    let least = Number.POSITIVE_INFINITY
+    if (wanted !== 'shared frames')
+      for (const block of prefixes.candidates(kept?.prefixes)) {
+        const usage = prefixes.usageOf(block)
+        const worth = loss(usage, prefixes.odds.of(usage), blockMs, now)
+        if (worth >= least) continue
+        least = worth
+        prefix = block
+      }
+    for (const { group, blocks } of this.groups(wanted, kept)) {
+      const worth = this.lossOf(group) / blocks
+      if (worth >= least) continue
+      least = worth
+      residents = group
     }
-    if (wanted === 'frames') return [cached, this.forFrames(adapters.oldestIdle(kept?.adapters))]
-    const whole = adapters.oldestWhole(kept?.adapters)
-    const shared = adapters.oldestShared(kept?.adapters)
-    return [
-      cached,
-      whole && this.forBlocks([whole], whole.lastUsed),
+    if (residents) return { residents }
+    return prefix === undefined ? undefined : { prefix }
+  }
+
+  /** Adapters that would leave together, and the blocks that this frees, or the parts of one where frames are wanted. */
+  private *groups(wanted: Wanted, kept?: Kept): Generator<{ group: Resident[]; blocks: number }> {
+    const { adapters } = this
+    const others = kept?.adapters
+    if (wanted === 'block') {
+      for (const resident of adapters.candidates('blocks', others))
+        yield { group: [resident], blocks: adapters.freedBy([resident]) }
       // Alone each of them frees nothing.
-      shared && this.forBlocks(shared.residents, shared.lastUsed),
-    ]
-  }
-
-  private forBlocks(residents: Resident[], lastUsed: number): Choice {
-    const restoreMs = residents.reduce((sum, resident) => sum + this.sizeOf(resident), 0) * (this.blockBytes / this.copyRate)
-    return { residents, worth: { lastUsed, blocks: this.adapters.freedBy(residents), restoreMs } }
-  }
-
-  private forFrames(resident: Resident | undefined): Choice | undefined {
-    if (!resident) return undefined
-    const blocks = this.sizeOf(resident)
-    return {
-      residents: [resident],
-      worth: { lastUsed: resident.lastUsed, blocks, restoreMs: blocks * (this.blockBytes / this.copyRate) },
+      for (const group of adapters.sharing(others)) yield { group, blocks: adapters.freedBy(group) }
+      return
     }
+    if (wanted === 'frames')
+      for (const resident of adapters.candidates('blocks', others)) yield { group: [resident], blocks: this.sizeOf(resident) }
+    for (const resident of adapters.candidates('frames', others)) yield { group: [resident], blocks: this.sizeOf(resident) }
+  }
+
+  private lossOf(group: readonly Resident[]): number {
+    const blockCopyMs = this.blockBytes / this.copyRate
+    let sum = 0
+    for (const one of group) sum += loss(one, this.adapters.odds.of(one), this.sizeOf(one) * blockCopyMs, this.now)
+    return sum
+  }
+
+  /** To compute a block of tokens. */
+  private get blockMs(): number {
+    return this.blockSize * this.tokenMs
   }
 
   /** In blocks and parts of one. */
@@ -111,8 +132,7 @@ export class Pool {
 }
 
 /** What could be put out. */
-interface Choice {
+export interface Choice {
   prefix?: number
   residents?: Resident[]
-  worth: Evictable
 }

@@ -4,6 +4,10 @@
  */
 import { createHash } from 'node:crypto'
 import { type BlockPool, KV } from './blocks.ts'
+import { type Usage, used } from './eviction.ts'
+import { Odds } from './odds.ts'
+import { Shelves } from './shelves.ts'
+import { Remembered, Turnover } from './turnover.ts'
 
 /** Root of a sequence's chain. Each part in its own place: a salt that is like a tenant's name is not that tenant. */
 export function rootHash(adapterKey: string, cacheSalt: string | undefined, tenant?: string): string {
@@ -30,22 +34,40 @@ export function blockHash(parent: string, tokens: readonly number[], from: numbe
     .digest('base64')
 }
 
+/** Blocks, at most, whose uses are remembered when they have left: some 20 MB. */
+const REMEMBERED = 100_000
+
 interface Cached {
   hash: string
   /** Adapters of the block ('' where it holds the base's K and V), so that a removed adapter's prefixes can be dropped. */
   adapterKey: string
+  /** Hash of the block before it. */
+  parent: string | undefined
+  /** Uses up to when it was last idle, and those since then. */
+  usage: Usage | undefined
+  uses: number
 }
 
 export class PrefixCache {
   /** Registered blocks: hash → block, block → hash. */
   private readonly byHash = new Map<string, number>()
   private readonly byBlock = new Map<number, Cached>()
-  /** Blocks without references, least recently used first: block → step of last use. */
-  private readonly idle = new Map<number, number>()
+  /** Blocks without references. */
+  private readonly idle = new Set<number>()
+  /** Of these, the ones that no idle block follows: a block can be found only through those before it. */
+  private readonly leaves = new Shelves<number>()
+  /** How many idle blocks follow a hash, whether or not a block is registered for it now. */
+  private readonly idleAfter = new Map<string, number>()
+  /** Of those that left. */
+  private readonly remembered: Remembered
+  readonly odds = new Odds()
   private readonly pool: BlockPool
+  private readonly turnover: Turnover
 
-  constructor(pool: BlockPool) {
+  constructor(pool: BlockPool, turnover = new Turnover(pool.count)) {
     this.pool = pool
+    this.turnover = turnover
+    this.remembered = new Remembered(Math.min(pool.count, REMEMBERED))
   }
 
   get idleBlocks(): number {
@@ -60,39 +82,72 @@ export class PrefixCache {
     return this.idle.has(block)
   }
 
+  /** Whether it is idle and no idle block follows it. */
+  isLeaf(block: number): boolean {
+    return this.leaves.has(block)
+  }
+
+  /** Whether an idle block follows it. */
+  isFollowed(block: number): boolean {
+    return this.idleAfter.has(this.cached(block).hash)
+  }
+
   find(hash: string): number | undefined {
     return this.byHash.get(hash)
   }
 
   /** Takes a reference on a registered block. */
   acquire(block: number): void {
-    this.idle.delete(block)
+    const cached = this.cached(block)
+    if (this.noteUsed(block)) this.odds.returned(cached.usage as Usage)
+    cached.uses++
     this.pool.references[block]++
   }
 
-  /** Makes a full block findable; the first block of a hash stays the one. */
-  register(block: number, hash: string, adapterKey: string): void {
+  /** Makes a full block findable; the first block of a hash stays the one. `parent`: hash of the block before it. */
+  register(block: number, hash: string, adapterKey: string, parent?: string): void {
     if (this.byHash.has(hash) || this.byBlock.has(block)) return
     this.byHash.set(hash, block)
-    this.byBlock.set(block, { hash, adapterKey })
+    const usage = this.remembered.take(hash)
+    if (usage) this.odds.returned(usage)
+    this.byBlock.set(block, { hash, adapterKey, parent, usage, uses: 1 })
   }
 
   /** Drops a sequence's reference: the block is then cached if registered, free otherwise. */
   release(block: number, now: number): void {
     if (--this.pool.references[block] > 0) return
-    if (this.byBlock.has(block)) this.idle.set(block, now)
-    else this.pool.release(block)
+    const cached = this.byBlock.get(block)
+    if (!cached) {
+      this.pool.release(block)
+      return
+    }
+    cached.usage = used(cached.usage, cached.uses, this.turnover.clock(now))
+    cached.uses = 0
+    this.noteIdle(block, cached)
   }
 
-  /** The block that would leave first, of those that are not `kept`, and when it was last used. */
-  oldest(kept?: ReadonlySet<number>): { block: number; lastUsed: number } | undefined {
-    for (const [block, lastUsed] of this.idle) if (!kept?.has(block)) return { block, lastUsed }
-    return undefined
+  /** Uses of an idle block. */
+  usageOf(block: number): Usage {
+    return this.cached(block).usage as Usage
   }
 
+  /** Those that would leave first, of all that are idle and not `kept`: of those used about as often the one that was used longest ago, and each only once none that follows it is there. */
+  candidates(kept?: ReadonlySet<number>): Generator<number> {
+    return this.leaves.fronts((block) => kept?.has(block) ?? false)
+  }
+
+  /** Idle blocks that no idle block follows. */
+  leafBlocks(): IterableIterator<number> {
+    return this.leaves.all()
+  }
+
+  /** Puts an idle block out; its uses are remembered. */
   evict(block: number): void {
+    const { hash, usage } = this.cached(block)
+    this.remembered.note(hash, usage as Usage)
+    this.odds.leaves(usage as Usage)
+    this.noteUsed(block)
     this.forget(block)
-    this.idle.delete(block)
     this.pool.release(block)
   }
 
@@ -101,20 +156,50 @@ export class PrefixCache {
     let freed = 0
     for (const [block, cached] of [...this.byBlock]) {
       if (!involved(cached.adapterKey)) continue
-      if (this.idle.has(block)) {
-        this.evict(block)
-        freed++
-      } else {
-        this.forget(block)
-      }
+      const idle = this.noteUsed(block)
+      this.forget(block)
+      if (!idle) continue
+      this.pool.release(block)
+      freed++
     }
     return freed
   }
 
-  private forget(block: number): void {
+  private cached(block: number): Cached {
     const cached = this.byBlock.get(block)
     if (!cached || this.pool.owner[block] !== KV) throw new Error(`block ${block} is not a registered KV block`)
+    return cached
+  }
+
+  private forget(block: number): void {
+    this.byHash.delete(this.cached(block).hash)
     this.byBlock.delete(block)
-    this.byHash.delete(cached.hash)
+  }
+
+  private noteIdle(block: number, cached: Cached): void {
+    this.idle.add(block)
+    if (!this.idleAfter.has(cached.hash)) this.leaves.put(block, cached.usage as Usage)
+    if (cached.parent === undefined) return
+    const others = this.idleAfter.get(cached.parent) ?? 0
+    this.idleAfter.set(cached.parent, others + 1)
+    const before = others === 0 ? this.byHash.get(cached.parent) : undefined
+    if (before !== undefined) this.leaves.remove(before)
+  }
+
+  /** It is no longer idle, if it was. */
+  private noteUsed(block: number): boolean {
+    if (!this.idle.delete(block)) return false
+    this.leaves.remove(block)
+    const { parent } = this.cached(block)
+    if (parent === undefined) return true
+    const others = (this.idleAfter.get(parent) as number) - 1
+    if (others > 0) {
+      this.idleAfter.set(parent, others)
+      return true
+    }
+    this.idleAfter.delete(parent)
+    const before = this.byHash.get(parent)
+    if (before !== undefined && this.idle.has(before)) this.leaves.put(before, this.usageOf(before))
+    return true
   }
 }

@@ -4,7 +4,11 @@ import type { NativeEngine } from '../../native/types.ts'
 import { EngineError } from '../errors.ts'
 import type { ResidentChanges } from '../types.ts'
 import { ADAPTER, type BlockPool } from './blocks.ts'
+import { type Usage, used } from './eviction.ts'
 import { Frames, type Piece, type Tenant } from './frames.ts'
+import { Odds } from './odds.ts'
+import { Shelves } from './shelves.ts'
+import { Remembered, Turnover } from './turnover.ts'
 
 const NO_CHANGES: ResidentChanges = { came: [], went: [] }
 
@@ -18,7 +22,7 @@ export type AdapterTable = Pick<NativeEngine, 'putAdapter' | 'adapterReady' | 'd
 export type MakeRoom = (wanted: Wanted) => boolean
 export type Wanted = 'block' | 'frames' | 'shared frames'
 
-export interface Resident extends Tenant {
+export interface Resident extends Tenant, Usage {
   image: AdapterImage
   /** Place in the native adapter table. */
   index: number
@@ -31,15 +35,24 @@ export interface Resident extends Tenant {
   arrived: boolean
   /** Sequences that use it now. */
   references: number
+  /** It came for a use that is still to come, and that is counted. */
+  awaited: boolean
 }
+
+/** Adapters whose uses are remembered when they have left. */
+const REMEMBERED = 10_000
+/** Blocks of one adapter that are looked at for those who share them. */
+const PIECES = 4
 
 export class AdapterResidency {
   /** By digest: an adapter's content is its identity. */
   private readonly residents = new Map<string, Resident>()
-  /** Those that no sequence uses, in order of last use. */
+  /** Those that no sequence uses. */
   private readonly idle = new Map<string, Resident>()
-  /** Of these, the ones with blocks that they have whole. */
-  private readonly idleWhole = new Map<string, Resident>()
+  /** Of these, the ones with blocks that they have whole, and those with frames. */
+  private readonly idleWhole = new Shelves<Resident>()
+  private readonly idleFramed = new Shelves<Resident>()
+  private readonly remembered = new Remembered(REMEMBERED)
   /** Whole blocks of the idle, counted as they change: a pool of 5,000 adapters is asked for this at every allocation. */
   idleWholeBlocks = 0
   readonly frames: Frames
@@ -52,12 +65,15 @@ export class AdapterResidency {
   private wholeBlocks = 0
   private changes: ResidentChanges = NO_CHANGES
   private readonly native: AdapterTable
+  readonly odds = new Odds()
   private readonly pool: BlockPool
+  private readonly turnover: Turnover
 
   /** `framesPerBlock`: as the images' layout has it. */
-  constructor(native: AdapterTable, pool: BlockPool, framesPerBlock = 1) {
+  constructor(native: AdapterTable, pool: BlockPool, framesPerBlock = 1, turnover = new Turnover(pool.count)) {
     this.native = native
     this.pool = pool
+    this.turnover = turnover
     this.frames = new Frames(pool, framesPerBlock)
   }
 
@@ -114,6 +130,8 @@ export class AdapterResidency {
       return false
     }
     const index = this.freeIndices.pop() ?? this.nextIndex++
+    const before = this.remembered.take(image.digest)
+    if (before) this.odds.returned(before)
     const resident: Resident = {
       image,
       index,
@@ -124,7 +142,8 @@ export class AdapterResidency {
       pieces: [],
       arrived: false,
       references: 0,
-      lastUsed: now,
+      ...used(before, 1, this.turnover.clock(now)),
+      awaited: true,
     }
     this.frames.enter(resident, pieces)
     try {
@@ -178,39 +197,37 @@ export class AdapterResidency {
       this.noteGone(resident)
       this.frames.rouse(resident)
     }
-    resident.lastUsed = now
+    if (!resident.awaited) this.odds.returned(resident)
+    Object.assign(resident, used(resident, resident.awaited ? 0 : 1, this.turnover.clock(now)))
+    resident.awaited = false
   }
 
   release(digest: string, now: number): void {
     const resident = this.residents.get(digest) as Resident
-    resident.lastUsed = now
+    Object.assign(resident, used(resident, 0, this.turnover.clock(now)))
     if (--resident.references > 0) return
     this.noteIdle(resident)
     this.frames.rest(resident)
   }
 
-  /** The idle adapter that was used longest ago, of those that are not `kept`. */
-  oldestIdle(kept?: ReadonlySet<string>): Resident | undefined {
-    for (const [digest, resident] of this.idle) if (!kept?.has(digest)) return resident
-    return undefined
+  /** Idle adapters that would leave first, of those that are not `kept`: of those used about as often the one that was used longest ago. */
+  *candidates(having: 'blocks' | 'frames', kept?: ReadonlySet<string>): Generator<Resident> {
+    const shelves = having === 'blocks' ? this.idleWhole : this.idleFramed
+    yield* shelves.fronts(({ image }) => kept?.has(image.digest) ?? false)
   }
 
-  /** Of the idle that are not `kept`, the one that was used longest ago and has blocks whole. */
-  oldestWhole(kept?: ReadonlySet<string>): Resident | undefined {
-    for (const [digest, resident] of this.idleWhole) if (!kept?.has(digest)) return resident
-    return undefined
-  }
-
-  /** Of the idle that are not `kept`, the one that was used longest ago and has frames. */
-  oldestFramed(kept?: ReadonlySet<string>): Resident | undefined {
-    for (const [digest, resident] of this.idle) if (resident.frames.length > 0 && !kept?.has(digest)) return resident
-    return undefined
-  }
-
-  /** Those that share the idle block that was used longest ago, of the blocks that hold nobody `kept`, and when that was. */
-  oldestShared(kept?: ReadonlySet<string>): { residents: Resident[]; lastUsed: number } | undefined {
-    const found = this.frames.oldestIdle((tenant) => kept?.has((tenant as Resident).image.digest) ?? false)
-    return found && { residents: [...this.frames.tenants(found.block)] as Resident[], lastUsed: found.lastUsed }
+  /** Those that share an idle block, for some blocks that would leave first: of `candidates`, and the one used longest ago. None holds anybody `kept`. */
+  *sharing(kept?: ReadonlySet<string>): Generator<Resident[]> {
+    const stays = (tenant: Tenant) => kept?.has((tenant as Resident).image.digest) ?? false
+    const oldest = this.frames.oldestIdle(stays)
+    if (oldest === undefined) return
+    const blocks = new Set([oldest])
+    for (const { pieces } of this.candidates('frames', kept))
+      for (const { block } of pieces.slice(0, PIECES)) if (this.frames.isIdle(block)) blocks.add(block)
+    for (const block of blocks) {
+      const residents = [...this.frames.tenants(block)] as Resident[]
+      if (!residents.some(stays)) yield residents
+    }
   }
 
   /** Blocks that are free once all of these, which are idle, are put out. */
@@ -233,6 +250,8 @@ export class AdapterResidency {
     this.freeIndices.push(resident.index)
     this.giveBack(resident)
     this.noteGone(resident)
+    this.remembered.note(resident.image.digest, resident)
+    this.odds.leaves(resident)
     this.residents.delete(resident.image.digest)
     this.wholeBlocks -= resident.blocks.length
     if (!resident.arrived) return
@@ -253,18 +272,18 @@ export class AdapterResidency {
   }
 
   private noteIdle(resident: Resident): void {
-    const { digest, blocks } = resident.image
-    this.idle.set(digest, resident)
-    this.idleWholeBlocks += blocks
-    if (blocks > 0) this.idleWhole.set(digest, resident)
+    this.idle.set(resident.image.digest, resident)
+    this.idleWholeBlocks += resident.blocks.length
+    if (resident.blocks.length > 0) this.idleWhole.put(resident, resident)
+    if (resident.frames.length > 0) this.idleFramed.put(resident, resident)
   }
 
   /** It is no longer idle. */
   private noteGone(resident: Resident): void {
-    const { digest, blocks } = resident.image
-    if (!this.idle.delete(digest)) return
-    this.idleWholeBlocks -= blocks
-    this.idleWhole.delete(digest)
+    if (!this.idle.delete(resident.image.digest)) return
+    this.idleWholeBlocks -= resident.blocks.length
+    this.idleWhole.remove(resident)
+    this.idleFramed.remove(resident)
   }
 }
 

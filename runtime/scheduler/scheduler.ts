@@ -296,8 +296,10 @@ export class Scheduler {
     if (!this.limits.prefixCache) return
     const { blockSize, prefixes } = this.pool
     for (; (sequence.registered + 1) * blockSize <= computed; sequence.registered++) {
-      const block = sequence.blocks[sequence.registered]
-      prefixes.register(block, sequence.hash(sequence.registered, blockSize), sequence.cacheKey(sequence.registered, blockSize))
+      const { registered } = sequence
+      const parent = registered > 0 ? sequence.hash(registered - 1, blockSize) : undefined
+      const key = sequence.cacheKey(registered, blockSize)
+      prefixes.register(sequence.blocks[registered], sequence.hash(registered, blockSize), key, parent)
     }
   }
 

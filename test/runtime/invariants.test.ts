@@ -164,7 +164,7 @@ const damages: [string, RegExp, (engine: Awaited<ReturnType<typeof busy>>) => vo
   [
     'frames that nobody has',
     /frames of block \d+ are taken and \d+ are counted|is cut into frames and holds nothing/,
-    ({ pool }) => pool.adapters.frames.enter({ frames: [], pieces: [], lastUsed: 0 }, [{ block: -1, count: 2 }]),
+    ({ pool }) => pool.adapters.frames.enter({ frames: [], pieces: [] }, [{ block: -1, count: 2 }]),
   ],
   [
     'a block that is cut up and whole',

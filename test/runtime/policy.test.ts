@@ -1,7 +1,6 @@
-/** Pure policies: who is admitted next, and what is evicted first. */
+/** Who is admitted next. */
 import t from 'tap'
 import { requestPacker } from '../../runtime/engine/packed-request.ts'
-import { leavesBefore } from '../../runtime/pool/eviction.ts'
 import { OVERTAKE_LIMIT, WaitingQueue } from '../../runtime/scheduler/queue.ts'
 import { Sequence } from '../../runtime/scheduler/sequence.ts'
 import type { SequenceRequest } from '../../runtime/types.ts'
@@ -45,11 +44,4 @@ t.test('nobody overtakes across priorities', async (t) => {
     queue.next((s) => s === urgent),
     urgent,
   )
-})
-
-t.test('what is long unused and cheap to bring back leaves first', async (t) => {
-  const item = (lastUsed: number, blocks: number, restoreMs: number) => ({ lastUsed, blocks, restoreMs })
-  t.ok(leavesBefore(item(1, 1, 5), item(9, 1, 5), 10), 'older first')
-  t.ok(leavesBefore(item(5, 1, 1), item(5, 1, 8), 10), 'cheaper first')
-  t.ok(leavesBefore(item(5, 4, 5), item(5, 1, 5), 10), 'more room first')
 })

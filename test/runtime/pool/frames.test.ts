@@ -14,7 +14,7 @@ import { packed, toyImage, use } from '../../support/toy-core.ts'
 const PER_BLOCK = 8
 const never = () => false
 const limits = { maxModelLen: 1000, maxBatchTokens: 64, maxSequences: 8, prefixCache: false, copiesAside: false }
-const tenant = (lastUsed = 0): Tenant => ({ frames: [], pieces: [], lastUsed })
+const tenant = (): Tenant => ({ frames: [], pieces: [] })
 
 /** A pool whose blocks have 8 frames, over a table that stores nothing. */
 function world(blocks: number) {
@@ -83,7 +83,7 @@ t.test('thousands of random comings and goings are what a simple model says', as
         }
         const before = pool.free + frames.idleBlocks
         const cost = frames.cost(plan)
-        const comes = tenant(i)
+        const comes = tenant()
         frames.enter(comes, plan)
         if (comes.frames.length !== n) throw new Error(`${comes.frames.length} of ${n} frames were given`)
         there.set(comes, false)
@@ -106,10 +106,8 @@ t.test('thousands of random comings and goings are what a simple model says', as
       case 3:
       case 4:
         if (!one) break
-        if (inUse) {
-          one.lastUsed = i
-          frames.rest(one)
-        } else frames.rouse(one)
+        if (inUse) frames.rest(one)
+        else frames.rouse(one)
         there.set(one, !inUse)
         break
       default:

@@ -57,7 +57,7 @@ t.test('a block is shared while referenced, cached when idle, free when evicted'
   cache.release(blocks[1], 1)
   t.equal(pool.free, 1, 'an unregistered block is free at once')
   cache.acquire(blocks[0])
-  t.equal(cache.oldest(), undefined, 'one in use does not leave')
+  t.same([...cache.candidates()], [], 'one in use does not leave')
   cache.release(blocks[0], 2)
   cache.evict(blocks[0])
   t.equal(cache.find('h'), undefined)
@@ -65,16 +65,71 @@ t.test('a block is shared while referenced, cached when idle, free when evicted'
   t.end()
 })
 
-t.test('the longest unused leaves first', (t) => {
+t.test('of those used as often the longest unused would leave first, and each kind of use has its own', (t) => {
   const { cache, blocks } = filled(3)
   for (const [i, block] of blocks.entries()) cache.register(block, `h${i}`, '')
-  for (const block of blocks) cache.release(block, 1)
+  for (const [i, block] of blocks.entries()) cache.release(block, 1 + i)
+  t.same([...cache.candidates()], [blocks[0]])
+  t.same([...cache.candidates(new Set([blocks[0], blocks[1]]))], [blocks[2]], 'what is kept is passed over')
   cache.acquire(blocks[0])
   cache.release(blocks[0], 5)
-  t.same(cache.oldest(), { block: blocks[1], lastUsed: 1 })
+  t.same([...cache.candidates()], [blocks[1], blocks[0]], 'once used, twice used')
+  t.same(cache.usageOf(blocks[0]), { weight: 2, lastUsed: 5 })
   cache.evict(blocks[1])
   cache.evict(blocks[2])
-  t.same(cache.oldest(), { block: blocks[0], lastUsed: 5 })
+  t.same([...cache.candidates()], [blocks[0]])
+  t.end()
+})
+
+t.test('what left and comes back has its uses', (t) => {
+  const { pool, cache, blocks } = filled(1)
+  cache.register(blocks[0], 'h', '')
+  cache.acquire(blocks[0])
+  for (const now of [1, 1]) cache.release(blocks[0], now)
+  cache.evict(blocks[0])
+  const [again] = pool.allocate(1, KV, () => false) as number[]
+  cache.register(again, 'h', '')
+  cache.release(again, 4)
+  t.same(cache.usageOf(again), { weight: 3, lastUsed: 4 })
+  t.end()
+})
+
+t.test('a block leaves only after those that follow it, also where chains fork', (t) => {
+  const { cache, blocks } = filled(5)
+  const [root, left, right, end, other] = blocks
+  cache.register(root, 'root', '')
+  cache.register(left, 'left', '', 'root')
+  cache.register(right, 'right', '', 'root')
+  cache.register(end, 'end', '', 'right')
+  cache.register(other, 'other', '')
+  // The root was used longest ago, and is the first to be idle.
+  for (const [now, block] of [root, right, end, left, other].entries()) cache.release(block, now)
+  const order: number[] = []
+  for (let [next] = cache.candidates(); next !== undefined; [next] = cache.candidates()) {
+    order.push(next)
+    cache.evict(next)
+  }
+  t.same(order, [end, right, left, root, other])
+  t.end()
+})
+
+t.test('a block that only others in use follow can leave: admission was told that it could', (t) => {
+  const { pool, cache, blocks } = filled(3)
+  const [root, next] = blocks
+  cache.register(root, 'root', '')
+  cache.register(next, 'next', '', 'root')
+  cache.release(root, 1)
+  t.same([...cache.candidates()], [root])
+  cache.evict(root)
+  cache.release(next, 2)
+  t.same([...cache.candidates()], [next])
+  // The one before it is computed anew, and idle again beside it.
+  const [again] = pool.allocate(1, KV, () => false) as number[]
+  cache.register(again, 'root', '')
+  cache.release(again, 3)
+  t.same([...cache.candidates()], [next])
+  cache.acquire(next)
+  t.same([...cache.candidates()], [again])
   t.end()
 })
 

@@ -54,23 +54,29 @@ t.test('a residency has a place, a generation of its own and the digest that the
   t.end()
 })
 
-t.test('one in use is never put out, and the longest idle one is first', (t) => {
+t.test('one in use is never put out, and of those used as often the longest idle one is first', (t) => {
   const pool = new BlockPool(10)
   const adapters = new AdapterResidency(new NotedTable(), pool)
   const images = ['a', 'b', 'c'].map((name) => toyImage(name, 1))
   for (const image of images) adapters.load(image, 1, never)
+  const names = (kept?: Set<string>) => [...adapters.candidates('blocks', kept)].map(({ image }) => image.name)
+  t.same(names(), ['a'])
   adapters.acquire(images[0].digest, 2)
-  t.equal(adapters.oldestIdle()?.image.name, 'b')
+  t.same(names(), ['b'])
   adapters.acquire(images[1].digest, 3)
   adapters.release(images[1].digest, 4)
-  t.equal(adapters.oldestIdle()?.image.name, 'c')
+  t.same(names(), ['c'], 'the use that b was brought in for is the one it has had')
+  t.same(names(new Set([images[2].digest])), ['b'], 'what is kept is passed over')
   adapters.release(images[0].digest, 5)
-  const order: string[] = []
-  for (let one = adapters.oldestIdle(); one; one = adapters.oldestIdle()) {
-    order.push(one.image.name)
-    adapters.evict(one)
-  }
-  t.same(order, ['c', 'b', 'a'])
+  adapters.acquire(images[1].digest, 5)
+  adapters.release(images[1].digest, 5)
+  t.same(names(), ['c', 'b'], 'once and twice')
+  t.same(
+    images.map(({ digest }) => adapters.get(digest)?.weight),
+    [1, 2, 1],
+  )
+  t.same([...adapters.candidates('frames')], [])
+  for (const { digest } of images) adapters.evict(adapters.get(digest)!)
   t.equal(pool.free, 10)
   adapters.load(images[0], 6, never)
   adapters.acquire(images[0].digest, 6)
