@@ -47,6 +47,7 @@ export class ModelTokenizer extends TokenTexts implements Tokenizer {
   /** `specialIds`: those that skip_special_tokens leaves out, if that is known. */
   constructor(definition: Json, config: Json, specialIds?: readonly number[]) {
     // Of the config only what the Rust library knows: the rest (lower-casing, removing spaces) belongs to slow tokenizers.
+    requireIds(definition)
     const inner = new HuggingFaceTokenizer(faithful(definition), { eos_token: tokenText(config.eos_token) })
     let longest = 1
     // A gap between the ids has no spelling.
@@ -71,6 +72,19 @@ export class ModelTokenizer extends TokenTexts implements Tokenizer {
     for (const [spelling, id] of this.inner.get_vocab(true)) all[id] = spelling
     return all
   }
+}
+
+/** Ids beyond any vocabulary's: the library keeps a place for each id below the largest, and goes through all of them. */
+const MOST_IDS = 1 << 24
+
+function requireIds({ model, added_tokens }: Json): void {
+  const { vocab } = (model ?? {}) as { vocab?: unknown }
+  const ids: unknown[] = typeof vocab === 'object' && vocab !== null && !Array.isArray(vocab) ? Object.values(vocab) : []
+  const added = Array.isArray(added_tokens) ? added_tokens.map((token) => (token as { id?: unknown } | null)?.id) : []
+  for (const list of [ids, added])
+    for (const id of list)
+      if (typeof id === 'number' && id >= MOST_IDS)
+        throw new Error(`a token has the id ${id}; ids below ${MOST_IDS} are expected`)
 }
 
 /** tokenizer.json of a model folder. Throws where there is none. */

@@ -2,8 +2,8 @@ import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
 import { faithful } from '../../../server/tokenizer/definition.ts'
-import { ModelTokenizer } from '../../../server/tokenizer/tokenizer.ts'
-import { fixture, readJson, temporaryFolder } from '../../support/repo.ts'
+import { ModelTokenizer, requireDefinition } from '../../../server/tokenizer/tokenizer.ts'
+import { demoModel, fixture, readJson, temporaryFolder } from '../../support/repo.ts'
 import { STYLES, shown, tokenizerOf, VECTORS } from './vectors.ts'
 
 const MALFORMED = '\ufffd'
@@ -121,4 +121,15 @@ t.test('WordPiece and no decoder at all', async (t) => {
   const text = (decoder: unknown) => new ModelTokenizer({ ...definition, decoder }, {}).decode(ids, { skipSpecialTokens: false })
   t.equal(text(null), 'a b c')
   t.equal(text({ type: 'WordPiece', prefix: 'b', cleanup: false }), 'a c', 'a prefixed token joins the one before it')
+})
+
+t.test('an id beyond any vocabulary is refused at once: the library would go through all ids below it', async (t) => {
+  const definition = requireDefinition(demoModel('base'))
+  const model = definition.model as { vocab: Record<string, number> }
+  const added = definition.added_tokens as object[]
+  for (const odd of [
+    { ...definition, model: { ...model, vocab: { ...model.vocab, odd: 2 ** 31 } } },
+    { ...definition, added_tokens: [...added, { ...added[0], id: 2 ** 31, content: '<odd>' }] },
+  ])
+    t.throws(() => new ModelTokenizer(odd, {}), { message: 'a token has the id 2147483648; ids below 16777216 are expected' })
 })
