@@ -24,25 +24,19 @@ export class FairQueue implements Waiting {
 
   /** The first `most` in the order in which they would be admitted if nothing else happened: each counts for its flow as if it had been. */
   first(most: number): Sequence[] {
-    const flows = [...this.flows].map(([flow, queue]) => ({
-      counter: this.counters.of(flow),
-      queue,
-      waiting: [] as Sequence[],
-      at: 0,
-    }))
+    let flows = [...this.flows].map(([flow, queue]) => ({ counter: this.counters.of(flow), queue }))
     // No more flows than sequences are asked for can have a part in it.
-    const behind = flows.length > most ? flows.sort((a, b) => a.counter - b.counter).slice(0, most) : flows
-    for (const flow of behind) flow.waiting = flow.queue.first(most)
-    const first: Sequence[] = []
-    while (first.length < most) {
-      let next: (typeof behind)[number] | undefined
-      for (const flow of behind) if (flow.at < flow.waiting.length && !(next && next.counter <= flow.counter)) next = flow
-      if (!next) break
-      const sequence = next.waiting[next.at++]
-      next.counter += WEIGHT.input * sequence.promptLength
-      first.push(sequence)
-    }
-    return first
+    if (flows.length > most) flows = flows.sort((a, b) => a.counter - b.counter).slice(0, most)
+    const turns = flows.flatMap(({ counter, queue }) =>
+      queue.first(most).map((sequence) => {
+        const at = counter
+        counter += WEIGHT.input * sequence.promptLength
+        return { at, sequence }
+      }),
+    )
+    // A flow's turns rise, and of equal ones the first flow's stays first: as `next` would take them.
+    turns.sort((a, b) => a.at - b.at)
+    return turns.slice(0, most).map(({ sequence }) => sequence)
   }
 
   push(sequence: Sequence): void {

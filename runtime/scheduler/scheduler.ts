@@ -43,7 +43,7 @@ export class Scheduler {
   /** Milliseconds since epoch. */
   private readonly clock: () => number
   private readonly firstTokens = new FirstTokens()
-  /** Sequences with a time for their first token that have none yet. */
+  /** Sequences, waiting or running, that want their first token by some time. */
   private timed = 0
   private lateLooked = 0
   private readonly pool: Pool
@@ -106,7 +106,7 @@ export class Scheduler {
 
   /** Under fair scheduling, where there is no room for the next that waits: who of a flow ahead gives its place, one a step. */
   private whoGivesWay(): Sequence | undefined {
-    const next = this.fairness && this.running.length > 1 ? this.waiting.first(1)[0] : undefined
+    const next = this.fairness && this.running.length > 1 ? this.waiting.next(() => false) : undefined
     const victim = next && this.fairness?.yielding(next, this.running)
     if (!victim) return undefined
     const { blockSize } = this.pool
