@@ -3,7 +3,6 @@
  * all of them: a wrong name, /metrics, /v1/models.
  * `node dist/bench/at-size.js [--known 10000] [--resident 2000] [--rounds 8]`; Linux (/proc).
  */
-import { readdirSync, readFileSync } from 'node:fs'
 import { Agent, request } from 'node:http'
 import { parseArgs } from 'node:util'
 import { inFlight } from '../test/support/pace.ts'
@@ -11,7 +10,7 @@ import { demoModel } from '../test/support/repo.ts'
 import { streamAll } from './clients.ts'
 import { folderOf, manyAdapters } from './many-adapters.ts'
 import { against, heading, median, sleep, table } from './report.ts'
-import { type ServerProcess, startServer } from './server-process.ts'
+import { allRan, mainRan, metricOf, type ServerProcess, startServer } from './server-process.ts'
 
 const { values } = parseArgs({
   options: {
@@ -25,12 +24,6 @@ const REST_SECONDS = 20
 const STREAMS = 16
 const TOKENS = 100
 const QUESTIONS = 50
-
-/** Milliseconds that a thread, or all of a process, has had a core. */
-const ranOf = (file: string) => Number(readFileSync(file, 'utf8').split(' ')[0]) / 1e6
-const mainRan = ({ pid }: ServerProcess) => ranOf(`/proc/${pid}/task/${pid}/schedstat`)
-const allRan = ({ pid }: ServerProcess) =>
-  readdirSync(`/proc/${pid}/task`).reduce((sum, task) => sum + ranOf(`/proc/${pid}/task/${task}/schedstat`), 0)
 
 const agent = new Agent({ keepAlive: true })
 
@@ -52,11 +45,6 @@ function ask(url: string, path: string, body?: object): Promise<{ status: number
   })
 }
 
-async function metric(url: string, name: string, labels = ''): Promise<number> {
-  const { text } = await ask(url, '/metrics')
-  return Number(new RegExp(`^${name}\\{[^}]*${labels}[^}]*\\} ([\\d.e+-]+)$`, 'm').exec(text)?.[1] ?? Number.NaN)
-}
-
 /** Percent of a core at rest: the main thread's, and all threads' together. */
 async function atRest(server: ServerProcess): Promise<{ main: number; all: number }> {
   const [main, all] = [mainRan(server), allRan(server)]
@@ -68,8 +56,8 @@ async function atRest(server: ServerProcess): Promise<{ main: number; all: numbe
 /** Of one load: microseconds of main thread a token, and of planning (on the engine's thread) a step. */
 async function underLoad(server: ServerProcess, names: string[]): Promise<{ main: number; schedule: number; rate: number }> {
   const planned = async () => [
-    await metric(server.url, 'lorikeet_step_seconds_sum', 'part="schedule"'),
-    await metric(server.url, 'lorikeet_steps_total'),
+    await metricOf(server.url, 'lorikeet_step_seconds_sum', 'part="schedule"'),
+    await metricOf(server.url, 'lorikeet_steps_total'),
   ]
   const [seconds, steps] = await planned()
   const ran = mainRan(server)
@@ -109,7 +97,7 @@ await inFlight(Array.from({ length: resident }), 16, async (_, i) => {
   if (status !== 200) throw new Error(`${folderOf(i)}: ${text}`)
 })
 await inFlight([0, 1], 1, (i) => one(few.url, folderOf(i)))
-const there = await metric(many.url, 'lorikeet_resident_adapters')
+const there = await metricOf(many.url, 'lorikeet_resident_adapters')
 await sleep(3000)
 
 const rest = { few: await atRest(few), many: await atRest(many) }

@@ -15,14 +15,23 @@ export interface Ask {
 }
 
 /** One streamed completion of exactly maxTokens tokens. */
-export function streamCompletion(url: string, agent: Agent, { model, prompt, maxTokens }: Ask): Promise<Timed> {
+export function streamCompletion(
+  url: string,
+  agent: Agent,
+  { model, prompt, maxTokens }: Ask,
+  { headers = {}, onTokens = () => {} }: { headers?: Record<string, string>; onTokens?: (count: number) => void } = {},
+): Promise<Timed> {
   const body = { model, prompt, max_tokens: maxTokens, temperature: 0, ignore_eos: true, stream: true, return_token_ids: true }
   return new Promise((resolve, reject) => {
     const started = performance.now()
     const timed: Timed = { tokens: 0, firstToken: 0, between: [] }
     let last = started
     let rest = ''
-    const client = request(`${url}/v1/completions`, { method: 'POST', agent, headers: { 'content-type': 'application/json' } })
+    const client = request(`${url}/v1/completions`, {
+      method: 'POST',
+      agent,
+      headers: { 'content-type': 'application/json', ...headers },
+    })
     client.on('error', reject)
     client.on('response', (response) => {
       response.setEncoding('utf8')
@@ -41,6 +50,7 @@ export function streamCompletion(url: string, agent: Agent, { model, prompt, max
         if (timed.tokens === 0) timed.firstToken = now - started
         else for (let i = 0; i < came; i++) timed.between.push((now - last) / came)
         timed.tokens += came
+        onTokens(came)
         last = now
       })
       response.on('end', () => {

@@ -4,12 +4,13 @@
  *   targets: the quiet one's p99 first token under `fair` ≤ that of being alone plus three steps of the loaded batch; service of the two within 10 %
  * `node dist/bench/fairness.js [--seconds 60]`
  */
-import { Agent, request } from 'node:http'
+import { Agent } from 'node:http'
 import { parseArgs } from 'node:util'
 import { demoModel } from '../test/support/repo.ts'
+import { streamCompletion } from './clients.ts'
 import { promptOf } from './gpu/engine.ts'
 import { against, heading, quantile, sleep, table } from './report.ts'
-import { type ServerProcess, startServer } from './server-process.ts'
+import { metricOf, type ServerProcess, startServer } from './server-process.ts'
 
 const { values } = parseArgs({ options: { seconds: { type: 'string', default: '60' } } })
 const seconds = Number(values.seconds)
@@ -17,70 +18,26 @@ const HEADER = 'x-tenant'
 const VOCABULARY = 1536
 const FLOOD = 100
 
-interface Asked {
-  firstToken: number
-  tokens: number
-}
-
 let prompts = 0
 /** One streamed answer of a tenant. */
-function ask(
+const ask = (
   url: string,
   agent: Agent,
   tenant: string,
   promptTokens: number,
   maxTokens: number,
-  onToken: () => void = () => {},
-): Promise<Asked> {
-  const started = performance.now()
-  const body = {
-    model: 'base',
-    prompt: promptOf(++prompts, promptTokens, VOCABULARY),
-    max_tokens: maxTokens,
-    ignore_eos: true,
-    temperature: 0,
-    stream: true,
-    return_token_ids: true,
-  }
-  return new Promise((resolve, reject) => {
-    const headers = { 'content-type': 'application/json', [HEADER]: tenant }
-    const client = request(`${url}/v1/completions`, { method: 'POST', agent, headers })
-    const asked: Asked = { firstToken: 0, tokens: 0 }
-    let rest = ''
-    client.on('error', reject)
-    client.on('response', (response) => {
-      response.setEncoding('utf8').on('data', (text: string) => {
-        const lines = (rest + text).split('\n')
-        rest = lines.pop() ?? ''
-        for (const line of lines) {
-          if (!line.startsWith('data: {')) continue
-          const came = JSON.parse(line.slice(6)).choices?.[0]?.token_ids?.length ?? 0
-          if (came > 0 && asked.tokens === 0) asked.firstToken = performance.now() - started
-          asked.tokens += came
-          for (let i = 0; i < came; i++) onToken()
-        }
-      })
-      response.on('close', () =>
-        response.statusCode === 200 ? resolve(asked) : reject(new Error(`status ${response.statusCode}: ${rest}`)),
-      )
-    })
-    client.end(JSON.stringify(body))
-  })
-}
-
-const metric = async (url: string, name: string, labels = '') =>
-  Number(
-    new RegExp(`^${name}\\{[^}]*${labels}[^}]*\\} ([\\d.e+-]+)$`, 'm').exec(await (await fetch(`${url}/metrics`)).text())?.[1],
+  onTokens?: (count: number) => void,
+) =>
+  streamCompletion(
+    url,
+    agent,
+    { model: 'base', prompt: promptOf(++prompts, promptTokens, VOCABULARY), maxTokens },
+    { headers: { [HEADER]: tenant }, onTokens },
   )
 
 /** Milliseconds of a step, from here on. */
 async function stepTimes(url: string): Promise<() => Promise<number>> {
-  const read = async () => {
-    const parts = await Promise.all(
-      ['schedule', 'run', 'sample'].map((part) => metric(url, 'lorikeet_step_seconds_sum', `part="${part}"`)),
-    )
-    return [parts.reduce((sum, part) => sum + part, 0), await metric(url, 'lorikeet_steps_total')]
-  }
+  const read = async () => [await metricOf(url, 'lorikeet_step_seconds_sum'), await metricOf(url, 'lorikeet_steps_total')]
   const [time, steps] = await read()
   return async () => {
     const [timeNow, stepsNow] = await read()
@@ -149,10 +106,10 @@ async function backlogged(scheduling: string): Promise<{ prompts: number; answer
   const lane = async (tenant: keyof typeof service, promptTokens: number, maxTokens: number) => {
     while (!over) {
       let began = false
-      await ask(server.url, agent, tenant, promptTokens, maxTokens, () => {
+      await ask(server.url, agent, tenant, promptTokens, maxTokens, (count) => {
         if (!counting) return
         // Its prompt has been computed with the first token.
-        service[tenant] += began ? 2 : 2 + promptTokens
+        service[tenant] += 2 * count + (began ? 0 : promptTokens)
         began = true
       })
     }

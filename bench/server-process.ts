@@ -1,6 +1,6 @@
 /** `lorikeet serve` in a process of its own, as a user starts it. */
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { repoRoot } from '../test/support/repo.ts'
@@ -35,6 +35,28 @@ export async function startServer(args: string[]): Promise<ServerProcess> {
   }
   return { url, pid: server.pid as number, close }
 }
+
+/** A metric's value on a page of /metrics: the sum over its lines, of those whose labels hold `labels`. Throws where there is none. */
+export function metricOn(page: string, name: string, labels = ''): number {
+  const lines = page
+    .split('\n')
+    .filter((line) => (line.startsWith(`${name} `) || line.startsWith(`${name}{`)) && line.includes(labels))
+  if (lines.length === 0) throw new Error(`/metrics has no ${name} ${labels}`)
+  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
+}
+
+/** The same, asked for now. */
+export const metricOf = async (url: string, name: string, labels?: string) =>
+  metricOn(await (await fetch(`${url}/metrics`)).text(), name, labels)
+
+const ranOf = (file: string) => Number(readFileSync(file, 'utf8').split(' ')[0]) / 1e6
+
+/** Milliseconds for which a server's main thread has had a core, on Linux. */
+export const mainRan = ({ pid }: Pick<ServerProcess, 'pid'>) => ranOf(`/proc/${pid}/task/${pid}/schedstat`)
+
+/** The same of all its threads together. */
+export const allRan = ({ pid }: Pick<ServerProcess, 'pid'>) =>
+  readdirSync(`/proc/${pid}/task`).reduce((sum, task) => sum + ranOf(`/proc/${pid}/task/${task}/schedstat`), 0)
 
 /** Bytes that a process and those it has started hold in memory (VmRSS), on Linux. */
 export function residentBytes(pid: number): number {

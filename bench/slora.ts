@@ -15,7 +15,7 @@ import { folderOf, manyAdapters } from './many-adapters.ts'
 import { model135m, writeRandom } from './model135m.ts'
 import { drive, summaryOf, type TraceRequest } from './open-loop.ts'
 import { against, heading, median, table } from './report.ts'
-import { startServer } from './server-process.ts'
+import { metricOf, startServer } from './server-process.ts'
 
 const { values } = parseArgs({
   options: {
@@ -102,9 +102,6 @@ const run = (requests: TraceRequest[], modelOf: (adapter: number) => string) => 
   const first = ++prompts * 1_000_000
   return drive(server.url, requests, modelOf, (i, length) => promptOf(first + i, length, config.vocab_size))
 }
-const metric = async (name: string) =>
-  Number(new RegExp(`^${name}\\{[^}]*\\} ([\\d.e+-]+)$`, 'm').exec(await (await fetch(`${server.url}/metrics`)).text())?.[1])
-
 try {
   const few = counts[0]
   const atOnce = traceOf(few, 200, 1).map((request) => ({ ...request, at: 0 }))
@@ -125,9 +122,9 @@ try {
   for (let round = 0; round < rounds; round++)
     for (const [k, { adapters, base }] of kinds.entries()) {
       const requests = traceOf(adapters, rate, duration)
-      const loads = await metric('lorikeet_adapter_loads_total')
+      const loads = await metricOf(server.url, 'lorikeet_adapter_loads_total')
       const driven = await run(requests, base ? () => 'base' : folderOf)
-      const loaded = (await metric('lorikeet_adapter_loads_total')) - loads
+      const loaded = (await metricOf(server.url, 'lorikeet_adapter_loads_total')) - loads
       results[k].push({ ...summaryOf(requests, driven, MACHINE.sloMs), loads: loaded, late: driven.late })
     }
   const middle = (k: number, of: (one: (typeof results)[number][number]) => number) => median(results[k].map(of))

@@ -2,7 +2,6 @@
  * What a page that watches costs the server: many adapters in the pool and many sequences running, somebody watching or nobody, in turns; and at rest. CPU time of the main thread, of the
  * engine's thread and of all together, from /proc (Linux). `node dist/bench/ui.js [--resident 2000] [--sequences 256] [--rounds 8] [--seconds 5]`
  */
-import { readdirSync, readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { PoolMap } from '../runtime/engine/pool-map.ts'
 import { inFlight } from '../test/support/pace.ts'
@@ -11,7 +10,7 @@ import { ToyCore, toyImage, use } from '../test/support/toy-core.ts'
 import { TestSocket } from '../test/support/web-socket.ts'
 import { folderOf, manyAdapters } from './many-adapters.ts'
 import { against, heading, median, sleep, table } from './report.ts'
-import { type ServerProcess, startServer } from './server-process.ts'
+import { allRan, mainRan, startServer } from './server-process.ts'
 
 const { values } = parseArgs({
   options: {
@@ -25,11 +24,6 @@ const [resident, sequences, rounds, seconds] = [values.resident, values.sequence
 /** Of a core. */
 const TARGET = 2
 const LOOKS = 200
-
-const ranOf = (file: string) => Number(readFileSync(file, 'utf8').split(' ')[0]) / 1e6
-const mainRan = ({ pid }: ServerProcess) => ranOf(`/proc/${pid}/task/${pid}/schedstat`)
-const allRan = ({ pid }: ServerProcess) =>
-  readdirSync(`/proc/${pid}/task`).reduce((sum, task) => sum + ranOf(`/proc/${pid}/task/${task}/schedstat`), 0)
 
 /** Milliseconds of a look on the engine's thread, at this size, while every sequence gets a token between two looks. */
 async function lookMs(): Promise<number> {

@@ -1,6 +1,6 @@
 /** A server on a device, with what its metrics say. */
 import type { Device } from '../../native/types.ts'
-import { startServer as start } from '../server-process.ts'
+import { metricOf, startServer as start } from '../server-process.ts'
 
 export interface ServedProcess {
   url: string
@@ -19,12 +19,7 @@ export async function startServer(model: string, device: Device, flags: Record<s
   return {
     url,
     loadSeconds: (performance.now() - started) / 1e3,
-    async metric(name) {
-      const text = await (await fetch(`${url}/metrics`)).text()
-      const lines = text.split('\n').filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`))
-      if (lines.length === 0) throw new Error(`/metrics has no ${name}`)
-      return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
-    },
+    metric: (name) => metricOf(url, name),
     close,
   }
 }

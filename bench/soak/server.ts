@@ -5,6 +5,7 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { repoRoot } from '../../test/support/repo.ts'
+import { metricOn } from '../server-process.ts'
 
 /** Of one moment. */
 export interface Sample {
@@ -65,8 +66,7 @@ export class SoakServer {
     const names = readdirSync(`${folder}/fd`)
     const kinds = kindsOf(folder, names)
     const page = await (await fetch(`${this.url}/metrics`, { headers: { connection: 'close' } })).text()
-    const value = (name: string, labels = '') =>
-      Number(new RegExp(`^${name}\\{[^}]*${labels}[^}]*\\} ([\\d.e+-]+)$`, 'm').exec(page)?.[1] ?? Number.NaN)
+    const value = (name: string, labels?: string) => metricOn(page, name, labels)
     const block = (state: string) => value('lorikeet_pool_blocks', `state="${state}"`)
     return {
       at: Date.now(),
