@@ -10,7 +10,6 @@ const CHARTS = [
     id: 'rate',
     title: 'Throughput, tokens a second',
     unit: short,
-
     lines: [
       ['generation', 'Generated', '--block-sequence'],
       ['prompt', 'Prompts', '--second'],
@@ -21,7 +20,6 @@ const CHARTS = [
     id: 'ttft',
     title: 'Time to first token',
     unit: milliseconds,
-
     lines: [
       ['p50', 'Median', '--block-sequence'],
       ['p99', 'p99', '--block-shared'],
@@ -32,7 +30,6 @@ const CHARTS = [
     id: 'itl',
     title: 'Between tokens',
     unit: milliseconds,
-
     lines: [
       ['p50', 'Median', '--block-sequence'],
       ['p99', 'p99', '--block-shared'],
