@@ -77,7 +77,7 @@ export class EngineCore {
     const copyRate = settings.copiesAside ? COPY_RATE.device : COPY_RATE.host
     this.pool = new Pool(native, settings.blockCount, settings.blockSize, native.blockBytes, copyRate, settings.frameBytes)
     this.adapters = new Adapters(native, this.pool, warn)
-    this.scheduler = new Scheduler(this.pool, settings, this.adapters.images)
+    this.scheduler = new Scheduler(this.pool, settings, this.adapters.images, (sequence) => this.batch.leave(sequence))
     this.batch = new Batch(native, settings.maxSequences, this.pool.adapters)
   }
 
@@ -138,7 +138,6 @@ export class EngineCore {
     this.endAborted()
     const before = this.flight
     const plan = this.scheduler.plan(before !== undefined)
-    for (const sequence of plan.preempted) this.batch.leave(sequence)
     for (const sequence of plan.outgrown) this.endOutgrown(sequence)
     for (const { sequence, code, reason, retryAfter } of plan.refused) this.fail(sequence, code, reason, retryAfter)
     this.flight = plan.scheduled.length > 0 ? this.launch(plan.scheduled, started) : undefined

@@ -49,10 +49,18 @@ export class Scheduler {
   private readonly pool: Pool
   private readonly limits: Limits
   private readonly longest: number
+  private readonly putBack: (sequence: Sequence) => void
 
-  constructor(pool: Pool, limits: Limits, images: ReadonlyMap<string, AdapterImage>) {
+  /** `putBack` is told of each sequence that goes back to the queue before what it held can be another's: an adapter that comes in the same plan lies where no slot of the batch still has a block. */
+  constructor(
+    pool: Pool,
+    limits: Limits,
+    images: ReadonlyMap<string, AdapterImage>,
+    putBack: (sequence: Sequence) => void = () => {},
+  ) {
     this.pool = pool
     this.limits = limits
+    this.putBack = putBack
     this.clock = limits.clock ?? Date.now
     this.fairness = limits.fair ? new Fairness() : undefined
     this.waiting = this.fairness ? new FairQueue(this.fairness.counters) : new WaitingQueue()
@@ -81,19 +89,17 @@ export class Scheduler {
     this.firstTokens.begin(now)
     const gaveWay = this.whoGivesWay()
     // Once the step in flight is over.
-    if (gaveWay && inFlight) return { scheduled: [], preempted: [], outgrown: [], refused: [] }
+    if (gaveWay && inFlight) return { scheduled: [], outgrown: [], refused: [] }
     if (gaveWay) this.preempt(gaveWay)
     const going = this.running.filter((sequence) => this.goesOn(sequence))
     const ready = readyOf(going, this.pool.adapters)
     const weighed = this.running.length < this.limits.maxSequences ? this.waiting.first(WEIGHED) : []
     const draft = new Draft(this.allowance(ready, weighed), this.tokenMs, this.spareRows(), inFlight)
     draft.held = going.length - ready.length
-    if (gaveWay) draft.preempted.push(gaveWay)
     const shares = this.shares(ready, weighed, draft)
     this.serve(ready, shares, draft)
     if (draft.blocked) return draft.plan()
-    if (draft.preempted.length === (gaveWay ? 1 : 0))
-      this.admit(draft, new Map(weighed.map((sequence, i) => [sequence, shares[ready.length + i]])))
+    if (!draft.preempted) this.admit(draft, new Map(weighed.map((sequence, i) => [sequence, shares[ready.length + i]])))
     // The step was kept for some of a better priority who could not be admitted.
     if (draft.picked.length === 0) this.serveAlone(ready, draft)
     if (draft.picked.length === 0 && !inFlight) this.serveAlone(releaseFirst(this.running, this.pool.adapters), draft)
@@ -191,7 +197,7 @@ export class Scheduler {
         return
       }
       this.preempt(victim)
-      draft.preempted.push(victim)
+      draft.preempted = true
     }
   }
 
@@ -330,6 +336,7 @@ export class Scheduler {
 
   private preempt(victim: Sequence): void {
     this.running.splice(placeIn(this.running, victim), 1)
+    this.putBack(victim)
     this.admission.leave(victim)
     victim.state = 'waiting'
     victim.preemptions++
