@@ -47,6 +47,7 @@ export function newApp(log: FastifyServerOptions['loggerInstance'], limits: Limi
     logController: new LogController({ disableRequestLogging: true }),
     // Draining: what is under way is answered, and load balancers still find the server.
     return503OnClosing: false,
+    rewriteUrl: ({ url = '/' }) => withoutSlash(url),
     forceCloseConnections: 'idle',
     // A path that no router can read (`/v1/models/%E0%A4%A`) meets no handler of ours.
     frameworkErrors(error, _request, reply) {
@@ -79,6 +80,16 @@ export function newApp(log: FastifyServerOptions['loggerInstance'], limits: Limi
     request.log.debug({ method: request.method, url: request.url, status: reply.statusCode, ms: reply.elapsedTime }, 'answered')
   })
   return app
+}
+
+/** Pages whose links are relative to their folder. */
+const PAGES = /^\/(ui|docs)(\/|$)/
+
+/** A path that ends with a slash is the one without: base URLs are joined carelessly. */
+function withoutSlash(url: string): string {
+  const end = url.search(/[?#]|$/)
+  if (url[0] !== '/' || url[end - 1] !== '/' || end === 1 || PAGES.test(url)) return url
+  return url.slice(0, end - 1) + url.slice(end)
 }
 
 /** Bytes that cost little whatever they are. */

@@ -30,6 +30,7 @@ import { ServerMetrics } from './metrics/metrics.ts'
 import { requireModelFolder } from './model-folder.ts'
 import { OwnTexts } from './tokenizer/adapter-texts.ts'
 import { ModelChatTemplate } from './tokenizer/chat-template.ts'
+import { tokenizerInfo } from './tokenizer/info.ts'
 import { ModelPromptReader } from './tokenizer/prompt-reader.ts'
 import { ModelTokenizer } from './tokenizer/tokenizer.ts'
 import type { AdapterRecord, Serving } from './types.ts'
@@ -135,6 +136,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       model: { name, root: hub ? hubText(hub) : directory, created: started, maxModelLen: engine.info.maxModelLen },
       tokenizer,
       prompts,
+      tokenizerInfo: tokenizerInfo(directory, chatTemplate.source),
       vocabSize: engine.info.vocabSize,
       endTokenIds: engine.info.eosTokenIds,
       texts,

@@ -143,6 +143,8 @@ export interface Serving {
   /** Of the base, and of what is served by an adapter that has its own (served-by.ts): so are the next three. */
   tokenizer: TokenReader
   prompts: PromptReader
+  /** The base's, for clients that tokenize by this server. */
+  tokenizerInfo: object
   /** How many token ids exist. */
   vocabSize: number
   /** Tokens that end an answer. */

@@ -137,7 +137,7 @@ class ChatShape extends Shape {
   }
 
   protected logprobs(_index: number, rows: LogprobRows): object | null {
-    return this.asked('logprobs') ? chatLogprobs(this.serving.tokenizer, rows) : null
+    return this.asked('logprobs') ? chatLogprobs(this.tokens, rows) : null
   }
 
   protected tail(_index: number, { tokens }: Pick<Piece, 'tokens'>): object {

@@ -74,6 +74,16 @@ function common(serving: Serving): Properties {
     request_id: nullable({ type: 'string', maxLength: 256 }),
     cache_salt: nullable({ type: 'string', minLength: 1, maxLength: 1024 }),
     user: string,
+    // What OpenAI keeps beside an answer; nothing here depends on it.
+    metadata: nullable({ type: 'object' }),
+    store: boolean,
+    service_tier: string,
+    safety_identifier: string,
+    prompt_cache_key: string,
+    prompt_cache_retention: string,
+    // How long an answer should be: no model here knows the hint.
+    verbosity: string,
+    return_tokens_as_token_ids: boolean,
   }
 }
 
@@ -142,16 +152,19 @@ export const chatSchema = (serving: Serving): BodySchema => ({
     tools: nullable({ type: 'array', items: { type: 'object' } }),
     tool_choice: {},
     parallel_tool_calls: boolean,
-    metadata: nullable({ type: 'object' }),
-    store: boolean,
-    service_tier: string,
-    safety_identifier: string,
-    prompt_cache_key: string,
-    prompt_cache_retention: string,
     reasoning_effort: string,
     echo: boolean,
   },
 })
+
+/** Fields of vLLM, SGLang, TGI and llama.cpp that clients written for them send as null when they mean nothing by them. */
+const OTHERS = [
+  ...['kv_transfer_params', 'mm_processor_kwargs', 'vllm_xargs', 'chat_template_content_format', 'structural_tag'],
+  ...['guided_decoding_backend', 'guided_whitespace_pattern', 'truncation_side', 'data_parallel_rank', 'bootstrap_host'],
+  ...['bootstrap_port', 'bootstrap_room', 'regex', 'ebnf', 'json_schema', 'separate_reasoning', 'stream_reasoning'],
+  ...['custom_logit_processor', 'return_hidden_states', 'rid', 'no_stop_trim', 'grammar', 'typical_p', 'watermark'],
+  ...['do_sample', 'max_new_tokens', 'dynatemp_range', 'mirostat', 'cache_prompt', 'n_predict', 'plugins', 'transforms'],
+]
 
 /** Known fields that would change the answer and are not served: refused unless they are absent, null, or hold one of the values that change nothing. */
 export const UNSERVED: Record<string, unknown[]> = {
@@ -179,7 +192,7 @@ export const UNSERVED: Record<string, unknown[]> = {
   reasoning_effort: ['none'],
   include_reasoning: [true],
   thinking_token_budget: [-1],
-  verbosity: ['medium'],
   documents: [[]],
   lora: [],
+  ...Object.fromEntries(OTHERS.map((name) => [name, []])),
 }

@@ -1,9 +1,9 @@
 /** How an answer's choices look, whole or as a stream's chunks: what both routes have in common. Each says how its own are written. */
 import type { LogprobRows } from '../../runtime/index.ts'
-import type { Serving } from '../types.ts'
+import type { Serving, TokenReader } from '../types.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
 import { LogprobList } from './logprob-list.ts'
-import { promptLogprobs } from './logprobs.ts'
+import { asTokenIds, promptLogprobs } from './logprobs.ts'
 import { type Body, given } from './parameters.ts'
 
 /** All that a choice brought so far, as one piece. It begins with what is echoed; of a stream's, that is all. */
@@ -18,12 +18,15 @@ export abstract class Shape {
   protected readonly requests: ChoiceRequest[]
   protected readonly whole: Whole[]
   protected readonly wantsIds: boolean
+  /** As logprobs write tokens. */
+  protected readonly tokens: TokenReader
 
   constructor(serving: Serving, body: Body, requests: ChoiceRequest[], echoed: (index: number) => string) {
     this.serving = serving
     this.body = body
     this.requests = requests
     this.wantsIds = this.asked('return_token_ids')
+    this.tokens = this.asked('return_tokens_as_token_ids') ? asTokenIds(serving.tokenizer) : serving.tokenizer
     this.whole = requests.map((_, index) => ({
       first: true,
       text: echoed(index),
@@ -59,9 +62,10 @@ export abstract class Shape {
 
   /** The whole answer's, each when it is asked for. */
   *choices(): Generator<[object]> {
-    for (const [index, whole] of this.whole.entries()) {
+    for (const [place, index] of this.kept().entries()) {
+      const whole = this.whole[index]
       const choice = {
-        index,
+        index: place,
         ...this.content(whole.text),
         logprobs: this.logprobs(index, whole.logprobs.rows, whole.promptLogprobs),
         finish_reason: whole.finish ?? null,
@@ -70,6 +74,11 @@ export abstract class Shape {
       }
       yield [choice]
     }
+  }
+
+  /** Which choices of those that ran are returned, in order. */
+  protected kept(): number[] {
+    return [...this.whole.keys()]
   }
 
   protected asked(flag: string): boolean {

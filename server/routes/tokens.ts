@@ -63,6 +63,11 @@ export function tokenRoutes(app: FastifyInstance, all: Serving): void {
       return jsonBody(answer)
     },
   )
+  app.get(
+    '/tokenizer_info',
+    { schema: { tags: ['tokens'], summary: "The base model's tokenizer_config.json, and its chat template" } },
+    async () => all.tokenizerInfo,
+  )
   app.post<{ Body: Body }>(
     '/detokenize',
     { schema: { body: detokenizeSchema, tags: ['tokens'], summary: 'Text of token ids' } },

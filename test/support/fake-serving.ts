@@ -62,6 +62,7 @@ export async function fakeServing(
     model: { name: 'demo', root: '/models/demo', created: 10, maxModelLen: 1 << 20 },
     tokenizer: ModelTokenizer.load(demoModel('base')),
     prompts: demoPrompts(),
+    tokenizerInfo: {},
     vocabSize: engine.info.vocabSize,
     endTokenIds: engine.info.eosTokenIds,
     texts: { of: () => assert.fail('no adapter has a text of its own') },

@@ -46,6 +46,7 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     model: { name: 'demo', root: '/models/demo', created: 10, maxModelLen: 1024 },
     tokenizer: ModelTokenizer.load(demoModel('base')),
     prompts: demoPrompts(1024),
+    tokenizerInfo: {},
     vocabSize: engine.info.vocabSize,
     endTokenIds: [2, 5],
     texts: { of: () => assert.fail('no adapter has a text of its own') },
