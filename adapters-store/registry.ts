@@ -120,6 +120,7 @@ export class AdapterRegistry {
       digests: adapters.map(({ digest }) => digest as string),
       texts: adapters.map(({ image }) => image?.text),
       maxRanks: adapters.map(({ image }) => image?.maxRank ?? 0),
+      ranked: adapters.map(({ ranked = false }) => ranked),
       vocabSizes: adapters.map(({ image }) => image?.vocabSize),
       release,
     }
@@ -195,6 +196,7 @@ export class AdapterRegistry {
         if (there.canary !== canary) throw versionNotFound(`the canary of ${name} has gone meanwhile`)
         requireDigest(name, adapter.digest, expectedDigest)
         adapter.previous = previousOf(there)
+        adapter.limits = there.limits
         there.canary = undefined
         this.#retire(name)
         return this.#enter(adapter)
@@ -305,6 +307,7 @@ export class AdapterRegistry {
     return this.#read(next, judging, known, (there) => {
       if (there) {
         next.pinned = there.pinned
+        next.limits = there.limits
         const same = there.digest === next.digest && there.directory === next.directory
         next.previous = same ? there.previous : previousOf(there)
         next.canary = there.canary

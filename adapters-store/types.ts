@@ -153,6 +153,8 @@ export interface Lease {
   readonly vocabSizes: readonly (number | undefined)[]
   /** The largest rank of each; 0: it has none. */
   readonly maxRanks: readonly number[]
+  /** Whether each can be had with some of its ranks only. */
+  readonly ranked: readonly boolean[]
   /** Once. */
   release(): void
 }
