@@ -60,7 +60,7 @@ export class AdapterTiers {
     this.log = log
     const { adapterDtype: dtype, blockBytes, frameBytes, blockCount } = engine.info
     const limits = { rank: config.maxLoraRank, bytes: config.maxAdapterBytes ?? Math.floor((blockBytes * blockCount) / 4) }
-    const options = { dtype, blockBytes, frameBytes, limits, tokenizers: config.adapterTokenizers }
+    const options = { dtype, blockBytes, frameBytes, limits, tokenizers: config.adapterTokenizers, rankOrder: config.rankOrder }
     this.store = new AdapterStore(base, options, { cache: imageCacheOf(config) })
     this.memory = new HostMemory(
       config.hostMemory ?? Math.floor(machineMemory() / 4),
