@@ -5,6 +5,7 @@ import { Adapter, type Canary } from './adapter.ts'
 import { AdapterError, asAdapterError } from './errors.ts'
 import { adapterFolders, CONFIG_FILE } from './folders.ts'
 import type { HostMemory } from './host-memory.ts'
+import { leaseOf } from './lease.ts'
 import { requireName, taken } from './names.ts'
 import { type AdapterImage, hostBytes, type Lease } from './types.ts'
 import { canaryOf, type Judging, previousOf, type Replacing, requireCanary, requireDigest, versionNotFound } from './versions.ts'
@@ -116,14 +117,7 @@ export class AdapterRegistry {
       release()
       throw error
     }
-    return {
-      digests: adapters.map(({ digest }) => digest as string),
-      texts: adapters.map(({ image }) => image?.text),
-      maxRanks: adapters.map(({ image }) => image?.maxRank ?? 0),
-      ranked: adapters.map(({ ranked = false }) => ranked),
-      vocabSizes: adapters.map(({ image }) => image?.vocabSize),
-      release,
-    }
+    return leaseOf(adapters, release)
   }
 
   /**
