@@ -98,15 +98,15 @@ export function singular(m: Float64Array, n: number): { values: Float64Array; le
       for (let j = i + 1; j < n; j++) {
         // Between columns that are rounding there is no angle.
         if (squares[i] <= nothing || squares[j] <= nothing) continue
-        const product = dot(i, j)
-        if (Math.abs(product) <= RIGHT * n * Math.sqrt(squares[i] * squares[j])) continue
-        const zeta = (squares[j] - squares[i]) / (2 * product)
+        const inner = dot(i, j)
+        if (Math.abs(inner) <= RIGHT * n * Math.sqrt(squares[i] * squares[j])) continue
+        const zeta = (squares[j] - squares[i]) / (2 * inner)
         const tangent = (zeta < 0 ? -1 : 1) / (Math.abs(zeta) + Math.hypot(1, zeta))
         const c = 1 / Math.hypot(1, tangent)
         rotate(columns, i, j, c, c * tangent)
         rotate(turned, i, j, c, c * tangent)
-        squares[i] = dot(i, i)
-        squares[j] = dot(j, j)
+        squares[i] -= tangent * inner
+        squares[j] += tangent * inner
         turns++
       }
   }
