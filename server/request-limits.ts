@@ -56,6 +56,9 @@ export class RequestLimits {
 
   /** Takes a request's place in all that it counts for, or throws ApiError and takes none. It comes before any work is done for the request. */
   enter({ key, tenant, adapters, generates }: Asked): Turn {
+    // Before any is taken up: one that has just been is at rest until it has been entered.
+    this.tenants.tidy()
+    this.adapters.tidy()
     const quotas = isAny(this.ofTenants) ? [this.tenants.of(tenant ?? '', this.ofTenants)] : []
     for (const { name, limits } of adapters) {
       const settled = { ...this.ofAdapters, ...limits }
@@ -78,6 +81,7 @@ export class Turn {
   private readonly others: readonly Quota[]
   private waits: (() => void)[]
   private ends: (() => void)[]
+  private over = false
 
   constructor(key: Quota, others: readonly Quota[], generates: boolean) {
     this.key = key
@@ -101,11 +105,13 @@ export class Turn {
 
   /** Counts its sequences for the key, and its tokens, as they come, for all. Throws ApiError where they have been used up meanwhile, or the key has too many sequences. */
   work(sequences: number, spent: Spent): void {
+    if (this.over) return
     for (const quota of [this.key, ...this.others]) this.ends.push(quota.work(sequences, spent))
   }
 
   /** It is over. Idempotent. */
   leave(): void {
+    this.over = true
     this.begun()
     for (const end of this.ends.splice(0)) end()
   }
@@ -143,14 +149,14 @@ class Counters {
       this.quotas.set(name, known)
       return known
     }
-    if (this.quotas.size >= this.tidyAt) this.tidy()
     const made = new Quota(limits, this.now, { ...this.whose, who: this.who(name) })
     this.quotas.set(name, made)
     return made
   }
 
-  /** What is at rest goes; looking costs as much as has come since the last look. */
-  private tidy(): void {
+  /** Where there are many, what is at rest goes; looking costs as much as has come since the last look. */
+  tidy(): void {
+    if (this.quotas.size < this.tidyAt) return
     for (const [name, quota] of this.quotas) if (quota.atRest) this.quotas.delete(name)
     if (this.quotas.size >= MOST)
       for (const [name, quota] of this.quotas) {

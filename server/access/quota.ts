@@ -75,7 +75,9 @@ export class Quota {
   /** Nothing is in flight and the bucket is full: another one in its place would be the same. */
   get atRest(): boolean {
     this.refill()
-    return this.requests === 0 && this.waiting === 0 && this.open.size === 0 && this.left >= (this.limits.tokensPerMinute ?? 0)
+    const { tokensPerMinute } = this.limits
+    const full = tokensPerMinute === undefined || this.left >= tokensPerMinute
+    return full && this.requests === 0 && this.waiting === 0 && this.open.size === 0
   }
 
   /** Throws what stands against one more request. */

@@ -134,6 +134,15 @@ t.test('what is used up while a request is read is told before it runs, and its 
   all.enter(of('a'))
 })
 
+t.test('what comes when it is over takes nothing', async (t) => {
+  const all = limits({ adapterTokensPerMinute: 100 }, () => 0)
+  const turn = all.enter(of('a'))
+  turn.leave()
+  turn.work(1, { promptTokens: 1000, completionTokens: 0 })
+  all.enter(of('a')).work(1, { promptTokens: 1000, completionTokens: 0 })
+  t.equal(refusal(() => all.enter(of('a'))).limit?.of, 'adapter')
+})
+
 t.test('those who name no tenant are one', async (t) => {
   const all = limits({ tenantMaxRequests: 1 })
   all.enter(asked())
@@ -150,6 +159,22 @@ t.test('without limits nothing is counted; what is at rest is forgotten, what ow
   const none = limits({})
   none.enter(asked({ tenant: 'a', adapters: [{ name: 'b' }] }))
   t.equal(none.counted, 0)
+  // Tokens that nobody limits are no debt.
+  const free = limits({ tenantMaxRequests: 5 })
+  for (let i = 0; i < 5000; i++) {
+    const turn = free.enter(asked({ tenant: `tenant ${i}` }))
+    turn.work(1, { promptTokens: 1000, completionTokens: 0 })
+    turn.leave()
+  }
+  t.ok(free.counted <= 1024, `${free.counted} counters`)
+  // Also where many have come, a mix counts for all that it names.
+  const many = limits({ adapterMaxRequests: 1 })
+  for (let i = 0; i < 2000; i++) {
+    const mix = of(`a ${i}`, `b ${i}`, `c ${i}`)
+    const turn = many.enter(mix)
+    for (const { name } of mix.adapters) if (!refusal(() => many.enter(of(name)))) t.fail(name)
+    turn.leave()
+  }
   const all = limits({ tenantTokensPerMinute: 60, tenantMaxRequests: 5 }, () => now)
   const held = all.enter(asked({ tenant: 'held' }))
   const debtor = all.enter(asked({ tenant: 'debtor' }))
