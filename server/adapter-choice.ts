@@ -75,20 +75,22 @@ export const seenBy = (caller: Caller, { model, adapters }: Pick<Serving, 'model
 
 /** A name that nobody has been served by is looked for, where that is allowed (OnDemand), before it is refused. */
 export async function chooseAdapter(
-  all: Pick<Serving, 'model' | 'adapters' | 'onDemand' | 'limits'>,
+  all: Pick<Serving, 'model' | 'adapters' | 'onDemand' | 'limits' | 'requestLimits'>,
   asking: Asking,
   model: string | undefined,
   reply: FastifyReply,
 ): Promise<AdapterChoice> {
   const tried = new Set<string>()
+  const tenant = tenantOf(all.limits, asking)
   for (;;) {
     try {
       const { mix, ...chosen } = choose(seenBy(asking.caller, all), asking, model)
-      return { ...chosen, mix: ofVersions(mix, asking), caller: asking.caller, tenant: tenantOf(all.limits, asking) }
+      return { ...chosen, mix: ofVersions(mix, asking), caller: asking.caller, tenant }
     } catch (error) {
       if (!all.onDemand || !(error instanceof UnknownModel) || tried.has(error.wanted) || !asking.caller.maySee(error.wanted))
         throw error
       tried.add(error.wanted)
+      all.requestLimits.requireTenant(tenant)
       if (!(await all.onDemand.find(error.wanted, error.param as string, leaving(reply)))) throw error
     }
   }

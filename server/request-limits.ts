@@ -67,6 +67,13 @@ export class RequestLimits {
     return new Turn(key, quotas, generates)
   }
 
+  /** Throws ApiError where a tenant has as many requests in flight as it may: for what is done before it is known which adapters there are. */
+  requireTenant(tenant: string | undefined): void {
+    if (!isAny(this.ofTenants)) return
+    this.tenants.tidy()
+    this.tenants.of(tenant ?? '', this.ofTenants).requireRequest()
+  }
+
   /** Tenants and adapters that are counted now. */
   get counted(): number {
     return this.tenants.size + this.adapters.size

@@ -180,6 +180,33 @@ t.test('one who waits is refused no work for: nothing is read, and the engine sa
   t.equal((await third).status, 200)
 })
 
+t.test('nor is an adapter looked for', async (t) => {
+  let looked = 0
+  const { url, submitted } = await fakeServing(t, () => {}, {
+    onDemand: {
+      find: async () => {
+        looked++
+        return false
+      },
+    },
+    requestLimits: new RequestLimits({ ...configOf({}), tenantMaxRequests: 1 }),
+  })
+  const post = (model: string) =>
+    fetch(`${url}/v1/completions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ model, prompt: 'a', max_tokens: 4 }),
+    })
+  t.equal((await post('org/new')).status, 404)
+  t.equal(looked, 1)
+  const first = post('demo')
+  while (submitted.length === 0) await new Promise((resolve) => setTimeout(resolve, 5))
+  t.equal((await post('org/new')).status, 429)
+  t.equal(looked, 1)
+  submitted[0].send({ tokens: [5], finish: 'stop', stopToken: 5 })
+  t.equal((await first).status, 200)
+})
+
 t.test('the queue of a key, with the real engine: one runs, one waits, the next is refused', async (t) => {
   const file = path.join(temporaryFolder(t), 'keys.jsonl')
   const entry = { tenant: 'acme', maxQueued: 1, admin: true }
