@@ -139,6 +139,8 @@ export interface LoadOptions {
   limits?: AdapterLimits
   /** base: an adapter's own tokenizer and chat template are not used, and a warning says so. Absent: own. */
   tokenizers?: 'own' | 'base'
+  /** svd: rank rows by singular value, for requests that use the first ones alone; the digest is over that too. Absent: own, as the file has them. */
+  rankOrder?: 'own' | 'svd'
 }
 
 export type { AdapterDtype, TensorRef }
@@ -153,6 +155,8 @@ export interface Lease {
   readonly vocabSizes: readonly (number | undefined)[]
   /** The largest rank of each; 0: it has none. */
   readonly maxRanks: readonly number[]
+  /** Whether each can be had with some of its ranks only. */
+  readonly ranked: readonly boolean[]
   /** Once. */
   release(): void
 }

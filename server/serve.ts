@@ -28,6 +28,7 @@ import { findModel } from './hub-model.ts'
 import { createLog } from './log.ts'
 import { ServerMetrics } from './metrics/metrics.ts'
 import { requireModelFolder } from './model-folder.ts'
+import { RequestLimits } from './request-limits.ts'
 import { OwnTexts } from './tokenizer/adapter-texts.ts'
 import { ModelChatTemplate } from './tokenizer/chat-template.ts'
 import { tokenizerInfo } from './tokenizer/info.ts'
@@ -131,6 +132,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     tiers.onRead = metrics.adapterRead
     metrics.canaries = () => adapters.canaries()
     engine.onStep = (step) => metrics.stepped(step)
+    const requestLimits = new RequestLimits(config)
     const serving: Serving = {
       engine,
       model: { name, root: hub ? hubText(hub) : directory, created: started, maxModelLen: engine.info.maxModelLen },
@@ -148,6 +150,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
         given: (name) => Object.hasOwn(config.adapter, name),
         state: tiers.state,
         hub: tiers.hub,
+        limits: requestLimits.ofAdapters,
       }),
       metrics,
       defaults,
@@ -155,6 +158,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       access,
       scheduling: config.scheduling,
       cost: new CostAccount(config),
+      requestLimits,
       unhealthy: () => {
         if (failed) return 'the engine has failed; see the server log'
         const silent = Math.floor(engine.silentMs / 1000)

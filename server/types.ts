@@ -8,6 +8,8 @@ import type { AdapterManagement } from './adapter-management.ts'
 import type { AdapterCatalogue, AdapterRecord, OnDemand } from './catalogue.ts'
 import type { Config } from './config/settings.ts'
 import type { CostAccount } from './cost.ts'
+import type { Limit } from './errors.ts'
+import type { RequestLimits } from './request-limits.ts'
 
 export type { AdapterCatalogue, AdapterRecord }
 
@@ -116,6 +118,10 @@ export interface Metrics {
   firstToken(seconds: number): void
   interToken(seconds: number): void
   finished(times: RequestTimes): void
+  /** A request was refused for a limit (429). */
+  refused(limit: Limit): void
+  /** A request has fewer ranks than its adapters, since the server is busy. */
+  lowered(): void
   /** Told of the same while a page watches. */
   watched?: Pick<Metrics, 'firstToken' | 'interToken'>
   /** The page; `names`: with those of the adapters. Cheap: scraped as often as every 50 ms. */
@@ -135,6 +141,8 @@ export type Limits = Pick<
   | 'fairness'
   | 'tenantHeader'
   | 'ttftTarget'
+  | 'busyRank'
+  | 'busyWaiting'
 >
 
 export interface Serving {
@@ -165,6 +173,8 @@ export interface Serving {
   scheduling: 'fcfs' | 'priority' | 'fair'
   /** What requests in flight cost together, and may. */
   cost: CostAccount
+  /** What tenants and adapters have of it, and may. */
+  requestLimits: RequestLimits
   /** Why the engine cannot be relied on now: it has failed, or hangs. Undefined: it works. */
   unhealthy(): string | undefined
   log: FastifyBaseLogger

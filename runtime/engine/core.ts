@@ -141,12 +141,17 @@ export class EngineCore {
     for (const sequence of plan.outgrown) this.endOutgrown(sequence)
     for (const { sequence, code, reason, retryAfter } of plan.refused) this.fail(sequence, code, reason, retryAfter)
     this.flight = plan.scheduled.length > 0 ? this.launch(plan.scheduled, started) : undefined
+    for (const { sequence } of plan.scheduled) if (sequence.request.tellStart) this.tellStart(sequence)
     whileRunning()
     this.scheduler.prefetch()
     if (before) await this.land(before)
     if (this.flight && !this.settings.overlap) await this.land(this.flight)
     this.endAborted()
     if (this.settings.validate) checkInvariants(this.scheduler, this.pool)
+  }
+
+  private tellStart(sequence: Sequence): void {
+    if (!sequence.reportedStart) this.outputs.push(withStart(sequence, { id: sequence.request.id, tokens: [] }))
   }
 
   /** Only the native step's own failure is its outcome; what else throws meanwhile is not the batch's fault. */

@@ -94,7 +94,7 @@ export const SETTINGS = {
   'tenant-header': {
     kind: 'text',
     value: 'NAME',
-    help: "header in which a trusted gateway names the tenant for fair scheduling; else it is the key's",
+    help: "header in which a trusted gateway names the tenant, for fair scheduling and limits; else it is the key's",
   },
   'ttft-target': {
     kind: 'decimal',

@@ -48,7 +48,7 @@ export async function answer(
   const tenant = serving.access.cacheTenant(request.caller)
   const generation: Generation = new Generation(
     serving,
-    { ...asked, ...terms, adapters: adapter.uses, tenant },
+    { ...asked, ...terms, adapters: adapter.uses, tenant, turn: adapter.turn },
     (index, piece) => {
       if (!streamed) return shape.collect(index, piece)
       const usage = options.continuous_usage_stats && usageOf(generation.countsOf(index), details)
@@ -59,7 +59,7 @@ export async function answer(
     },
   )
   generation.counts.promptTokens = promptTokens
-  reply.raw.once('close', request.caller.quota.work(asked.choices.length, generation.counts))
+  adapter.turn.work(asked.choices.length, generation.counts)
   // 'close' also comes after a whole answer: then there is nothing left to abort.
   reply.raw.once('close', () => generation.abort())
   const running = generation.run()

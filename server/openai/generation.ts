@@ -37,6 +37,8 @@ export interface GenerationRequest {
   flow?: string
   firstTokenMs?: number
   priority?: number
+  /** Told when the first of its sequences has been taken up, at once if it is `bounded`. */
+  turn?: { readonly bounded: boolean; begun(): void }
 }
 
 /** What one engine output brought for a choice. */
@@ -133,9 +135,10 @@ export class Generation {
   }
 
   private submit(index: number, { id, request: { promptIds, sampling } }: Choice): void {
-    const { adapters, cacheSalt, tenant, priority, flow, firstTokenMs } = this.request
+    const { adapters, cacheSalt, tenant, priority, flow, firstTokenMs, turn } = this.request
+    const tellStart = turn?.bounded
     this.serving.engine.submit(
-      { id, promptIds, sampling, adapters, cacheSalt, tenant, priority, flow, firstTokenMs, arrival: this.started },
+      { id, promptIds, sampling, adapters, cacheSalt, tenant, priority, flow, firstTokenMs, tellStart, arrival: this.started },
       (output) => this.guard(index, output),
     )
   }
@@ -240,6 +243,7 @@ export class Generation {
   }
 
   private time(choice: Choice, output: SequenceOutput): void {
+    if (output.scheduledAt !== undefined) this.request.turn?.begun()
     if (output.cachedTokens !== undefined) {
       choice.cachedTokens = output.cachedTokens
       this.counts.cachedTokens += output.cachedTokens

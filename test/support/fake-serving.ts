@@ -9,6 +9,7 @@ import { buildApp } from '../../server/app.ts'
 import { configOf } from '../../server/config/config.ts'
 import { CostAccount } from '../../server/cost.ts'
 import { ServerMetrics } from '../../server/metrics/metrics.ts'
+import { RequestLimits } from '../../server/request-limits.ts'
 import { ModelTokenizer } from '../../server/tokenizer/tokenizer.ts'
 import type { Serving } from '../../server/types.ts'
 import { demoPrompts } from './prompts.ts'
@@ -74,6 +75,7 @@ export async function fakeServing(
     access: new Access(configOf({}), pino({ level: 'silent' })),
     scheduling: 'fcfs',
     cost: new CostAccount(configOf({})),
+    requestLimits: new RequestLimits(configOf({})),
     unhealthy: () => undefined,
     log: pino({ level: 'silent' }),
     ...others,
