@@ -3,8 +3,8 @@
  * is still transformers + PEFT's.
  */
 import t from 'tap'
+import { hasRanks } from '../../adapters-store/ranks.ts'
 import type { AdapterImage } from '../../adapters-store/types.ts'
-import { hasRanks } from '../../runtime/engine/reach.ts'
 import type { EngineSettings, SequenceRequest } from '../../runtime/types.ts'
 import { failures, idleComplaints, OracleFamily, oracleFamilies } from '../support/oracle.ts'
 
