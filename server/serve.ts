@@ -28,6 +28,7 @@ import { findModel } from './hub-model.ts'
 import { createLog } from './log.ts'
 import { ServerMetrics } from './metrics/metrics.ts'
 import { requireModelFolder } from './model-folder.ts'
+import { formatsOf } from './openai/message/from-template.ts'
 import { OwnTexts } from './tokenizer/adapter-texts.ts'
 import { ModelChatTemplate } from './tokenizer/chat-template.ts'
 import { ModelPromptReader } from './tokenizer/prompt-reader.ts'
@@ -83,6 +84,8 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   const defaults = samplingDefaults(directory)
   const tokenizer = ModelTokenizer.load(directory)
   const chatTemplate = ModelChatTemplate.load(directory, config.chatTemplate)
+  const said = { tools: config.toolCallParser, reasoning: config.reasoningParser }
+  const formats = formatsOf(said, chatTemplate.source)
   const machine = hooks.machine ?? { cudaObstacles: () => cudaObstacles(directory), hasGpu }
   const { device, obstacles, warnings } = chooseDevice(config, machine)
   const tooMany = threadsWarning(config.threads)
@@ -135,6 +138,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       model: { name, root: hub ? hubText(hub) : directory, created: started, maxModelLen: engine.info.maxModelLen },
       tokenizer,
       prompts,
+      formats,
       vocabSize: engine.info.vocabSize,
       endTokenIds: engine.info.eosTokenIds,
       texts,

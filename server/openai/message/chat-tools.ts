@@ -65,8 +65,7 @@ function choiceOf(said: unknown, tools: readonly ToolDefinition[]): ToolUse['cho
     return known
   }
   const { type, function: called } = choice as { type?: unknown; function?: { name?: unknown } }
-  if (type !== 'function')
-    throw new ApiError('unsupported_parameter', 'tool_choice.type must be "function"', 'tool_choice.type')
+  if (type !== 'function') throw new ApiError('unsupported_parameter', 'tool_choice.type must be "function"', 'tool_choice.type')
   const name = called?.name
   if (typeof name !== 'string') throw wrong('tool_choice.function.name must be a string', 'tool_choice.function.name')
   if (tools.length === 0) throw withoutTools()

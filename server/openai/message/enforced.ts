@@ -27,7 +27,11 @@ function listOf(tools: readonly ToolDefinition[], parallel: boolean): object {
   const definitions: Schema = {}
   const items = tools.map(({ name, parameters }, i) => {
     const own = moved((parameters ?? NOTHING) as Schema, name, definitions, `tools.${i}.function.parameters`)
-    return { type: 'object', properties: { name: { type: 'string', enum: [name] }, parameters: own }, required: ['name', 'parameters'] }
+    return {
+      type: 'object',
+      properties: { name: { type: 'string', enum: [name] }, parameters: own },
+      required: ['name', 'parameters'],
+    }
   })
   return {
     type: 'array',

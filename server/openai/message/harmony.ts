@@ -54,10 +54,11 @@ function* body(source: TextSource, out: MessageWriter, head: string, calls: bool
     let empty = true
     out.begin()
     out.call(recipient.slice('functions.'.length))
-    const end = yield* source.until(ENDS, (text) => {
+    const read = (text: string) => {
       empty = false
       out.arguments(text)
-    })
+    }
+    const end = yield* source.until(ENDS, read, true)
     if (empty) out.arguments('{}')
     out.commit()
     return end

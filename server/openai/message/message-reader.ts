@@ -12,7 +12,11 @@ export class FormatReader implements MessageReader {
   private readonly spelling: (token: number) => string
 
   /** `parse` reads a message to its end. */
-  constructor(out: MessageWriter, spelling: (token: number) => string, parse: (source: TextSource, out: MessageWriter) => Reading) {
+  constructor(
+    out: MessageWriter,
+    spelling: (token: number) => string,
+    parse: (source: TextSource, out: MessageWriter) => Reading,
+  ) {
     this.out = out
     this.spelling = spelling
     this.parser = parse(this.source, out)

@@ -23,6 +23,8 @@ export class MessageWriter {
   /** Of an attempt whose calls wait for its end. */
   private waiting: ToolCallDelta[] = []
   private announced = false
+  /** Nothing has been said since the last call. */
+  private behindCall = false
   /** `calls` at its beginning. */
   private before = 0
 
@@ -31,7 +33,8 @@ export class MessageWriter {
   }
 
   content(text: string): void {
-    const all = this.space + text
+    const all = this.space + (this.behindCall ? text.trimStart() : text)
+    this.behindCall &&= all === ''
     // Looked at only where something else came: otherwise much white space would be looked at over and over.
     const end = text.trim() === '' ? 0 : all.trimEnd().length
     this.space = all.slice(end)
@@ -52,7 +55,7 @@ export class MessageWriter {
   call(name: string): void {
     this.announced = true
     const index = this.calls++
-    if (!this.options.whole) this.space = ''
+    if (!this.options.whole) this.close()
     if (index < this.options.mostCalls) this.add({ index, id: this.options.callId(), name, arguments: '' })
   }
 
@@ -64,7 +67,7 @@ export class MessageWriter {
 
   /** All since `begin` were calls. */
   commit(): void {
-    if (this.waiting.length > 0) this.space = ''
+    if (this.calls > this.before) this.close()
     for (const delta of this.waiting.splice(0)) this.write(delta)
   }
 
@@ -86,6 +89,12 @@ export class MessageWriter {
     const { delta } = this
     this.delta = {}
     return delta
+  }
+
+  /** The text ends here, before a call. */
+  private close(): void {
+    this.space = ''
+    this.behindCall = true
   }
 
   private add(delta: ToolCallDelta): void {

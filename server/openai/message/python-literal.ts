@@ -24,7 +24,14 @@ const ESCAPES: Readonly<Record<string, string>> = {
 /** Hexadecimal digits that such an escape has. */
 const HEX: Readonly<Record<string, number>> = { x: 2, u: 4, U: 8 }
 const OCTAL = /[0-7]/
-const WORDS: Readonly<Record<string, string>> = { True: 'true', False: 'false', None: 'null', true: 'true', false: 'false', null: 'null' }
+const WORDS: Readonly<Record<string, string>> = {
+  True: 'true',
+  False: 'false',
+  None: 'null',
+  true: 'true',
+  false: 'false',
+  null: 'null',
+}
 const NUMBER = /^[+-]?(\d[\d_]*)?(\.\d*)?([eE][+-]?\d+)?$/
 
 /** A text as it stands between a JSON string's quotation marks. */
@@ -47,7 +54,7 @@ function* string(source: TextSource, sink: Sink): Reading<boolean> {
     const end = yield* source.until([quote, '\\'], (text) => sink(inQuotes(text)))
     if (end === undefined) return false
     if (end === quote) break
-    const text = yield* escape(source)
+    const text = yield* escaped(source)
     if (text === undefined) return false
     sink(inQuotes(text))
   }
@@ -56,7 +63,7 @@ function* string(source: TextSource, sink: Sink): Reading<boolean> {
 }
 
 /** What an escape stands for, behind its backslash. What is none stays, as Python has it. */
-function* escape(source: TextSource): Reading<string | undefined> {
+function* escaped(source: TextSource): Reading<string | undefined> {
   const kind = yield* source.peek()
   if (kind === '') return undefined
   if (OCTAL.test(kind)) return String.fromCharCode(Number.parseInt(yield* digits(source, OCTAL, 3), 8))

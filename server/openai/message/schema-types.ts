@@ -21,7 +21,8 @@ export function typesOf(parameters: object | undefined, name: string): Set<strin
     for (const type of [schema.type ?? []].flat()) types.add(String(type))
     for (const value of Array.isArray(schema.enum) ? schema.enum.slice(0, MOST_STEPS) : []) types.add(typeOf(value))
     if ('const' in schema) types.add(typeOf(schema.const))
-    for (const many of [schema.anyOf, schema.oneOf, schema.allOf]) if (Array.isArray(many)) open.push(...many.slice(0, MOST_STEPS))
+    for (const many of [schema.anyOf, schema.oneOf, schema.allOf])
+      if (Array.isArray(many)) open.push(...many.slice(0, MOST_STEPS))
     if (typeof schema.$ref === 'string') open.push(referred(root, schema.$ref))
   }
   return types

@@ -89,10 +89,10 @@ export class TextSource {
   }
 
   /**
-   * Takes text up to the first of these markers, and the marker. `text` is given all before it, as soon as it is certain that it begins no marker. Returns the marker, undefined at the end. Of two markers one must not
-   * begin the other.
+   * Takes text up to the first of these markers, and the marker. `text` is given all before it, as soon as it is certain that it begins no marker. Returns the marker, undefined at the end: with `drop`, what may have
+   * become a marker there is given to nobody. Of two markers one must not begin the other.
    */
-  *until(markers: Texts, text: (text: string) => void): Reading<string | undefined> {
+  *until(markers: Texts, text: (text: string) => void, drop = false): Reading<string | undefined> {
     for (;;) {
       let first = Number.POSITIVE_INFINITY
       let found: string | undefined
@@ -103,13 +103,16 @@ export class TextSource {
           found = marker
         }
       }
-      const held = found === undefined && !this.over ? this.beginning(markers) : 0
+      const held = found === undefined && (drop || !this.over) ? this.beginning(markers) : 0
       this.give(found === undefined ? this.text.length - held : first, text)
       if (found !== undefined) {
         this.at += found.length
         return found
       }
-      if (this.over) return undefined
+      if (this.over) {
+        this.at = this.text.length
+        return undefined
+      }
       yield
     }
   }

@@ -1,7 +1,8 @@
 /** What a format of calls is read by. */
-import type { ToolDefinition } from '../tool-use.ts'
+
 import type { MessageWriter } from '../message-writer.ts'
 import type { Reading, TextSource } from '../text-source.ts'
+import type { ToolDefinition } from '../tool-use.ts'
 
 export interface ToolParser {
   /** Tokens that calls are marked by. Where a model has them as special ones, they are left in the text that is read. */

@@ -79,7 +79,7 @@ function* value(source: TextSource, types: ReadonlySet<string>, sink: (text: str
   /** A line end that may be the last. */
   let held = ''
   if (text) sink('"')
-  const end = yield* source.until(VALUE_ENDS, (part) => {
+  const read = (part: string) => {
     const own = first && part.startsWith('\n') ? part.slice(1) : part
     first = false
     const all = held + own
@@ -87,9 +87,10 @@ function* value(source: TextSource, types: ReadonlySet<string>, sink: (text: str
     const sure = all.slice(0, all.length - held.length)
     if (text) sink(inQuotes(sure))
     else parts.push(sure)
-  })
+  }
+  const end = yield* source.until(VALUE_ENDS, read, true)
   // Breaks off: the string stays open, as the whole call does.
   if (text && end !== undefined) sink('"')
-  if (!text) sink(jsonOfText(parts.join(''), types))
+  if (!text && end !== undefined) sink(jsonOfText(parts.join(''), types))
   return end
 }
