@@ -211,14 +211,16 @@ export const SETTINGS = {
   },
   'tool-call-parser': {
     kind: 'choice',
+    value: 'NAME',
     choices: TOOL_FORMATS,
     spellings: TOOL_SPELLINGS,
-    help: 'the format that the model writes calls of tools in; if absent, what its chat template shows',
+    help: `the format that the model writes calls of tools in; if absent, what its chat template shows. One of ${TOOL_FORMATS.join(', ')}`,
   },
   'reasoning-parser': {
     kind: 'choice',
+    value: 'NAME',
     choices: REASONING_FORMATS,
-    help: 'the format that the model writes its reasoning in, which is then told apart from the content',
+    help: `the format that the model writes its reasoning in, which is then told apart from the content. One of ${REASONING_FORMATS.join(', ')}`,
   },
   'tokenizer-processes': {
     kind: 'integer',

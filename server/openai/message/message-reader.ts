@@ -40,14 +40,17 @@ export class FormatReader implements MessageReader {
     return this.out.take()
   }
 
-  /** Marks are no reasoning: where it begins or ends among several tokens, only those on its side of the last that looks like one are. */
+  /** Marks are no reasoning. Where it begins or ends among several tokens, marks are told by their look. */
   private count(before: boolean, tokens: readonly number[]): void {
-    const after = this.out.reasons
+    const { reasons: after, reasoned } = this.out
     if (before && after) this.reasoningTokens += tokens.length
-    else if (before !== after && tokens.length > 1) {
-      const mark = tokens.findLastIndex((token) => /^<.*>$/.test(this.spelling(token).trim()))
-      const at = mark < 0 ? tokens.length - 1 : mark
-      this.reasoningTokens += before ? at : tokens.length - 1 - at
+    else if (reasoned && tokens.length === 1) this.reasoningTokens++
+    else if (reasoned && tokens.length > 1) {
+      const marks = tokens.flatMap((token, at) => (/^<.*>$/.test(this.spelling(token).trim()) ? [at] : []))
+      const last = marks.at(-1) ?? tokens.length - 1
+      if (before) this.reasoningTokens += last
+      else if (after) this.reasoningTokens += tokens.length - 1 - (marks.at(-1) ?? 0)
+      else this.reasoningTokens += last - 1 - (marks.at(-2) ?? -1)
     }
   }
 }

@@ -15,6 +15,8 @@ export interface WriterOptions {
 export class MessageWriter {
   /** Of the text that is read now. */
   reasons = false
+  /** Some was, since the last `take`. */
+  reasoned = false
   private readonly options: WriterOptions
   private delta: MessageDelta = {}
   /** White space that ends the content so far: it belongs to the calls if one follows, or comes before. */
@@ -42,6 +44,7 @@ export class MessageWriter {
   }
 
   reasoning(text: string): void {
+    this.reasoned = true
     if (!this.options.hideReasoning) this.delta.reasoning = (this.delta.reasoning ?? '') + text
   }
 
@@ -88,6 +91,7 @@ export class MessageWriter {
   take(): MessageDelta {
     const { delta } = this
     this.delta = {}
+    this.reasoned = false
     return delta
   }
 

@@ -21,6 +21,7 @@ function begunBy(promptEnd: string, continues: boolean): Begun {
 /** `unopened`: an answer without `<think>` is reasoning too, up to its `</think>`. */
 function* read(source: TextSource, out: MessageWriter, begun: Begun, unopened: boolean): Reading {
   if (begun === 'over') return
+  out.reasons = begun === 'begun'
   source.record()
   yield* source.space()
   const opened = yield* source.literal(BEGIN)
