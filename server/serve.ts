@@ -108,7 +108,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   })
   prompts.warm()
   let tiers: AdapterTiers | undefined
-  const texts = new OwnTexts({ folder: directory, tokenizer, template: chatTemplate, prompts })
+  const texts = new OwnTexts({ folder: directory, tokenizer, template: chatTemplate, prompts, formats })
   const release = async () => {
     access.close()
     texts.close()

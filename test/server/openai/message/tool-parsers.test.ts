@@ -49,6 +49,7 @@ const cases: Record<ToolFormat, Case[]> = {
   phi4_mini_json: [
     { text: `functools[${object(paris)}, ${object(tricky, 'parameters')}]`, calls: [paris, tricky] },
     { text: `<|tool_call|>[${object(paris)}]<|/tool_call|>`, calls: [paris] },
+    { text: `<|tool_call|>${object(paris)}<|/tool_call|><|tool_call|>${object(tricky)}<|/tool_call|>`, calls: [paris, tricky] },
   ],
   mistral: [
     { text: `[TOOL_CALLS][${object(paris)}, ${object(tricky)}]`, calls: [paris, tricky] },
