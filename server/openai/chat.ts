@@ -71,6 +71,7 @@ export function chatRoutes(app: FastifyInstance, all: Serving): void {
           choices,
           promptField: 'messages',
           structured: reading?.structured,
+          structuredField: reading?.structuredField,
           keepTokens: reading?.keepTokens,
           ...textOptions(body, serving.scheduling),
         },

@@ -33,8 +33,10 @@ export interface GenerationRequest {
   skipSpecialTokens: boolean
   /** Special tokens that stay in the text all the same. */
   keepTokens?: readonly string[]
-  /** What the text must be. */
+  /** What each answer must be; absent: any text. */
   structured?: Constraint
+  /** Where it stood in the body: what errors about it name. */
+  structuredField?: string
   cacheSalt?: string
   /** Among whose prompts its own may be found again. */
   tenant?: string

@@ -22,7 +22,7 @@ interface Model {
 export interface MessageRequest {
   /** Absent: no tools. */
   use?: ToolUse
-  /** Something else is enforced (response_format and its like): then there is no reasoning to be read, since the grammar holds from the first token on. */
+  /** What else the answer must be (response_format and its like). It holds from the first token on: then there is neither reasoning nor a call to be read, but for tags that may stand around either. */
   structured?: Constraint
   /** False: what was reasoned is left out of the message. */
   includeReasoning: boolean
@@ -38,6 +38,8 @@ export interface MessageReading {
   reader(): MessageReader
   /** What tool_choice wants the answer to be. */
   structured?: Constraint
+  /** The field that says so. */
+  structuredField?: string
   /** Special tokens that must stay in the text although others are left out. */
   keepTokens: readonly string[]
   /** The finish_reason, instead of `stop`, of a message with calls: OpenAI's and vLLM's of one that was named is `stop`. */
@@ -56,8 +58,9 @@ export function messageReaderFor(model: Model, request: MessageRequest): Message
   const { use } = request
   const choice = use && use.tools.length > 0 ? use.choice : 'none'
   const structured = use && choice !== 'none' ? constraintOf(use) : undefined
-  const parser = choice === 'auto' ? autoParser(formats) : undefined
-  const reasoning = structured || request.structured ? undefined : formats.reasoning
+  const held = request.structured !== undefined && request.structured.kind !== 'structural_tag'
+  const parser = choice === 'auto' && !held ? autoParser(formats) : undefined
+  const reasoning = structured || held ? undefined : formats.reasoning
   if (!parser && !structured && !reasoning) return undefined
   const spelling = (token: number) => tokenizer.token(token).text
   const parse = structured ? readEnforced(choice) : reading(model, request, parser, reasoning)
@@ -70,10 +73,14 @@ export function messageReaderFor(model: Model, request: MessageRequest): Message
   }
   return {
     reader: () => new FormatReader(new MessageWriter(options), spelling, parse),
-    structured,
+    ...(structured && { structured, structuredField: use && fieldOf(use) }),
     keepTokens: [...(parser?.tokens ?? []), ...(reasoning ? REASONING_PARSERS[reasoning].tokens : [])],
     calledFinish: typeof choice === 'object' ? 'stop' : 'tool_calls',
   }
+}
+
+function fieldOf({ tools, choice }: ToolUse): string {
+  return typeof choice === 'object' ? `tools.${tools.findIndex(({ name }) => name === choice.name)}.function.parameters` : 'tools'
 }
 
 function autoParser({ tools }: MessageFormats): ToolParser {
