@@ -29,6 +29,8 @@ export const VLLM_ADVICE: Readonly<Record<string, string>> = {
   'data-parallel-size': ONE_DEVICE,
   'distributed-executor-backend': ONE_DEVICE,
   'trust-remote-code': 'code of a model folder is never run: leave it out',
+  'tool-parser-plugin': 'code of others is never run: name a format of docs/tools.md with --tool-call-parser',
+  'reasoning-parser-plugin': 'code of others is never run: name a format of docs/tools.md with --reasoning-parser',
   tokenizer: "the model folder's own tokenizer is used: leave it out",
   'tokenizer-mode': "the model folder's own tokenizer is used: leave it out",
   revision: REVISION,
