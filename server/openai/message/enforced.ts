@@ -8,6 +8,8 @@ import type { ToolDefinition, ToolUse } from './tool-use.ts'
 
 /** Schemas nested deeper are refused: they are gone through by a function that calls itself. */
 const MOST_DEPTH = 128
+/** Values of all schemas together; more are refused, since others wait meanwhile: so many take some 10 ms. */
+const MOST_VALUES = 50_000
 
 const NOTHING = { type: 'object', properties: {} }
 
@@ -25,8 +27,9 @@ export function constraintOf({ tools, choice, parallel }: ToolUse): Constraint |
 /** As vLLM has it: a list of the calls' names and arguments. */
 function listOf(tools: readonly ToolDefinition[], parallel: boolean): object {
   const definitions: Schema = {}
+  const budget = { values: MOST_VALUES }
   const items = tools.map(({ name, parameters }, i) => {
-    const own = moved((parameters ?? NOTHING) as Schema, name, definitions, `tools.${i}.function.parameters`)
+    const own = moved((parameters ?? NOTHING) as Schema, name, definitions, budget, `tools.${i}.function.parameters`)
     return {
       type: 'object',
       properties: { name: { type: 'string', enum: [name] }, parameters: own },
@@ -43,7 +46,7 @@ function listOf(tools: readonly ToolDefinition[], parallel: boolean): object {
 }
 
 /** A schema as part of another: references count from the root, so its definitions go there, under names of their own, and it does itself where it names itself. */
-function moved(schema: Schema, tool: string, definitions: Schema, param: string): object {
+function moved(schema: Schema, tool: string, definitions: Schema, budget: { values: number }, param: string): object {
   const place = (reference: string): string => {
     const [, under, key, rest = ''] = /^#\/(\$defs|definitions)\/([^/]+)(.*)$/.exec(reference) ?? []
     if (under !== undefined) return `#/$defs/${tool}.${key}${rest}`
@@ -53,6 +56,12 @@ function moved(schema: Schema, tool: string, definitions: Schema, param: string)
   }
   let whole = false
   const copy = (value: unknown, depth: number): unknown => {
+    if (--budget.values < 0)
+      throw new ApiError(
+        'invalid_request',
+        `tools: their schemas hold more than ${MOST_VALUES} values together; send fewer`,
+        'tools',
+      )
     if (typeof value !== 'object' || value === null) return value
     if (depth > MOST_DEPTH) throw new ApiError('invalid_request', `${param} is nested deeper than ${MOST_DEPTH}`, param)
     if (Array.isArray(value)) return value.map((item) => copy(item, depth + 1))

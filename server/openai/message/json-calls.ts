@@ -85,9 +85,26 @@ export function* jsonCalls(source: TextSource, out: MessageWriter, bare = false)
   }
 }
 
-/** Their text. None are written as an object, as clients want one. */
+/** Their text. None are written as an object, as clients want one; an object in a string, as some models write it, is that object. */
 export function* argumentsOf(source: TextSource, sink: (text: string) => void): Reading<boolean> {
+  if (yield* source.literal('"{')) {
+    sink('{')
+    return yield* unquoted(source, sink)
+  }
   if ((yield* source.peek()) !== 'n') return yield* source.json(sink)
   sink('{}')
   return yield* source.json(() => undefined)
+}
+
+/** A JSON string's text, behind its quotation mark. */
+function* unquoted(source: TextSource, sink: (text: string) => void): Reading<boolean> {
+  for (;;) {
+    const end = yield* source.until(['"', '\\'], sink)
+    if (end !== '\\') return end === '"'
+    const length = (yield* source.peek()) === 'u' ? 5 : 1
+    let code = ''
+    while (code.length < length && (yield* source.peek()) !== '') code += source.next()
+    if (!/^(["\\/bfnrt]|u[0-9a-fA-F]{4})$/.test(code)) return false
+    sink(JSON.parse(`"\\${code}"`) as string)
+  }
 }

@@ -18,7 +18,7 @@ export function typesOf(parameters: object | undefined, name: string): Set<strin
   for (let steps = 0; open.length > 0 && steps < MOST_STEPS; steps++) {
     const schema = open.pop()
     if (!isObject(schema)) continue
-    for (const type of [schema.type ?? []].flat()) types.add(String(type))
+    for (const type of [schema.type ?? []].flat().slice(0, MOST_STEPS)) types.add(String(type))
     for (const value of Array.isArray(schema.enum) ? schema.enum.slice(0, MOST_STEPS) : []) types.add(typeOf(value))
     if ('const' in schema) types.add(typeOf(schema.const))
     for (const many of [schema.anyOf, schema.oneOf, schema.allOf])

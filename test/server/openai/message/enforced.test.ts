@@ -72,6 +72,21 @@ t.test('required: a list of names and parameters, each definition under a name o
   })
 })
 
+t.test('schemas that would keep others waiting are refused', async (t) => {
+  const many = Array.from({ length: 500 }, (_, i) => ({
+    name: `t${i}`,
+    parameters: {
+      type: 'object',
+      properties: Object.fromEntries(Array.from({ length: 30 }, (_, j) => [`p${j}`, { type: 'string' }])),
+    },
+  }))
+  const from = performance.now()
+  t.ok(constraintOf({ tools: many, choice: 'required', parallel: true }))
+  t.ok(performance.now() - from < 500)
+  const more = Array.from({ length: 4 }, (_, i) => many.map((tool) => ({ ...tool, name: `${tool.name}-${i}` }))).flat()
+  t.throws(() => constraintOf({ tools: more, choice: 'required', parallel: true }), { message: /more than 50000 values/ })
+})
+
 t.test('the text is read as calls in every cut, whatever the formats of the model are', async (t) => {
   const list = '[{"name": "get_weather", "parameters": {"city": "a\\"]}"}}, {"name":"now","parameters":{}}]'
   const args = ' {"city": "Paris"}'

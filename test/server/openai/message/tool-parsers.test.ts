@@ -32,6 +32,8 @@ const cases: Record<ToolFormat, Case[]> = {
       calls: [['get_weather', { city: 'Rome' }]],
     },
     { text: `<tool_call>{"name":"now"}</tool_call>`, calls: [['now', {}]] },
+    { text: `<tool_call>{"name": "get_weather", "arguments": ${json(json(tricky[1]))}}</tool_call>`, calls: [tricky] },
+    { text: `<tool_call>{"name": "now", "arguments": "\\u0041"}</tool_call>`, calls: [['now', 'A']] },
     { text: `<tool_call>{"name":"now","arguments":null}`, calls: [['now', {}]] },
     { text: `<tool_call>\n${object(paris)}\n</tool_call>\nDone.`, content: 'Done.', calls: [paris] },
   ],
