@@ -3,15 +3,16 @@ import { randomBytes } from 'node:crypto'
 import { ApiError } from '../../errors.ts'
 import type { Constraint } from '../../structured/constraint.ts'
 import type { TokenIds, TokenReader } from '../../types.ts'
+import { afterReasoning } from './after-reasoning.ts'
 import type { MessageReader } from './delta.ts'
 import { constraintOf, readEnforced } from './enforced.ts'
-import type { MessageFormats, ReasoningFormat } from './formats.ts'
+import type { MessageFormats } from './formats.ts'
 import { FormatReader } from './message-reader.ts'
 import { MessageWriter } from './message-writer.ts'
 import { REASONING_PARSERS } from './reasoning/index.ts'
 import type { Reading, TextSource } from './text-source.ts'
 import { TOOL_PARSERS, type ToolParser } from './tool-parsers/index.ts'
-import type { ToolUse } from './tool-use.ts'
+import type { ToolDefinition, ToolUse } from './tool-use.ts'
 
 /** What of a Serving decides it. */
 interface Model {
@@ -22,7 +23,7 @@ interface Model {
 export interface MessageRequest {
   /** Absent: no tools. */
   use?: ToolUse
-  /** What else the answer must be (response_format and its like). It holds from the first token on: then there is neither reasoning nor a call to be read, but for tags that may stand around either. */
+  /** What else the answer must be (response_format and its like). No calls are read then, but for tags that may stand around them. */
   structured?: Constraint
   /** False: what was reasoned is left out of the message. */
   includeReasoning: boolean
@@ -36,9 +37,9 @@ export interface MessageRequest {
 export interface MessageReading {
   /** One for each choice. */
   reader(): MessageReader
-  /** What tool_choice wants the answer to be. */
+  /** What the answer must be, by tool_choice or else by `MessageRequest.structured`, and what may be reasoned before. */
   structured?: Constraint
-  /** The field that says so. */
+  /** The field that says so, where that is the tools'. */
   structuredField?: string
   /** Special tokens that must stay in the text although others are left out. */
   keepTokens: readonly string[]
@@ -57,26 +58,48 @@ export function messageReaderFor(model: Model, request: MessageRequest): Message
   const { formats = {}, tokenizer } = model
   const { use } = request
   const choice = use && use.tools.length > 0 ? use.choice : 'none'
-  const structured = use && choice !== 'none' ? constraintOf(use) : undefined
-  const held = request.structured !== undefined && request.structured.kind !== 'structural_tag'
-  const parser = choice === 'auto' && !held ? autoParser(formats) : undefined
-  const reasoning = structured || held ? undefined : formats.reasoning
-  if (!parser && !structured && !reasoning) return undefined
-  const spelling = (token: number) => tokenizer.token(token).text
-  const parse = structured ? readEnforced(choice) : reading(model, request, parser, reasoning)
+  const wanted = use && choice !== 'none' ? constraintOf(use) : undefined
+  const held = wanted ?? request.structured
+  const parser = choice === 'auto' && (!held || held.kind === 'structural_tag') ? autoParser(formats) : undefined
+  // Harmony's calls and reasoning are read by one parser.
+  const reasoner = formats.reasoning && parser !== TOOL_PARSERS.openai ? REASONING_PARSERS[formats.reasoning] : undefined
+  const begun = reasoner?.begunBy(promptEnd(tokenizer, request), request.continues)
+  // Tags say themselves what may stand before them, and how it is to be told.
+  const thought = held && held.kind !== 'structural_tag' ? reasoner?.thought(begun) : undefined
+  // A grammar without a thought holds from the first token on: there is none to be read.
+  const reads = held && !thought ? undefined : reasoner
+  if (!parser && !wanted && !reads) return undefined
   const options = {
     callId: parser?.callId ?? (formats.tools && TOOL_PARSERS[formats.tools].callId) ?? callId,
     mostCalls: use?.parallel === false ? 1 : Number.POSITIVE_INFINITY,
     // What a grammar enforced and max_tokens cut is a call that was cut.
-    whole: request.whole && !structured,
+    whole: request.whole && !wanted,
     hideReasoning: !request.includeReasoning,
   }
+  const tools = use?.tools ?? []
+  const rest = wanted ? readEnforced(choice) : parser ? withTools(parser, tools) : text
+  const parse = function* (source: TextSource, out: MessageWriter): Reading {
+    if (reads) yield* reads.read(source, out, begun)
+    yield* rest(source, out)
+  }
   return {
-    reader: () => new FormatReader(new MessageWriter(options), spelling, parse),
-    ...(structured && { structured, structuredField: use && fieldOf(use) }),
-    keepTokens: [...(parser?.tokens ?? []), ...(reasoning ? REASONING_PARSERS[reasoning].tokens : [])],
+    reader: () => new FormatReader(new MessageWriter(options), (token) => tokenizer.token(token).text, parse),
+    ...(held && { structured: afterReasoning(held, thought) }),
+    ...(wanted && use && { structuredField: fieldOf(use) }),
+    keepTokens: [...(parser?.tokens ?? []), ...(reads?.tokens ?? [])],
     calledFinish: typeof choice === 'object' ? 'stop' : 'tool_calls',
   }
+}
+
+const withTools = (parser: ToolParser, tools: readonly ToolDefinition[]) => (source: TextSource, out: MessageWriter) =>
+  parser.read(source, out, tools)
+
+function* text(source: TextSource, out: MessageWriter): Reading {
+  yield* source.until([], (more) => out.content(more))
+}
+
+function promptEnd(tokenizer: TokenReader, { promptIds, continues }: MessageRequest): string {
+  return tokenizer.decode(promptIds.slice(continues ? -CONTINUED_TOKENS : -END_TOKENS), { skipSpecialTokens: false })
 }
 
 function fieldOf({ tools, choice }: ToolUse): string {
@@ -90,23 +113,4 @@ function autoParser({ tools }: MessageFormats): ToolParser {
     '"auto" tool choice needs a format to read calls by, and the chat template shows none that is known: start the server with --tool-call-parser NAME, or set tool_choice to "required", a named function or "none"',
     'tool_choice',
   )
-}
-
-/** First what is reasoned, then what is said and called. */
-function reading(
-  { tokenizer }: Model,
-  { use, promptIds, continues }: MessageRequest,
-  parser: ToolParser | undefined,
-  reasoning: ReasoningFormat | undefined,
-): (source: TextSource, out: MessageWriter) => Reading {
-  const tools = use?.tools ?? []
-  // Harmony's calls and reasoning are read by one parser.
-  const reasoner = reasoning && parser !== TOOL_PARSERS.openai ? REASONING_PARSERS[reasoning] : undefined
-  const endIds = promptIds.slice(continues ? -CONTINUED_TOKENS : -END_TOKENS)
-  const begun = reasoner?.begunBy(tokenizer.decode(endIds, { skipSpecialTokens: false }), continues)
-  return function* (source, out) {
-    if (reasoner) yield* reasoner.read(source, out, begun)
-    if (parser) yield* parser.read(source, out, tools)
-    else yield* source.until([], (text) => out.content(text))
-  }
 }

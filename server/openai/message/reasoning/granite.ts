@@ -7,6 +7,7 @@ const ENDS = ['Here is my response:', "Here's my response:"]
 export const granite: ReasoningParser = {
   tokens: [],
   begunBy: () => undefined,
+  thought: () => ({ begin: BEGINNINGS[0], end: ENDS[0], optional: true }),
   *read(source, out) {
     source.record()
     yield* source.space()

@@ -5,5 +5,7 @@ import type { ReasoningParser } from './parser.ts'
 export const openaiGptoss: ReasoningParser = {
   tokens: HARMONY_TOKENS,
   begunBy: () => undefined,
+  // The answer would stand on a channel, behind a mark that no grammar knows.
+  thought: () => undefined,
   read: (source, out) => harmony(source, out, false),
 }

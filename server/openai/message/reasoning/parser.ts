@@ -1,4 +1,5 @@
 /** What a format of reasoning is read by. */
+import type { Thought } from '../after-reasoning.ts'
 import type { MessageWriter } from '../message-writer.ts'
 import type { Reading, TextSource } from '../text-source.ts'
 
@@ -10,6 +11,8 @@ export interface ReasoningParser {
   readonly tokens: readonly string[]
   /** What comes next when the prompt ends like this; `continues`: in an answer that goes on. */
   begunBy(promptEnd: string, continues: boolean): Begun
+  /** How it comes before an answer that a grammar holds; undefined: it cannot, or is over. */
+  thought(begun: Begun): Thought | undefined
   /** Reads to where the rest of the message begins. */
   read(source: TextSource, out: MessageWriter, begun: Begun): Reading
 }

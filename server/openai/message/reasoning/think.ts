@@ -40,6 +40,8 @@ function* read(source: TextSource, out: MessageWriter, begun: Begun, unopened: b
 const thinkParser = (unopened: boolean): ReasoningParser => ({
   tokens: [BEGIN, END],
   begunBy,
+  thought: (begun) =>
+    begun === 'over' ? undefined : { begin: begun || unopened ? '' : BEGIN, end: END, optional: !begun && !unopened },
   read: (source, out, begun) => read(source, out, begun, unopened),
 })
 

@@ -1,9 +1,11 @@
 /** What tool_choice makes of tools: the schema that an answer is held to, and how it is read. */
 import t from 'tap'
 import { constraintOf } from '../../../../server/openai/message/enforced.ts'
-import { messageReaderFor } from '../../../../server/openai/message/reader-for.ts'
+import type { MessageFormats } from '../../../../server/openai/message/formats.ts'
+import { type MessageRequest, messageReaderFor } from '../../../../server/openai/message/reader-for.ts'
 import type { ToolDefinition, ToolUse } from '../../../../server/openai/message/tool-use.ts'
-import { cutsOf, messageOf, readerOf, TOOLS, units } from '../../../support/messages.ts'
+import type { Constraint } from '../../../../server/structured/constraint.ts'
+import { cutsOf, idsOf, messageOf, readerOf, TOOLS, units } from '../../../support/messages.ts'
 
 const use = (choice: ToolUse['choice'], more: Partial<ToolUse> = {}): ToolUse => ({
   tools: TOOLS,
@@ -90,7 +92,7 @@ t.test('schemas that would keep others waiting are refused', async (t) => {
 t.test('the text is read as calls in every cut, whatever the formats of the model are', async (t) => {
   const list = '[{"name": "get_weather", "parameters": {"city": "a\\"]}"}}, {"name":"now","parameters":{}}]'
   const args = ' {"city": "Paris"}'
-  for (const formats of [{}, { tools: 'mistral', reasoning: 'deepseek_r1' }] as const)
+  for (const formats of [{}, { tools: 'mistral', reasoning: 'granite' }] as const)
     for (const whole of [false, true]) {
       for (const pieces of cutsOf(list)) {
         const { calls, content, reasoning } = messageOf(readerOf(formats, { use: use('required'), whole }), pieces)
@@ -107,15 +109,69 @@ t.test('the text is read as calls in every cut, whatever the formats of the mode
   t.pass()
 })
 
-t.test('what else is enforced leaves nothing to be read, and errors name the field', async (t) => {
-  const request = { includeReasoning: true, whole: false, promptIds: [], continues: false }
-  const model = { formats: { tools: 'llama3_json', reasoning: 'qwen3' } as const, tokenizer: units }
+const request = { includeReasoning: true, whole: false, promptIds: [] as number[], continues: false }
+const reading = (formats: MessageFormats, more: Partial<MessageRequest>) =>
+  messageReaderFor({ formats, tokenizer: units }, { ...request, ...more })
+
+t.test('what else is enforced leaves no calls to be read, and errors name the field', async (t) => {
   const json = { kind: 'json', schema: true } as const
-  t.equal(messageReaderFor(model, { ...request, use: use('auto'), structured: json }), undefined)
-  t.ok(messageReaderFor(model, { ...request, structured: { kind: 'structural_tag', tag: {} } }))
-  t.match(messageReaderFor(model, { ...request, use: use('required'), structured: json }), { structuredField: 'tools' })
-  t.match(messageReaderFor(model, { ...request, use: use({ name: 'now' }) }), {
+  const formats = { tools: 'llama3_json' } as const
+  t.equal(reading(formats, { use: use('auto'), structured: json }), undefined)
+  t.match(reading(formats, { use: use('required'), structured: json }), { structuredField: 'tools' })
+  t.match(reading(formats, { use: use({ name: 'now' }) }), {
+    structured: { kind: 'json' },
     structuredField: 'tools.1.function.parameters',
     calledFinish: 'stop',
   })
+  const tag = { kind: 'structural_tag', tag: { a: 1 } } as const
+  t.equal(reading({ ...formats, reasoning: 'qwen3' }, { structured: tag }), undefined, 'tags hold the whole text')
+  t.same(
+    reading({ ...formats, reasoning: 'qwen3' }, { use: use('auto'), structured: tag })?.structured,
+    tag,
+    'and may hold calls',
+  )
+})
+
+t.test('a grammar begins where the thought ends, if there may be one', async (t) => {
+  const json = { kind: 'json', schema: true } as const
+  const answer = { type: 'json_schema', json_schema: { type: 'object' } }
+  const lines = { type: 'grammar', grammar: 'root ::= [\\n]{0,2}' }
+  const thought = (begin: string, end = '</think>') => ({ type: 'tag', begin, content: { type: 'any_text' }, end })
+  const after = (begin: string, end?: string) => ({ type: 'sequence', elements: [thought(begin, end), lines, answer] })
+  const maybe = (begin: string, end?: string) => ({ type: 'or', elements: [after(begin, end), answer] })
+  const cases: [formats: MessageFormats, prompt: string, format: object | undefined][] = [
+    [{ reasoning: 'qwen3' }, 'assistant\n', maybe('<think>')],
+    [{ reasoning: 'qwen3' }, 'assistant\n<think>\n', after('')],
+    [{ reasoning: 'qwen3' }, 'assistant\n<think>\n\n</think>\n\n', undefined],
+    [{ reasoning: 'deepseek_r1' }, 'assistant\n', after('')],
+    [{ reasoning: 'granite' }, '', maybe('Here is my thought process:', 'Here is my response:')],
+    [{ reasoning: 'openai_gptoss' }, '', undefined],
+  ]
+  for (const [formats, prompt, format] of cases) {
+    const found = reading(formats, { structured: json, promptIds: idsOf(prompt) })
+    t.same(found?.structured, format && { kind: 'structural_tag', tag: { type: 'structural_tag', format } }, prompt)
+    const named = reading(formats, { use: use({ name: 'now' }), promptIds: idsOf(prompt) })
+    t.equal(named?.structured?.kind, format ? 'structural_tag' : 'json')
+  }
+  const [begun] = [idsOf('<think>\n')]
+  const wrapped = (structured: Constraint) => reading({ reasoning: 'qwen3' }, { structured, promptIds: begun })?.structured
+  const elements = (format: object) => ({ tag: { format: { elements: [thought(''), format] } } })
+  t.match(wrapped({ kind: 'regex', pattern: 'a+' }), elements({ type: 'regex', pattern: 'a+' }))
+  t.match(wrapped({ kind: 'grammar', ebnf: 'root ::= "a"' }), elements({ type: 'grammar', grammar: 'root ::= "a"' }))
+  t.match(wrapped({ kind: 'choice', choices: ['a'] }), elements({ type: 'const_string', value: 'a' }))
+  const both = ['a', 'b'].map((value) => ({ type: 'const_string', value }))
+  t.match(wrapped({ kind: 'choice', choices: ['a', 'b'] }), elements({ type: 'or', elements: both }))
+})
+
+t.test('what is enforced is read behind the thought', async (t) => {
+  const list = 'Hm.</think>\n\n[{"name": "now", "parameters": {}}]'
+  for (const pieces of cutsOf(list)) {
+    const reader = readerOf({ reasoning: 'qwen3' }, { use: use('required'), promptIds: idsOf('<think>\n'), whole: true })
+    const { reasoning, content, calls } = messageOf(reader, pieces)
+    if (reasoning !== 'Hm.' || content !== '' || calls[0]?.name !== 'now') return t.same({ reasoning, content, calls }, pieces)
+  }
+  const json = { kind: 'json', schema: true } as const
+  const reader = readerOf({ reasoning: 'qwen3' }, { structured: json })
+  t.match(messageOf(reader, ['<think>Hm.</think>{"a": 1}']), { reasoning: 'Hm.', content: '{"a": 1}' })
+  t.match(messageOf(readerOf({ reasoning: 'qwen3' }, { structured: json }), ['{"a": 1}']), { reasoning: '', content: '{"a": 1}' })
 })
