@@ -8,7 +8,7 @@ import { answer } from './answer.ts'
 import { ChatShape } from './chat-shape.ts'
 import type { ChoiceRequest } from './generation.ts'
 import { toolUseOf } from './message/chat-tools.ts'
-import { messageReaderFor } from './message/reader-for.ts'
+import { checkCallable, messageReaderFor } from './message/reader-for.ts'
 import { conversationOf, messagesOf } from './messages.ts'
 import { type Body, checkFields, given, settleMaxTokens, shown, textOptions } from './parameters.ts'
 import { requestId } from './request-id.ts'
@@ -30,6 +30,7 @@ export function chatRoutes(app: FastifyInstance, all: Serving): void {
       const conversation = conversationOf(body, all.limits)
       const adapter = await leaseAdapters(all, choice, reply)
       const { serving } = adapter
+      checkCallable(serving, use)
       // The template writes the special tokens itself.
       const encoding = { addSpecialTokens: given<boolean>(body, 'add_special_tokens', false), param: 'messages' }
       const whole = await serving.prompts.encodeConversation(conversation, encoding, leaving(reply))

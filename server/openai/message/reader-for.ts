@@ -60,7 +60,8 @@ export function messageReaderFor(model: Model, request: MessageRequest): Message
   const choice = use && use.tools.length > 0 ? use.choice : 'none'
   const wanted = use && choice !== 'none' ? constraintOf(use) : undefined
   const held = wanted ?? request.structured
-  const parser = choice === 'auto' && (!held || held.kind === 'structural_tag') ? autoParser(formats) : undefined
+  const auto = choice === 'auto' ? autoParser(formats) : undefined
+  const parser = held && held.kind !== 'structural_tag' ? undefined : auto
   // Harmony's calls and reasoning are read by one parser.
   const reasoner = formats.reasoning && parser !== TOOL_PARSERS.openai ? REASONING_PARSERS[formats.reasoning] : undefined
   const begun = reasoner?.begunBy(promptEnd(tokenizer, request), request.continues)
@@ -104,6 +105,11 @@ function promptEnd(tokenizer: TokenReader, { promptIds, continues }: MessageRequ
 
 function fieldOf({ tools, choice }: ToolUse): string {
   return typeof choice === 'object' ? `tools.${tools.findIndex(({ name }) => name === choice.name)}.function.parameters` : 'tools'
+}
+
+/** Before anything is done for the request: throws as `messageReaderFor` would. */
+export function checkCallable({ formats = {} }: Pick<Model, 'formats'>, use: ToolUse | undefined): void {
+  if (use?.choice === 'auto') autoParser(formats)
 }
 
 function autoParser({ tools }: MessageFormats): ToolParser {
