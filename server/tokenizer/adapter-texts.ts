@@ -2,7 +2,13 @@
 import { statSync } from 'node:fs'
 import path from 'node:path'
 import { AdapterError, type AdapterImage, type AdapterText } from '../../adapters-store/index.ts'
-import { type MessageFormats, REASONING_FORMATS, TOOL_FORMATS, TOOL_SPELLINGS } from '../openai/message/formats.ts'
+import {
+  type MessageFormats,
+  REASONING_FORMATS,
+  REASONING_SPELLINGS,
+  TOOL_FORMATS,
+  TOOL_SPELLINGS,
+} from '../openai/message/formats.ts'
 import { formatsOf, toolFormatOf } from '../openai/message/from-template.ts'
 import type { AdapterTexts, ServedText } from '../types.ts'
 import { ModelChatTemplate } from './chat-template.ts'
@@ -90,7 +96,7 @@ export class OwnTexts implements AdapterTexts {
     const { formats = {} } = this.base
     const tools =
       known('tool_call_parser', parsers.tools, TOOL_FORMATS, TOOL_SPELLINGS) ?? toolFormatOf(template) ?? formats.tools
-    const reasoning = known('reasoning_parser', parsers.reasoning, REASONING_FORMATS, {}) ?? formats.reasoning
+    const reasoning = known('reasoning_parser', parsers.reasoning, REASONING_FORMATS, REASONING_SPELLINGS) ?? formats.reasoning
     return formatsOf({ tools, reasoning }, undefined)
   }
 

@@ -20,10 +20,14 @@ export type ReasoningFormat = (typeof REASONING_FORMATS)[number]
 /** Other names of vLLM's for formats that are read alike. */
 export const TOOL_SPELLINGS: Readonly<Record<string, ToolFormat>> = {
   deepseek_v31: 'deepseek_v3',
+  granite4: 'hermes',
   llama4_json: 'llama3_json',
   llama4_pythonic: 'pythonic',
   qwen3_xml: 'qwen3_coder',
 }
+
+/** Likewise. */
+export const REASONING_SPELLINGS: Readonly<Record<string, ReasoningFormat>> = { deepseek_v3: 'qwen3' }
 
 /** How a model writes its messages. Absent: calls cannot be read; reasoning is part of the text. */
 export interface MessageFormats {
