@@ -121,6 +121,8 @@ export interface AdapterText {
   specialIds: number[]
   /** Ids that end its answers beside the base's. */
   endTokenIds: number[]
+  /** Formats that it writes calls of tools and its reasoning in, by name. Absent: what its template shows, or as the base does. */
+  parsers?: { tools?: string; reasoning?: string }
   /** Of host memory that it takes beside the image. */
   bytes: number
 }

@@ -28,6 +28,7 @@ import { findModel } from './hub-model.ts'
 import { createLog } from './log.ts'
 import { ServerMetrics } from './metrics/metrics.ts'
 import { requireModelFolder } from './model-folder.ts'
+import { formatsOf } from './openai/message/from-template.ts'
 import { RequestLimits } from './request-limits.ts'
 import { OwnTexts } from './tokenizer/adapter-texts.ts'
 import { ModelChatTemplate } from './tokenizer/chat-template.ts'
@@ -85,6 +86,8 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   const defaults = samplingDefaults(directory)
   const tokenizer = ModelTokenizer.load(directory)
   const chatTemplate = ModelChatTemplate.load(directory, config.chatTemplate)
+  const said = { tools: config.toolCallParser, reasoning: config.reasoningParser }
+  const formats = formatsOf(said, chatTemplate.source)
   const machine = hooks.machine ?? { cudaObstacles: () => cudaObstacles(directory), hasGpu }
   const { device, obstacles, warnings } = chooseDevice(config, machine)
   const tooMany = threadsWarning(config.threads)
@@ -107,7 +110,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   })
   prompts.warm()
   let tiers: AdapterTiers | undefined
-  const texts = new OwnTexts({ folder: directory, tokenizer, template: chatTemplate, prompts })
+  const texts = new OwnTexts({ folder: directory, tokenizer, template: chatTemplate, prompts, formats })
   const release = async () => {
     access.close()
     texts.close()
@@ -139,6 +142,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       tokenizer,
       prompts,
       tokenizerInfo: tokenizerInfo(directory, chatTemplate.source),
+      formats,
       vocabSize: engine.info.vocabSize,
       endTokenIds: engine.info.eosTokenIds,
       texts,

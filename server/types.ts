@@ -9,6 +9,7 @@ import type { AdapterCatalogue, AdapterRecord, OnDemand } from './catalogue.ts'
 import type { Config } from './config/settings.ts'
 import type { CostAccount } from './cost.ts'
 import type { Limit } from './errors.ts'
+import type { MessageFormats } from './openai/message/formats.ts'
 import type { RequestLimits } from './request-limits.ts'
 
 export type { AdapterCatalogue, AdapterRecord }
@@ -29,8 +30,11 @@ export interface TokenReader {
   /** UTF-16 units of the longest token: a text of more than n times as many has more than n tokens. */
   readonly longestToken: number
   decode(ids: TokenIds, options: { skipSpecialTokens: boolean }): string
-  /** `continues`: the tokens go on with a text, so that a space which they begin with is one; some tokenizers begin every text with a space that is none. */
-  detokenizer(options: { skipSpecialTokens: boolean; continues?: boolean }): Detokenizer
+  /**
+   * `continues`: the tokens go on with a text, so that a space which they begin with is one; some tokenizers begin every text with a space that is none. `keep`: special tokens that are
+   * part of the text although others are left out.
+   */
+  detokenizer(options: { skipSpecialTokens: boolean; continues?: boolean; keep?: readonly string[] }): Detokenizer
   /** One token alone, as logprobs show it: its text (bytes that are no UTF-8 as U+FFFD) and its bytes. */
   token(id: number): { text: string; bytes: number[] }
   /** The vocabulary's own spelling (`Ġthe`), for /tokenize's token_strs. */
@@ -83,6 +87,8 @@ export interface PromptReader {
 export interface ServedText {
   tokenizer: TokenReader
   prompts: PromptReader
+  /** How the adapter writes its messages. Absent: as the base does. */
+  formats?: MessageFormats
 }
 
 export interface AdapterTexts {
@@ -148,11 +154,13 @@ export type Limits = Pick<
 export interface Serving {
   engine: Engine
   model: ServedModel
-  /** Of the base, and of what is served by an adapter that has its own (served-by.ts): so are the next three. */
+  /** Of the base, and of what is served by an adapter that has its own (served-by.ts): so are the next four. */
   tokenizer: TokenReader
   prompts: PromptReader
   /** The base's, for clients that tokenize by this server. */
   tokenizerInfo: object
+  /** How the model writes calls and reasoning into its text. Absent: nothing is known of it. */
+  formats?: MessageFormats
   /** How many token ids exist. */
   vocabSize: number
   /** Tokens that end an answer. */

@@ -12,6 +12,10 @@ export const VLLM_NEEDLESS: Readonly<Record<string, { value: boolean; because: s
   'enable-lora': { value: false, because: 'adapters are always served' },
   'max-loras': { value: true, because: 'a batch takes as many adapters as it has sequences' },
   'enable-chunked-prefill': { value: false, because: 'long prompts are always computed in chunks (--max-batch-tokens)' },
+  'enable-auto-tool-choice': {
+    value: false,
+    because: 'tools are called wherever the format of calls is known (--tool-call-parser)',
+  },
   'disable-log-requests': { value: false, because: 'requests are not logged unless --log-level is info or less' },
   'disable-log-stats': { value: false, because: 'figures are in /metrics, not in the log' },
 }
@@ -25,6 +29,8 @@ export const VLLM_ADVICE: Readonly<Record<string, string>> = {
   'data-parallel-size': ONE_DEVICE,
   'distributed-executor-backend': ONE_DEVICE,
   'trust-remote-code': 'code of a model folder is never run: leave it out',
+  'tool-parser-plugin': 'code of others is never run: name a format of docs/tools.md with --tool-call-parser',
+  'reasoning-parser-plugin': 'code of others is never run: name a format of docs/tools.md with --reasoning-parser',
   tokenizer: "the model folder's own tokenizer is used: leave it out",
   'tokenizer-mode': "the model folder's own tokenizer is used: leave it out",
   revision: REVISION,

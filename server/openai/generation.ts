@@ -9,6 +9,7 @@ import {
 } from '../../runtime/index.ts'
 import { ADAPTER_HEADER } from '../adapter-choice.ts'
 import { ApiError, engineError } from '../errors.ts'
+import type { Constraint } from '../structured/constraint.ts'
 import type { Detokenizer, Serving, TokenIds } from '../types.ts'
 import { LogprobList } from './logprob-list.ts'
 import { type Scored, scoredOnce } from './scored-once.ts'
@@ -30,6 +31,12 @@ export interface GenerationRequest {
   stop: string[]
   includeStop: boolean
   skipSpecialTokens: boolean
+  /** Special tokens that stay in the text all the same. */
+  keepTokens?: readonly string[]
+  /** What each answer must be; absent: any text. */
+  structured?: Constraint
+  /** Where it stood in the body: what errors about it name. */
+  structuredField?: string
   cacheSalt?: string
   /** Among whose prompts its own may be found again. */
   tenant?: string
@@ -112,7 +119,11 @@ export class Generation {
         const choice: Choice = {
           id: `${request.id}-${index}`,
           request: one,
-          detokenizer: tokenizer.detokenizer({ skipSpecialTokens: request.skipSpecialTokens, continues: one.continues }),
+          detokenizer: tokenizer.detokenizer({
+            skipSpecialTokens: request.skipSpecialTokens,
+            continues: one.continues,
+            keep: request.keepTokens,
+          }),
           stop: new StopStrings(stops, request.includeStop),
           tokens: 0,
           cachedTokens: 0,

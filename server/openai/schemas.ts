@@ -136,6 +136,25 @@ export const CONVERSATION: Properties = {
   chat_template_kwargs: nullable({ type: 'object' }),
 }
 
+/** A function that may be called. */
+const TOOL = {
+  type: 'object',
+  required: ['type', 'function'],
+  properties: {
+    type: { type: 'string', enum: ['function'] },
+    function: {
+      type: 'object',
+      required: ['name'],
+      properties: {
+        name: { type: 'string', pattern: '^[a-zA-Z0-9_-]{1,64}$' },
+        description: string,
+        parameters: nullable({ type: 'object' }),
+        strict: boolean,
+      },
+    },
+  },
+}
+
 export const chatSchema = (serving: Serving): BodySchema => ({
   type: 'object',
   examples: [
@@ -149,10 +168,24 @@ export const chatSchema = (serving: Serving): BodySchema => ({
     logprobs: boolean,
     top_logprobs: integer(0, MAX_LOGPROBS),
     response_format: nullable({ type: 'object', required: ['type'], properties: { type: { type: 'string' } } }),
-    tools: nullable({ type: 'array', items: { type: 'object' } }),
-    tool_choice: {},
+    tools: nullable({ type: 'array', items: TOOL, maxItems: 1024 }),
+    tool_choice: nullable({
+      anyOf: [
+        { type: 'string', enum: ['none', 'auto', 'required'] },
+        {
+          type: 'object',
+          required: ['type', 'function'],
+          properties: {
+            type: { type: 'string', enum: ['function'] },
+            function: { type: 'object', required: ['name'], properties: { name: { type: 'string' } } },
+          },
+        },
+      ],
+    }),
     parallel_tool_calls: boolean,
-    reasoning_effort: string,
+    reasoning_effort: nullable({ type: 'string', enum: ['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max'] }),
+    include_reasoning: boolean,
+    enable_thinking: boolean,
     echo: boolean,
   },
 })
@@ -189,8 +222,6 @@ export const UNSERVED: Record<string, unknown[]> = {
   logits_processors: [[]],
   logprob_token_ids: [],
   bad_words: [[]],
-  reasoning_effort: ['none'],
-  include_reasoning: [true],
   thinking_token_budget: [-1],
   documents: [[]],
   lora: [],

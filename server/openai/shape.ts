@@ -20,11 +20,14 @@ export abstract class Shape {
   protected readonly wantsIds: boolean
   /** As logprobs write tokens. */
   protected readonly tokens: TokenReader
+  /** The text before a choice's own. */
+  protected readonly echoed: (index: number) => string
 
   constructor(serving: Serving, body: Body, requests: ChoiceRequest[], echoed: (index: number) => string) {
     this.serving = serving
     this.body = body
     this.requests = requests
+    this.echoed = echoed
     this.wantsIds = this.asked('return_token_ids')
     this.tokens = this.asked('return_tokens_as_token_ids') ? asTokenIds(serving.tokenizer) : serving.tokenizer
     this.whole = requests.map((_, index) => ({
@@ -41,8 +44,13 @@ export abstract class Shape {
   /** Fields beside `choices` in the whole answer, or in a stream's first chunk of a choice. */
   abstract extra(): object
 
+  /** Tokens of a choice, or of all, that were reasoning. */
+  reasoningTokens(_index?: number): number {
+    return 0
+  }
+
   /** The fields of a whole choice that hold its text. */
-  protected abstract content(text: string): object
+  protected abstract content(text: string, index: number): object
 
   /** How the next tokens' logprobs are written, all of a whole choice's or a piece's; null when none are asked for. */
   protected abstract logprobs(index: number, rows: LogprobRows | undefined, prompt: LogprobList | undefined): object | null
@@ -66,9 +74,9 @@ export abstract class Shape {
       const whole = this.whole[index]
       const choice = {
         index: place,
-        ...this.content(whole.text),
+        ...this.content(whole.text, index),
         logprobs: this.logprobs(index, whole.logprobs.rows, whole.promptLogprobs),
-        finish_reason: whole.finish ?? null,
+        finish_reason: this.finishReason(index, whole.finish),
         stop_reason: whole.stopReason ?? null,
         ...this.tail(index, whole),
       }
@@ -79,6 +87,11 @@ export abstract class Shape {
   /** Which choices of those that ran are returned, in order. */
   protected kept(): number[] {
     return [...this.whole.keys()]
+  }
+
+  /** How the answer says why a choice ended. */
+  protected finishReason(_index: number, finish: Piece['finish']): string | null {
+    return finish ?? null
   }
 
   protected asked(flag: string): boolean {

@@ -109,6 +109,8 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     threads: '3',
     'prefix-cache': 'false',
     'chat-template': 't.jinja',
+    'tool-call-parser': 'hermes',
+    'reasoning-parser': 'qwen3',
     'tokenizer-processes': '4',
     'body-limit': '2MB',
     'request-timeout': '7',
@@ -235,7 +237,13 @@ t.test("vLLM's command line is read", async (t) => {
       '--max_num_seqs',
       '7',
     ],
-    ...['--no-enable-prefix-caching', '--enable_chunked_prefill', '--disable-log-requests', '--scheduling-policy=priority'],
+    ...[
+      '--no-enable-prefix-caching',
+      '--enable_chunked_prefill',
+      '--disable-log-requests',
+      '--enable-auto-tool-choice',
+      '--scheduling-policy=priority',
+    ],
     ...[
       '--lora-modules',
       'a=x/my_adapter',
