@@ -9,10 +9,10 @@
 import { parseArgs } from 'node:util'
 import { heading } from './report.ts'
 import { abortAblation } from './slora/abort-ablation.ts'
+import { calibrate } from './slora/calibration.ts'
 import { clusterAblation } from './slora/cluster-ablation.ts'
 import { type Ground, loadOf, resultTable } from './slora/ground.ts'
 import { loaded, Machine } from './slora/machine.ts'
-import { calibrate } from './slora/calibration.ts'
 import { memoryAblation } from './slora/memory-ablation.ts'
 import { SAVED } from './slora/saved-cost.ts'
 import { shapeOf } from './slora/workload.ts'
@@ -42,7 +42,11 @@ const shape = shapeOf(values.model)
 const { native, info } = await loaded(shape, poolMib * 2 ** 20)
 const machine = new Machine(shape, info, most)
 const { vocabSize: vocabulary, blockCount, blockBytes, blockSize } = info
-console.log(heading(`S-LoRA's ablations in virtual time, the ${values.model} model, a pool of ${poolMib} MiB: ${blockCount * blockSize} tokens`))
+console.log(
+  heading(
+    `S-LoRA's ablations in virtual time, the ${values.model} model, a pool of ${poolMib} MiB: ${blockCount * blockSize} tokens`,
+  ),
+)
 const sizes = machine.images.slice(0, 4).map(({ image, blocks, frames }) => {
   const tokens = (blocks + (frames * info.frameBytes) / blockBytes) * blockSize
   return `${(image.byteLength / 1e6).toFixed(1)} MB (${tokens.toFixed(0)} tokens' KV)`
@@ -71,7 +75,15 @@ if (measured) {
   const real = (await machine.really(engine, load)).result
   const virtual = await machine.virtually(cost, load)
   console.log(`\n${load.requests.length} requests in ${REAL_SECONDS} s on the real engine and on the virtual one`)
-  console.log(resultTable(['engine'], [[['real'], real], [['virtual'], virtual]]))
+  console.log(
+    resultTable(
+      ['engine'],
+      [
+        [['real'], real],
+        [['virtual'], virtual],
+      ],
+    ),
+  )
 }
 native.close()
 

@@ -23,7 +23,12 @@ export async function abortAblation(ground: Ground, adapters: number): Promise<v
     for (const [i, { name }] of POLICIES.entries()) rows.push([[`${cv}`, name], results[i]])
     const ours = results[POLICIES.length - 1].slo
     const rivals = Math.max(...results.slice(0, -1).map(({ slo }) => slo))
-    lines.push(against(`cv ${cv}: early abort has ${(100 * ours).toFixed(1)} % in time, the best of the others ${(100 * rivals).toFixed(1)} %`, ours >= rivals))
+    lines.push(
+      against(
+        `cv ${cv}: early abort has ${(100 * ours).toFixed(1)} % in time, the best of the others ${(100 * rivals).toFixed(1)} %`,
+        ours >= rivals,
+      ),
+    )
   }
   console.log(resultTable(['cv', 'policy'], rows))
   for (const line of lines) console.log(line)

@@ -26,7 +26,12 @@ export interface Calibration {
 }
 
 /** Runs twice `count` requests on the real engine and fits what they cost: with steps bounded in time, as served, and as long as they like, so that large chunks are among them. */
-export async function calibrate(machine: Machine, engine: WatchedEngine, vocabulary: number, count: number): Promise<Calibration> {
+export async function calibrate(
+  machine: Machine,
+  engine: WatchedEngine,
+  vocabulary: number,
+  count: number,
+): Promise<Calibration> {
   const imageOf = (i: number) => (i < 0 ? undefined : machine.images[i])
   const load = (requests: TraceRequest[]): Load => ({ requests, imageOf, vocabulary, sloMs: 1 })
   // The pool's pages are touched for the first time, and threads started.

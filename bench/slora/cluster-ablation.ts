@@ -19,7 +19,12 @@ export async function clusterAblation(ground: Ground, adapters: number): Promise
     const ratios = results.slice(1).map((one) => one.requestsPerS / results[0].requestsPerS)
     const least = Math.min(...ratios)
     const said = ratios.map((ratio) => ratio.toFixed(3)).join(', ')
-    worst.push(against(`power ${alpha}: clusters of ${CLUSTERS.slice(1).join(', ')} complete × ${said} (≥ ${AT_LEAST})`, least >= AT_LEAST))
+    worst.push(
+      against(
+        `power ${alpha}: clusters of ${CLUSTERS.slice(1).join(', ')} complete × ${said} (≥ ${AT_LEAST})`,
+        least >= AT_LEAST,
+      ),
+    )
   }
   console.log(resultTable(['power', 'cluster'], rows))
   for (const line of worst) console.log(line)

@@ -43,7 +43,12 @@ export class Machine {
   /** The product as it is, in virtual time. */
   async virtually(cost: Cost, load: Load, policy: Policy = {}): Promise<Result> {
     const engine = new VirtualEngine(this.pages, cost, this.bytesOf)
-    const core = new EngineCore(engine, this.settings(this.pages, policy, () => engine.now), () => 0n, warnNobody)
+    const core = new EngineCore(
+      engine,
+      this.settings(this.pages, policy, () => engine.now),
+      () => 0n,
+      warnNobody,
+    )
     for (const image of this.images) core.addAdapter(image)
     return await runVirtually(core, engine, load)
   }
@@ -53,7 +58,11 @@ export class Machine {
     const pages = { ...this.pages, blockCount: kvBlocks }
     const engine = new VirtualEngine(pages, cost, this.bytesOf)
     const outside = gate((mb) => engine.copied(mb))
-    const core = new GatedCore(engine, this.settings(pages, {}, () => engine.now), outside)
+    const core = new GatedCore(
+      engine,
+      this.settings(pages, {}, () => engine.now),
+      outside,
+    )
     for (const image of this.images) core.addAdapter({ ...image, blocks: 0, frames: 0 })
     return await runVirtually(core, engine, { ...load, besides: () => outside.adapters })
   }

@@ -57,7 +57,12 @@ export async function memoryAblation(ground: Ground, counts: readonly number[]):
     const load = loadOf(ground, { adapters })
     const unified = await ground.machine.virtually(ground.cost, load)
     const best = await split(ground, load)
-    const ways = { unified, ...best, contiguous: await contiguous(ground, load, true), longest: await contiguous(ground, load, false) }
+    const ways = {
+      unified,
+      ...best,
+      contiguous: await contiguous(ground, load, true),
+      longest: await contiguous(ground, load, false),
+    }
     all.push({ adapters, ways })
   }
   console.log(

@@ -24,8 +24,7 @@ const parts = (work: StepWork): number[] => [
   work.productMb,
 ]
 
-export const msOf = (cost: StepCost, work: StepWork) =>
-  parts(work).reduce((sum, value, i) => sum + value * cost[PARTS[i]], 0)
+export const msOf = (cost: StepCost, work: StepWork) => parts(work).reduce((sum, value, i) => sum + value * cost[PARTS[i]], 0)
 
 /** A step that was run. */
 export interface Measured {

@@ -16,8 +16,11 @@ export interface Shape {
   vocabulary: number
   /** Tokens of prompts and of answers: from the first to below the second. */
   lengths: [number, number]
-  /** As `--pool`. */
+  /** As `--pool` and `--host-memory`. */
   pool: string
+  hostMemory: string
+  /** Requests at once that the capacity is measured with. */
+  atOnce: number
   /** A first token within so many milliseconds counts as good: some forty steps, as the paper's 6 s are on its GPUs. */
   sloMs: number
 }
@@ -27,8 +30,9 @@ export function shapeOf(name: string): Shape {
   if (name !== 'demo' && name !== '135m') throw new Error(`--model is demo or 135m, not ${name}`)
   const base = name === 'demo' ? demoModel('base') : model135m(1).directory
   const vocabulary = configOf(base).vocab_size
-  if (name === 'demo') return { name, base, vocabulary, lengths: [8, 128], pool: '256MiB', sloMs: 500 }
-  return { name, base, vocabulary, lengths: [8, 64], pool: '768MiB', sloMs: 3000 }
+  if (name === 'demo')
+    return { name, base, vocabulary, lengths: [8, 128], pool: '256MiB', hostMemory: '8GiB', atOnce: 200, sloMs: 500 }
+  return { name, base, vocabulary, lengths: [8, 64], pool: '768MiB', hostMemory: '4GiB', atOnce: 60, sloMs: 3000 }
 }
 
 const configOf = (folder: string) => JSON.parse(readFileSync(path.join(folder, 'config.json'), 'utf8'))

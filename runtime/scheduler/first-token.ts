@@ -14,14 +14,26 @@ export class FirstTokens {
   private admissions = 0
   private waited = 0
   private last = 0
+  /** When somebody waited last. */
+  private crowdedAt = 0
   /** Somebody has been waiting since the plan before. */
   private crowded = false
   private readonly admittedAt = new Map<Sequence, number>()
 
   /** Before a plan. While nobody waits, admissions say how fast requests come, not how fast they could be served. */
   begin(now: number): void {
-    if (this.crowded) this.waited += now - this.last
+    if (this.crowded) {
+      this.waited += now - this.last
+      this.crowdedAt = now
+    } else if (now - this.crowdedAt > WINDOW) this.forget()
     this.last = now
+  }
+
+  /** A crowd that is over says nothing of the next one: there may be room now for many at once. */
+  private forget(): void {
+    this.rate = undefined
+    this.waited = 0
+    this.admissions = 0
   }
 
   /** After a plan that has left so many waiting. */
@@ -53,9 +65,9 @@ export class FirstTokens {
 
   /** Milliseconds until the one with so many before it can expect its first token; 0 as long as nothing is known. */
   expected(before: number): number {
-    if (this.rate === undefined) return this.prefill ?? 0
     // A window that goes on without anybody admitted tells of a rate that is no longer true.
-    const rate = this.waited < WINDOW ? this.rate : Math.min(this.rate, (this.admissions + 1) / this.waited)
+    const most = this.waited < WINDOW ? Number.POSITIVE_INFINITY : (this.admissions + 1) / this.waited
+    const rate = Math.min(this.rate ?? Number.POSITIVE_INFINITY, most)
     return (before + 1) / rate + (this.prefill ?? 0)
   }
 
