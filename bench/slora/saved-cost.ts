@@ -1,3 +1,4 @@
+/** Costs that were measured elsewhere. */
 import type { Cost } from './engines.ts'
 
 /**
