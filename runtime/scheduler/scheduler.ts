@@ -12,7 +12,7 @@ import { type Allowance, shareOut, type Wish } from './budget.ts'
 import { Draft, type Plan } from './draft.ts'
 import { FairQueue } from './fair-queue.ts'
 import { Fairness } from './fairness.ts'
-import { FirstTokens } from './first-token.ts'
+import { FirstTokens, type Pressure } from './first-token.ts'
 import { claimOf, claimsOf, fits, Room } from './need.ts'
 import { Prefetch } from './prefetch.ts'
 import { type Waiting, WaitingQueue } from './queue.ts'
@@ -104,7 +104,7 @@ export class Scheduler {
     if (draft.picked.length === 0) this.serveAlone(ready, draft)
     if (draft.picked.length === 0 && !inFlight) this.serveAlone(releaseFirst(this.running, this.pool.adapters), draft)
     this.fill(ready, draft)
-    this.firstTokens.end(this.waiting.length)
+    this.firstTokens.end(this.pressure(draft))
     if (this.timed > 0 && (this.waiting.length <= LATE_AT_ONCE || now - this.lateLooked >= LATE_EVERY))
       this.refuseLate(draft, now)
     return draft.plan()
@@ -233,11 +233,25 @@ export class Scheduler {
     }
   }
 
+  /** What the plan does for prompts, and whether it left some of them for want of room in the step. */
+  private pressure({ picked, open }: Draft): Pressure {
+    let promptTokens = 0
+    let full = !open && this.waiting.length > 0
+    for (const { sequence, count } of picked) {
+      if (sequence.decodes) continue
+      promptTokens += count
+      full ||= count < sequence.remaining
+    }
+    return { waiting: this.waiting.length, promptTokens, full }
+  }
+
   /** Who waits and cannot have its first token by when it wants it is told so at once, and takes no time from the others. */
   private refuseLate(draft: Draft, now: number): void {
     this.lateLooked = now
     const waiting = this.waiting.first(this.waiting.length)
-    for (const { sequence, after } of this.firstTokens.late(waiting, now)) {
+    let ahead = 0
+    for (const sequence of this.running) if (!sequence.decodes) ahead += sequence.remaining
+    for (const { sequence, after } of this.firstTokens.late(waiting, ahead, now)) {
       const wanted = sequence.request.firstTokenMs as number
       this.finish(sequence)
       const reason = `its first token could be expected ${seconds(after)} after it came, and is wanted within ${seconds(wanted)}; try again later`
@@ -264,7 +278,7 @@ export class Scheduler {
   private enter(sequence: Sequence, count: number, draft: Draft): void {
     this.waiting.admit(sequence)
     this.fairness?.admitted(sequence)
-    this.firstTokens.admitted(sequence, this.clock())
+    this.firstTokens.admitted()
     sequence.admittedAt = sequence.computed
     this.running.splice(placeIn(this.running, sequence), 0, sequence)
     sequence.state = 'running'
@@ -318,7 +332,6 @@ export class Scheduler {
     const { state } = sequence
     if (state !== 'ended') {
       this.fairness?.ended(sequence)
-      this.firstTokens.ended(sequence)
       if (sequence.request.firstTokenMs !== undefined) this.timed--
     }
     sequence.state = 'ended'
@@ -331,7 +344,6 @@ export class Scheduler {
   /** Its answer has a token more. */
   sampled(sequence: Sequence): void {
     this.fairness?.sampled(sequence)
-    if (sequence.outputLength === 1) this.firstTokens.sampled(sequence, this.clock())
   }
 
   private preempt(victim: Sequence): void {
