@@ -1,9 +1,9 @@
 /**
  * S-LoRA's synthetic workload (MLSys 2024, section 7.1; bench/slora_trace.py) against the whole server on this machine: Gamma arrivals, adapters by a power law, ranks 8 to 64 in turn on q, k, v and o, lengths uniform and
- * scaled to the machine. First the capacity with the fewest adapters is measured (all requests at once); then each number of adapters, and base alone, gets the same share of it in turn, and after that `--saturated`
+ * scaled to the machine. As in the paper all adapters are in host memory before anything is measured (`--cold`: each is read from disk when it is first asked for). First the capacity with the fewest adapters is measured (all requests at once); then each number of adapters, and base alone, gets the same share of it in turn, and after that `--saturated`
  * seconds' worth of requests at once.
  *   targets: with the most adapters ≥ 0.97 × the completed requests of the fewest, p99 of the first token ≤ 1.3 ×; at saturation ≥ 0.95 × what bytes and bandwidth of the same run allow (bench/slora/floor.ts)
- * `node dist/bench/slora.js [--model demo|135m] [--adapters 5,100,1000,2000] [--alpha 1,0.1] [--cv 1] [--load 0.8] [--duration 20] [--saturated 6] [--rounds 1] [--flags "--scheduling fair"]`; needs python3 with numpy.
+ * `node dist/bench/slora.js [--model demo|135m] [--adapters 5,100,1000,2000] [--alpha 1,0.1] [--cv 1] [--load 0.8] [--duration 20] [--saturated 6] [--rounds 1] [--cold] [--flags "--scheduling fair"]`; needs python3 with numpy.
  */
 import { statSync } from 'node:fs'
 import path from 'node:path'
@@ -27,6 +27,7 @@ const { values } = parseArgs({
     duration: { type: 'string', default: '20' },
     saturated: { type: 'string', default: '6' },
     rounds: { type: 'string', default: '1' },
+    cold: { type: 'boolean', default: false },
     flags: { type: 'string', default: '' },
   },
 })
@@ -35,6 +36,8 @@ const alphas = values.alpha.split(',').map(Number)
 const [load, duration, saturated, rounds, cv] = [values.load, values.duration, values.saturated, values.rounds, values.cv].map(
   Number,
 )
+/** Seconds from one adapter's first request to the next one's. */
+const WARM_S = 0.005
 const few = counts[0]
 const most = Math.max(...counts)
 const shape = shapeOf(values.model)
@@ -169,6 +172,11 @@ try {
   console.log(
     `all cores read, copy and take from files ${gigabytes(machine)} GB/s; adapters of ${sizes.map((size) => (size / 1e6).toFixed(1)).join(', ')} MB`,
   )
+  if (!values.cold) {
+    // Not all at once, so that a 135M model's queue stays short.
+    const each = Array.from({ length: most }, (_, adapter) => ({ adapter, prompt: lengths[0], output: 1, at: adapter * WARM_S }))
+    await run(each, folderOf)
+  }
   await run(burst(few, 1, 20), folderOf)
   const capacities: number[] = []
   for (let i = 0; i < 3; i++) capacities.push((await run(burst(few, 1, shape.atOnce), folderOf)).requestsPerS)
