@@ -1,12 +1,12 @@
 /** Which adapter serves a request: header x-lora-adapter, header x-amzn-sagemaker-adapter-identifier, body `model`; the first that is present wins. */
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import { parseList, Token } from 'structured-headers'
 import { AdapterError } from '../adapters-store/index.ts'
 import type { AdapterUse } from '../runtime/index.ts'
 import type { Caller, Seen } from './access/caller.ts'
 import { clientOf, countVersions, leaseVersions, versionFor } from './adapter-versions.ts'
 import type { AdapterRecord } from './catalogue.ts'
-import { leaving } from './client-left.ts'
+import { type Lasting, leaving } from './client-left.ts'
 import { ApiError } from './errors.ts'
 import { nearest } from './nearest.ts'
 import { servedBy } from './served-by.ts'
@@ -51,7 +51,7 @@ export interface LeasedAdapters {
 }
 
 /** What of a request chooses. */
-type Asking = Pick<FastifyRequest, 'headers' | 'caller' | 'body'>
+export type Asking = Pick<FastifyRequest, 'headers' | 'caller' | 'body'>
 
 /** What can be asked for: all that there is, or a caller's part of it. */
 interface Models {
@@ -70,7 +70,7 @@ export async function chooseAdapter(
   all: Pick<Serving, 'model' | 'adapters' | 'onDemand'>,
   asking: Asking,
   model: string | undefined,
-  reply: FastifyReply,
+  reply: Lasting,
 ): Promise<AdapterChoice> {
   const tried = new Set<string>()
   for (;;) {
@@ -234,7 +234,7 @@ export function requireServed(record: AdapterRecord, param: string): AdapterReco
 export async function leaseAdapters(
   serving: Serving,
   { mix, base, param }: AdapterChoice,
-  reply: FastifyReply,
+  reply: Lasting,
 ): Promise<LeasedAdapters> {
   if (mix.length === 0) return { serving, uses: [], model: base, headers: {} }
   const { lease, records } = await leaseVersions(serving, mix, leaving(reply)).catch((error: Error) => {

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { demandKey, gate, limitPerAddress } from './access/gate.ts'
 import { ApiError } from './errors.ts'
 import { type Certificate, newApp } from './http.ts'
-import { chatRoutes } from './openai/chat.ts'
+import { chatRoutes, chatTurns } from './openai/chat.ts'
 import { completionRoutes } from './openai/completions.ts'
 import { describeApi, docsPage } from './openapi.ts'
 import { adapterRoutes } from './routes/adapters.ts'
@@ -34,7 +34,7 @@ export async function buildApp(
   await app.register(async (generation) => {
     limitConcurrency(generation, limits.maxConcurrentRequests)
     completionRoutes(generation, serving)
-    chatRoutes(generation, serving)
+    chatRoutes(generation, chatTurns(serving))
     tokenRoutes(generation, serving)
   })
   await app.register(utilityRoutes(serving))

@@ -1,8 +1,8 @@
 /** POST /v1/chat/completions. */
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { LogprobRows } from '../../runtime/index.ts'
-import { chooseAdapter, leaseAdapters } from '../adapter-choice.ts'
-import { leaving } from '../client-left.ts'
+import { type Asking, chooseAdapter, type LeasedAdapters, leaseAdapters } from '../adapter-choice.ts'
+import { type Lasting, leaving } from '../client-left.ts'
 import { ApiError } from '../errors.ts'
 import { slicedNumbers } from '../json.ts'
 import type { Serving } from '../types.ts'
@@ -15,20 +15,32 @@ import { requestId } from './request-id.ts'
 import { samplingOf, seededChoices } from './sampling.ts'
 import { chatSchema } from './schemas.ts'
 import { Shape } from './shape.ts'
+import type { Prepared } from './turn.ts'
 
-export function chatRoutes(app: FastifyInstance, all: Serving): void {
+export type ChatHandler = (request: FastifyRequest<{ Body: Body }>, reply: FastifyReply) => Promise<unknown>
+
+/** A conversation that is ready to be answered. */
+export interface ChatTurn extends Prepared {
+  /** With echo, the text before the answer. */
+  echo: string
+}
+
+/** Makes turns of chat bodies: what all routes have in common that speak of messages. */
+export type ChatTurns = ReturnType<typeof chatTurns>
+
+export function chatTurns(all: Serving) {
   const schema = chatSchema(all)
-  app.post<{ Body: Body }>('/v1/chat/completions', {
-    schema: { body: schema, tags: ['generation'], summary: 'Answer a conversation' },
-    handler: async (request, reply) => {
-      const { body } = request
+  return {
+    schema,
+    /** `leased`: what serves it, where that is known already. Throws ApiError, which names the fields of a chat body. */
+    prepare: async (request: Asking, reply: Lasting, body: Body, leased?: LeasedAdapters): Promise<ChatTurn> => {
       checkFields(body, schema)
       checkUnserved(body)
       const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
       const n = given(body, 'n', 1)
       all.cost.checkSequences(n, 'n')
       const conversation = conversationOf(body, all.limits)
-      const adapter = await leaseAdapters(all, choice, reply)
+      const adapter = leased ?? (await leaseAdapters(all, choice, reply))
       const { serving } = adapter
       // The template writes the special tokens itself.
       const encoding = { addSpecialTokens: given<boolean>(body, 'add_special_tokens', false), param: 'messages' }
@@ -54,22 +66,28 @@ export function chatRoutes(app: FastifyInstance, all: Serving): void {
         continues,
         sampling: one,
       }))
-      return answer(
-        request,
-        reply,
-        body,
-        adapter,
-        {
-          id: requestId('chatcmpl', request, body),
-          choices,
-          promptField: 'messages',
-          ...textOptions(body, serving.scheduling),
-        },
-        promptIds.length,
-        new ChatShape(serving, body, choices, () => echo),
-      )
+      const generated: Prepared['asked'] = {
+        id: requestId('chatcmpl', request, body),
+        choices,
+        promptField: 'messages',
+        ...textOptions(body, serving.scheduling),
+      }
+      return { adapter, asked: generated, promptTokens: promptIds.length, echo }
     },
+  }
+}
+
+export function chatRoutes(app: FastifyInstance, turns: ChatTurns): ChatHandler {
+  const handler: ChatHandler = async (request, reply) => {
+    const { body } = request
+    const turn = await turns.prepare(request, reply, body)
+    return answer(request, reply, body, turn, new ChatShape(turn.adapter.serving, body, turn.asked.choices, () => turn.echo))
+  }
+  app.post<{ Body: Body }>('/v1/chat/completions', {
+    schema: { body: turns.schema, tags: ['generation'], summary: 'Answer a conversation' },
+    handler,
   })
+  return handler
 }
 
 /** Fields of the schema that are served for some values only. */

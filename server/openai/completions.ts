@@ -65,14 +65,16 @@ export function completionRoutes(app: FastifyInstance, all: Serving): void {
         request,
         reply,
         body,
-        adapter,
         {
-          id: requestId('cmpl', request, body),
-          choices,
-          promptField: 'prompt',
-          ...textOptions(body, serving.scheduling),
+          adapter,
+          asked: {
+            id: requestId('cmpl', request, body),
+            choices,
+            promptField: 'prompt',
+            ...textOptions(body, serving.scheduling),
+          },
+          promptTokens: prompts.reduce((sum, { ids }) => sum + ids.length, 0),
         },
-        prompts.reduce((sum, { ids }) => sum + ids.length, 0),
         new CompletionShape(serving, body, choices, (index) => prompts[Math.floor(index / n)].text),
       )
     },
