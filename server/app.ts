@@ -1,11 +1,13 @@
 /** The HTTP server: what a request passes first, and the routes. */
 import type { FastifyInstance } from 'fastify'
 import { demandKey, gate, limitPerAddress } from './access/gate.ts'
-import { ApiError } from './errors.ts'
 import { type Certificate, newApp } from './http.ts'
 import { chatRoutes, chatTurns } from './openai/chat.ts'
 import { completionRoutes } from './openai/completions.ts'
 import { describeApi, docsPage } from './openapi.ts'
+import { Places } from './places.ts'
+import { responsesOf } from './responses/create.ts'
+import { responseRoutes, storedResponseRoutes } from './responses/routes.ts'
 import { adapterRoutes } from './routes/adapters.ts'
 import { utilityRoutes } from './routes/index.ts'
 import { metricsRoute, operationRoutes } from './routes/operations.ts'
@@ -31,12 +33,17 @@ export async function buildApp(
   await gate(app, access)
   await describeApi(app, access.keys !== undefined)
   if (!adminApart) await docsPage(app)
+  const places = new Places(limits.maxConcurrentRequests)
+  const turns = chatTurns(serving)
+  const responses = responsesOf(serving, turns)
   await app.register(async (generation) => {
-    limitConcurrency(generation, limits.maxConcurrentRequests)
+    limitConcurrency(generation, places)
     completionRoutes(generation, serving)
-    chatRoutes(generation, chatTurns(serving))
+    chatRoutes(generation, turns)
     tokenRoutes(generation, serving)
+    responseRoutes(generation, responses, places)
   })
+  storedResponseRoutes(app, responses)
   await app.register(utilityRoutes(serving))
   if (!adminApart) {
     metricsRoute(app, serving)
@@ -72,26 +79,15 @@ export async function buildAdminApp(
 }
 
 /**
- * At most `limit` requests that generate or tokenize at a time; one more is told to come again, before its body is read if it can be. A request counts once its body is there:
+ * At most so many requests that generate or tokenize at a time; one more is told to come again, before its body is read if it can be. A request counts once its body is there:
  * as many connections as the limit that never sent theirs held every place. What its key may have in flight is counted with it.
  */
-function limitConcurrency(app: FastifyInstance, limit: number): void {
-  let inFlight = 0
-  const refuseOneMore = () => {
-    if (inFlight >= limit)
-      throw new ApiError('too_many_requests', `the server has ${limit} requests in flight already; try again in a second`)
-  }
-  app.addHook('onRequest', async () => refuseOneMore())
+function limitConcurrency(app: FastifyInstance, places: Places): void {
+  app.addHook('onRequest', async () => places.refuseOneMore())
   app.addHook('preHandler', async ({ caller }, reply) => {
     // Who left already says so no more.
     if (reply.raw.destroyed) return reply.hijack()
-    refuseOneMore()
-    const leave = caller.quota.enter()
-    inFlight++
     // 'close' comes exactly once, also for streams and for clients that went away.
-    reply.raw.once('close', () => {
-      inFlight--
-      leave()
-    })
+    reply.raw.once('close', places.take(caller))
   })
 }

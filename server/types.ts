@@ -135,6 +135,8 @@ export type Limits = Pick<
   | 'fairness'
   | 'tenantHeader'
   | 'ttftTarget'
+  | 'responseStoreSize'
+  | 'maxWebsocketStreams'
 >
 
 export interface Serving {

@@ -9,6 +9,8 @@ import type { Serving } from '../types.ts'
 import { answer } from './answer.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
 import { chatLogprobs } from './logprobs.ts'
+import type { MessageReader } from './message/delta.ts'
+import { PlainReader } from './message/plain.ts'
 import { conversationOf, messagesOf } from './messages.ts'
 import { type Body, checkFields, given, settleMaxTokens, shown, textOptions } from './parameters.ts'
 import { requestId } from './request-id.ts'
@@ -23,6 +25,8 @@ export type ChatHandler = (request: FastifyRequest<{ Body: Body }>, reply: Fasti
 export interface ChatTurn extends Prepared {
   /** With echo, the text before the answer. */
   echo: string
+  /** Reads the text of one choice, from its beginning. */
+  reader(): MessageReader
 }
 
 /** Makes turns of chat bodies: what all routes have in common that speak of messages. */
@@ -72,7 +76,7 @@ export function chatTurns(all: Serving) {
         promptField: 'messages',
         ...textOptions(body, serving.scheduling),
       }
-      return { adapter, asked: generated, promptTokens: promptIds.length, echo }
+      return { adapter, asked: generated, promptTokens: promptIds.length, echo, reader: () => new PlainReader() }
     },
   }
 }
