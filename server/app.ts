@@ -1,6 +1,7 @@
 /** The HTTP server: what a request passes first, and the routes. */
 import type { FastifyInstance } from 'fastify'
 import { demandKey, gate, limitPerAddress } from './access/gate.ts'
+import { messageRoutes } from './anthropic/routes.ts'
 import { type Certificate, newApp } from './http.ts'
 import { chatRoutes, chatTurns } from './openai/chat.ts'
 import { completionRoutes } from './openai/completions.ts'
@@ -8,6 +9,7 @@ import { describeApi, docsPage } from './openapi.ts'
 import { Places } from './places.ts'
 import { responsesOf } from './responses/create.ts'
 import { responseRoutes, storedResponseRoutes } from './responses/routes.ts'
+import { responseSockets } from './responses/socket-route.ts'
 import { adapterRoutes } from './routes/adapters.ts'
 import { utilityRoutes } from './routes/index.ts'
 import { metricsRoute, operationRoutes } from './routes/operations.ts'
@@ -30,7 +32,7 @@ export async function buildApp(
   const { access, limits, log } = serving
   const app = newApp(log, limits, certificate)
   if (access.maxConnectionsPerAddress !== undefined) limitPerAddress(app.server, access.maxConnectionsPerAddress)
-  await gate(app, access)
+  const countOne = await gate(app, access)
   await describeApi(app, access.keys !== undefined)
   if (!adminApart) await docsPage(app)
   const places = new Places(limits.maxConcurrentRequests)
@@ -42,8 +44,10 @@ export async function buildApp(
     chatRoutes(generation, turns)
     tokenRoutes(generation, serving)
     responseRoutes(generation, responses, places)
+    messageRoutes(generation, serving, turns)
   })
   storedResponseRoutes(app, responses)
+  await responseSockets(app, { responses, access, places, countOne, mostStreams: limits.maxWebsocketStreams })
   await app.register(utilityRoutes(serving))
   if (!adminApart) {
     metricsRoute(app, serving)

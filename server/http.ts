@@ -10,12 +10,13 @@ import Fastify, {
 } from 'fastify'
 import { checkBodyWork } from './body-work.ts'
 import { answerRaw, clientErrorHandler } from './client-errors.ts'
+import { errorBody } from './error-shapes.ts'
 import { ApiError, toApiError } from './errors.ts'
 import { handleInTurn } from './in-turn.ts'
 import { keepSeed } from './openai/seed.ts'
 import { ClientLeft } from './tokenizer/process-pool.ts'
 import type { Limits } from './types.ts'
-import { Incoming } from './upgrades.ts'
+import { Incoming, leavesHttp } from './upgrades.ts'
 
 /** PEM texts. */
 export interface Certificate {
@@ -49,11 +50,11 @@ export function newApp(log: FastifyServerOptions['loggerInstance'], limits: Limi
     return503OnClosing: false,
     forceCloseConnections: 'idle',
     // A path that no router can read (`/v1/models/%E0%A4%A`) meets no handler of ours.
-    frameworkErrors(error, _request, reply) {
+    frameworkErrors(error, request, reply) {
       const known = toApiError(error, bodyLimit)
       // Typed by the route's schema, of which there is none here.
       const untyped = reply as unknown as FastifyReply
-      untyped.code(known.status).send(known.body())
+      untyped.code(known.status).send(errorBody(known, request.raw.url))
     },
     // A string is no number: what a client sent wrongly is told, not guessed.
     ajv: {
@@ -72,10 +73,13 @@ export function newApp(log: FastifyServerOptions['loggerInstance'], limits: Limi
   tellErrors(app, bodyLimit)
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id)
+    if (leavesHttp(request.raw)) reply.header('connection', 'close')
     if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
       throw new ApiError('invalid_request', 'the header host is missing (RFC 9112, section 3.2)', 'host')
   })
   app.addHook('onResponse', async (request, reply) => {
+    // An upgrade that was refused: nothing reads requests from its connection any more, though the client may think so.
+    if (leavesHttp(request.raw)) request.raw.socket.destroySoon()
     request.log.debug({ method: request.method, url: request.url, status: reply.statusCode, ms: reply.elapsedTime }, 'answered')
   })
   return app
@@ -93,11 +97,16 @@ export function readJson(app: FastifyInstance): void {
     async ({ method }: FastifyRequest, bytes: Buffer) => {
       // As many clients send it, with a type and nothing of it.
       if (bytes.length === 0 && method === 'DELETE') return undefined
-      if (bytes.length <= SMALL) return parsed(bytes)
-      await checkBodyWork(bytes)
-      return afterOthers(() => parsed(bytes))
+      return bodyOf(bytes)
     },
   )
+}
+
+/** What a body holds. Rejects with ApiError for what is no JSON in UTF-8, or would keep others waiting. */
+export async function bodyOf(bytes: Buffer): Promise<unknown> {
+  if (bytes.length <= SMALL) return parsed(bytes)
+  await checkBodyWork(bytes)
+  return afterOthers(() => parsed(bytes))
 }
 
 /** The large body that is read last, with a turn for all others behind it. */
@@ -148,7 +157,7 @@ function tellErrors(app: FastifyInstance, bodyLimit: number): void {
     const known = toApiError(error, bodyLimit)
     if (known.status >= 500) request.log.error({ err: error }, 'a request failed')
     if (known.code === 'too_many_requests') reply.header('retry-after', known.retryAfter)
-    return reply.code(known.status).send(known.body())
+    return reply.code(known.status).send(errorBody(known, request.raw.url))
   })
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?')[0]

@@ -137,6 +137,7 @@ export type Limits = Pick<
   | 'ttftTarget'
   | 'responseStoreSize'
   | 'maxWebsocketStreams'
+  | 'writeTimeout'
 >
 
 export interface Serving {

@@ -1,9 +1,10 @@
 /** Making a response, whatever it travels by: its conversation, its turn, its events, its end. */
 import type { FastifyRequest } from 'fastify'
 import { type AdapterChoice, chooseAdapter, leaseAdapters } from '../adapter-choice.ts'
-import type { Lasting } from '../client-left.ts'
+import { type Lasting, Lifetime } from '../client-left.ts'
 import { ApiError, toApiError } from '../errors.ts'
 import type { ChatTurn, ChatTurns } from '../openai/chat.ts'
+import type { ChoiceRequest } from '../openai/generation.ts'
 import { chatLogprobs } from '../openai/logprobs.ts'
 import { Reading } from '../openai/message/reading.ts'
 import { type Body, checkFields, given, shown } from '../openai/parameters.ts'
@@ -78,34 +79,46 @@ export function conversationOf({ store, schema }: Responses, body: Body, scopes:
   return [...previous.items, ...previous.response.output, ...added]
 }
 
-/** Prepares the turn of a conversation, without the oldest of it where that is allowed and needed. Throws ApiError, which names this API's fields. */
+/** Prepares the turn of a conversation, without the oldest of it where that is allowed and needed. `prepares`: nothing is to be generated of it yet. Throws ApiError, which names this API's fields. */
 export async function prepareResponse(
   responses: Responses,
   asker: ResponseAsker,
   life: Lasting,
   body: Body,
   items: readonly Item[],
-  streams = given<boolean>(body, 'stream', false),
+  { streams = given<boolean>(body, 'stream', false), prepares = false }: { streams?: boolean; prepares?: boolean } = {},
 ): Promise<Wanted> {
   if (items.length === 0 && !body.instructions) throw new ApiError('invalid_request', 'you must provide input', 'input')
   const { all, turns, shared } = responses
+  // Each attempt to fit the context listens for the end.
+  const attempts = new Lifetime()
+  if (life.raw.destroyed) attempts.end()
+  else life.raw.once('close', () => attempts.end())
   try {
     const asking = { headers: asker.headers, caller: asker.caller, body }
     const choice: AdapterChoice = await chooseAdapter(all, asking, body.model as string | undefined, life)
     const leased = await leaseAdapters(all, choice, life)
     const attempt = async (left: number) => {
       const chat = chatBodyOf(body, shared, left === 0 ? items : withoutOldest(items, left), streams)
+      // What is only prepared goes on with whatever comes next.
+      if (prepares) chat.add_generation_prompt = false
       validate(asker, turns.schema, chat)
-      return { chat, turn: await turns.prepare(asking, life, chat, leased) }
+      return { chat, turn: await turns.prepare(asking, attempts, chat, leased) }
     }
     const { chat, turn } = body.truncation === 'auto' ? await fitting(attempt, turnStarts(items).length) : await attempt(0)
     const { temperature, topP } = turn.asked.choices[0].sampling
     const response = newResponse(body, turn.adapter.model, { temperature, topP })
-    return { turn: { ...turn, asked: { ...turn.asked, id: response.id } }, chat, items, response }
+    const choices = prepares ? turn.asked.choices.map(withoutTokens) : turn.asked.choices
+    return { turn: { ...turn, asked: { ...turn.asked, id: response.id, choices } }, chat, items, response }
   } catch (error) {
     throw renamed(toApiOrLeft(error, all))
   }
 }
+
+const withoutTokens = (choice: ChoiceRequest): ChoiceRequest => ({
+  ...choice,
+  sampling: { ...choice.sampling, maxTokens: 0, minTokens: 0 },
+})
 
 /** What a route's error handler knows by itself stays what it is. */
 function toApiOrLeft(error: unknown, { limits }: Serving): unknown {
@@ -218,6 +231,19 @@ export class ResponseRun {
       { model: this.wanted.response.model, ...counts, ms: Math.round(performance.now() - this.since) },
       'generated',
     )
+    return true
+  }
+
+  /** Resolves when a prompt is in the cache that is only prepared; false if nobody waited for that. Rejects with an ApiError. */
+  async prepared(): Promise<boolean> {
+    try {
+      await this.running
+    } catch (error) {
+      throw renamed(error)
+    }
+    if (!this.reading.ending) return false
+    this.begin()
+    this.writer.prepared(this.usage)
     return true
   }
 

@@ -11,6 +11,7 @@ export interface Stored {
 
 interface Entry extends Stored {
   scope: string
+  owner: string
   key: string
   bytes: number
 }
@@ -36,7 +37,7 @@ export class ResponseStore {
   private readonly entries = new Map<string, Entry>()
   /** Where items are that references name. */
   private readonly items = new Map<string, Entry>()
-  /** Bytes of each scope's. */
+  /** Bytes of each owner's. */
   private readonly taken = new Map<string, number>()
   private bytes = 0
   /** Sizes of items that are in some entry, which are many entries'. */
@@ -51,17 +52,17 @@ export class ResponseStore {
     return this.entries.size
   }
 
-  /** Keeps it, in place of what had its id. What is larger than all may take together is not kept. `scope`: whose it is. */
-  put(scope: string, stored: Stored): void {
+  /** Keeps it, in place of what had its id. What is larger than all may take together is not kept. `scope`: where it is found; `owner`: whose bytes it takes. */
+  put(scope: string, stored: Stored, owner = scope): void {
     const { response, items } = stored
     this.delete(scope, response.id)
     const bytes = sizeOf(response) + items.reduce((sum, item) => sum + this.itemSize(item), 0)
     if (bytes > this.most) return
     const key = scope + BETWEEN + response.id
-    const entry: Entry = { ...stored, scope, key, bytes }
+    const entry: Entry = { ...stored, scope, owner, key, bytes }
     this.entries.set(key, entry)
     for (const item of [...items, ...response.output]) this.items.set(scope + BETWEEN + item.id, entry)
-    this.count(scope, bytes)
+    this.count(owner, bytes)
     while (this.bytes > this.most) this.evict()
   }
 
@@ -88,9 +89,9 @@ export class ResponseStore {
   /** What takes most gives way first, its oldest before its newest: nobody can push out the others'. */
   private evict(): void {
     let largest = ''
-    for (const [scope, bytes] of this.taken) if (bytes > (this.taken.get(largest) ?? 0)) largest = scope
+    for (const [owner, bytes] of this.taken) if (bytes > (this.taken.get(largest) ?? 0)) largest = owner
     for (const entry of this.entries.values())
-      if (entry.scope === largest) {
+      if (entry.owner === largest) {
         this.drop(entry)
         return
       }
@@ -102,14 +103,14 @@ export class ResponseStore {
       const key = entry.scope + BETWEEN + item.id
       if (this.items.get(key) === entry) this.items.delete(key)
     }
-    this.count(entry.scope, -entry.bytes)
+    this.count(entry.owner, -entry.bytes)
   }
 
-  private count(scope: string, bytes: number): void {
+  private count(owner: string, bytes: number): void {
     this.bytes += bytes
-    const taken = (this.taken.get(scope) ?? 0) + bytes
-    if (taken === 0) this.taken.delete(scope)
-    else this.taken.set(scope, taken)
+    const taken = (this.taken.get(owner) ?? 0) + bytes
+    if (taken === 0) this.taken.delete(owner)
+    else this.taken.set(owner, taken)
   }
 
   private itemSize(item: Item): number {
