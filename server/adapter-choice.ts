@@ -50,6 +50,12 @@ export interface LeasedAdapters {
   headers: Record<string, string>
 }
 
+/** Adapters that a body names otherwise than by `model`, in its field `param`. */
+export interface WantedMix {
+  adapters: { name: string; weight: number }[]
+  param: string
+}
+
 /** What of a request chooses. */
 export type Asking = Pick<FastifyRequest, 'headers' | 'caller' | 'body'>
 
@@ -69,7 +75,7 @@ export const seenBy = (caller: Caller, { model, adapters }: Pick<Serving, 'model
 export async function chooseAdapter(
   all: Pick<Serving, 'model' | 'adapters' | 'onDemand'>,
   asking: Asking,
-  model: string | undefined,
+  model: string | WantedMix | undefined,
   reply: Lasting,
 ): Promise<AdapterChoice> {
   const tried = new Set<string>()
@@ -85,11 +91,12 @@ export async function chooseAdapter(
   }
 }
 
-function choose(serving: Models, { headers }: Asking, model: string | undefined): AdapterChoice {
+function choose(serving: Models, { headers }: Asking, model: string | WantedMix | undefined): AdapterChoice {
   const listed = headerText(headers[ADAPTER_HEADER])
   if (listed !== undefined) return fromHeader(serving, listed)
   const sagemaker = headerText(headers[SAGEMAKER_HEADER])
   if (sagemaker !== undefined) return fromName(serving, sagemaker.trim(), SAGEMAKER_HEADER)
+  if (typeof model === 'object') return fromItems(serving, model.adapters, model.param)
   return fromName(serving, model ?? serving.model.name, 'model')
 }
 
@@ -105,21 +112,26 @@ function headerText(value: string | string[] | undefined): string | undefined {
 
 /** An RFC 9651 list: tokens or strings, each with an optional weight `w`, `rank` and `digest`. */
 function fromHeader(serving: Models, text: string): AdapterChoice {
-  const items = parseMix(text)
+  return fromItems(serving, parseMix(text), ADAPTER_HEADER)
+}
+
+function fromItems(serving: Models, items: Item[], param: string): AdapterChoice {
+  if (items.length > MIX_LIMIT)
+    throw new ApiError('invalid_request', `${param} names ${items.length} adapters; at most ${MIX_LIMIT} can be mixed`, param)
   if (items.length === 1 && items[0].name === serving.model.name) return baseAlone(serving)
   const mix: Chosen[] = []
   for (const { name, weight, rank, digest } of items) {
     if (name === serving.model.name)
       throw new ApiError(
         'invalid_request',
-        `${ADAPTER_HEADER} mixes ${name}, the base model; it is under every mix: name adapters only`,
-        ADAPTER_HEADER,
+        `${param} mixes ${name}, the base model; it is under every mix: name adapters only`,
+        param,
       )
-    const record = findAdapter(serving, serving.adapters.get(name) ? name : percentDecoded(name), ADAPTER_HEADER)
-    if (mix.some((use) => use.record === record)) throw namedTwice(name)
+    const record = findAdapter(serving, serving.adapters.get(name) ? name : percentDecoded(name), param)
+    if (mix.some((use) => use.record === record)) throw namedTwice(name, param)
     mix.push({ record, weight, rank, digest })
   }
-  return { mix, base: serving.model.name, param: ADAPTER_HEADER }
+  return { mix, base: serving.model.name, param }
 }
 
 /** A header holds ASCII, so a name beyond it goes percent-encoded, as in our own answers. */
@@ -131,14 +143,21 @@ function percentDecoded(name: string): string {
   }
 }
 
-const namedTwice = (name: string) =>
+const namedTwice = (name: string, param: string) =>
   new ApiError(
     'invalid_request',
-    `${ADAPTER_HEADER} names ${name} twice (by name or by content); give it once with the sum of the weights`,
-    ADAPTER_HEADER,
+    `${param} names ${name} twice (by name or by content); give it once with the sum of the weights`,
+    param,
   )
 
-function parseMix(text: string): { name: string; weight: number; rank?: number; digest?: string }[] {
+interface Item {
+  name: string
+  weight: number
+  rank?: number
+  digest?: string
+}
+
+function parseMix(text: string): Item[] {
   const bad = (why: string) =>
     new ApiError(
       'invalid_request',
@@ -244,7 +263,7 @@ export async function leaseAdapters(
   if (reply.raw.destroyed) release()
   else reply.raw.once('close', release)
   for (const [i, { record, digest }] of mix.entries()) {
-    if (digests.indexOf(digests[i]) < i) throw namedTwice(record.name)
+    if (digests.indexOf(digests[i]) < i) throw namedTwice(record.name, param)
     if (digest !== undefined && !digests[i].startsWith(digest)) throw otherVersion(record, digests[i], digest)
   }
   countVersions(serving, records)
@@ -262,8 +281,9 @@ export async function leaseAdapters(
   }
 }
 
+/** As it could be asked for again: a header's weight has three decimals (RFC 9651). */
 const listedAs = ({ name, weight, rank }: AdapterUse) =>
-  itemOf(name) + (weight === 1 ? '' : `;w=${weight}`) + (rank === undefined ? '' : `;rank=${rank}`)
+  itemOf(name) + (weight === 1 ? '' : `;w=${Number(weight.toFixed(3))}`) + (rank === undefined ? '' : `;rank=${rank}`)
 
 function otherVersion({ name }: AdapterRecord, digest: string, demanded: string): ApiError {
   const message = `the adapter ${name} is at ${digest}, not at ${demanded}`

@@ -4,7 +4,7 @@ import { demandKey, gate, limitPerAddress } from './access/gate.ts'
 import { messageRoutes } from './anthropic/routes.ts'
 import { type Certificate, newApp } from './http.ts'
 import { chatRoutes, chatTurns } from './openai/chat.ts'
-import { completionRoutes } from './openai/completions.ts'
+import { completionRoutes, completionTurns } from './openai/completions.ts'
 import { describeApi, docsPage } from './openapi.ts'
 import { Places } from './places.ts'
 import { responsesOf } from './responses/create.ts'
@@ -12,8 +12,10 @@ import { responseRoutes, storedResponseRoutes } from './responses/routes.ts'
 import { responseSockets } from './responses/socket-route.ts'
 import { adapterRoutes } from './routes/adapters.ts'
 import { utilityRoutes } from './routes/index.ts'
+import { invocationRoute } from './routes/invocations.ts'
 import { metricsRoute, operationRoutes } from './routes/operations.ts'
 import { tokenRoutes } from './routes/tokens.ts'
+import { generateRoutes } from './tgi/routes.ts'
 import type { Serving } from './types.ts'
 import { uiRoutes } from './ui/routes.ts'
 
@@ -40,11 +42,17 @@ export async function buildApp(
   const responses = responsesOf(serving, turns)
   await app.register(async (generation) => {
     limitConcurrency(generation, places)
-    completionRoutes(generation, serving)
-    chatRoutes(generation, turns)
+    const completions = completionTurns(serving)
+    const complete = completionRoutes(generation, completions)
+    const chat = chatRoutes(generation, turns)
+    invocationRoute(generation, [
+      { field: 'messages', schema: turns.schema, handler: chat },
+      { field: 'prompt', schema: completions.schema, handler: complete },
+    ])
     tokenRoutes(generation, serving)
     responseRoutes(generation, responses, places)
     messageRoutes(generation, serving, turns)
+    generateRoutes(generation, serving, completions)
   })
   storedResponseRoutes(app, responses)
   await responseSockets(app, { responses, access, places, countOne, mostStreams: limits.maxWebsocketStreams })

@@ -132,6 +132,9 @@ function parsed(bytes: Buffer): unknown {
   if (typeof body === 'object' && body !== null) {
     if (SUSPECT.test(text)) refusePrototypes(body)
     keepSeed(text, body as Record<string, unknown>)
+    // TGI's and LoRAX's stands one further down.
+    const { parameters } = body as { parameters?: unknown }
+    if (typeof parameters === 'object') keepSeed(text, parameters as Record<string, unknown> | null)
   }
   return body
 }

@@ -19,10 +19,16 @@ import { type MessageEvent, MessageWriter } from './writer.ts'
 
 const tags = ['messages']
 
+/** Anthropic's clients look for it by this name. */
+const onRequest = async (request: FastifyRequest, reply: FastifyReply) => {
+  reply.header('request-id', request.id)
+}
+
 export function messageRoutes(app: FastifyInstance, all: Serving, turns: ChatTurns): void {
   const schema = messagesSchema(all)
   app.post<{ Body: Body }>('/v1/messages', {
     schema: { body: schema, tags, summary: "Answer a conversation in Anthropic's shape" },
+    onRequest,
     handler: async (request, reply) => {
       try {
         checkFields(checkMessages(request.body), schema)
@@ -38,6 +44,7 @@ export function messageRoutes(app: FastifyInstance, all: Serving, turns: ChatTur
   const counted = countSchema(all)
   app.post<{ Body: Body }>('/v1/messages/count_tokens', {
     schema: { body: counted, tags, summary: 'Tokens that a conversation takes' },
+    onRequest,
     handler: async (request, reply) => {
       try {
         const body = checkMessages(request.body)
@@ -69,13 +76,12 @@ async function answer(request: FastifyRequest, reply: FastifyReply, chat: Body, 
   const { adapter } = turn
   const { limits } = adapter.serving
   const streams = given<boolean>(chat, 'stream', false)
-  reply.header('request-id', request.id)
   let stream: EventStream | undefined
   const open = () => (stream ??= new EventStream(reply, adapter.headers, () => {}))
   const emit = (event: MessageEvent) => open().sendNamed(event.type, event)
   const writer = new MessageWriter(adapter.model, streams ? emit : () => {})
   const reading = new Reading(turn.reader(), writer)
-  const { generation, terms, run } = takeTurn(request, reply, chat, turn, (_choice, piece) => {
+  const { generation, terms, run } = await takeTurn(request, reply, chat, turn, (_choice, piece) => {
     begin()
     reading.take(piece)
   })

@@ -38,7 +38,7 @@ export async function answer(
   const open = () => (stream ??= new EventStream(reply, adapter.headers, () => generation.abort()))
   // What all chunks of a stream begin with: one is sent for every token.
   const opening = openingOf({ ...envelope, object: shape.chunkObject, system_fingerprint: FINGERPRINT })
-  const { generation, terms, run } = takeTurn(request, reply, body, prepared, (index, piece) => {
+  const { generation, terms, run } = await takeTurn(request, reply, body, prepared, (index, piece) => {
     if (!streamed) return shape.collect(index, piece)
     const usage = options.continuous_usage_stats && usageOf(generation.countsOf(index), details)
     for (const choice of shape.chunks(index, piece)) {

@@ -159,6 +159,12 @@ export class Generation {
     return { promptTokens: request.promptIds.length, completionTokens: tokens, cachedTokens }
   }
 
+  /** Milliseconds of one choice so far: until it was taken up, and since. */
+  timesOf(index: number): { queue: number; inference: number } {
+    const { scheduledAt = this.started } = this.choices[index]
+    return { queue: Math.max(0, scheduledAt - this.started), inference: Math.max(0, Date.now() - scheduledAt) }
+  }
+
   /** An exception would otherwise be the engine client's, and end every request of the process. */
   private guard(index: number, output: SequenceOutput): void {
     try {

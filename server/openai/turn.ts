@@ -24,14 +24,14 @@ export interface Turn {
   run(): Promise<void>
 }
 
-/** Counts a turn in until `life` is over. `body`: the fields that its cost is told by. Throws ApiError when it is too much. */
-export function takeTurn(
+/** Counts a turn in until `life` is over. `body`: the fields that its cost is told by. Rejects with ApiError when it is too much. */
+export async function takeTurn(
   asker: Asker,
   life: Lasting,
   body: Body,
   { adapter, asked, promptTokens }: Prepared,
   onPiece: (choice: number, piece: Piece) => void,
-): Turn {
+): Promise<Turn> {
   const { serving } = adapter
   const countOut = serving.cost.take(costOf(asked.choices), costFields(body, asked.promptField))
   // Comes exactly once, whoever ends the connection.

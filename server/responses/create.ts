@@ -155,7 +155,7 @@ async function fitting<T>(attempt: (left: number) => Promise<T>, turns: number):
 export class ResponseRun {
   readonly writer: ResponseWriter
   private readonly reading: Reading
-  private readonly turn: Turn
+  private turn!: Turn
   private readonly details: boolean
   private readonly asker: Asker
   private readonly wanted: Wanted
@@ -163,8 +163,7 @@ export class ResponseRun {
   private running: Promise<void> | undefined
   private begun = false
 
-  /** Counts it in until `life` is over. Throws ApiError where it is too much. */
-  constructor(wanted: Wanted, asker: Asker, life: Lasting, emit: (event: ResponseEvent) => void) {
+  private constructor(wanted: Wanted, asker: Asker, emit: (event: ResponseEvent) => void) {
     const { turn, chat, response } = wanted
     const { serving } = turn.adapter
     this.wanted = wanted
@@ -173,15 +172,21 @@ export class ResponseRun {
     const logprobsOf = chat.logprobs ? (rows: Parameters<typeof chatLogprobs>[1]) => logprobList(serving, rows) : undefined
     this.writer = new ResponseWriter(response, emit, logprobsOf)
     this.reading = new Reading(turn.reader(), this.writer)
+  }
+
+  /** Counts it in until `life` is over. Rejects with ApiError where it is too much. */
+  static async take(wanted: Wanted, asker: Asker, life: Lasting, emit: (event: ResponseEvent) => void): Promise<ResponseRun> {
+    const run = new ResponseRun(wanted, asker, emit)
     try {
-      this.turn = takeTurn(asker, life, chat, turn, (_choice, piece) => {
-        this.begin()
-        this.writer.progress()
-        this.reading.take(piece)
+      run.turn = await takeTurn(asker, life, wanted.chat, wanted.turn, (_choice, piece) => {
+        run.begin()
+        run.writer.progress()
+        run.reading.take(piece)
       })
     } catch (error) {
       throw renamed(error)
     }
+    return run
   }
 
   /** Whether it may be refused for the time of its first token: then nothing is told before that. */

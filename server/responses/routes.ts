@@ -32,7 +32,7 @@ export function responseRoutes(app: FastifyInstance, responses: Responses, place
 }
 
 async function whole(responses: Responses, request: FastifyRequest, reply: FastifyReply, wanted: Wanted): Promise<unknown> {
-  const run = new ResponseRun(wanted, request, reply, () => {})
+  const run = await ResponseRun.take(wanted, request, reply, () => {})
   run.submit()
   const ended = await run.end()
   if (!ended || reply.raw.destroyed) return reply.hijack()
@@ -42,7 +42,7 @@ async function whole(responses: Responses, request: FastifyRequest, reply: Fasti
 
 async function streamed(responses: Responses, request: FastifyRequest, reply: FastifyReply, wanted: Wanted): Promise<unknown> {
   const { emit, stream } = eventsTo(reply, wanted)
-  const run = new ResponseRun(wanted, request, reply, emit)
+  const run = await ResponseRun.take(wanted, request, reply, emit)
   run.submit()
   if (!run.refusable) run.begin()
   try {
@@ -93,7 +93,7 @@ async function inBackground(
     response.status = 'queued'
     reply.headers(wanted.turn.adapter.headers)
     const events = eventsTo(reply, wanted)
-    const run = new ResponseRun(wanted, request, life, streams ? events.emit : () => {})
+    const run = await ResponseRun.take(wanted, request, life, streams ? events.emit : () => {})
     run.submit()
     store.put(scope, { response, items, cancel: () => life.end() })
     const first = streams ? undefined : await responseBody(response)

@@ -156,7 +156,7 @@ export class Session {
       })
       let response: ResponseObject
       if (wanted) {
-        run = new ResponseRun(wanted, asker, life, emit)
+        run = await ResponseRun.take(wanted, asker, life, emit)
         run.submit()
         if (!run.refusable) run.begin()
         if (!(prepares ? await run.prepared() : await run.end())) return
