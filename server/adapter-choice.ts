@@ -75,7 +75,7 @@ export const seenBy = (caller: Caller, { model, adapters }: Pick<Serving, 'model
 export async function chooseAdapter(
   all: Pick<Serving, 'model' | 'adapters' | 'onDemand'>,
   asking: Asking,
-  model: string | WantedMix | undefined,
+  model: string | WantedMix | null | undefined,
   reply: Lasting,
 ): Promise<AdapterChoice> {
   const tried = new Set<string>()
@@ -91,12 +91,12 @@ export async function chooseAdapter(
   }
 }
 
-function choose(serving: Models, { headers }: Asking, model: string | WantedMix | undefined): AdapterChoice {
+function choose(serving: Models, { headers }: Asking, model: string | WantedMix | null | undefined): AdapterChoice {
   const listed = headerText(headers[ADAPTER_HEADER])
   if (listed !== undefined) return fromHeader(serving, listed)
   const sagemaker = headerText(headers[SAGEMAKER_HEADER])
   if (sagemaker !== undefined) return fromName(serving, sagemaker.trim(), SAGEMAKER_HEADER)
-  if (typeof model === 'object') return fromItems(serving, model.adapters, model.param)
+  if (typeof model === 'object' && model !== null) return fromItems(serving, model.adapters, model.param)
   return fromName(serving, model ?? serving.model.name, 'model')
 }
 

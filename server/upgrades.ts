@@ -1,7 +1,9 @@
 /** Which requests may leave HTTP, and where they go then. */
 import { EventEmitter } from 'node:events'
-import { IncomingMessage, type Server } from 'node:http'
+import { IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { answerRaw } from './client-errors.ts'
+import { ApiError } from './errors.ts'
 
 /** The page's socket. */
 export const LIVE_PATH = '/ui/live'
@@ -53,3 +55,14 @@ export class Incoming extends IncomingMessage {
 
 /** Whether a request left HTTP, or asks to. */
 export const leavesHttp = (request: IncomingMessage) => (request as Incoming).upgrade
+
+/** Answers handshakes that are none: by itself a server of sockets says so in HTML. */
+export function tellHandshakes(sockets: EventEmitter): void {
+  sockets.on('wsClientError', ({ message }: Error, socket: Socket & { _httpMessage?: ServerResponse }) =>
+    answerRaw(
+      socket,
+      new ApiError('invalid_request', `this is no WebSocket handshake (RFC 6455): ${message}`),
+      socket._httpMessage,
+    ),
+  )
+}

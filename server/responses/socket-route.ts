@@ -3,7 +3,7 @@ import websocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { sameOrigin } from '../access/hosts.ts'
 import { ApiError } from '../errors.ts'
-import { upgradesOf } from '../upgrades.ts'
+import { tellHandshakes, upgradesOf } from '../upgrades.ts'
 import { ResponseSocket, type WebSocket } from './response-socket.ts'
 import { Session, type SessionTools } from './session.ts'
 
@@ -66,6 +66,7 @@ export async function responseSockets(app: FastifyInstance, tools: SessionTools,
         done()
       },
     } as never)
+    tellHandshakes(sockets.websocketServer)
     sockets.get(PATH, {
       schema: { hide: true },
       onRequest: async ({ headers, ws }: FastifyRequest) => {

@@ -18,7 +18,7 @@ export function invocationRoute(app: FastifyInstance, invoked: readonly Invoked[
     type: 'object',
     description: `A body of the route that is meant: ${fields} tells which.`,
     examples: invoked.flatMap((one) => one.schema.examples),
-    anyOf: invoked.map(({ field }) => ({ type: 'object', required: [field] })),
+    properties: Object.assign({}, ...invoked.map((one) => one.schema.properties)),
   }
   // What is wrong is told by the schema of the route that is meant.
   const document = { body: schema, tags: ['generation'], summary: 'For SageMaker: completions or chat, by the body' }

@@ -8,7 +8,7 @@ import type { Access } from '../access/access.ts'
 import { sameOrigin } from '../access/hosts.ts'
 import { ApiError } from '../errors.ts'
 import type { Serving } from '../types.ts'
-import { LIVE_PATH, upgradesOf } from '../upgrades.ts'
+import { LIVE_PATH, tellHandshakes, upgradesOf } from '../upgrades.ts'
 import { Feed } from './feed.ts'
 import { MOST_MESSAGE, type Socket } from './watcher.ts'
 
@@ -53,6 +53,7 @@ export async function uiRoutes(app: FastifyInstance, serving: Serving, access: A
         done()
       },
     } as never)
+    tellHandshakes(live.websocketServer)
     live.get(LIVE_PATH, {
       ...options,
       onRequest: async ({ headers }: FastifyRequest) => {
