@@ -12,6 +12,7 @@ const NOT_HERE = [
   'truncate_prompt_tokens',
   'return_token_ids',
   'prompt_logprobs',
+  'response_format',
   'min_tokens',
 ]
 

@@ -112,7 +112,14 @@ const CHECKS = {
     needs: 'tools',
     check: async () => {
       const input = [{ role: 'user', content: 'The weather in Oslo?' }]
-      const asked = { model, input, tools: [functionTool], tool_choice: 'required', max_output_tokens: 80 }
+      const asked = {
+        model,
+        input,
+        tools: [functionTool],
+        tool_choice: 'required',
+        parallel_tool_calls: false,
+        max_output_tokens: 400,
+      }
       const first = await openai.responses.create(asked)
       const call = first.output.find(({ type }) => type === 'function_call')
       assert(['Oslo', 'Rome'].includes(JSON.parse(call.arguments).city))
@@ -154,7 +161,8 @@ const CHECKS = {
     needs: 'tools',
     check: async () => {
       const tools = [{ name: 'weather', description: 'The weather of a city.', input_schema: parameters }]
-      const asked = { model, max_tokens: 80, messages: [user], tools, tool_choice: { type: 'any' } }
+      const tool_choice = { type: 'any', disable_parallel_tool_use: true }
+      const asked = { model, max_tokens: 400, temperature: 0, messages: [user], tools, tool_choice }
       const message = await anthropic.messages.create(asked)
       const call = message.content.find(({ type }) => type === 'tool_use')
       assert(['Oslo', 'Rome'].includes(call.input.city))
@@ -194,7 +202,7 @@ const CHECKS = {
     needs: 'tools',
     check: async () => {
       const weather = tool({ description: 'The weather.', inputSchema: jsonSchema(parameters), execute: async () => 'rain' })
-      const asked = { model: ai(model), prompt: 'Oslo?', tools: { weather }, toolChoice: 'required', maxOutputTokens: 80 }
+      const asked = { model: ai(model), prompt: 'Oslo?', tools: { weather }, toolChoice: 'required', maxOutputTokens: 400 }
       const { toolResults } = await generateText({ ...asked, maxRetries: 0 })
       assert.equal(toolResults[0].output, 'rain')
     },

@@ -73,7 +73,7 @@ def responses_stream_helper():
 def responses_with_a_tool():
     client = openai_client()
     tool = {"type": "function", "name": "weather", "parameters": PARAMETERS, "strict": True}
-    asked = dict(model=MODEL, input="The weather in Oslo?", tools=[tool], tool_choice="required", max_output_tokens=80)
+    asked = dict(model=MODEL, input="The weather in Oslo?", tools=[tool], tool_choice="required", parallel_tool_calls=False, max_output_tokens=400)
     first = client.responses.create(**asked)
     call = next(item for item in first.output if item.type == "function_call")
     assert json.loads(call.arguments)["city"] in ("Oslo", "Rome")
@@ -121,7 +121,7 @@ def messages_stream_helper():
 def messages_with_a_tool():
     tool = {"name": "weather", "input_schema": PARAMETERS}
     message = anthropic_client().messages.create(
-        model=MODEL, max_tokens=80, messages=[USER], tools=[tool], tool_choice={"type": "any"}
+        model=MODEL, max_tokens=400, messages=[USER], tools=[tool], tool_choice={"type": "any", "disable_parallel_tool_use": True}
     )
     call = next(block for block in message.content if block.type == "tool_use")
     assert call.input["city"] in ("Oslo", "Rome")

@@ -3,6 +3,7 @@ import type { MessageDelta, MessageReader } from '../../server/openai/message/de
 import { type MessageParts, Reading } from '../../server/openai/message/reading.ts'
 
 export class ScriptedReader implements MessageReader {
+  reasoningTokens = 0
   private readonly deltas: MessageDelta[]
   private readonly last: MessageDelta
 
@@ -12,7 +13,9 @@ export class ScriptedReader implements MessageReader {
   }
 
   push(): MessageDelta {
-    return this.deltas.shift() ?? {}
+    const delta = this.deltas.shift() ?? {}
+    if (delta.reasoning) this.reasoningTokens++
+    return delta
   }
 
   finish(): MessageDelta {

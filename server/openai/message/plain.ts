@@ -2,6 +2,8 @@
 import type { MessageDelta, MessageReader } from './delta.ts'
 
 export class PlainReader implements MessageReader {
+  readonly reasoningTokens = 0
+
   push(text: string): MessageDelta {
     return text === '' ? {} : { content: text }
   }

@@ -25,7 +25,6 @@ export class Reading {
   private inContent = false
   private anything = false
   private rows: LogprobRows[] = []
-  private reasoningTokens = 0
 
   constructor(reader: MessageReader, parts: MessageParts) {
     this.reader = reader
@@ -34,9 +33,7 @@ export class Reading {
 
   take(piece: Piece): void {
     if (piece.logprobs) this.rows.push(piece.logprobs)
-    const delta = this.reader.push(piece.text, piece.tokens)
-    if (delta.reasoning && !delta.content) this.reasoningTokens += piece.tokens.length
-    this.pass(delta)
+    this.pass(this.reader.push(piece.text, piece.tokens))
     if (!piece.finish) return
     this.pass(this.reader.finish())
     // White space alone is the answer where there is nothing else.
@@ -46,7 +43,7 @@ export class Reading {
 
   /** With what was reasoned. */
   usage(usage: Usage): Usage {
-    return { ...usage, completion_tokens_details: { reasoning_tokens: this.reasoningTokens } }
+    return { ...usage, completion_tokens_details: { reasoning_tokens: this.reader.reasoningTokens } }
   }
 
   private pass({ reasoning, content, toolCalls = [] }: MessageDelta): void {
