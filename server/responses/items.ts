@@ -123,9 +123,9 @@ export function messagesOfItems(items: readonly Item[]): Message[] {
       assistant().reasoning = thought
     } else if (item.type === 'function_call') {
       const message = assistant()
-      const calls = (message.tool_calls ?? []) as unknown[]
+      message.tool_calls ??= []
       const { call_id: id, name, arguments: text } = item
-      message.tool_calls = [...calls, { id, type: 'function', function: { name, arguments: text } }]
+      ;(message.tool_calls as object[]).push({ id, type: 'function', function: { name, arguments: text } })
     } else if (item.type === 'function_call_output') {
       open = undefined
       messages.push({ role: 'tool', tool_call_id: item.call_id, content: textOf(item.output, 'input') })

@@ -93,7 +93,7 @@ export const responsesSchema = (serving: Serving): BodySchema => ({
       anyOf: [{ type: 'string' }, { type: 'object', required: ['type'], properties: { type: { type: 'string' } } }],
     }),
     parallel_tool_calls: boolean,
-    metadata: nullable({ type: 'object', maxProperties: 16, additionalProperties: { type: 'string' } }),
+    metadata: nullable({ type: 'object', maxProperties: 16, additionalProperties: { type: 'string', maxLength: 512 } }),
     service_tier: string,
     safety_identifier: string,
     prompt_cache_key: string,
