@@ -7,7 +7,7 @@ type Fields = Record<string, unknown>
 const invalid = (message: string, param: string) => new ApiError('invalid_request', message, param)
 
 /** Fields that Anthropic has and this server does not serve; empty ones change nothing. */
-const UNSERVED = ['container', 'mcp_servers', 'context_management', 'inference_geo', 'speed'] as const
+const UNSERVED = ['container', 'mcp_servers', 'inference_geo', 'speed'] as const
 
 /** Refuses what is not served. Returns the body without what was empty of it. */
 export function checkMessages(body: Body): Body {

@@ -61,6 +61,10 @@ const conversation = {
     properties: { type: { type: 'string', enum: ['json_schema'] } },
   }),
   cache_control: nullable({ type: 'object' }),
+  context_management: {
+    ...nullable({ type: 'object' }),
+    description: 'Taken, since agents send it; the conversation is used as it comes.',
+  },
 }
 
 export const messagesSchema = ({ model }: Serving): BodySchema => ({

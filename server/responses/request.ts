@@ -83,7 +83,10 @@ function toolsOf(body: Body): { tools: object[]; choice: unknown } {
   if (choice.type === 'allowed_tools') {
     const allowed = (Array.isArray(choice.tools) ? choice.tools : []) as Fields[]
     const names = new Set(allowed.map((tool) => tool?.name))
-    return { tools: tools.filter((tool) => names.has(tool.function.name)), choice: choice.mode ?? 'auto' }
+    const left = tools.filter((tool) => names.has(tool.function.name))
+    if (left.length === 0)
+      throw new ApiError('invalid_request', 'tool_choice.tools must name functions that are in tools', 'tool_choice.tools')
+    return { tools: left, choice: choice.mode ?? 'auto' }
   }
   throw new ApiError(
     'unsupported_parameter',

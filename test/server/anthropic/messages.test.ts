@@ -113,6 +113,7 @@ t.test('what is not served is refused by its name', async (t) => {
     [{ messages: [user('a')], output_format: { type: 'json_schema' } }, 'output_config.format', /schema/],
   ]
   for (const [body, param, message] of wrong) t.throws(() => chat(body), { param, message }, param)
+  t.same(checkMessages({ context_management: { edits: [] } }), { context_management: { edits: [] } }, 'left to the schema')
   t.throws(() => checkMessages({ mcp_servers: [{}] }), { name: 'ApiError', param: 'mcp_servers' })
   t.same(checkMessages({ container: null, mcp_servers: [], a: 1 }), { a: 1 })
   const error = renamed(new ApiError('invalid_request', 'stop.0 is empty', 'stop.0'))

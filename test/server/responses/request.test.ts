@@ -151,6 +151,11 @@ t.test('what is not served is refused by its name', async (t) => {
   t.throws(() => chat({ input: 'a', tools: [{ type: 'file_search' }] }), { param: 'tools.0.type', message: /file_search/ })
   t.throws(() => chat({ input: 'a', tools: [{ type: 'function' }] }), { name: 'ApiError', param: 'tools.0.name' })
   t.throws(() => chat({ input: 'a', tool_choice: 'always' }), { name: 'ApiError', param: 'tool_choice' })
+  const other = { type: 'allowed_tools', tools: [{ type: 'function', name: 'other' }] }
+  t.throws(() => chat({ input: 'a', tools: [{ type: 'function', name: 'look' }], tool_choice: other }), {
+    name: 'ApiError',
+    param: 'tool_choice.tools',
+  })
   t.throws(() => chat({ input: 'a', tool_choice: { type: 'mcp' } }), { param: 'tool_choice', message: /mcp/ })
   t.throws(() => chat({ input: 'a', text: { format: { type: 'json_schema', name: 'n' } } }), {
     name: 'ApiError',

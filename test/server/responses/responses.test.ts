@@ -269,3 +269,37 @@ t.test('who leaves is generated for no more; what fails is told', async (t) => {
   t.equal(whole.status, 503)
   t.match(whole.json.error, { code: 'engine_unavailable' })
 })
+
+t.test('what is refused for its cost leaves nothing behind', async (t) => {
+  const served = await start(t, { 'max-sequences-in-flight': 1, 'max-concurrent-requests': 3 })
+  const client = openaiClient(served)
+  const running = await client.responses.create({ input: 'Once', background: true, max_output_tokens: 900, ...endless })
+  for (let i = 0; i < 6; i++)
+    t.match(await refused(client.responses.create({ input: 'Once', background: true })), {
+      status: 429,
+      message: /max-sequences-in-flight/,
+    })
+  t.match(await refused(client.responses.create({ input: 'Once', stream: true })), { status: 429 })
+  await client.responses.cancel(running.id)
+  await served.serving.engine.idle()
+  t.ok(await client.responses.create({ input: 'Once', max_output_tokens: 1 }), 'the places are free again')
+  t.same(await served.idleComplaints(), [])
+})
+
+t.test('who may be too late is told so by the status', async (t) => {
+  const { url } = await fakeServing(t, (one) =>
+    setImmediate(() =>
+      one.send({ finish: 'error', error: { code: 'too_late', message: 'no first token in time', retryAfter: 2 } }),
+    ),
+  )
+  const messages = [{ role: 'user', content: 'a' }]
+  for (const [path, body] of [
+    ['/v1/responses', { input: 'a', stream: true }],
+    ['/v1/messages', { messages, max_tokens: 5, stream: true }],
+    ['/generate_stream', { inputs: 'a' }],
+  ] as const) {
+    const { status, headers } = await request(url + path, { headers: { 'x-ttft-target': '1' }, body: JSON.stringify(body) })
+    t.equal(status, 429, path)
+    t.equal(headers.get('retry-after'), '2')
+  }
+})
