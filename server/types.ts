@@ -149,6 +149,9 @@ export type Limits = Pick<
   | 'ttftTarget'
   | 'busyRank'
   | 'busyWaiting'
+  | 'responseStoreSize'
+  | 'maxWebsocketStreams'
+  | 'writeTimeout'
 >
 
 export interface Serving {
