@@ -59,12 +59,12 @@ export class FirstTokens {
     return (before + 1) / rate + (this.prefill ?? 0)
   }
 
-  /** Of those that wait, in order, whoever cannot have its first token in time, with the milliseconds that it could be expected after. Who goes makes way for those behind it. */
+  /** Of those that wait, in order, whoever cannot have its first token in time, with the milliseconds that it could be expected after. Who goes makes way for those behind it; whoever has been admitted stays, also where it was put back before its first token. */
   late(waiting: readonly Sequence[], now: number): { sequence: Sequence; after: number }[] {
     const late: { sequence: Sequence; after: number }[] = []
     for (const [i, sequence] of waiting.entries()) {
       const { firstTokenMs, arrival } = sequence.request
-      if (firstTokenMs === undefined || sequence.outputLength > 0) continue
+      if (firstTokenMs === undefined || sequence.outputLength > 0 || sequence.preemptions > 0) continue
       const after = now - arrival + this.expected(i - late.length)
       if (after > firstTokenMs) late.push({ sequence, after })
     }

@@ -63,6 +63,12 @@ t.test('what cannot have its first token in time is told by the status, whether 
   const { waiting } = served.serving.engine.snapshot
   t.ok(waiting > 0, `it went before ${waiting} of the flood, after ${Math.round(waited)} ms`)
   for (const one of flood) t.equal((await one).status, 200)
+  // The first of six choices is admitted at once, and four wait for longer than the target.
+  const several = await ask('x', 150, { stream: true, n: 6 }, { 'x-ttft-target': '0.02' })
+  t.equal(several.status, 200)
+  const events = await several.text()
+  t.notMatch(events, /"error"/, 'whoever has begun to be answered is not refused for a choice that waits')
+  t.equal(events.match(/"finish_reason":"length"/g)?.length, 6)
   t.same(await served.idleComplaints(), [])
   t.equal((await ask('x', 1, {}, { 'x-ttft-target': 'soon' })).status, 400)
 })

@@ -1,7 +1,10 @@
 /** Early abort: who cannot have its first token in time is told at once, and those who can have it. */
 import t from 'tap'
+import { FirstTokens } from '../../../runtime/scheduler/first-token.ts'
+import { Sequence } from '../../../runtime/scheduler/sequence.ts'
+import { greedy } from '../../support/greedy.ts'
 import { seeded } from '../../support/pace.ts'
-import { ToyCore } from '../../support/toy-core.ts'
+import { packed, ToyCore } from '../../support/toy-core.ts'
 
 const STEP_MS = 10
 
@@ -79,3 +82,13 @@ for (const cv of [1, 4])
     const { running, waiting, blocks } = early.toy.core.snapshot()
     t.equal(running + waiting + blocks.sequences, 0)
   })
+
+t.test('whoever has been admitted is not refused, also where it was put back before its first token', async (t) => {
+  const request = { id: 'a', arrival: 1000, promptIds: [1, 2], adapters: [], sampling: greedy(8), firstTokenMs: 50 }
+  const sequence = new Sequence(packed(request), 0n, 0)
+  const firstTokens = new FirstTokens()
+  t.same(firstTokens.late([sequence], 1050), [])
+  t.same(firstTokens.late([sequence], 1051), [{ sequence, after: 51 }])
+  sequence.preemptions = 1
+  t.same(firstTokens.late([sequence], 1051), [])
+})
