@@ -1,19 +1,34 @@
 /**
- * The waiting sequences by flow: the flow that has been served least is next, and within it the order of service. Of flows that have been served alike the one that began to wait last: a newcomer starts
- * at the least counter of those that are served, which is a flood's if it is alone, and would wait until the flood has had more.
+ * The waiting sequences by flow: the flow that has been served least is next, and within it the order of service. Of flows that have been served alike those that have had nothing since they came are first, the
+ * earliest before the others: a newcomer starts at the least counter of those that are served, which is a flood's if it is alone, and would wait until the flood has had more; and newcomers, however many
+ * come, start alike, so that one that went before an earlier one would keep it waiting for ever.
  */
 import { flowOf } from './fairness.ts'
 import { type Waiting, WaitingQueue } from './queue.ts'
 import type { Sequence } from './sequence.ts'
 import { type ServiceCounters, WEIGHT } from './service.ts'
 
+/** More than ever wait. */
+const MOST_FLOWS = 2 ** 32
+
+/** Of those that have been served the last comes first. */
+const served = (i: number) => -i
+
+interface Turn {
+  /** What its flow will have been served by then. */
+  at: number
+  place: number
+}
+
+const inTurn = (a: Turn, b: Turn) => (a.at === b.at ? a.place - b.place : a.at - b.at)
+
 export class FairQueue implements Waiting {
   /** None is empty. */
   private readonly flows = new Map<string, WaitingQueue>()
-  private readonly counters: Pick<ServiceCounters, 'of'>
+  private readonly counters: Pick<ServiceCounters, 'of' | 'isFresh'>
   private count = 0
 
-  constructor(counters: Pick<ServiceCounters, 'of'>) {
+  constructor(counters: Pick<ServiceCounters, 'of' | 'isFresh'>) {
     this.counters = counters
   }
 
@@ -27,18 +42,23 @@ export class FairQueue implements Waiting {
 
   /** The first `most` in the order in which they would be admitted if nothing else happened: each counts for its flow as if it had been. */
   first(most: number): Sequence[] {
-    let flows = [...this.flows].map(([flow, queue]) => ({ counter: this.counters.of(flow), queue })).reverse()
+    let flows = [...this.flows].map(([flow, queue], i) => ({
+      at: this.counters.of(flow),
+      place: this.placeOf(flow, i),
+      i,
+      queue,
+    }))
     // No more flows than sequences are asked for can have a part in it.
-    if (flows.length > most) flows = flows.sort((a, b) => a.counter - b.counter).slice(0, most)
-    const turns = flows.flatMap(({ counter, queue }) =>
+    if (flows.length > most) flows = flows.sort(inTurn).slice(0, most)
+    const turns = flows.flatMap(({ at, place, i, queue }) =>
       queue.first(most).map((sequence) => {
-        const at = counter
-        counter += WEIGHT.input * sequence.promptLength
-        return { at, sequence }
+        const turn = { at, place, sequence }
+        at += WEIGHT.input * sequence.promptLength
+        place = served(i)
+        return turn
       }),
     )
-    // A flow's turns rise, and of equal ones the last flow's stays first: as `next` would take them.
-    turns.sort((a, b) => a.at - b.at)
+    turns.sort(inTurn)
     return turns.slice(0, most).map(({ sequence }) => sequence)
   }
 
@@ -57,12 +77,13 @@ export class FairQueue implements Waiting {
 
   next(costly: (sequence: Sequence) => boolean): Sequence | undefined {
     let least: WaitingQueue | undefined
-    let counter = Number.POSITIVE_INFINITY
+    let first = { at: Number.POSITIVE_INFINITY, place: 0 }
+    let i = 0
     for (const [flow, queue] of this.flows) {
-      const served = this.counters.of(flow)
-      if (served > counter) continue
+      const turn = { at: this.counters.of(flow), place: this.placeOf(flow, i++) }
+      if (inTurn(turn, first) > 0) continue
       least = queue
-      counter = served
+      first = turn
     }
     return least?.next(costly)
   }
@@ -70,6 +91,11 @@ export class FairQueue implements Waiting {
   admit(sequence: Sequence): void {
     this.flows.get(flowOf(sequence))?.admit(sequence)
     this.settle(sequence)
+  }
+
+  /** Among flows that have been served alike; `i`: its place among those that wait, in the order in which they began to. */
+  private placeOf(flow: string, i: number): number {
+    return this.counters.isFresh(flow) ? i - MOST_FLOWS : served(i)
   }
 
   private settle(sequence: Sequence): void {

@@ -13,6 +13,8 @@ export class ServiceCounters {
   private readonly counters = new Map<string, number>()
   /** Sequences that wait or run, of flows that have some. */
   private readonly open = new Map<string, number>()
+  /** Of those that have some open, the ones that nothing has been counted for since they had none. */
+  private readonly fresh = new Set<string>()
   /** Of the flow that was the last to have nothing open. */
   private last = 0
 
@@ -20,10 +22,16 @@ export class ServiceCounters {
     return this.counters.get(flow) ?? 0
   }
 
+  /** It wants something, and has had nothing since it came. */
+  isFresh(flow: string): boolean {
+    return this.fresh.has(flow)
+  }
+
   /** A sequence has come. A flow that had none starts at the least counter of those that have: what it did not ask for meanwhile is not owed to it. */
   enter(flow: string): void {
     const open = this.open.get(flow) ?? 0
     if (open === 0) {
+      this.fresh.add(flow)
       this.counters.set(flow, Math.max(this.of(flow), this.least()))
       if (this.counters.size > REMEMBERED + this.open.size) this.forget()
     }
@@ -36,11 +44,13 @@ export class ServiceCounters {
     if (open > 0) this.open.set(flow, open)
     else {
       this.open.delete(flow)
+      this.fresh.delete(flow)
       this.last = this.of(flow)
     }
   }
 
   charge(flow: string, amount: number): void {
+    this.fresh.delete(flow)
     this.counters.set(flow, this.of(flow) + amount)
   }
 

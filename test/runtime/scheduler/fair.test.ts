@@ -39,6 +39,22 @@ t.test('a flow that comes back starts at the least of those that are served', as
   t.equal(counters.of('c'), 200)
 })
 
+t.test('of newcomers, however many come, the earliest is next', async (t) => {
+  const toy = new ToyCore({ blockCount: 400, maxSequences: 2, fair: true })
+  const ask = (flow: string) => toy.submit(flow, [1, 2, 3], [], { maxTokens: 4, ignoreEos: true }, { flow })
+  ask('a')
+  ask('b')
+  await toy.step()
+  ask('early')
+  // Two places for four steps each: half of those that come can be served.
+  let steps = 0
+  for (; steps < 100 && toy.tokens('early').length === 0; steps++) {
+    ask(`later-${steps}`)
+    await toy.step()
+  }
+  t.ok(steps <= 5, `its first token came after ${steps} steps`)
+})
+
 t.test('the flow that has been served least is next; the look ahead counts what it would admit', async (t) => {
   const fairness = new Fairness()
   const queue = new FairQueue(fairness.counters)
@@ -58,7 +74,17 @@ t.test('the flow that has been served least is next; the look ahead counts what 
     admitted.push(next)
   }
   t.same(admitted, ahead, 'what was looked ahead is what came')
-  t.same(admitted, [c1, b1, a1, b2, a2, a3], 'of flows served alike the one that came last')
+  t.same(admitted, [a1, b1, c1, b2, a2, a3], 'of flows that have had nothing the one that came first')
+  const more = [sequence('b', 5), sequence('a', 5), sequence('new', 5)]
+  fairness.counters.charge('b', fairness.counters.of('a') - fairness.counters.of('b'))
+  fairness.counters.charge('c', fairness.counters.of('a') - fairness.counters.of('c'))
+  for (const one of more) {
+    fairness.entered(one)
+    queue.push(one)
+  }
+  t.equal(fairness.counters.of('new'), fairness.counters.of('a'))
+  t.same(queue.first(3), [more[2], more[1], more[0]], 'before all that have had some')
+  t.equal(queue.next(() => false), more[2])
   t.equal(queue.length, 0)
   const dropped = sequence('a', 1)
   queue.push(dropped)
