@@ -17,6 +17,8 @@ t.test('whom service is counted for, and by when a first token is wanted', async
   t.same(of({ scheduling: 'fcfs' }), {})
   t.same(of({ scheduling: 'fair', fairness: 'tenant' }), { flow: 'acme' })
   t.same(of({ scheduling: 'fair', fairness: 'adapter' }), { flow: 'a, b' })
+  adapters.reverse()
+  t.same(of({ scheduling: 'fair', fairness: 'adapter' }), { flow: 'a, b' }, 'in whatever order they are named')
   const gateway: QueueSettings = { scheduling: 'fair', fairness: 'tenant', tenantHeader: 'X-Tenant' }
   t.same(of(gateway, { 'x-tenant': 'other' }), { flow: 'other' })
   t.same(of(gateway), { flow: 'acme' })
