@@ -6,10 +6,13 @@
 import { flowOf } from './fairness.ts'
 import { type Waiting, WaitingQueue } from './queue.ts'
 import type { Sequence } from './sequence.ts'
-import { type ServiceCounters, WEIGHT } from './service.ts'
+import { type Counter, type ServiceCounters, WEIGHT } from './service.ts'
 
 /** More than ever wait. */
 const MOST_FLOWS = 2 ** 32
+
+/** So many beyond twice what is wanted are sorted at once. */
+const CUT = 64
 
 /** Of those that have been served the last comes first. */
 const served = (i: number) => -i
@@ -20,15 +23,20 @@ interface Turn {
   place: number
 }
 
+interface Flow {
+  counter: Counter
+  queue: WaitingQueue
+}
+
 const inTurn = (a: Turn, b: Turn) => (a.at === b.at ? a.place - b.place : a.at - b.at)
 
 export class FairQueue implements Waiting {
   /** None is empty. */
-  private readonly flows = new Map<string, WaitingQueue>()
-  private readonly counters: Pick<ServiceCounters, 'of' | 'isFresh'>
+  private readonly flows = new Map<string, Flow>()
+  private readonly counters: Pick<ServiceCounters, 'counterOf'>
   private count = 0
 
-  constructor(counters: Pick<ServiceCounters, 'of' | 'isFresh'>) {
+  constructor(counters: Pick<ServiceCounters, 'counterOf'>) {
     this.counters = counters
   }
 
@@ -37,20 +45,12 @@ export class FairQueue implements Waiting {
   }
 
   lists(): (readonly Sequence[])[] {
-    return [...this.flows.values()].flatMap((queue) => queue.lists())
+    return [...this.flows.values()].flatMap(({ queue }) => queue.lists())
   }
 
   /** The first `most` in the order in which they would be admitted if nothing else happened: each counts for its flow as if it had been. */
   first(most: number): Sequence[] {
-    let flows = [...this.flows].map(([flow, queue], i) => ({
-      at: this.counters.of(flow),
-      place: this.placeOf(flow, i),
-      i,
-      queue,
-    }))
-    // No more flows than sequences are asked for can have a part in it.
-    if (flows.length > most) flows = flows.sort(inTurn).slice(0, most)
-    const turns = flows.flatMap(({ at, place, i, queue }) =>
+    const turns = this.leading(most).flatMap(({ at, place, i, queue }) =>
       queue.first(most).map((sequence) => {
         const turn = { at, place, sequence }
         at += WEIGHT.input * sequence.promptLength
@@ -64,43 +64,57 @@ export class FairQueue implements Waiting {
 
   push(sequence: Sequence): void {
     const flow = flowOf(sequence)
-    const queue = this.flows.get(flow) ?? new WaitingQueue()
-    this.flows.set(flow, queue)
-    queue.push(sequence)
+    const known = this.flows.get(flow) ?? { counter: this.counters.counterOf(flow), queue: new WaitingQueue() }
+    this.flows.set(flow, known)
+    known.queue.push(sequence)
     this.count++
   }
 
   drop(sequence: Sequence): void {
-    this.flows.get(flowOf(sequence))?.drop(sequence)
+    this.flows.get(flowOf(sequence))?.queue.drop(sequence)
     this.settle(sequence)
   }
 
   next(costly: (sequence: Sequence) => boolean): Sequence | undefined {
-    let least: WaitingQueue | undefined
-    let first = { at: Number.POSITIVE_INFINITY, place: 0 }
-    let i = 0
-    for (const [flow, queue] of this.flows) {
-      const turn = { at: this.counters.of(flow), place: this.placeOf(flow, i++) }
-      if (inTurn(turn, first) > 0) continue
-      least = queue
-      first = turn
+    let least: Flow | undefined
+    for (const flow of this.flows.values()) {
+      const behind = least ? flow.counter.served - least.counter.served : 0
+      // Thousands may wait: no more is made of each than must be.
+      if (behind > 0 || (behind === 0 && least?.counter.fresh)) continue
+      least = flow
     }
-    return least?.next(costly)
+    return least?.queue.next(costly)
   }
 
   admit(sequence: Sequence): void {
-    this.flows.get(flowOf(sequence))?.admit(sequence)
+    this.flows.get(flowOf(sequence))?.queue.admit(sequence)
     this.settle(sequence)
   }
 
-  /** Among flows that have been served alike; `i`: its place among those that wait, in the order in which they began to. */
-  private placeOf(flow: string, i: number): number {
-    return this.counters.isFresh(flow) ? i - MOST_FLOWS : served(i)
+  /** The flows that can have a part in the first `most` sequences: no more of them than that. */
+  private leading(most: number): (Turn & { i: number; queue: WaitingQueue })[] {
+    const leading: (Turn & { i: number; queue: WaitingQueue })[] = []
+    let last: Turn = { at: Number.POSITIVE_INFINITY, place: 0 }
+    const cut = () => {
+      leading.sort(inTurn)
+      if (leading.length > most) leading.length = most
+    }
+    let i = 0
+    for (const { counter, queue } of this.flows.values()) {
+      const turn = { at: counter.served, place: counter.fresh ? i - MOST_FLOWS : served(i), i, queue }
+      i++
+      if (inTurn(turn, last) > 0) continue
+      if (leading.push(turn) < 2 * most + CUT) continue
+      cut()
+      last = leading[most - 1] ?? last
+    }
+    cut()
+    return leading
   }
 
   private settle(sequence: Sequence): void {
     const flow = flowOf(sequence)
     this.count--
-    if (this.flows.get(flow)?.length === 0) this.flows.delete(flow)
+    if (this.flows.get(flow)?.queue.length === 0) this.flows.delete(flow)
   }
 }

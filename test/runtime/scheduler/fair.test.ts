@@ -56,6 +56,28 @@ t.test('a newcomer goes before all that have been served alike, of whom the last
   t.equal(next, newcomer)
 })
 
+t.test('of many flows too, what is looked ahead is what comes', async (t) => {
+  const fairness = new Fairness()
+  const queue = new FairQueue(fairness.counters)
+  const random = seeded(5)
+  for (let i = 0; i < 600; i++) {
+    const one = sequence(`flow-${Math.floor(random.next() * 300)}`, 1 + Math.floor(random.next() * 4))
+    fairness.entered(one)
+    queue.push(one)
+    if (random.next() < 0.5) fairness.counters.charge(flowOf(one), Math.floor(random.next() * 4))
+  }
+  for (const most of [1, 16, 600]) {
+    const ahead = queue.first(most)
+    for (const [i, expected] of ahead.entries()) {
+      const next = queue.next(() => false)
+      if (!next || next !== expected) return t.fail(`looked ${most} ahead: other than expected at ${i}`)
+      queue.admit(next)
+      fairness.admitted(next)
+    }
+  }
+  t.equal(queue.length, 0)
+})
+
 t.test('of newcomers, however many come, the earliest is next', async (t) => {
   const toy = new ToyCore({ blockCount: 400, maxSequences: 2, fair: true })
   const ask = (flow: string) => toy.submit(flow, [1, 2, 3], [], { maxTokens: 4, ignoreEos: true }, { flow })
