@@ -27,7 +27,12 @@ export function queueTerms(
   const seconds = targetOf(headers[TTFT_HEADER]) ?? ttftTarget
   if (seconds !== undefined) terms.firstTokenMs = seconds * 1000
   if (scheduling !== 'fair') return terms
-  if (fairness === 'adapter') terms.flow = adapters.map(({ name }) => name).join(', ')
+  // Sorted: a mix that is named in another order is no other flow, which would have a share of its own.
+  if (fairness === 'adapter')
+    terms.flow = adapters
+      .map(({ name }) => name)
+      .sort()
+      .join(', ')
   else terms.flow = tenantOf({ tenantHeader }, { headers, caller })
   return terms
 }

@@ -90,7 +90,7 @@ export class FirstTokens {
 
   /**
    * Of those that wait, in order, whoever cannot have its first token in time, with the milliseconds that it could be expected after. Who goes makes way for those behind it. `ahead`: tokens that those who run have
-   * to compute before they decode.
+   * to compute before they decode. Whoever has been admitted stays, also where it was put back before its first token.
    */
   late(waiting: readonly Sequence[], ahead: number, now: number): { sequence: Sequence; after: number }[] {
     const late: { sequence: Sequence; after: number }[] = []
@@ -100,10 +100,11 @@ export class FirstTokens {
     for (const sequence of waiting) {
       const { firstTokenMs, arrival } = sequence.request
       const own = sequence.remaining
+      const isNew = sequence.outputLength === 0 && sequence.preemptions === 0
       // Whichever it is that they wait for: room, or the prompts before theirs.
       const expected = Math.max((before + 1) / admissions + own / prompts, (tokens + own) / prompts)
       const after = now - arrival + expected
-      if (firstTokenMs !== undefined && sequence.outputLength === 0 && after > firstTokenMs) late.push({ sequence, after })
+      if (firstTokenMs !== undefined && isNew && after > firstTokenMs) late.push({ sequence, after })
       else {
         before++
         tokens += own

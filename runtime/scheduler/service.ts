@@ -9,22 +9,40 @@ export const WEIGHT = { input: 1, output: 2 }
 /** Flows that are remembered although they want nothing now. */
 const REMEMBERED = 4096
 
+/** Of one flow. */
+export interface Counter {
+  served: number
+  /** It wants something, and has had nothing since it came. */
+  fresh: boolean
+}
+
 export class ServiceCounters {
-  private readonly counters = new Map<string, number>()
+  private readonly counters = new Map<string, Counter>()
   /** Sequences that wait or run, of flows that have some. */
   private readonly open = new Map<string, number>()
   /** Of the flow that was the last to have nothing open. */
   private last = 0
 
   of(flow: string): number {
-    return this.counters.get(flow) ?? 0
+    return this.counters.get(flow)?.served ?? 0
+  }
+
+  /** The flow's own, which is kept as long as it has something open. */
+  counterOf(flow: string): Counter {
+    const known = this.counters.get(flow)
+    if (known) return known
+    const made = { served: 0, fresh: false }
+    this.counters.set(flow, made)
+    return made
   }
 
   /** A sequence has come. A flow that had none starts at the least counter of those that have: what it did not ask for meanwhile is not owed to it. */
   enter(flow: string): void {
     const open = this.open.get(flow) ?? 0
     if (open === 0) {
-      this.counters.set(flow, Math.max(this.of(flow), this.least()))
+      const counter = this.counterOf(flow)
+      counter.served = Math.max(counter.served, this.least())
+      counter.fresh = true
       if (this.counters.size > REMEMBERED + this.open.size) this.forget()
     }
     this.open.set(flow, open + 1)
@@ -36,12 +54,16 @@ export class ServiceCounters {
     if (open > 0) this.open.set(flow, open)
     else {
       this.open.delete(flow)
-      this.last = this.of(flow)
+      const counter = this.counterOf(flow)
+      counter.fresh = false
+      this.last = counter.served
     }
   }
 
   charge(flow: string, amount: number): void {
-    this.counters.set(flow, this.of(flow) + amount)
+    const counter = this.counterOf(flow)
+    counter.fresh = false
+    counter.served += amount
   }
 
   /** The least counter of those that have something open. */

@@ -21,6 +21,8 @@ export interface Setting {
   fallbackOn?: Readonly<Record<Device, string | number | { left: string }>>
   /** The one device that it concerns. */
   only?: Device
+  /** What a text must match, and how that is called. */
+  pattern?: readonly [RegExp, string]
   /** Its value is shown nowhere, not even where it is wrong. */
   secret?: boolean
   /** vLLM's name of it, where that is another. */

@@ -95,6 +95,8 @@ export const SETTINGS = {
   'tenant-header': {
     kind: 'text',
     value: 'NAME',
+    // Tenants are told in answers, logs and on the page: what holds keys names none.
+    pattern: [/^(?!(authorization|x-api-key|cookie)$)[\w!#$%&'*+.^`|~-]+$/i, "a header's name, and none that brings keys"],
     help: "header in which a trusted gateway names the tenant, for fair scheduling and limits; else it is the key's",
   },
   'ttft-target': {

@@ -33,6 +33,7 @@ export function readValue(source: string, setting: Setting, raw: unknown): unkno
     case 'text':
       if (raw === '') throw new ConfigError(`${source} is empty: give ${setting.value}, or leave it out`)
       if (typeof raw !== 'string') throw wrong('a text')
+      if (setting.pattern && !setting.pattern[0].test(raw)) throw wrong(setting.pattern[1])
       return raw
     case 'texts': {
       const list = Array.isArray(raw) ? raw : typeof raw === 'string' ? raw.split(',') : []

@@ -146,8 +146,10 @@ export class Generation {
   }
 
   private submit(index: number, { id, request: { promptIds, sampling } }: Choice): void {
-    const { adapters, cacheSalt, tenant, priority, flow, firstTokenMs, place } = this.request
+    const { adapters, cacheSalt, tenant, priority, flow, place } = this.request
     const tellStart = place?.bounded
+    // The first choice is admitted before the others, and once it is the request is served: one of them that was refused later would end a stream that has begun.
+    const firstTokenMs = index === 0 ? this.request.firstTokenMs : undefined
     this.serving.engine.submit(
       { id, promptIds, sampling, adapters, cacheSalt, tenant, priority, flow, firstTokenMs, tellStart, arrival: this.started },
       (output) => this.guard(index, output),

@@ -17,6 +17,8 @@ t.test('whom service is counted for, and by when a first token is wanted', async
   t.same(of({ scheduling: 'fcfs' }), {})
   t.same(of({ scheduling: 'fair', fairness: 'tenant' }), { flow: 'acme' })
   t.same(of({ scheduling: 'fair', fairness: 'adapter' }), { flow: 'a, b' })
+  adapters.reverse()
+  t.same(of({ scheduling: 'fair', fairness: 'adapter' }), { flow: 'a, b' }, 'in whatever order they are named')
   const gateway: QueueSettings = { scheduling: 'fair', fairness: 'tenant', tenantHeader: 'X-Tenant' }
   t.same(of(gateway, { 'x-tenant': 'other' }), { flow: 'other' })
   t.same(of(gateway), { flow: 'acme' })
@@ -63,6 +65,12 @@ t.test('what cannot have its first token in time is told by the status, whether 
   const { waiting } = served.serving.engine.snapshot
   t.ok(waiting > 0, `it went before ${waiting} of the flood, after ${Math.round(waited)} ms`)
   for (const one of flood) t.equal((await one).status, 200)
+  // The first of six choices is admitted at once, and four wait for longer than the target.
+  const several = await ask('x', 150, { stream: true, n: 6 }, { 'x-ttft-target': '0.02' })
+  t.equal(several.status, 200)
+  const events = await several.text()
+  t.notMatch(events, /"error"/, 'whoever has begun to be answered is not refused for a choice that waits')
+  t.equal(events.match(/"finish_reason":"length"/g)?.length, 6)
   t.same(await served.idleComplaints(), [])
   t.equal((await ask('x', 1, {}, { 'x-ttft-target': 'soon' })).status, 400)
 })

@@ -39,6 +39,61 @@ t.test('a flow that comes back starts at the least of those that are served', as
   t.equal(counters.of('c'), 200)
 })
 
+t.test('a newcomer goes before all that have been served alike, of whom the last is first', async (t) => {
+  const fairness = new Fairness()
+  const queue = new FairQueue(fairness.counters)
+  const [first, last, newcomer] = [sequence('first', 5), sequence('last', 5), sequence('newcomer', 5)]
+  for (const one of [first, last]) {
+    fairness.entered(one)
+    queue.push(one)
+    fairness.counters.charge(flowOf(one), 20 - fairness.counters.of(flowOf(one)))
+  }
+  fairness.entered(newcomer)
+  queue.push(newcomer)
+  t.equal(fairness.counters.of('newcomer'), 20)
+  t.same(queue.first(3), [newcomer, last, first])
+  const next = queue.next(() => false)
+  t.equal(next, newcomer)
+})
+
+t.test('of many flows too, what is looked ahead is what comes', async (t) => {
+  const fairness = new Fairness()
+  const queue = new FairQueue(fairness.counters)
+  const random = seeded(5)
+  for (let i = 0; i < 600; i++) {
+    const one = sequence(`flow-${Math.floor(random.next() * 300)}`, 1 + Math.floor(random.next() * 4))
+    fairness.entered(one)
+    queue.push(one)
+    if (random.next() < 0.5) fairness.counters.charge(flowOf(one), Math.floor(random.next() * 4))
+  }
+  for (const most of [1, 16, 600]) {
+    const ahead = queue.first(most)
+    for (const [i, expected] of ahead.entries()) {
+      const next = queue.next(() => false)
+      if (!next || next !== expected) return t.fail(`looked ${most} ahead: other than expected at ${i}`)
+      queue.admit(next)
+      fairness.admitted(next)
+    }
+  }
+  t.equal(queue.length, 0)
+})
+
+t.test('of newcomers, however many come, the earliest is next', async (t) => {
+  const toy = new ToyCore({ blockCount: 400, maxSequences: 2, fair: true })
+  const ask = (flow: string) => toy.submit(flow, [1, 2, 3], [], { maxTokens: 4, ignoreEos: true }, { flow })
+  ask('a')
+  ask('b')
+  await toy.step()
+  ask('early')
+  // Two places for four steps each: half of those that come can be served.
+  let steps = 0
+  for (; steps < 100 && toy.tokens('early').length === 0; steps++) {
+    ask(`later-${steps}`)
+    await toy.step()
+  }
+  t.ok(steps <= 5, `its first token came after ${steps} steps`)
+})
+
 t.test('the flow that has been served least is next; the look ahead counts what it would admit', async (t) => {
   const fairness = new Fairness()
   const queue = new FairQueue(fairness.counters)
@@ -58,7 +113,7 @@ t.test('the flow that has been served least is next; the look ahead counts what 
     admitted.push(next)
   }
   t.same(admitted, ahead, 'what was looked ahead is what came')
-  t.same(admitted, [c1, b1, a1, b2, a2, a3], 'of flows served alike the one that came last')
+  t.same(admitted, [a1, b1, c1, b2, a2, a3], 'of flows that have had nothing the one that came first')
   t.equal(queue.length, 0)
   const dropped = sequence('a', 1)
   queue.push(dropped)

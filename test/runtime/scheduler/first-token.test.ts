@@ -1,7 +1,10 @@
 /** Early abort: who cannot have its first token in time is told at once, and those who can have it. */
 import t from 'tap'
+import { FirstTokens } from '../../../runtime/scheduler/first-token.ts'
+import { Sequence } from '../../../runtime/scheduler/sequence.ts'
+import { greedy } from '../../support/greedy.ts'
 import { seeded } from '../../support/pace.ts'
-import { ToyCore } from '../../support/toy-core.ts'
+import { packed, ToyCore } from '../../support/toy-core.ts'
 
 const STEP_MS = 10
 
@@ -132,4 +135,14 @@ t.test('who waits for the prompts before it is told by how long they are, though
   t.ok(first.length >= 5, `${first.length} of the 6 that there was time for are served`)
   t.ok(Math.max(...first) <= 300 + STEP_MS, `the latest first token after ${Math.max(...first)} ms`)
   t.ok(Math.max(...refused) <= 50, `the latest refusal after ${Math.max(...refused)} ms`)
+})
+
+t.test('whoever has been admitted is not refused, also where it was put back before its first token', async (t) => {
+  const request = { id: 'a', arrival: 1000, promptIds: [1, 2], adapters: [], sampling: greedy(8), firstTokenMs: 50 }
+  const sequence = new Sequence(packed(request), 0n, 0)
+  const firstTokens = new FirstTokens()
+  t.same(firstTokens.late([sequence], 0, 1050), [])
+  t.same(firstTokens.late([sequence], 0, 1051), [{ sequence, after: 51 }])
+  sequence.preemptions = 1
+  t.same(firstTokens.late([sequence], 0, 1051), [])
 })

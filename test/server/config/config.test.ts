@@ -307,6 +307,11 @@ t.test('seconds beyond what a timer holds are refused', async (t) => {
 t.test('a wrong value is refused with the place it came from and what would be right', async (t) => {
   const file = path.join(temporaryFolder(t), 'lorikeet.json')
   t.equal(complaint(['--port', '99999']), '--port must be an integer from 0 to 65535, not "99999"')
+  for (const wrong of ['a b', 'x-tenant:', 'é', 'Authorization', 'x-api-key'])
+    t.equal(
+      complaint(['--tenant-header', wrong]),
+      `--tenant-header must be a header's name, and none that brings keys, not "${wrong}"`,
+    )
   t.equal(complaint(['--max-model-len', '1']), '--max-model-len must be an integer of at least 2, not "1"')
   t.equal(complaint(['--threads', '1.5']), '--threads must be an integer from 1 to 1024, not "1.5"')
   t.equal(complaint([], { LORIKEET_POOL: 'big' }), 'LORIKEET_POOL must be a size like 512MiB or 2GB, not "big"')
