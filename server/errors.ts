@@ -83,8 +83,7 @@ export class ApiError extends Error {
   /** The same of another API's body, where the field `before` is called `param`. */
   about(param: string, before: string): ApiError {
     const error = new ApiError(this.code, this.message.replaceAll(before, param), param, this.retryAfter)
-    error.currentDigest = this.currentDigest
-    return error
+    return Object.assign(error, { ...this, param })
   }
   body(): ErrorBody {
     const { message, param, code, currentDigest, limit } = this
