@@ -1,12 +1,15 @@
 /**
  * The waiting sequences by flow: the flow that has been served least is next, and within it the order of service. Of flows that have been served alike those that have had nothing since they came are first, the
  * earliest before the others: a newcomer starts at the least counter of those that are served, which is a flood's if it is alone, and would wait until the flood has had more; and newcomers, however many
- * come, start alike, so that one that went before an earlier one would keep it waiting for ever.
+ * come, start alike, so that one that went before an earlier one would keep it waiting for ever. They start below whoever has been served, too: so one of PATIENCE admissions goes to whoever has waited longest,
+ * and nobody waits for more than so many times those who were there before.
  */
 import { flowOf } from './fairness.ts'
 import { type Waiting, WaitingQueue } from './queue.ts'
-import type { Sequence } from './sequence.ts'
+import { comesBefore, type Sequence } from './sequence.ts'
 import { type Counter, type ServiceCounters, WEIGHT } from './service.ts'
+
+export const PATIENCE = 16
 
 /** More than ever wait. */
 const MOST_FLOWS = 2 ** 32
@@ -34,10 +37,15 @@ export class FairQueue implements Waiting {
   /** None is empty. */
   private readonly flows = new Map<string, Flow>()
   private readonly counters: Pick<ServiceCounters, 'counterOf'>
+  private readonly patience: number
   private count = 0
+  /** Since whoever had waited longest was admitted. */
+  private admissions = 0
 
-  constructor(counters: Pick<ServiceCounters, 'counterOf'>) {
+  /** `patience`: admissions of which one is whoever has waited longest. */
+  constructor(counters: Pick<ServiceCounters, 'counterOf'>, patience = PATIENCE) {
     this.counters = counters
+    this.patience = patience
   }
 
   get length(): number {
@@ -48,7 +56,7 @@ export class FairQueue implements Waiting {
     return [...this.flows.values()].flatMap(({ queue }) => queue.lists())
   }
 
-  /** The first `most` in the order in which they would be admitted if nothing else happened: each counts for its flow as if it had been. */
+  /** The first `most` in the order in which they would be admitted by what was served if nothing else happened: each counts for its flow as if it had been. */
   first(most: number): Sequence[] {
     const turns = this.leading(most).flatMap(({ at, place, i, queue }) =>
       queue.first(most).map((sequence) => {
@@ -75,7 +83,9 @@ export class FairQueue implements Waiting {
     this.settle(sequence)
   }
 
-  next(costly: (sequence: Sequence) => boolean): Sequence | undefined {
+  next(costly: (sequence: Sequence) => boolean, promised = false): Sequence | undefined {
+    // A place that somebody gave is for whom it was given, if that can be.
+    if (this.admissions >= (promised ? 2 : 1) * this.patience) return this.earliest()
     let least: Flow | undefined
     for (const flow of this.flows.values()) {
       const behind = least ? flow.counter.served - least.counter.served : 0
@@ -87,8 +97,19 @@ export class FairQueue implements Waiting {
   }
 
   admit(sequence: Sequence): void {
+    if (this.admissions >= this.patience && sequence === this.earliest()) this.admissions = 0
+    else this.admissions++
     this.flows.get(flowOf(sequence))?.queue.admit(sequence)
     this.settle(sequence)
+  }
+
+  private earliest(): Sequence | undefined {
+    let earliest: Sequence | undefined
+    for (const { queue } of this.flows.values()) {
+      const head = queue.next(() => false)
+      if (head && (!earliest || comesBefore(head, earliest))) earliest = head
+    }
+    return earliest
   }
 
   /** The flows that can have a part in the first `most` sequences: no more of them than that. */

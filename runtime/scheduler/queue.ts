@@ -20,8 +20,8 @@ export interface Waiting {
   push(sequence: Sequence): void
   /** Lets one go whose state is 'ended'. */
   drop(sequence: Sequence): void
-  /** The next to admit; one that is `costly` now may be passed by, within bounds. */
-  next(costly: (sequence: Sequence) => boolean): Sequence | undefined
+  /** The next to admit; one that is `costly` now may be passed by, within bounds. `promised`: for a place that somebody has given up. */
+  next(costly: (sequence: Sequence) => boolean, promised?: boolean): Sequence | undefined
   /** Takes one out that `next` gave. */
   admit(sequence: Sequence): void
 }

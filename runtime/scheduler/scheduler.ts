@@ -99,7 +99,10 @@ export class Scheduler {
     const shares = this.shares(ready, weighed, draft)
     this.serve(ready, shares, draft)
     if (draft.blocked) return draft.plan()
-    if (!draft.preempted) this.admit(draft, new Map(weighed.map((sequence, i) => [sequence, shares[ready.length + i]])))
+    if (!draft.preempted) {
+      const given = new Map(weighed.map((sequence, i) => [sequence, shares[ready.length + i]]))
+      this.admit(draft, given, gaveWay !== undefined)
+    }
     // The step was kept for some of a better priority who could not be admitted.
     if (draft.picked.length === 0) this.serveAlone(ready, draft)
     if (draft.picked.length === 0 && !inFlight) this.serveAlone(releaseFirst(this.running, this.pool.adapters), draft)
@@ -112,7 +115,7 @@ export class Scheduler {
 
   /** Under fair scheduling, where there is no room for the next that waits: who of a flow ahead gives its place, one a step. */
   private whoGivesWay(): Sequence | undefined {
-    const next = this.fairness && this.running.length > 1 ? this.waiting.next(() => false) : undefined
+    const next = this.fairness && this.running.length > 1 ? this.waiting.next(() => false, true) : undefined
     const victim = next && this.fairness?.yielding(next, this.running)
     if (!victim) return undefined
     const { blockSize } = this.pool
@@ -201,8 +204,8 @@ export class Scheduler {
     }
   }
 
-  /** Admits in order while there are tokens and room. `shares`: what the first were given beside those that run. */
-  private admit(draft: Draft, shares: ReadonlyMap<Sequence, number>): void {
+  /** Admits in order while there are tokens and room. `shares`: what the first were given beside those that run; `gaveWay`: somebody has given up a place for the next. */
+  private admit(draft: Draft, shares: ReadonlyMap<Sequence, number>, gaveWay: boolean): void {
     const { adapters, blockSize } = this.pool
     let claimed = claimsOf(this.running, blockSize)
     const cluster = this.cluster()
@@ -210,6 +213,7 @@ export class Scheduler {
       const full = draft.held >= HELD_AT_ONCE
       const sequence = this.waiting.next(
         (s) => cluster?.has(s.adapterKey) === false || this.admission.costly(s) || (full && !arrived(s, adapters)),
+        gaveWay,
       )
       if (!sequence || (full && !arrived(sequence, adapters))) return
       const need = this.admission.need(sequence)

@@ -1,7 +1,7 @@
 /** Fair scheduling: service counted by flow, who is next, and who gives way. */
 import t from 'tap'
 import { requestPacker } from '../../../runtime/engine/packed-request.ts'
-import { FairQueue } from '../../../runtime/scheduler/fair-queue.ts'
+import { FairQueue, PATIENCE } from '../../../runtime/scheduler/fair-queue.ts'
 import { Fairness, flowOf, LEAST_RUN } from '../../../runtime/scheduler/fairness.ts'
 import { Sequence } from '../../../runtime/scheduler/sequence.ts'
 import { ServiceCounters } from '../../../runtime/scheduler/service.ts'
@@ -58,7 +58,7 @@ t.test('a newcomer goes before all that have been served alike, of whom the last
 
 t.test('of many flows too, what is looked ahead is what comes', async (t) => {
   const fairness = new Fairness()
-  const queue = new FairQueue(fairness.counters)
+  const queue = new FairQueue(fairness.counters, Number.POSITIVE_INFINITY)
   const random = seeded(5)
   for (let i = 0; i < 600; i++) {
     const one = sequence(`flow-${Math.floor(random.next() * 300)}`, 1 + Math.floor(random.next() * 4))
@@ -221,4 +221,22 @@ t.test('a quiet flow has its first token within a few steps of a flood', async (
   t.ok(Math.max(...fair) <= 2, `fair: ${fair}: its own step and one of the flood's at most`)
   const [fcfs] = await flooded(false, 1)
   t.ok(fcfs > 100, `first come, first served: ${fcfs}`)
+})
+
+t.test('a flow that has been served waits for no endless row of new ones', async (t) => {
+  const toy = new ToyCore({ blockCount: 400, maxSequences: 2, fair: true })
+  const go = (id: string, flow: string) => toy.submit(id, [1, 2, 3], [], { maxTokens: 4, ignoreEos: true }, { flow })
+  go('a', 'a')
+  go('b', 'b')
+  await toy.step()
+  go('first', 'w')
+  go('second', 'w')
+  let steps = 0
+  // Twice as many come as can be served, each of a flow that has had nothing.
+  for (; steps < 1000 && toy.tokens('second').length === 0; steps++) {
+    go(`new ${steps}`, `new ${steps}`)
+    await toy.step()
+  }
+  // Two places for four steps each: every eighth step or so one of PATIENCE is whoever has waited longest.
+  t.ok(steps <= 4 * (PATIENCE + 4), `its first token after ${steps} steps`)
 })
