@@ -9,6 +9,7 @@ import {
 } from '../../runtime/index.ts'
 import { ADAPTER_HEADER } from '../adapter-choice.ts'
 import { ApiError, engineError } from '../errors.ts'
+import type { Constraint } from '../structured/constraint.ts'
 import type { Detokenizer, Serving, TokenIds } from '../types.ts'
 import { LogprobList } from './logprob-list.ts'
 import { type Scored, scoredOnce } from './scored-once.ts'
@@ -37,6 +38,10 @@ export interface GenerationRequest {
   flow?: string
   firstTokenMs?: number
   priority?: number
+  /** What each answer must be; absent: any text. */
+  structured?: Constraint
+  /** Where it stood in the body: what errors about it name. */
+  structuredField?: string
 }
 
 /** What one engine output brought for a choice. */
