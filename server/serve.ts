@@ -28,6 +28,7 @@ import { findModel } from './hub-model.ts'
 import { createLog } from './log.ts'
 import { ServerMetrics } from './metrics/metrics.ts'
 import { requireModelFolder } from './model-folder.ts'
+import { CompiledGrammars } from './structured/grammars.ts'
 import { OwnTexts } from './tokenizer/adapter-texts.ts'
 import { ModelChatTemplate } from './tokenizer/chat-template.ts'
 import { ModelPromptReader } from './tokenizer/prompt-reader.ts'
@@ -106,7 +107,10 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   prompts.warm()
   let tiers: AdapterTiers | undefined
   const texts = new OwnTexts({ folder: directory, tokenizer, template: chatTemplate, prompts })
+  const grammars = new CompiledGrammars(engine, config)
+  grammars.onWarning = (message) => log.warn(message)
   const release = async () => {
+    await grammars.close()
     access.close()
     texts.close()
     prompts.close()
@@ -153,6 +157,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       access,
       scheduling: config.scheduling,
       cost: new CostAccount(config),
+      grammars,
       unhealthy: () => {
         if (failed) return 'the engine has failed; see the server log'
         const silent = Math.floor(engine.silentMs / 1000)

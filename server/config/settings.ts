@@ -208,6 +208,20 @@ export const SETTINGS = {
     fallback: true,
     help: 'let requests bring a chat_template; run apart, with a second and 192 MiB for each',
   },
+  'constraint-timeout': {
+    kind: 'integer',
+    value: 'SECONDS',
+    minimum: 1,
+    maximum: 600,
+    fallback: 10,
+    help: "how long a request's schema, regular expression or grammar may take to compile",
+  },
+  'constraint-memory': {
+    kind: 'size',
+    value: 'SIZE',
+    fallback: '512MiB',
+    help: 'memory for the grammars of answers, of each thread that has some',
+  },
   'tokenizer-processes': {
     kind: 'integer',
     value: 'N',

@@ -25,6 +25,10 @@ export async function answer(
   shape: Shape,
 ): Promise<unknown> {
   const { serving } = adapter
+  const { structured, structuredField = 'response_format', skipSpecialTokens } = asked
+  const held = structured && (await serving.grammars.lease(structured, serving, !skipSpecialTokens, structuredField))
+  if (held && reply.raw.destroyed) held.release()
+  else if (held) reply.raw.once('close', held.release)
   // Rendering and tokenizing take their time; who left meanwhile is not served.
   if (reply.raw.destroyed) return reply.hijack()
   const countOut = serving.cost.take(costOf(asked.choices), costFields(body, asked.promptField))
@@ -48,7 +52,7 @@ export async function answer(
   const tenant = serving.access.cacheTenant(request.caller)
   const generation: Generation = new Generation(
     serving,
-    { ...asked, ...terms, adapters: adapter.uses, tenant },
+    { ...asked, ...terms, constraint: held?.constraint, adapters: adapter.uses, tenant },
     (index, piece) => {
       if (!streamed) return shape.collect(index, piece)
       const usage = options.continuous_usage_stats && usageOf(generation.countsOf(index), details)

@@ -5,12 +5,13 @@ import { chooseAdapter, leaseAdapters } from '../adapter-choice.ts'
 import { leaving } from '../client-left.ts'
 import { ApiError } from '../errors.ts'
 import { slicedNumbers } from '../json.ts'
+import { structuredOf } from '../structured/request.ts'
 import type { Serving } from '../types.ts'
 import { answer } from './answer.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
 import { chatLogprobs } from './logprobs.ts'
 import { conversationOf, messagesOf } from './messages.ts'
-import { type Body, checkFields, given, settleMaxTokens, shown, textOptions } from './parameters.ts'
+import { type Body, checkFields, given, settleMaxTokens, textOptions } from './parameters.ts'
 import { requestId } from './request-id.ts'
 import { samplingOf, seededChoices } from './sampling.ts'
 import { chatSchema } from './schemas.ts'
@@ -27,6 +28,7 @@ export function chatRoutes(app: FastifyInstance, all: Serving): void {
       const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
       const n = given(body, 'n', 1)
       all.cost.checkSequences(n, 'n')
+      const structured = structuredOf(body)
       const conversation = conversationOf(body, all.limits)
       const adapter = await leaseAdapters(all, choice, reply)
       const { serving } = adapter
@@ -63,6 +65,7 @@ export function chatRoutes(app: FastifyInstance, all: Serving): void {
           id: requestId('chatcmpl', request, body),
           choices,
           promptField: 'messages',
+          ...structured,
           ...textOptions(body, serving.scheduling),
         },
         promptIds.length,
@@ -74,13 +77,6 @@ export function chatRoutes(app: FastifyInstance, all: Serving): void {
 
 /** Fields of the schema that are served for some values only. */
 function checkUnserved(body: Body): void {
-  const format = (body.response_format as { type: string } | null | undefined)?.type ?? 'text'
-  if (format !== 'text')
-    throw new ApiError(
-      'unsupported_parameter',
-      `response_format ${shown(format)} is not supported; only text is`,
-      'response_format',
-    )
   const choice = body.tool_choice ?? (body.tools ? 'auto' : 'none')
   if (((body.tools as unknown[] | null | undefined)?.length ?? 0) > 0 && choice !== 'none')
     throw new ApiError(

@@ -6,6 +6,7 @@ import { leaving } from '../client-left.ts'
 import { decodeInSlices } from '../decode-in-slices.ts'
 import { ApiError } from '../errors.ts'
 import { slicedNumbers } from '../json.ts'
+import { structuredOf } from '../structured/request.ts'
 import type { Serving, TokenIds } from '../types.ts'
 import { answer } from './answer.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
@@ -41,6 +42,7 @@ export function completionRoutes(app: FastifyInstance, all: Serving): void {
       const n = given(body, 'n', 1)
       if (given(body, 'best_of', n) !== n)
         throw new ApiError('unsupported_parameter', 'best_of must equal n: no more are drawn than are returned', 'best_of')
+      const structured = structuredOf(body)
       const echo = given<boolean>(body, 'echo', false)
       const list = promptList(body)
       all.cost.checkSequences(list.length * n, n > 1 ? 'n' : 'prompt')
@@ -70,6 +72,7 @@ export function completionRoutes(app: FastifyInstance, all: Serving): void {
           id: requestId('cmpl', request, body),
           choices,
           promptField: 'prompt',
+          ...structured,
           ...textOptions(body, serving.scheduling),
         },
         prompts.reduce((sum, { ids }) => sum + ids.length, 0),

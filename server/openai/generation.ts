@@ -6,6 +6,7 @@ import {
   type LogprobRows,
   type SamplingParams,
   type SequenceOutput,
+  type SequenceRequest,
 } from '../../runtime/index.ts'
 import { ADAPTER_HEADER } from '../adapter-choice.ts'
 import { ApiError, engineError } from '../errors.ts'
@@ -42,6 +43,8 @@ export interface GenerationRequest {
   structured?: Constraint
   /** Where it stood in the body: what errors about it name. */
   structuredField?: string
+  /** The same as a grammar, once it is one (answer.ts). */
+  constraint?: SequenceRequest['constraint']
 }
 
 /** What one engine output brought for a choice. */
@@ -138,9 +141,9 @@ export class Generation {
   }
 
   private submit(index: number, { id, request: { promptIds, sampling } }: Choice): void {
-    const { adapters, cacheSalt, tenant, priority, flow, firstTokenMs } = this.request
+    const { adapters, cacheSalt, tenant, priority, flow, firstTokenMs, constraint } = this.request
     this.serving.engine.submit(
-      { id, promptIds, sampling, adapters, cacheSalt, tenant, priority, flow, firstTokenMs, arrival: this.started },
+      { id, promptIds, sampling, adapters, cacheSalt, tenant, priority, flow, firstTokenMs, constraint, arrival: this.started },
       (output) => this.guard(index, output),
     )
   }
@@ -241,6 +244,7 @@ export class Generation {
         `${ADAPTER_HEADER}: with these weights (w) the model computes no finite numbers; give smaller ones`,
         ADAPTER_HEADER,
       )
+    if (code === 'constraint_unsatisfiable') return new ApiError('invalid_request', message, this.request.structuredField ?? null)
     return engineError(code, message, promptField, retryAfter)
   }
 

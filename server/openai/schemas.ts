@@ -1,5 +1,6 @@
 /** JSON schemas of the request bodies: OpenAI's fields and vLLM's extras. Fields that are known and not served are listed, so that their error can say so. */
 import { MAX_LOGPROBS, SAMPLING_OPTIONS, type SamplingOption } from '../../runtime/sampling-options.ts'
+import { STRUCTURED_FIELDS } from '../structured/request.ts'
 import type { Serving } from '../types.ts'
 
 export const nullable = (schema: object) => ({ anyOf: [schema, { type: 'null' }] })
@@ -74,6 +75,7 @@ function common(serving: Serving): Properties {
     request_id: nullable({ type: 'string', maxLength: 256 }),
     cache_salt: nullable({ type: 'string', minLength: 1, maxLength: 1024 }),
     user: string,
+    ...STRUCTURED_FIELDS,
   }
 }
 
@@ -138,7 +140,6 @@ export const chatSchema = (serving: Serving): BodySchema => ({
     max_completion_tokens: integer(0),
     logprobs: boolean,
     top_logprobs: integer(0, MAX_LOGPROBS),
-    response_format: nullable({ type: 'object', required: ['type'], properties: { type: { type: 'string' } } }),
     tools: nullable({ type: 'array', items: { type: 'object' } }),
     tool_choice: {},
     parallel_tool_calls: boolean,
@@ -160,11 +161,14 @@ export const UNSERVED: Record<string, unknown[]> = {
   use_beam_search: [false],
   early_stopping: [false],
   spaces_between_special_tokens: [true],
-  structured_outputs: [],
   guided_json: [],
   guided_regex: [],
   guided_choice: [],
   guided_grammar: [],
+  guided_json_object: [false],
+  guided_decoding_backend: [],
+  guided_whitespace_pattern: [],
+  structural_tag: [],
   functions: [[]],
   function_call: ['none', 'auto'],
   audio: [],
@@ -182,4 +186,14 @@ export const UNSERVED: Record<string, unknown[]> = {
   verbosity: ['medium'],
   documents: [[]],
   lora: [],
+}
+
+/** What to send in place of a field that is not served. */
+export const INSTEAD: Record<string, string> = {
+  guided_json: '{"structured_outputs": {"json": …}}',
+  guided_regex: '{"structured_outputs": {"regex": …}}',
+  guided_choice: '{"structured_outputs": {"choice": […]}}',
+  guided_grammar: '{"structured_outputs": {"grammar": …}}',
+  guided_json_object: '{"structured_outputs": {"json_object": true}}',
+  structural_tag: '{"structured_outputs": {"structural_tag": …}}',
 }

@@ -11,6 +11,7 @@ import { CostAccount } from '../../server/cost.ts'
 import { ServerMetrics } from '../../server/metrics/metrics.ts'
 import { ModelTokenizer } from '../../server/tokenizer/tokenizer.ts'
 import type { Serving } from '../../server/types.ts'
+import { noGrammars } from './no-grammars.ts'
 import { demoPrompts } from './prompts.ts'
 import { notLoaded, testRegistry } from './registry.ts'
 import { demoModel } from './repo.ts'
@@ -73,6 +74,7 @@ export async function fakeServing(
     access: new Access(configOf({}), pino({ level: 'silent' })),
     scheduling: 'fcfs',
     cost: new CostAccount(configOf({})),
+    grammars: noGrammars,
     unhealthy: () => undefined,
     log: pino({ level: 'silent' }),
     ...others,

@@ -103,6 +103,8 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     threads: '3',
     'prefix-cache': 'false',
     'chat-template': 't.jinja',
+    'constraint-timeout': '3',
+    'constraint-memory': '300MB',
     'tokenizer-processes': '4',
     'body-limit': '2MB',
     'request-timeout': '7',

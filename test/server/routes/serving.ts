@@ -9,6 +9,7 @@ import { CostAccount } from '../../../server/cost.ts'
 import { ServerMetrics } from '../../../server/metrics/metrics.ts'
 import { ModelTokenizer } from '../../../server/tokenizer/tokenizer.ts'
 import type { AdapterRecord, Serving } from '../../../server/types.ts'
+import { noGrammars } from '../../support/no-grammars.ts'
 import { demoPrompts } from '../../support/prompts.ts'
 import { notLoaded, testRegistry } from '../../support/registry.ts'
 import { demoModel } from '../../support/repo.ts'
@@ -67,6 +68,7 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     access: new Access(configOf({}), pino({ level: 'silent' })),
     scheduling: 'fcfs',
     cost: new CostAccount(configOf({})),
+    grammars: noGrammars,
     unhealthy: () => undefined,
     log: pino({ level: 'silent' }),
     ...overrides,
