@@ -133,6 +133,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     const metrics = new ServerMetrics(engine, name, tiers, config)
     tiers.onRead = metrics.adapterRead
     metrics.canaries = () => adapters.canaries()
+    metrics.grammars = () => grammars.counters
     engine.onStep = (step) => metrics.stepped(step)
     const serving: Serving = {
       engine,

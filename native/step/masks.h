@@ -1,6 +1,7 @@
 // What constraints allow next, as the threads that make masks write it into shared memory: a region per thread, in it a place per slot, which holds a ticket and
 // then a bit per token id, the lowest first. A mask is the step's once its ticket is the one that the step names; the ticket is written last.
 #pragma once
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 

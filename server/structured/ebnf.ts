@@ -104,7 +104,8 @@ export function either(alternatives: readonly (string | undefined)[]): string | 
 
 /** One after the other; undefined if one of them cannot be. */
 export function sequence(parts: readonly (string | undefined)[]): string | undefined {
-  return parts.includes(undefined) ? undefined : parts.join(' ')
+  if (parts.includes(undefined)) return undefined
+  return parts.length > 0 ? parts.join(' ') : '""'
 }
 
 /** `most` undefined: any number. */

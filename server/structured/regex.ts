@@ -60,13 +60,13 @@ class Converter {
         while (to > from && isAnchor(elements[to - 1], 'end')) to--
         const middle = elements.slice(from, to).map((element) => this.element(element))
         const parts = [within && from === 0 ? anything : '', ...middle, within && to === elements.length ? anything : '']
-        return sequence(parts.filter((part) => part !== '')) || '""'
+        return sequence(parts.filter((part) => part !== ''))
       }),
     )
   }
 
   private alternatives(alternatives: readonly AST.Alternative[]): string | undefined {
-    const all = alternatives.map(({ elements }) => sequence(elements.map((element) => this.element(element))) || '""')
+    const all = alternatives.map(({ elements }) => sequence(elements.map((element) => this.element(element))))
     const one = either(all)
     return one === undefined || one.startsWith('(') ? one : `(${one})`
   }

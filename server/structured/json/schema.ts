@@ -197,7 +197,7 @@ class SchemaGrammar {
     if (prefix !== undefined && !Array.isArray(prefix)) throw new ConstraintError(tuple, 'it must be a list of schemas')
     const first = (prefix ?? []).map((one, i) => inside(`${tuple}.${i}`, () => this.valueOf(one)))
     const restAt = tuple === 'items' ? 'additionalItems' : 'items'
-    const said = schema[restAt] ?? (prefix ? false : true)
+    const said = schema[restAt] ?? prefix === undefined
     const reached = most === undefined || most > first.length
     const rest = reached ? inside(restAt, () => (said === true ? this.any() : this.valueOf(said))) : undefined
     return arrayOf(this.rules, first, rest, least, most)

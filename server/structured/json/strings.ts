@@ -20,7 +20,7 @@ export const FORMATS: Record<string, string> = {
   time: TIME,
   'date-time': `${DATE}T${TIME}`,
   duration: 'P(?:[0-9]{1,4}W|(?:[0-9]{1,4}Y)?(?:[0-9]{1,4}M)?[0-9]{1,4}D(?:T(?:[0-9]{1,4}H)?(?:[0-9]{1,4}M)?[0-9]{1,4}S)?)',
-  email: '[A-Za-z0-9_+-]{1,32}(?:\\.[A-Za-z0-9_+-]{1,16}){0,3}@' + NAME,
+  email: `[A-Za-z0-9_+-]{1,32}(?:\\.[A-Za-z0-9_+-]{1,16}){0,3}@${NAME}`,
   hostname: NAME,
   ipv4: `${OCTET}(?:\\.${OCTET}){3}`,
   ipv6: `(?:${GROUP}:){7}${GROUP}|(?:${GROUP}:){1,6}:${GROUP}|::${GROUP}(?::${GROUP}){0,5}|::`,
