@@ -145,6 +145,16 @@ export class Rules {
     return name
   }
 
+  /** A rule whose body names the rule itself; one for each key. */
+  recursive(key: string, body: (name: string) => string): string {
+    const known = this.names.get(key)
+    if (known) return known
+    const name = this.reserve()
+    this.names.set(key, name)
+    this.define(name, body(name))
+    return name
+  }
+
   text(root: string): string {
     return [`root ::= ${root}`, ...this.bodies.map((body, i) => `r${i} ::= ${body}`)].join('\n')
   }

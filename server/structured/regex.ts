@@ -39,6 +39,9 @@ export function character(set: Characters, writing: Writing): string | undefined
   return either([plain.length > 0 ? oneOf(plain) : undefined, ...special])
 }
 
+/** Times that a class is repeated with what is escaped of it. */
+const MOST_ALTERNATIVES = 16
+
 class Converter {
   private readonly writing: Writing
   /** Not Unicode mode: letters without a meaning may be escaped, and mean something in other languages. */
@@ -84,7 +87,7 @@ class Converter {
       case 'CapturingGroup':
         return this.alternatives(element.alternatives)
       case 'Quantifier': {
-        const what = this.element(element.element)
+        const what = this.plainly(element) ?? this.element(element.element)
         const most = Number.isFinite(element.max) ? element.max : undefined
         if (what === undefined) return element.min === 0 ? '""' : undefined
         return repeated(what, element.min, most)
@@ -98,6 +101,14 @@ class Converter {
       default:
         throw refused(element, element.type)
     }
+  }
+
+  /** Many characters of a class, in a JSON string: without those that are escaped there, since alternatives that are repeated take XGrammar seconds (json/strings.ts). */
+  private plainly({ element, max }: AST.Quantifier): string | undefined {
+    if (this.writing !== 'json' || !Number.isFinite(max) || max <= MOST_ALTERNATIVES) return undefined
+    if (element.type !== 'CharacterSet' && element.type !== 'CharacterClass') return undefined
+    const set = without(this.set(element), ESCAPED)
+    return isWritable(set) ? character(set, 'plain') : undefined
   }
 
   private oneOf(element: AST.CharacterSet | AST.CharacterClass): string | undefined {

@@ -1,7 +1,7 @@
 /** The insides of JSON objects and arrays: members with their commas, in order, as rules. */
 import { characters, complement, either, isWritable, literal, type Rules, repeated, sequence, without } from '../ebnf.ts'
 import { character } from '../regex.ts'
-import { anyCharacter } from './strings.ts'
+import { anyString, restOfString } from './strings.ts'
 
 /**
  * White space between tokens, bounded: without a bound a model that is made to write JSON may write spaces for ever. 20 are a line's end and the indentation of nine levels.
@@ -65,27 +65,27 @@ export function objectOf(
 
 const ruled = (rules: Rules, body: string | undefined) => (body === undefined || body === '""' ? body : rules.rule(body))
 
-/** A string that is none of the members' names. Where names are told apart a character is not written as \\u…: it could be any. */
+/** A string that is none of the members' names. As long as it is like one of them, no character is escaped by its number: it could be any. */
 function otherName(rules: Rules, members: readonly Member[]): string {
   const names = members.map(({ name }) => [...name])
-  if (names.length === 0) return rules.rule(`"\\"" ${anyCharacter(rules)}* "\\""`)
-  return rules.rule(`"\\"" ${differing(rules, names)} "\\""`)
+  return names.length === 0 ? anyString(rules) : rules.rule(`"\\"" ${differing(rules, names)}`)
 }
 
 const ALL = complement([])
 const BEYOND = complement([[0, 0x7f]])
+const QUOTE = '"\\""'
 
+/** What may follow where `names` are what is left of those that begin like it: the rest of a string that is none of them. */
 function differing(rules: Rules, names: readonly (readonly string[])[]): string {
   const rest = names.filter((name) => name.length > 0)
   const branches = new Map<string, (readonly string[])[]>()
   for (const [head, ...tail] of rest) branches.set(head, [...(branches.get(head) ?? []), tail])
   const heads = characters([...branches.keys()].map((char) => [char.codePointAt(0) as number, char.codePointAt(0) as number]))
-  const any = repeated(character(ALL, 'json') as string, 0)
   const others = without(ALL, heads)
   return rules.rule(
     either([
-      rest.length === names.length ? '""' : undefined,
-      sequence([character(isWritable(others) ? others : without(others, BEYOND), 'json'), any]),
+      rest.length === names.length ? QUOTE : undefined,
+      sequence([character(isWritable(others) ? others : without(others, BEYOND), 'json'), restOfString(rules)]),
       ...[...branches].map(([head, tails]) => sequence([character(codeOf(head), 'json'), differing(rules, tails)])),
     ]) as string,
   )
