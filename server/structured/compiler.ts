@@ -60,11 +60,12 @@ export class Compiler {
   /** Whatever was thrown: a failed check ends the instance, and says why on what it takes for the terminal. */
   private failed(error: unknown, otherwise: string): Error {
     const said = this.instance?.said() ?? ''
+    // A stack that overflows is a RangeError, or a trap.
+    const tooMuch = this.instance?.starved() || error instanceof RangeError || (error as Error)?.name === 'RuntimeError'
     this.instance = undefined
     this.compilers.clear()
     if (said !== '') return new ConstraintError('', said.slice(0, MOST_SAID))
-    if (error instanceof RangeError) return new ConstraintError('', TOO_MUCH)
-    return new ConstraintError('', /memory|OOM/i.test(String((error as Error)?.message)) ? TOO_MUCH : otherwise)
+    return new ConstraintError('', tooMuch ? TOO_MUCH : otherwise)
   }
 }
 

@@ -85,6 +85,11 @@ export class CompiledGrammars implements Grammars {
     }
   }
 
+  /** Threads that make masks now. */
+  get running(): readonly MaskThread[] {
+    return [...this.threads]
+  }
+
   async close(): Promise<void> {
     this.closed = true
     this.trials.close()

@@ -87,6 +87,11 @@ export class MaskThread {
     return this.ending
   }
 
+  /** As if it had died by itself. */
+  async fail(): Promise<void> {
+    await this.worker.terminate()
+  }
+
   private async stop(): Promise<unknown> {
     this.dead = true
     clearInterval(this.timer)

@@ -5,6 +5,7 @@ import type { Source } from './convert.ts'
 import type { Vocabulary } from './vocabulary.ts'
 
 export type Order =
+  /** Answered with `ready`, once grammars can be compiled for it. */
   | { type: 'vocabulary'; vocabulary: Vocabulary }
   /** Answered with `tried`; nothing of it is kept. */
   | { type: 'try'; job: number; vocabulary: number; constraint: Constraint }
@@ -16,6 +17,7 @@ export type Order =
   | { type: 'ping' }
 
 export type Report =
+  | { type: 'ready'; vocabulary: number }
   /** `milliseconds` that compiling takes. */
   | { type: 'tried'; job: number; source: Source; milliseconds: number }
   /** Why a constraint cannot be had, and where in it. */

@@ -163,6 +163,7 @@ function parsed(source: string): { pattern: AST.Pattern; lenient: boolean } {
   try {
     return { pattern: parser.parsePattern(source, 0, source.length, { unicode: true }), lenient: false }
   } catch (strict) {
+    if (strict instanceof RangeError) throw strict
     try {
       return { pattern: parser.parsePattern(source, 0, source.length, { unicode: false }), lenient: true }
     } catch {

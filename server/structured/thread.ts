@@ -43,6 +43,8 @@ async function obey(order: Order): Promise<void> {
   switch (order.type) {
     case 'vocabulary':
       compiler.learn(order.vocabulary)
+      await compiler.prepare(order.vocabulary.id)
+      post({ type: 'ready', vocabulary: order.vocabulary.id })
       break
     case 'try':
       await attempt(order)

@@ -73,8 +73,8 @@ export class Trials {
   }
 }
 
-/** The first constraint waits for the thread and its vocabulary, which are not its doing: so long more. */
-const START_MS = 20_000
+/** Milliseconds in which a thread starts and takes a vocabulary: no constraint's doing. A large one takes half a second, and ten on a busy machine at low priority. */
+const START_MS = 60_000
 
 class Trial {
   dead = false
@@ -95,32 +95,42 @@ class Trial {
 
   async run(constraint: Constraint, vocabulary: Vocabulary, milliseconds: number): Promise<Tried> {
     const job = this.jobs++
-    let most = milliseconds
     if (!this.known.has(vocabulary.id)) {
-      this.known.add(vocabulary.id)
+      const ready = this.next(
+        START_MS,
+        new Error('the thread that compiles grammars has not started'),
+        (report) => report.type === 'ready',
+      )
       this.post({ type: 'vocabulary', vocabulary })
-      most += START_MS
+      await ready
+      this.known.add(vocabulary.id)
     }
-    let take: ((report: Report) => void) | undefined
+    const late = new ConstraintError('', `it takes more than ${milliseconds / 1000} s to compile; ask for less at once`)
+    const answer = this.next(milliseconds, late, (report) => 'job' in report && report.job === job)
+    this.post({ type: 'try', job, vocabulary: vocabulary.id, constraint })
+    const report = await answer
+    if (report.type === 'refused') throw new ConstraintError(report.at, report.message)
+    return report as Extract<Report, { type: 'tried' }>
+  }
+
+  /** Its next report of a kind. Rejects with `late`, or when it ends: it is dead then. */
+  private async next(milliseconds: number, late: Error, wanted: (report: Report) => boolean): Promise<Report> {
+    let take: (report: Report) => void = () => undefined
     let timer: NodeJS.Timeout | undefined
     try {
-      return await new Promise<Tried>((resolve, reject) => {
+      return await new Promise<Report>((resolve, reject) => {
         this.fail = reject
-        take = (report) => {
-          if (report.type === 'tried' && report.job === job) resolve(report)
-          else if (report.type === 'refused' && report.job === job) reject(new ConstraintError(report.at, report.message))
-        }
+        take = (report) => wanted(report) && resolve(report)
         this.worker.on('message', take)
         timer = setTimeout(() => {
           this.end()
-          reject(new ConstraintError('', `it takes more than ${milliseconds / 1000} s to compile; ask for less at once`))
-        }, most)
-        this.post({ type: 'try', job, vocabulary: vocabulary.id, constraint })
+          reject(late)
+        }, milliseconds)
       })
     } finally {
       clearTimeout(timer)
       this.fail = undefined
-      if (take) this.worker.off('message', take)
+      this.worker.off('message', take)
     }
   }
 

@@ -19,6 +19,8 @@ export interface Instance {
   bytes(): number
   /** What it has said last: why it failed. */
   said(): string
+  /** It wanted more memory than it may have. */
+  starved(): boolean
 }
 
 /** Node's types have WebAssembly with the browser's alone. */
@@ -29,13 +31,18 @@ interface Memory {
 const { WebAssembly } = globalThis as unknown as { WebAssembly: { Memory: { prototype: Memory } } }
 /** The memory of this thread that grew last: its instance's. */
 let grown: Memory | undefined
+let starved = false
 
 /** Has all instances of this thread refuse to grow beyond so many bytes: an allocation fails then, and with it what asked for it. */
 export function limitMemory(most: number): void {
   const { grow } = WebAssembly.Memory.prototype
   WebAssembly.Memory.prototype.grow = function (this: Memory, pages: number) {
     grown = this
-    if (this.buffer.byteLength + pages * 65536 > most) throw new RangeError(`more than ${most} bytes`)
+    if (this.buffer.byteLength + pages * 65536 > most) {
+      // It asks again, for less: what it gets then is not enough for long.
+      starved = true
+      throw new RangeError(`more than ${most} bytes`)
+    }
     return grow.call(this, pages)
   }
 }
@@ -54,8 +61,10 @@ export function loadXGrammar(): Instance {
   const evaluate = new Function('exports', 'module', 'require', '__filename', '__dirname', 'console', readFileSync(file, 'utf8'))
   evaluate(exports, { exports }, require, file, path.dirname(file), own)
   grown = undefined
+  starved = false
   return {
     xgrammar: exports as XGrammar,
+    starved: () => starved,
     bytes: () => grown?.buffer.byteLength ?? 0,
     said: () => fatal.replace(/^\[FATAL\] \S+: (Check failed: .* is false: )?/, '').replace(/ ?Aborted\(\)$/, ''),
   }
