@@ -2,16 +2,19 @@
 
 import type { Source } from './convert.ts'
 import { ConstraintError } from './ebnf.ts'
+import { Utf8Guard } from './utf8.ts'
 import type { Vocabulary } from './vocabulary.ts'
 import { type CompiledGrammar, type GrammarCompiler, type GrammarMatcher, type Instance, loadXGrammar } from './xgrammar.ts'
 
 export class Compiler {
   private readonly vocabularies = new Map<number, Vocabulary>()
+  private readonly guards = new Map<number, Utf8Guard>()
   private readonly compilers = new Map<number, GrammarCompiler>()
   private instance: Instance | undefined
 
   learn(vocabulary: Vocabulary): void {
     this.vocabularies.set(vocabulary.id, vocabulary)
+    this.guards.set(vocabulary.id, new Utf8Guard(vocabulary))
   }
 
   get bytes(): number {
@@ -29,6 +32,13 @@ export class Compiler {
         'ebnf' in source ? 'it is no grammar that XGrammar takes' : 'it is no structural tag that XGrammar takes',
       )
     }
+  }
+
+  /** Of a vocabulary that it has learnt. */
+  guard(id: number): Utf8Guard {
+    const guard = this.guards.get(id)
+    if (guard) return guard
+    throw new Error(`vocabulary ${id} was not told`)
   }
 
   async matcher(grammar: CompiledGrammar): Promise<GrammarMatcher> {

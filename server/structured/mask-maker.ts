@@ -2,6 +2,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { FromMasks, ToMasks } from '../../runtime/index.ts'
 import type { Compiler } from './compiler.ts'
+import type { Utf8Guard } from './utf8.ts'
 import type { CompiledGrammar, GrammarMatcher } from './xgrammar.ts'
 
 /** Matchers that are kept for a grammar's next sequences. */
@@ -11,6 +12,7 @@ const MOST_MS = 500
 
 interface Grammar {
   compiled: CompiledGrammar
+  guard: Utf8Guard
   spare: GrammarMatcher[]
   users: number
   dropped: boolean
@@ -35,8 +37,9 @@ export class MaskMaker {
     this.compiler = compiler
   }
 
-  add(id: number, compiled: CompiledGrammar): void {
-    this.grammars.set(id, { compiled, spare: [], users: 0, dropped: false })
+  /** `guard`: of the vocabulary that it was compiled for. */
+  add(id: number, compiled: CompiledGrammar, guard: Utf8Guard): void {
+    this.grammars.set(id, { compiled, guard, spare: [], users: 0, dropped: false })
   }
 
   /** It goes with the last sequence that it constrains. */
@@ -82,7 +85,7 @@ export class MaskMaker {
     const constrained = { grammar, matcher, endTokens, ignoreEos }
     this.bySlot.set(slot, constrained)
     for (const token of tokens) if (!matcher.acceptToken(token)) return this.refuse(ticket, token)
-    await this.write(slot, ticket, constrained)
+    await this.write(slot, ticket, constrained, tokens.at(-1))
   }
 
   private async advance(items: Int32Array): Promise<void> {
@@ -92,7 +95,7 @@ export class MaskMaker {
       if (!constrained) continue
       const started = performance.now()
       if (!constrained.matcher.acceptToken(token)) this.refuse(ticket, token)
-      else await this.write(slot, ticket, constrained)
+      else await this.write(slot, ticket, constrained, token)
       if (performance.now() - started > MOST_MS)
         this.failed.push({
           ticket,
@@ -105,7 +108,9 @@ export class MaskMaker {
     this.failed.push({ ticket, message: `token ${token} was sampled although the required format does not allow it` })
   }
 
-  private async write(slot: number, ticket: number, { matcher, endTokens, ignoreEos }: Constrained): Promise<void> {
+  /** `last`: the token before. */
+  private async write(slot: number, ticket: number, constrained: Constrained, last: number | undefined): Promise<void> {
+    const { grammar, matcher, endTokens, ignoreEos } = constrained
     const from = slot * this.stride
     const words = this.places.subarray(from + 1, from + this.stride)
     if (matcher.isTerminated()) {
@@ -114,6 +119,7 @@ export class MaskMaker {
       for (const id of endTokens) words[id >>> 5] |= 1 << (id & 31)
     } else {
       const mask = await matcher.getNextTokenBitmask()
+      grammar.guard.after(last, mask)
       words.set(mask)
       words.fill(0, mask.length)
       if (ignoreEos) this.withoutEnds(words, endTokens)

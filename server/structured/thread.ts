@@ -52,7 +52,7 @@ async function obey(order: Order): Promise<void> {
     case 'compile': {
       const { grammar, vocabulary, source } = order
       try {
-        masks.add(grammar, await compiler.compile(vocabulary, source))
+        masks.add(grammar, await compiler.compile(vocabulary, source), compiler.guard(vocabulary))
         post({ type: 'compiled', grammar, bytes: compiler.bytes })
       } catch (error) {
         post({ type: 'failed', grammar, message: (error as Error).message })

@@ -1,6 +1,7 @@
 /** A vocabulary as the threads that make masks take it: plain shared memory, made once for each tokenizer. */
 import { setImmediate } from 'node:timers/promises'
 import type { TokenReader } from '../types.ts'
+import { canBeText } from './utf8.ts'
 
 /** Token i is bytes [starts[i], starts[i + 1]); none: it never stands for text. */
 export interface Vocabulary {
@@ -32,7 +33,7 @@ export async function packVocabulary(
   for (let id = 0; id < size; id++) {
     if (id % SLICE === SLICE - 1) await setImmediate()
     const text = ending.has(id) || (!special && tokenizer.isSpecial(id)) ? undefined : tokenizer.spelled(id)
-    if (text) {
+    if (text && canBeText(text)) {
       pieces.push(text)
       total += text.length
     }

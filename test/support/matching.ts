@@ -3,13 +3,18 @@ import { Compiler } from '../../server/structured/compiler.ts'
 import type { Constraint } from '../../server/structured/constraint.ts'
 import { sourceOf } from '../../server/structured/convert.ts'
 import { ConstraintError } from '../../server/structured/ebnf.ts'
+import { canBeText } from '../../server/structured/utf8.ts'
 import type { Vocabulary } from '../../server/structured/vocabulary.ts'
 
 /** Token 0 ends an answer, token i + 1 is byte i. */
-function ofBytes(): Vocabulary {
-  const bytes = Uint8Array.from({ length: 256 }, (_, i) => i)
-  const starts = Int32Array.from({ length: 258 }, (_, i) => Math.max(0, i - 1))
-  return { id: 0, bytes, starts, ends: [0] }
+export function ofBytes(): Vocabulary {
+  // Bytes that no text has are no tokens, as in any vocabulary (packVocabulary).
+  const all = Array.from({ length: 256 }, (_, byte) => Uint8Array.of(byte)).map((one) =>
+    canBeText(one) ? one : new Uint8Array(),
+  )
+  const starts = [0, 0]
+  for (const { length } of all) starts.push((starts.at(-1) as number) + length)
+  return { id: 0, bytes: Uint8Array.from(all.flatMap((one) => [...one])), starts: Int32Array.from(starts), ends: [0] }
 }
 
 const compiler = new Compiler()
