@@ -212,7 +212,7 @@ export const SETTINGS = {
     kind: 'integer',
     value: 'SECONDS',
     minimum: 1,
-    maximum: 600,
+    maximum: LONGEST_TIMER,
     fallback: 10,
     help: "how long a request's schema, regular expression or grammar may take to compile",
   },

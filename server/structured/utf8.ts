@@ -2,8 +2,6 @@
  * What of UTF-8 XGrammar lets pass: it takes any lead byte with as many continuation bytes, so that tokens of single bytes could spell what is no character (overlong forms, half
  * surrogates, beyond U+10FFFF), which a reader sees as several. After four lead bytes not every continuation may come; no other rule looks further than a byte.
  */
-import type { Vocabulary } from './vocabulary.ts'
-
 /** Lead bytes, and the continuation bytes that may not follow at once. */
 const CAREFUL: readonly [lead: number, from: number, to: number][] = [
   [0xe0, 0x80, 0x9f],
@@ -21,14 +19,14 @@ export function canBeText(bytes: Uint8Array): boolean {
   })
 }
 
-/** Of one vocabulary: which tokens may not follow which. */
+/** Of one vocabulary (token i is bytes [starts[i], starts[i + 1])): which tokens may not follow which. */
 export class Utf8Guard {
   /** By token: 0, or one more than the place of the lead byte that it ends with. */
   private readonly endings: Uint8Array
   /** For each lead byte, the tokens that do not begin with what may not follow: a bit each. */
   private readonly allowed: Int32Array[]
 
-  constructor({ bytes, starts }: Vocabulary) {
+  constructor({ bytes, starts }: { bytes: Uint8Array; starts: Int32Array }) {
     const size = starts.length - 1
     this.endings = new Uint8Array(size)
     this.allowed = CAREFUL.map(() => new Int32Array(Math.ceil(size / 32)).fill(-1))
