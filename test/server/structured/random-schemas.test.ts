@@ -3,6 +3,7 @@ import Ajv from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import t from 'tap'
 import { RandomSchemas } from '../../support/random-schema.ts'
+import { demoModel, readJsonLines } from '../../support/repo.ts'
 import { startServed } from '../../support/served.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: CommonJS packages, whose types say default where there is none
@@ -46,4 +47,37 @@ t.test('500 schemas', async (t) => {
   t.comment(`${finished} finished, ${cut} were cut; ${serving.engine.snapshot.counters.lateMasks} masks were late`)
   t.ok(finished > 350, `most end (${finished})`)
   t.same(await idleComplaints(), [])
+})
+
+t.test('the json adapter: every answer is valid by the schema of what it was taught', async (t) => {
+  const { post } = await startServed(t, { pool: '64MiB', 'max-sequences': 16 })
+  const schema = {
+    type: 'object',
+    properties: Object.fromEntries(['hero', 'object', 'place', 'mood'].map((name) => [name, { type: 'string', maxLength: 24 }])),
+    required: ['hero', 'object', 'place', 'mood'],
+    additionalProperties: false,
+  }
+  const rows = readJsonLines<{ model: string; messages: object[] }>(demoModel('golden.jsonl')).filter(
+    ({ model }) => model === 'json',
+  )
+  t.ok(rows.length >= 20)
+  const valid = async (format: object) => {
+    const answers = await Promise.all(
+      rows.map(({ messages }, seed) =>
+        post(CHAT, { model: 'json', messages, max_tokens: 200, temperature: 1.3, seed, ...format }),
+      ),
+    )
+    return answers.filter(({ body }) => {
+      try {
+        return ajv.validate(schema, JSON.parse(body.choices[0].message.content))
+      } catch {
+        return false
+      }
+    }).length
+  }
+  const free = await valid({})
+  const held = await valid(ofSchema(schema))
+  t.comment(`${free} of ${rows.length} valid by themselves at this temperature, ${held} held to the schema`)
+  t.equal(held, rows.length)
+  t.ok(free < rows.length, 'by themselves they are not')
 })
