@@ -13,8 +13,8 @@ const { mostBytes, trial } = workerData as ThreadData
 const post = (report: Report) => port.postMessage(report)
 
 limitMemory(mostBytes)
-// On Linux this is the thread's alone. Trying a client's constraint must not take a core from those that compute everybody's steps.
-if (trial) os.setPriority(10)
+// On Linux this is the thread's alone; elsewhere it would be the process's. Trying a client's constraint must not take a core from those that compute everybody's steps.
+if (trial && process.platform === 'linux') os.setPriority(10)
 
 const compiler = new Compiler()
 const masks = new MaskMaker(compiler)
