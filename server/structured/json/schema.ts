@@ -79,8 +79,7 @@ class SchemaGrammar {
   private branches(keyword: 'anyOf' | 'oneOf', branches: unknown, rest: Schema): string | undefined {
     if (!Array.isArray(branches) || branches.length === 0)
       throw new ConstraintError(keyword, 'it must be a list of schemas, and hold one')
-    const bare = Object.keys(rest).length === 0
-    const flats = branches.map((branch, i) =>
+    const all = branches.map((branch, i) =>
       inside(`${keyword}.${i}`, () => {
         const schema = schemaAt(branch)
         if (!schema) return undefined
@@ -88,7 +87,8 @@ class SchemaGrammar {
         return flat && join(rest, flat)
       }),
     )
-    if (keyword === 'oneOf') this.checkApart(flats)
+    const flats = keyword === 'oneOf' ? this.apart(all) : all
+    const bare = flats === all && Object.keys(rest).length === 0
     return either(
       branches.map((branch, i) =>
         inside(`${keyword}.${i}`, () => {
@@ -100,14 +100,25 @@ class SchemaGrammar {
     )
   }
 
-  private checkApart(flats: readonly (Schema | undefined)[]): void {
-    for (const [i, one] of flats.entries())
-      for (const other of flats.slice(i + 1))
-        if (one && other && !disjoint(this.root, one, other))
-          throw new ConstraintError(
-            'oneOf',
-            'it is supported where its schemas exclude each other by their types, or by a required property with another const in each; use anyOf',
-          )
+  /**
+   * Schemas of which a value is valid by one alone: those of oneOf as they are, or, where a property tells them apart and may be missing (a union's kind that has a default), with it.
+   * Throws ConstraintError where neither can be seen.
+   */
+  private apart(flats: readonly (Schema | undefined)[]): readonly (Schema | undefined)[] {
+    const excluding = (schemas: readonly (Schema | undefined)[]) =>
+      schemas.every((one, i) => schemas.slice(i + 1).every((other) => !one || !other || disjoint(this.root, one, other)))
+    if (excluding(flats)) return flats
+    const first = flats.find((one) => one?.properties !== undefined)
+    for (const name of Object.keys((first?.properties ?? {}) as object)) {
+      const demanding = flats.map(
+        (one) => one && { ...one, required: [...((one.required as unknown[] | undefined) ?? []), name] },
+      )
+      if (excluding(demanding)) return demanding
+    }
+    throw new ConstraintError(
+      'oneOf',
+      'it is supported where its schemas exclude each other by their types, or by a property with another const in each; use anyOf',
+    )
   }
 
   /** A value as it stands, with white space as anywhere. */

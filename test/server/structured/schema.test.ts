@@ -128,6 +128,16 @@ const CASES: Record<string, [schema: object, yes: unknown[], no: unknown[]][]> =
       [{ k: 'a', x: 1 }, { k: 'b' }],
       [{ k: 'a' }, { k: 'c' }],
     ],
+    [
+      {
+        oneOf: [
+          { properties: { k: { const: 'a', default: 'a' }, x: integer } },
+          { type: 'object', properties: { x: integer, k: { enum: ['b', 'c'] } }, required: ['x'] },
+        ],
+      },
+      [{ k: 'a' }, { x: 1, k: 'c' }],
+      [{}, { x: 1 }, { k: 'b' }],
+    ],
   ],
   allOf: [
     [
