@@ -43,7 +43,7 @@ function instantly(blockCount: number): NativeEngine {
     })
   }
   const adapters = { pinImage: none, unpinImage: none, putAdapter: none, adapterReady: () => true, dropAdapter: none }
-  return { blockBytes: 4096, blockCount, ...adapters, admit: none, release: none, step, close: none }
+  return { blockBytes: 4096, blockCount, ...adapters, addMasks: none, admit: none, release: none, step, close: none }
 }
 
 async function measure(count: number, overlap: boolean) {

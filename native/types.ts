@@ -170,15 +170,26 @@ export const STEP_SEQUENCE_FIELDS = 6
 /** Fields of one item of `StepBatch.blocks`: slot, place, block. That place of the slot's block table is now that pool block. Items of one slot follow each other. */
 export const STEP_BLOCK_FIELDS = 3
 
+/**
+ * Fields of one item of `StepBatch.masks`: slot, region (by the order of addMasks), ticket. The slot samples by the mask that lies in its place of that region, and only if the
+ * mask has that ticket by then: when it samples on the CPU, when the step begins on CUDA.
+ */
+export const STEP_MASK_FIELDS = 3
+
 /** One step: any mix of prefill chunks, decode rows and prompts being scored. It names slots and says what changed in them. */
 export interface StepBatch {
   /** [B * STEP_SEQUENCE_FIELDS]. Neighbours with the same adapters share a segment: sort by them. */
   sequences: Int32Array
   /** [K * STEP_BLOCK_FIELDS]: blocks that the slots' tables have gained since they were last told. */
   blocks: Int32Array
+  /** [M * STEP_MASK_FIELDS]; absent: nobody has one. */
+  masks?: Int32Array
   /** Return the raw logits too (tests and tools). */
   returnLogits?: boolean
 }
+
+/** Of a row of logits (`StepOutput.rowStatus`); 0: fine. */
+export const ROW_STATUS = { notFinite: 1, maskLate: 2, nothingAllowed: 3 } as const
 
 /** R logits rows: of each sequence in turn its scored rows, then the one that samples. */
 export interface StepOutput {
@@ -192,7 +203,7 @@ export interface StepOutput {
   topLogprobs: Float32Array
   /** 0 = fine; 1 = an adapter's (index, generation, digest) is not what is resident: the sequence's rows are void. */
   sequenceStatus: Uint8Array // [B]
-  /** 1 where the row's logits are not finite numbers (NaN): the row's token is void. */
+  /** Not 0: the row's token is void. 1: its logits are not finite numbers (NaN), or nothing may be sampled; 2: its mask was late; 3: its mask and what else the request allows leave nothing. */
   rowStatus: Uint8Array // [R]
   /** 1 where a stop token was sampled, at minTokens or later. */
   stopped: Uint8Array // [R]
@@ -223,6 +234,11 @@ export interface NativeEngine {
   dropAdapter(index: number): void
   /** Enters a sequence in its slot, which must be free. Throws RangeError naming what is out of range, and then nothing has changed. */
   admit(sequence: SlotInput): void
+  /**
+   * A region of masks, over shared memory: for each slot a ticket, then a bit per token id (⌈(V + addedTokens) / 32⌉ words), the lowest first. Whoever writes a mask stores its
+   * ticket last (Atomics.store). The memory is kept until the engine is closed.
+   */
+  addMasks(places: Uint32Array): void
   /** Frees the slot; its blocks are the caller's again. No step in flight may name it. Idempotent. */
   release(slot: number): void
   /**

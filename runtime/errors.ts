@@ -21,6 +21,10 @@ export type EngineErrorCode =
   /** What lies in the pool is not the residency that the batch named. */
   | 'adapter_identity_mismatch'
   | 'non_finite_logits'
+  /** Its constraint and what else it asks for allow no token. */
+  | 'constraint_unsatisfiable'
+  /** The thread that made its masks is gone, or could make none. */
+  | 'constraint_lost'
   | 'step_failed'
   | 'engine_closed'
   | 'engine_failed'

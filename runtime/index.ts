@@ -8,6 +8,7 @@ import { EngineError } from './errors.ts'
 import type { Engine, EngineSettings } from './types.ts'
 
 export { cudaObstacles } from './cuda-obstacles.ts'
+export type { FromMasks, ToMasks } from './engine/masks.ts'
 export { BLOCK_STATES, LOAD_FIELDS, STATE_BITS } from './engine/pool-map.ts'
 export { EngineError, type EngineErrorCode } from './errors.ts'
 export type * from './types.ts'

@@ -1,4 +1,6 @@
 /** What goes into the engine and what comes out; plain data that crosses the thread border. */
+
+import type { MessagePort } from 'node:worker_threads'
 import type { AdapterDtype, AdapterImage } from '../adapters-store/types.ts'
 import type { CacheDtype, Device, TensorType } from '../native/types.ts'
 import type { SamplingScalars } from './sampling-options.ts'
@@ -52,6 +54,8 @@ export interface SequenceRequest {
   priority?: number
   /** An output without tokens tells that its first step has begun. Absent: the first output that brings something does. */
   tellStart?: boolean
+  /** What its answer must be: a grammar that a thread which makes masks knows (`Engine.addMaskThread`). */
+  constraint?: { thread: number; grammar: number }
   /** Milliseconds since epoch, for queue-time metrics. */
   arrival: number
 }
@@ -165,6 +169,16 @@ export interface EngineInfo {
   dtype: TensorType
   cacheDtype: CacheDtype
   adapterDtype: AdapterDtype
+  /** Sequences that run at once, each in a slot of its own, and the words of a slot's mask: a bit per token id. */
+  slots: number
+  maskWords: number
+}
+
+/** What makes masks. See Engine.addMaskThread. */
+export interface MaskThread {
+  id: number
+  port: MessagePort
+  places: Uint32Array
 }
 
 /** What one step computed, and the milliseconds that its parts took. */
@@ -214,6 +228,8 @@ export interface EngineSnapshot {
     prefixEvictions: number
     steps: number
     failedSteps: number
+    /** Rows that were computed and not sampled: their masks were late. */
+    lateMasks: number
   }
   lastStep: StepTimes
 }
@@ -269,6 +285,13 @@ export interface Engine {
   addAdapter(image: AdapterImage): void
   /** With a name only that name of the content. Else the engine forgets the image once no sequence uses it. */
   removeAdapter(digest: string, name?: string): void
+  /**
+   * A thread that makes masks: it is sent ToMasks over `port`, answers with FromMasks, and writes into `places` (runtime/engine/masks.ts). Its id is new; `places`: words for
+   * `maskWords` and one more, for each of the engine's slots.
+   */
+  addMaskThread(thread: MaskThread): void
+  /** It is gone: sequences that it constrains end with `constraint_lost`. */
+  removeMaskThread(id: number): void
   /** Queues a sequence; `onOutput` is called once per step that concerns it, the last time with `finish`. Throws EngineError when it can never run. */
   submit(request: SequenceRequest, onOutput: (output: SequenceOutput) => void): void
   /** Ends a sequence; its blocks are free within a step. A last output with finish 'abort' is sent. Unknown ids are ignored. */

@@ -34,6 +34,7 @@ export const CATALOGUE = {
   state_not_kept: { status: 500, type: 'internal_error' },
   hub_failed: { status: 502, type: 'service_unavailable_error' },
   text_process_lost: { status: 503, type: 'service_unavailable_error' },
+  constraint_lost: { status: 503, type: 'service_unavailable_error' },
   engine_unavailable: { status: 503, type: 'service_unavailable_error' },
 } as const
 export type ErrorCode = keyof typeof CATALOGUE
@@ -115,6 +116,7 @@ const OF_ENGINE: Partial<Record<EngineErrorCode, { code: ErrorCode; param: strin
   adapter_not_mixable: { code: 'invalid_request', param: 'x-lora-adapter' },
   adapter_without_ranks: { code: 'invalid_request', param: 'x-lora-adapter' },
   unknown_adapter: { code: 'model_not_found', param: 'model' },
+  constraint_lost: { code: 'constraint_lost', param: null },
   engine_closed: { code: 'engine_unavailable', param: null },
   engine_failed: { code: 'engine_unavailable', param: null },
 }

@@ -30,6 +30,7 @@ import { ServerMetrics } from './metrics/metrics.ts'
 import { requireModelFolder } from './model-folder.ts'
 import { formatsOf } from './openai/message/from-template.ts'
 import { RequestLimits } from './request-limits.ts'
+import { CompiledGrammars } from './structured/grammars.ts'
 import { OwnTexts } from './tokenizer/adapter-texts.ts'
 import { ModelChatTemplate } from './tokenizer/chat-template.ts'
 import { tokenizerInfo } from './tokenizer/info.ts'
@@ -111,7 +112,10 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   prompts.warm()
   let tiers: AdapterTiers | undefined
   const texts = new OwnTexts({ folder: directory, tokenizer, template: chatTemplate, prompts, formats })
+  const grammars = new CompiledGrammars(engine, config)
+  grammars.onWarning = (message) => log.warn(message)
   const release = async () => {
+    await grammars.close()
     access.close()
     texts.close()
     prompts.close()
@@ -134,6 +138,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     const metrics = new ServerMetrics(engine, name, tiers, config)
     tiers.onRead = metrics.adapterRead
     metrics.canaries = () => adapters.canaries()
+    metrics.grammars = () => grammars.counters
     engine.onStep = (step) => metrics.stepped(step)
     const requestLimits = new RequestLimits(config)
     const serving: Serving = {
@@ -163,6 +168,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       scheduling: config.scheduling,
       cost: new CostAccount(config),
       requestLimits,
+      grammars,
       unhealthy: () => {
         if (failed) return 'the engine has failed; see the server log'
         const silent = Math.floor(engine.silentMs / 1000)

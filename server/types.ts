@@ -11,6 +11,7 @@ import type { CostAccount } from './cost.ts'
 import type { Limit } from './errors.ts'
 import type { MessageFormats } from './openai/message/formats.ts'
 import type { RequestLimits } from './request-limits.ts'
+import type { Constraint } from './structured/constraint.ts'
 
 export type { AdapterCatalogue, AdapterRecord }
 
@@ -37,6 +38,10 @@ export interface TokenReader {
   detokenizer(options: { skipSpecialTokens: boolean; continues?: boolean; keep?: readonly string[] }): Detokenizer
   /** One token alone, as logprobs show it: its text (bytes that are no UTF-8 as U+FFFD) and its bytes. */
   token(id: number): { text: string; bytes: number[] }
+  /** One token's bytes anywhere but at the beginning of a text; undefined: there is no such token. Nothing is kept: for who asks once for all of them. */
+  spelled(id: number): Uint8Array | undefined
+  /** Whether skip_special_tokens leaves it out. */
+  isSpecial(id: number): boolean
   /** The vocabulary's own spelling (`Ġthe`), for /tokenize's token_strs. */
   tokenString(id: number): string
 }
@@ -89,6 +94,28 @@ export interface ServedText {
   prompts: PromptReader
   /** How the adapter writes its messages. Absent: as the base does. */
   formats?: MessageFormats
+}
+
+/** A grammar in use, until it is released: what the engine takes. */
+export interface GrammarLease {
+  constraint: NonNullable<SequenceRequest['constraint']>
+  release(): void
+}
+
+/** What answers are held to. */
+export interface Grammars {
+  /**
+   * `writer`: whose tokens the answer has. `specials`: it shows special tokens. `field`: where the constraint stands in the body. Rejects with ApiError for what answers cannot be
+   * held to, within bounded time and memory.
+   */
+  lease(
+    constraint: Constraint,
+    writer: Pick<Serving, 'tokenizer' | 'vocabSize' | 'endTokenIds'>,
+    specials: boolean,
+    field: string,
+  ): Promise<GrammarLease>
+  /** So far: grammars that were compiled, constraints that were refused, grammars that were there already, and threads that were lost. */
+  readonly counters: Readonly<Record<'compiled' | 'refused' | 'reused' | 'threadsLost', number>>
 }
 
 export interface AdapterTexts {
@@ -182,6 +209,8 @@ export interface Serving {
   access: Access
   /** Whether requests may bring a priority (--scheduling). */
   scheduling: 'fcfs' | 'priority' | 'fair'
+  /** What answers may be held to. */
+  grammars: Grammars
   /** What requests in flight cost together, and may. */
   cost: CostAccount
   /** What tenants and adapters have of it, and may. */

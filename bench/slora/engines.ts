@@ -59,6 +59,10 @@ export class WatchedEngine implements NativeEngine {
     this.native.pinImage(image)
   }
 
+  addMasks(places: Uint32Array): void {
+    this.native.addMasks(places)
+  }
+
   unpinImage(image: Uint8Array): void {
     this.native.unpinImage(image)
   }
@@ -128,6 +132,9 @@ export class VirtualEngine implements NativeEngine {
     this.copiedMb += mb
     this.ends = Math.max(this.ends, this.now) + mb * this.cost.copyMb
   }
+
+  /** No answer of a trace is held to anything. */
+  addMasks(): void {}
 
   putAdapter(adapter: PackedAdapter): void {
     this.copied(pagesMb(adapter, this.blockBytes, this.frameBytes))

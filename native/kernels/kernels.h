@@ -129,6 +129,7 @@ struct SamplingRow {
   int32_t banned_count = 0;
   const uint32_t* allowed = nullptr;  // bit i % 32 of word i / 32: token i may be sampled; null: all may
   int32_t logprobs = -1, target = -1;
+  uint8_t withheld = 0;  // not 0: nothing is sampled, and this is the row's status
   int32_t vocab = 0;  // tokens from here on do not exist for it; 0: all of SampleArgs::vocab do, and none of those that adapters add
 };
 
@@ -137,7 +138,7 @@ struct SamplingResult {
   float logprob = 0;
   int32_t rank = 0;
   int32_t top_count = 0;   // entries written to top_tokens / top_logprobs, best first
-  uint8_t status = 0;      // 1: the row holds NaN or +inf, or nothing may be sampled
+  uint8_t status = 0;      // 1: the row holds NaN or +inf, or nothing may be sampled; or SamplingRow::withheld
 };
 
 // Order of effects (as vLLM's): raw logprobs are read from the untouched logits; then bias and bans, repetition, frequency and presence penalties,

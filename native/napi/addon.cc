@@ -75,6 +75,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
                         InstanceMethod<&EngineObject::pin_image>("pinImage"), InstanceMethod<&EngineObject::unpin_image>("unpinImage"),
                         InstanceMethod<&EngineObject::put_adapter>("putAdapter"), InstanceMethod<&EngineObject::drop_adapter>("dropAdapter"),
                         InstanceMethod<&EngineObject::adapter_ready>("adapterReady"), InstanceMethod<&EngineObject::admit>("admit"),
+                        InstanceMethod<&EngineObject::add_masks>("addMasks"),
                         InstanceMethod<&EngineObject::release>("release"), InstanceMethod<&EngineObject::step>("step"),
                         InstanceMethod<&EngineObject::close>("close")});
   }
@@ -132,6 +133,11 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   void admit(const Napi::CallbackInfo& info) {
     caught(info.Env(), [&] { engine(info.Env()).admit(slot_input(info[0].As<Napi::Object>())); });
   }
+  void add_masks(const Napi::CallbackInfo& info) {
+    auto masks = info[0].As<Napi::Uint32Array>();
+    caught(info.Env(), [&] { engine(info.Env()).slots().add_masks(masks.Data(), masks.ElementLength()); });
+    masks_.push_back(Napi::Persistent(masks));
+  }
   void release(const Napi::CallbackInfo& info) {
     if (!info[0].IsNumber()) throw Napi::TypeError::New(info.Env(), "slot must be a number");
     caught(info.Env(), [&] { engine(info.Env()).release(info[0].ToNumber().Int32Value()); });
@@ -153,7 +159,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     return deferred.Promise();
   }
   void settle(Napi::Env env, const Step& step, const Napi::Promise::Deferred& deferred, const Outcome& outcome) {
-    engine(env).slots().settle(step.input, outcome.kind != Outcome::fine);
+    engine(env).slots().settle(step.input, outcome.kind != Outcome::fine, step.result.row_status);
     failures_ += outcome.failed();
     if (--in_flight_ == 0) {
       mailbox_->unref(env);
@@ -171,6 +177,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
 
   std::unique_ptr<Stepper> stepper_;
   std::unique_ptr<Mailbox> mailbox_;
+  std::vector<Napi::Reference<Napi::Uint32Array>> masks_;  // keeps their memory
   int in_flight_ = 0;
   int64_t failures_ = 0;  // failed steps that have been settled
 };

@@ -131,7 +131,8 @@ SlotInput slot_input(const Napi::Object& from) {
 }
 
 StepBatch step_batch(const Napi::Object& from) {
-  return {records_of<StepSequence>(from, "sequences"), records_of<StepBlock>(from, "blocks"), from.Get("returnLogits").ToBoolean()};
+  return {records_of<StepSequence>(from, "sequences"), records_of<StepBlock>(from, "blocks"), from.Get("masks").IsUndefined() ? std::vector<StepMask>{} : records_of<StepMask>(from, "masks"),
+          from.Get("returnLogits").ToBoolean()};
 }
 
 Napi::Object step_output(Napi::Env env, const Step& step) {

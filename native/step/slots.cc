@@ -49,7 +49,7 @@ void continue_segment(StepInput& input, int32_t start, const std::vector<Adapter
 
 }  // namespace
 
-Slots::Slots(const SlotLimits& limits) : limits_(limits), slots_(limits.slots), named_in_(limits.slots), table_(limits.slots), uses_(limits.block_count), frames_(limits.block_count * limits.frames_in_block) {}
+Slots::Slots(const SlotLimits& limits) : limits_(limits), masks_(limits.slots, limits.vocab_size + limits.added_tokens), slots_(limits.slots), named_in_(limits.slots), table_(limits.slots), uses_(limits.block_count), frames_(limits.block_count * limits.frames_in_block) {}
 
 void Slots::admit(SlotInput input) {
   // Lists name what is there for any sequence; tokens of its own are those that exist for it.
@@ -162,6 +162,10 @@ StepInput Slots::prepare(const StepBatch& batch) {
     if (batch.sequences[b].samples) slot.length = std::max(slot.length, batch.sequences[b].past + batch.sequences[b].count + 1);
   }
   input.segment_starts.push_back(input.tokens());
+  if (!batch.masks.empty()) input.masks.resize(batch.sequences.size());
+  for (const StepMask& mask : batch.masks)
+    for (size_t b = 0; b < batch.sequences.size(); b++)
+      if (batch.sequences[b].slot == mask.slot) input.masks[b] = masks_.at(mask.slot, mask.region, mask.ticket);
   return input;
 }
 
@@ -238,7 +242,12 @@ void Slots::write_out(const StepSequence& s, int32_t columns, StepInput& input) 
   input.cumulative.push_back(start + s.count);
 }
 
-void Slots::settle(const StepInput& input, bool failed) {
+void Slots::settle(const StepInput& input, bool failed, const std::vector<uint8_t>& row_status) {
+  for (size_t r = 0; !failed && r < row_status.size(); r++) {
+    if (row_status[r] != kMaskLate) continue;
+    const StepSequence& s = input.sequences[input.rows[r].sequence];
+    slots_[s.slot].length = std::min(slots_[s.slot].length, s.past + s.count);
+  }
   for (const StepSequence& s : input.sequences) {
     Slot& slot = slots_[s.slot];
     slot.in_flight--;
@@ -289,6 +298,12 @@ SamplingRow Slots::asks(const StepInput& input, const LogitsRow& at) const {
   return row;
 }
 
+uint8_t Slots::masked(const StepInput& input, const LogitsRow& at, const SamplingRow& asks, std::vector<uint32_t>& to) const {
+  to.clear();
+  if (at.scores || input.masks.empty() || !input.masks[at.sequence].place) return 0;
+  return masks_.read(input.masks[at.sequence], asks.allowed, asks.banned, asks.banned_count, asks.vocab, to);
+}
+
 std::vector<SamplingRow> Slots::sampling_rows(const StepInput& input) {
   std::vector<SamplingRow> rows;
   rows.reserve(input.rows.size());
@@ -297,7 +312,11 @@ std::vector<SamplingRow> Slots::sampling_rows(const StepInput& input) {
     SamplingRow& row = rows.emplace_back(asks(input, at));
     if (at.scores) {
       row.target = slot.history[at.position + 1];
-    } else if (slot.penalised) {
+      continue;
+    }
+    row.withheld = masked(input, at, row, slot.mask);
+    if (!slot.mask.empty()) row.allowed = slot.mask.data();
+    if (slot.penalised) {
       slot.counts.count(slot.history, slot.input.prompt_length, at.position + 1);
       row.counts = slot.counts.items().data();
       row.count_count = static_cast<int32_t>(slot.counts.items().size());
@@ -316,7 +335,7 @@ void Slots::sampled(const StepInput& input, StepResult& result) {
     if (slot.history.size() <= place) slot.history.resize(place + 1);
     slot.history[place] = result.row_status[r] ? 0 : result.tokens[r];  // a step in flight may go on with it, for nobody
     const int32_t output = row.position + 2 - slot.input.prompt_length;  // with this token
-    result.stopped[r] = output >= slot.min_tokens() && std::binary_search(slot.input.stop_tokens.begin(), slot.input.stop_tokens.end(), result.tokens[r]);
+    result.stopped[r] = !result.row_status[r] && output >= slot.min_tokens() && std::binary_search(slot.input.stop_tokens.begin(), slot.input.stop_tokens.end(), result.tokens[r]);
   }
 }
 

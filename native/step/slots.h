@@ -41,6 +41,7 @@ struct Slot {
   int32_t handed = 0;           // so many of its places went into steps (StepInput::blocks) as they are
   // The step thread's, and the JavaScript thread's while none is in flight.
   std::vector<int32_t> history;  // [≥ length]
+  std::vector<uint32_t> mask;    // by which the running step samples
   TokenCounts counts;
 
   double option(SamplingOption o) const { return input.options[static_cast<size_t>(o)]; }
@@ -73,8 +74,14 @@ class Slots {
   void hold(const Held& held);
   void let_go(const Held& held);
 
-  // The step is over. After one that failed, what it would have sampled is not known.
-  void settle(const StepInput& input, bool failed);
+  // The step is over. After one that failed, what it would have sampled is not known; nor is it of rows whose mask was late (`row_status`).
+  void settle(const StepInput& input, bool failed, const std::vector<uint8_t>& row_status = {});
+  // Where masks come from: see masks.h.
+  void add_masks(const uint32_t* data, size_t words) { masks_.add(data, words); }
+
+  // For the thread that begins a step on a device, or samples on the CPU: of a row that samples and has a mask, the tokens that are left of it (into `to`), or why
+  // it is not to be sampled. 0, and `to` empty: it has none.
+  uint8_t masked(const StepInput& input, const LogitsRow& at, const SamplingRow& asks, std::vector<uint32_t>& to) const;
 
   // What a row asks of sampling, its lists pointing into the slots; neither counts nor target. Reads only what admission wrote: for any step thread.
   SamplingRow asks(const StepInput& input, const LogitsRow& at) const;
@@ -95,6 +102,7 @@ class Slots {
   void write_out(const StepSequence& sequence, int32_t columns, StepInput& input) const;
 
   SlotLimits limits_;
+  MaskRegions masks_;
   std::vector<Slot> slots_;
   std::vector<int64_t> named_in_;  // by slot: the check that named it last
   std::vector<int32_t> table_;     // by slot: how long its block table becomes

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <vector>
+#include "masks.h"
 #include "resident.h"
 
 namespace lorikeet {
@@ -19,9 +20,15 @@ struct StepBlock {
   int32_t slot = 0, place = 0, block = 0;
 };
 
+// The mask by which a slot samples. Field order as at STEP_MASK_FIELDS in native/types.ts.
+struct StepMask {
+  int32_t slot = 0, region = 0, ticket = 0;
+};
+
 struct StepBatch {
   std::vector<StepSequence> sequences;
   std::vector<StepBlock> blocks;
+  std::vector<StepMask> masks = {};
   bool return_logits = false;
 };
 
@@ -47,6 +54,7 @@ struct StepInput {
   std::vector<int32_t> logits_indices;                // [R]
   std::vector<LogitsRow> rows;                        // [R]
   std::vector<int32_t> segment_of;                    // [B]: a sequence's last one, which has its adapters if any of its tokens do
+  std::vector<MaskAt> masks;                          // [B], or empty where no sequence has one
   bool return_logits = false;
   // Filled by resolve_adapters.
   std::vector<std::shared_ptr<const Resident>> resolved;  // per entry

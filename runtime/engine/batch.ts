@@ -4,6 +4,7 @@ import type { AdapterResidency, Resident } from '../pool/residency.ts'
 import { packOptions } from '../sampling-options.ts'
 import type { Scheduled } from '../scheduler/scheduled.ts'
 import type { Sequence } from '../scheduler/sequence.ts'
+import { type Masks, packedMasks } from './masks.ts'
 
 /** What the batch needs of the addon. */
 type Slots = Pick<NativeEngine, 'admit' | 'release'>
@@ -19,8 +20,11 @@ export class Batch {
   private readonly native: Slots
   private readonly adapters: AdapterResidency
   private readonly free: number[]
+  private readonly masks: Pick<Masks, 'begin' | 'end' | 'pack'> | undefined
 
-  constructor(native: Slots, slots: number, adapters: AdapterResidency) {
+  /** Without `masks` no sequence is constrained. */
+  constructor(native: Slots, slots: number, adapters: AdapterResidency, masks?: Pick<Masks, 'begin' | 'end' | 'pack'>) {
+    this.masks = masks
     this.native = native
     this.adapters = adapters
     this.free = Array.from({ length: slots }, (_, i) => slots - 1 - i)
@@ -32,6 +36,7 @@ export class Batch {
     const sequences = new Int32Array(scheduled.length * STEP_SEQUENCE_FIELDS)
     const blocks: number[] = []
     let tokens = 0
+    const masks: number[] = []
     let returnLogits = false
     for (let i = 0, at = 0; i < scheduled.length; i++, at += STEP_SEQUENCE_FIELDS) {
       const { sequence, from, count, scoreFrom, scored, samples } = scheduled[i]
@@ -44,16 +49,20 @@ export class Batch {
       sequences[at + STEP_SEQUENCE.scoreFrom] = scoreFrom
       sequences[at + STEP_SEQUENCE.scored] = scored
       sequences[at + STEP_SEQUENCE.samples] = samples ? 1 : 0
+      if (samples) this.masks?.pack(sequence, masks)
       tokens += count
       returnLogits ||= sequence.request.sampling.returnLogits === true
     }
-    return { batch: { sequences, blocks: blocks.length > 0 ? Int32Array.from(blocks) : NONE, returnLogits }, scheduled, tokens }
+    const batch: StepBatch = { sequences, blocks: blocks.length > 0 ? Int32Array.from(blocks) : NONE, returnLogits }
+    batch.masks = packedMasks(masks)
+    return { batch, scheduled, tokens }
   }
 
   /** The sequence has left the batch: its slot, and what it had told of its blocks, are no more. */
   leave(sequence: Sequence): void {
     if (sequence.slot === undefined) return
     this.native.release(sequence.slot)
+    this.masks?.end(sequence)
     this.free.push(sequence.slot)
     sequence.slot = undefined
     sequence.toldBlocks = 0
@@ -82,6 +91,7 @@ export class Batch {
     this.free.pop()
     sequence.slot = slot
     sequence.toldBlocks = 0
+    this.masks?.begin(sequence, slot)
     return slot
   }
 }

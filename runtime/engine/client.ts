@@ -8,6 +8,7 @@ import type {
   Engine,
   EngineInfo,
   EngineSnapshot,
+  MaskThread,
   PoolLook,
   ResidentInfo,
   SequenceOutput,
@@ -96,6 +97,14 @@ export class EngineClient implements Engine {
       const names = this.adapters.get(digest)?.names ?? []
       if (names.includes(name)) names.splice(names.indexOf(name), 1)
     } else if (this.adapters.delete(digest)) this.post({ type: 'removeAdapter', digest })
+  }
+
+  addMaskThread(thread: MaskThread): void {
+    this.worker.postMessage({ type: 'maskThread', thread } satisfies ToEngine, [thread.port])
+  }
+
+  removeMaskThread(id: number): void {
+    this.post({ type: 'removeMaskThread', id })
   }
 
   submit(request: SequenceRequest, onOutput: (output: SequenceOutput) => void): void {

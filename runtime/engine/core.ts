@@ -1,15 +1,16 @@
 /** The engine proper, on whatever thread it is made: schedule, run, commit, tell. It knows no worker and no message. */
 import type { AdapterImage } from '../../adapters-store/types.ts'
-import type { NativeEngine, StepOutput } from '../../native/types.ts'
+import { type NativeEngine, ROW_STATUS, type StepOutput } from '../../native/types.ts'
 import { EngineError, type EngineErrorCode } from '../errors.ts'
 import { checkInvariants } from '../invariants.ts'
 import { COPY_RATE, Pool } from '../pool/pool.ts'
 import { begin, landed, type Scheduled, undo, workOf } from '../scheduler/scheduled.ts'
 import { Scheduler } from '../scheduler/scheduler.ts'
 import { Sequence } from '../scheduler/sequence.ts'
-import type { EngineSnapshot, Logprobs, SequenceOutput, StepTimes } from '../types.ts'
+import type { EngineSnapshot, Logprobs, MaskThread, SequenceOutput, StepTimes } from '../types.ts'
 import { Adapters } from './adapters.ts'
 import { Batch, type PackedStep } from './batch.ts'
+import { Masks } from './masks.ts'
 import { finishReason, logprobsOf, withStart } from './outputs.ts'
 import type { PackedRequest } from './packed-request.ts'
 import { takeSnapshot } from './snapshot.ts'
@@ -52,7 +53,8 @@ export class EngineCore {
   readonly pool: Pool
   readonly scheduler: Scheduler
   readonly adapters: Adapters
-  readonly counters = { promptTokens: 0, generationTokens: 0, cachedTokens: 0, steps: 0, failedSteps: 0 }
+  readonly masks: Masks
+  readonly counters = { promptTokens: 0, generationTokens: 0, cachedTokens: 0, steps: 0, failedSteps: 0, lateMasks: 0 }
   lastStep: StepTimes = { tokens: 0, sequences: 0, scheduleMs: 0, runMs: 0, sampleMs: 0 }
   /** Steps since they were last taken. */
   private steps: StepTimes[] = []
@@ -61,7 +63,11 @@ export class EngineCore {
   private readonly batch: Batch
   private readonly sequences = new Map<string, Sequence>()
   private aborted: Sequence[] = []
+  /** Constrained ones that can go on no longer, to be told so between steps. */
+  private failing: { sequence: Sequence; message: string }[] = []
   private flight: Flight | undefined
+  /** Whether the last plan had anything in it, or a step is in flight. */
+  private planned = false
   private outgrownTold = false
   private outputs: SequenceOutput[] = []
   private readonly random: () => bigint
@@ -78,11 +84,32 @@ export class EngineCore {
     this.pool = new Pool(native, settings.blockCount, settings.blockSize, native.blockBytes, copyRate, settings.frameBytes)
     this.adapters = new Adapters(native, this.pool, warn)
     this.scheduler = new Scheduler(this.pool, settings, this.adapters.images, (sequence) => this.batch.leave(sequence))
-    this.batch = new Batch(native, settings.maxSequences, this.pool.adapters)
+    this.masks = new Masks(native, settings.maxSequences, settings.copiesAside)
+    this.batch = new Batch(native, settings.maxSequences, this.pool.adapters, this.masks)
   }
 
   get idle(): boolean {
     return this.scheduler.empty && !this.flight
+  }
+
+  /** Everybody who could go on waits for a mask. */
+  get stalled(): boolean {
+    return !this.planned && this.failing.length === 0 && this.scheduler.running.some((one) => one.mask?.holdsBack)
+  }
+
+  /** `onMasks` is called whenever it has made some. */
+  addMaskThread(thread: MaskThread, onMasks: () => void): void {
+    this.masks.add(thread, (failed) => {
+      this.failing.push(...failed)
+      onMasks()
+    })
+  }
+
+  /** What is constrained by a thread that is gone ends with an error. */
+  removeMaskThread(id: number): void {
+    for (const sequence of this.sequences.values())
+      if (sequence.request.constraint?.thread === id) this.failing.push({ sequence, message: THREAD_LOST })
+    this.masks.remove(id)
   }
 
   addAdapter(image: AdapterImage): void {
@@ -97,8 +124,11 @@ export class EngineCore {
     const seed = request.sampling.seed === undefined ? this.random() : BigInt.asUintN(64, request.sampling.seed)
     const sequence = new Sequence(request, seed, this.submitted++)
     const unknown = request.adapters.find((use) => !this.adapters.images.has(use.digest))
-    if (unknown) {
-      const error = { code: 'unknown_adapter', message: `adapter ${unknown.name} was removed before the request could run` }
+    const lost = request.constraint && !this.masks.has(request.constraint.thread)
+    if (unknown || lost) {
+      const error = unknown
+        ? { code: 'unknown_adapter', message: `adapter ${unknown.name} was removed before the request could run` }
+        : { code: 'constraint_lost', message: THREAD_LOST }
       this.outputs.push({ id: request.id, tokens: [], finish: 'error', error })
       return
     }
@@ -142,6 +172,7 @@ export class EngineCore {
     for (const { sequence, code, reason, retryAfter } of plan.refused) this.fail(sequence, code, reason, retryAfter)
     this.flight = plan.scheduled.length > 0 ? this.launch(plan.scheduled, started) : undefined
     for (const { sequence } of plan.scheduled) if (sequence.request.tellStart) this.tellStart(sequence)
+    this.planned = this.flight !== undefined || before !== undefined
     whileRunning()
     this.scheduler.prefetch()
     if (before) await this.land(before)
@@ -243,17 +274,33 @@ export class EngineCore {
         this.fail(sequence, 'adapter_identity_mismatch', 'what lies in the pool is not the adapter that this request named')
         continue
       }
-      if (step.rowStatus.subarray(first, r).some((status) => status !== 0)) {
+      const status = step.rowStatus.subarray(first, r).find((one) => one !== 0 && one !== ROW_STATUS.maskLate)
+      if (status === ROW_STATUS.nothingAllowed) {
+        this.fail(sequence, 'constraint_unsatisfiable', NOTHING_ALLOWED)
+        continue
+      }
+      if (status !== undefined) {
         this.fail(sequence, 'non_finite_logits', 'the model computed no finite logits, or every token is banned')
         continue
       }
-      this.scheduler.register(sequence, from + count)
-      this.counters.promptTokens += Math.max(0, Math.min(from + count, sequence.promptLength) - from)
+      // Its last token is computed again, once there is a mask to sample by.
+      const late = item.samples && step.rowStatus[r - 1] === ROW_STATUS.maskLate
+      if (late) this.late(sequence)
+      const end = late ? from + count - 1 : from + count
+      this.scheduler.register(sequence, end)
+      this.counters.promptTokens += Math.max(0, Math.min(end, sequence.promptLength) - from)
       const output: SequenceOutput = { id: sequence.request.id, tokens: [] }
       if (item.scored > 0) output.promptLogprobs = { of: logprobs, from: first, to: first + item.scored }
-      if (item.samples) this.sampled(sequence, step, r - 1, logprobs, output)
+      if (item.samples && !late) this.sampled(sequence, step, r - 1, logprobs, output)
       else if (item.scored > 0) this.outputs.push(withStart(sequence, output))
     }
+    this.masks.flush()
+  }
+
+  private late(sequence: Sequence): void {
+    sequence.computed--
+    this.masks.wasLate(sequence)
+    this.counters.lateMasks++
   }
 
   /** `output`: what the step has brought beside the token. */
@@ -275,8 +322,12 @@ export class EngineCore {
       output.logits = [step.logits.slice(r * width, r * width + (sequence.request.vocabSize ?? this.settings.vocabSize))]
     }
     const end = finishReason(sequence, token, step.stopped[r] === 1, this.settings.maxModelLen)
-    if (end.finish) this.end(sequence, { ...output, ...end })
-    else this.outputs.push(withStart(sequence, output))
+    if (end.finish) {
+      this.end(sequence, { ...output, ...end })
+      return
+    }
+    this.masks.sampled(sequence, token)
+    this.outputs.push(withStart(sequence, output))
   }
 
   /** Tells a sequence its last output. What it holds goes back at once, or with the last step in flight that names it. */
@@ -304,6 +355,7 @@ export class EngineCore {
   private endAborted(): void {
     for (const sequence of this.aborted) this.end(sequence, { id: sequence.request.id, tokens: NO_TOKENS, finish: 'abort' })
     if (this.aborted.length > 0) this.aborted = []
+    for (const { sequence, message } of this.failing.splice(0)) this.fail(sequence, 'constraint_lost', message)
   }
 
   /** What it has told stays an answer, cut short: by length, and for a reason that is not the client's. */
@@ -319,6 +371,7 @@ export class EngineCore {
 
   /** Gives the images' memory back; nothing may be submitted after this. */
   close(): void {
+    this.masks.close()
     this.adapters.close()
   }
 
@@ -333,6 +386,9 @@ export class EngineCore {
   }
 }
 
+const THREAD_LOST = 'the thread that keeps answers to their format was lost; try again'
+const NOTHING_ALLOWED =
+  'nothing that the required format allows here may be sampled: allowed_token_ids, min_tokens or the vocabulary rule out all of it'
 /** Tens of thousands may be aborted at once. */
 const NO_TOKENS: number[] = []
 const NO_BATCH = { sequences: new Int32Array(0), blocks: new Int32Array(0) }

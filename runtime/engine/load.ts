@@ -142,6 +142,8 @@ export async function loadEngine(
       dtype,
       cacheDtype,
       adapterDtype,
+      slots: maxSequences,
+      maskWords: Math.ceil((model.vocabSize + (model.base.added?.count ?? 0)) / 32),
     },
   }
 }

@@ -4,6 +4,7 @@ import type {
   EngineInfo,
   EngineSettings,
   EngineSnapshot,
+  MaskThread,
   PoolLook,
   ResidentChanges,
   SequenceOutput,
@@ -16,6 +17,8 @@ export type ToEngine =
   | { type: 'abort'; id: string }
   | { type: 'adapter'; image: AdapterImage }
   | { type: 'removeAdapter'; digest: string }
+  | { type: 'maskThread'; thread: MaskThread }
+  | { type: 'removeMaskThread'; id: number }
   /** Answered with `pool` at once, or after the planning that is under way. */
   | { type: 'look'; whole: boolean }
   /** Answered with `idle` as soon as nothing is in flight. */

@@ -5,7 +5,7 @@ import type { EngineSnapshot, StepTimes } from '../types.ts'
 
 type CoreCounters = Pick<
   EngineSnapshot['counters'],
-  'promptTokens' | 'generationTokens' | 'cachedTokens' | 'steps' | 'failedSteps'
+  'promptTokens' | 'generationTokens' | 'cachedTokens' | 'steps' | 'failedSteps' | 'lateMasks'
 >
 
 export function takeSnapshot(scheduler: Scheduler, pool: Pool, counters: CoreCounters, lastStep: StepTimes): EngineSnapshot {

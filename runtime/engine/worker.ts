@@ -69,6 +69,12 @@ class EngineLoop {
       case 'removeAdapter':
         this.core.removeAdapter(message.digest)
         break
+      case 'maskThread':
+        this.core.addMaskThread(message.thread, () => this.wake?.())
+        break
+      case 'removeMaskThread':
+        this.core.removeMaskThread(message.id)
+        break
       case 'look': {
         // It changes nothing that the loop should wake for.
         this.map ??= new PoolMap(this.core.scheduler, this.core.pool)
@@ -90,6 +96,10 @@ class EngineLoop {
     while (!this.closing) {
       // Outputs of a step are told while the next one computes: telling costs the step nothing.
       await this.core.step(() => this.tell(false))
+      if (this.core.stalled) {
+        this.tell(false)
+        await this.nextMessage()
+      }
       if (!this.core.idle) continue
       this.tell(true)
       await this.nextMessage()

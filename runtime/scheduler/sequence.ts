@@ -60,6 +60,8 @@ export class Sequence {
   preemptions = 0
   /** `computed` when it was last admitted. */
   admittedAt = 0
+  /** In a slot and constrained: whether it has to wait for its mask (runtime/engine/masks.ts). */
+  mask?: { readonly holdsBack: boolean }
   /** Admitted, and held back for so many steps because its adapters' bytes are on their way to the device; undefined otherwise. */
   heldFor: number | undefined
   cachedTokens?: number

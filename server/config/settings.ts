@@ -225,6 +225,20 @@ export const SETTINGS = {
     spellings: REASONING_SPELLINGS,
     help: `the format that the model writes its reasoning in, which is then told apart from the content. One of ${REASONING_FORMATS.join(', ')}`,
   },
+  'constraint-timeout': {
+    kind: 'integer',
+    value: 'SECONDS',
+    minimum: 1,
+    maximum: LONGEST_TIMER,
+    fallback: 10,
+    help: "how long a request's schema, regular expression or grammar may take to compile",
+  },
+  'constraint-memory': {
+    kind: 'size',
+    value: 'SIZE',
+    fallback: '512MiB',
+    help: 'memory for the grammars of answers, of each thread that has some',
+  },
   'tokenizer-processes': {
     kind: 'integer',
     value: 'N',

@@ -4,9 +4,10 @@ import type { Engine, EngineSnapshot, StepTimes } from '../../runtime/index.ts'
 import type { Config } from '../config/settings.ts'
 import type { Limit } from '../errors.ts'
 import { logSink } from '../log.ts'
-import type { Metrics, RequestTimes } from '../types.ts'
+import type { Grammars, Metrics, RequestTimes } from '../types.ts'
 import { VERSION } from '../version.ts'
 import * as buckets from './buckets.ts'
+import { grammarMetrics } from './grammars.ts'
 import { type AdapterTierSources, tierMetrics } from './tiers.ts'
 import { type VersionedName, versionMetrics } from './versions.ts'
 
@@ -69,6 +70,8 @@ export class ServerMetrics implements Metrics {
   watched?: Pick<Metrics, 'firstToken' | 'interToken'>
   /** Names that stand for two versions. */
   canaries: () => readonly VersionedName[] = () => []
+  /** What has come of the constraints of requests so far. */
+  grammars: () => Grammars['counters'] = () => ({ compiled: 0, refused: 0, reused: 0, threadsLost: 0 })
   private readonly registry = new Registry()
   /** What gateways are told of the adapters, with their names and without. */
   private readonly named = new Registry()
@@ -99,6 +102,7 @@ export class ServerMetrics implements Metrics {
     this.counters()
     this.adapters()
     versionMetrics(this.named, this.labels, () => this.canaries())
+    grammarMetrics(this.registry, this.labels, () => this.grammars())
     this.pool()
     this.engineInfo(quantization)
     this.adapterRead = tierMetrics(this.registry, this.labels, tiers)
@@ -250,6 +254,7 @@ export class ServerMetrics implements Metrics {
     counter('lorikeet_prefix_evictions', 'Cached prefix blocks put out of the pool.', (s) => s.counters.prefixEvictions)
     counter('lorikeet_steps', 'Steps run.', (s) => s.counters.steps)
     counter('lorikeet_failed_steps', 'Steps that failed.', (s) => s.counters.failedSteps)
+    counter('lorikeet_late_masks', 'Rows that were computed again, because their masks were late.', (s) => s.counters.lateMasks)
     counter('lorikeet_log_lines_lost', 'Lines of the log that could not be written.', () => logSink.lost)
   }
 

@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type Asking, chooseAdapter, type LeasedAdapters, leaseAdapters } from '../adapter-choice.ts'
 import { type Lasting, leaving } from '../client-left.ts'
 import { ApiError } from '../errors.ts'
+import { structuredOf } from '../structured/request.ts'
 import type { Serving } from '../types.ts'
 import { answer } from './answer.ts'
 import { ChatShape } from './chat-shape.ts'
@@ -12,7 +13,7 @@ import type { MessageReader } from './message/delta.ts'
 import { PlainReader } from './message/plain.ts'
 import { checkCallable, type MessageReading, messageReaderFor } from './message/reader-for.ts'
 import { conversationOf, messagesOf } from './messages.ts'
-import { type Body, checkFields, given, settleMaxTokens, shown, textOptions } from './parameters.ts'
+import { type Body, checkFields, given, settleMaxTokens, textOptions } from './parameters.ts'
 import { requestId } from './request-id.ts'
 import { samplingOf, seededChoices } from './sampling.ts'
 import { chatSchema } from './schemas.ts'
@@ -45,6 +46,7 @@ export function chatTurns(all: Serving) {
       const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
       const n = given(body, 'n', 1)
       all.cost.checkSequences(n, 'n')
+      const own = structuredOf(body)
       const conversation = conversationOf(body, all.limits)
       const adapter = leased ?? (await leaseAdapters(all, choice, reply))
       const { serving } = adapter
@@ -70,6 +72,7 @@ export function chatTurns(all: Serving) {
       const continues = given<boolean>(body, 'continue_final_message', false)
       const reading = messageReaderFor(serving, {
         use,
+        structured: own.structured,
         includeReasoning: given<boolean>(body, 'include_reasoning', true),
         whole: !given<boolean>(body, 'stream', false),
         promptIds,
@@ -84,8 +87,8 @@ export function chatTurns(all: Serving) {
         id: requestId('chatcmpl', request, body),
         choices,
         promptField: 'messages',
-        structured: reading?.structured,
-        structuredField: reading?.structuredField,
+        structured: reading?.structured ?? own.structured,
+        structuredField: reading?.structuredField ?? own.structuredField,
         keepTokens: reading?.keepTokens,
         ...textOptions(body, serving.scheduling),
       }
@@ -116,13 +119,6 @@ export function chatRoutes(app: FastifyInstance, turns: ChatTurns): ChatHandler 
 
 /** Fields of the schema that are served for some values only. */
 function checkUnserved(body: Body): void {
-  const format = (body.response_format as { type: string } | null | undefined)?.type ?? 'text'
-  if (format !== 'text')
-    throw new ApiError(
-      'unsupported_parameter',
-      `response_format ${shown(format)} is not supported; only text is`,
-      'response_format',
-    )
   if (given(body, 'top_logprobs', 0) > 0 && !body.logprobs)
     throw new ApiError('invalid_request', 'top_logprobs needs logprobs to be true', 'top_logprobs')
 }

@@ -6,6 +6,7 @@ import { type Lasting, leaving } from '../client-left.ts'
 import { decodeInSlices } from '../decode-in-slices.ts'
 import { ApiError } from '../errors.ts'
 import { slicedNumbers } from '../json.ts'
+import { structuredOf } from '../structured/request.ts'
 import type { Serving, TokenIds } from '../types.ts'
 import { answer } from './answer.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
@@ -58,6 +59,7 @@ export function completionTurns(all: Serving) {
       const n = given(body, 'n', 1)
       const drawn = given(body, 'best_of', n)
       checkDrawn(body, n, drawn)
+      const structured = structuredOf(body)
       const echo = given<boolean>(body, 'echo', false)
       const list = promptList(body)
       all.cost.checkSequences(list.length * drawn, drawn > n ? 'best_of' : n > 1 ? 'n' : 'prompt')
@@ -89,6 +91,7 @@ export function completionTurns(all: Serving) {
           id: requestId('cmpl', request, body),
           choices,
           promptField: 'prompt',
+          ...structured,
           ...textOptions(body, serving.scheduling),
         },
         promptTokens: prompts.reduce((sum, { ids }) => sum + ids.length, 0),

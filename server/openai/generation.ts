@@ -6,6 +6,7 @@ import {
   type LogprobRows,
   type SamplingParams,
   type SequenceOutput,
+  type SequenceRequest,
 } from '../../runtime/index.ts'
 import { ADAPTER_HEADER } from '../adapter-choice.ts'
 import { ApiError, engineError } from '../errors.ts'
@@ -46,6 +47,8 @@ export interface GenerationRequest {
   priority?: number
   /** Told when the first of its sequences has been taken up, at once if it is `bounded`. */
   place?: { readonly bounded: boolean; begun(): void }
+  /** The same as a grammar, once it is one (turn.ts). */
+  constraint?: SequenceRequest['constraint']
 }
 
 /** What one engine output brought for a choice. */
@@ -146,12 +149,25 @@ export class Generation {
   }
 
   private submit(index: number, { id, request: { promptIds, sampling } }: Choice): void {
-    const { adapters, cacheSalt, tenant, priority, flow, place } = this.request
+    const { adapters, cacheSalt, tenant, priority, flow, place, constraint } = this.request
     const tellStart = place?.bounded
     // The first choice is admitted before the others, and once it is the request is served: one of them that was refused later would end a stream that has begun.
     const firstTokenMs = index === 0 ? this.request.firstTokenMs : undefined
     this.serving.engine.submit(
-      { id, promptIds, sampling, adapters, cacheSalt, tenant, priority, flow, firstTokenMs, tellStart, arrival: this.started },
+      {
+        id,
+        promptIds,
+        sampling,
+        adapters,
+        cacheSalt,
+        tenant,
+        priority,
+        flow,
+        firstTokenMs,
+        tellStart,
+        constraint,
+        arrival: this.started,
+      },
       (output) => this.guard(index, output),
     )
   }
@@ -258,6 +274,7 @@ export class Generation {
         `${ADAPTER_HEADER}: with these weights (w) the model computes no finite numbers; give smaller ones`,
         ADAPTER_HEADER,
       )
+    if (code === 'constraint_unsatisfiable') return new ApiError('invalid_request', message, this.request.structuredField ?? null)
     return engineError(code, message, promptField, retryAfter)
   }
 

@@ -73,6 +73,8 @@ export function asTokenIds(reader: TokenReader): TokenReader {
     decode: (ids, options) => reader.decode(ids, options),
     detokenizer: (options) => reader.detokenizer(options),
     tokenString: (id) => reader.tokenString(id),
+    spelled: (id) => reader.spelled(id),
+    isSpecial: (id) => reader.isSpecial(id),
     token,
   }
 }

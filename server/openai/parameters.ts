@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { ApiError } from '../errors.ts'
 import { nearest } from '../nearest.ts'
 import type { Serving } from '../types.ts'
-import { type BodySchema, UNSERVED } from './schemas.ts'
+import { type BodySchema, INSTEAD, UNSERVED } from './schemas.ts'
 
 /** A body as the schema lets it through. */
 export type Body = Record<string, unknown>
@@ -19,7 +19,8 @@ export function checkFields(body: Body, schema: BodySchema): void {
     const harmless = Object.hasOwn(UNSERVED, key) ? UNSERVED[key] : undefined
     if (harmless) {
       if (value === null || value === undefined || harmless.some((same) => isDeepStrictEqual(same, value))) continue
-      throw new ApiError('unsupported_parameter', `${key} is not supported by this server`, key)
+      const instead = Object.hasOwn(INSTEAD, key) ? `; send ${INSTEAD[key]}` : ''
+      throw new ApiError('unsupported_parameter', `${key} is not supported by this server${instead}`, key)
     }
     if (Object.hasOwn(schema.properties, key)) continue
     const near = nearest(key, Object.keys(schema.properties), 1)

@@ -1,5 +1,6 @@
 /** JSON schemas of the request bodies: OpenAI's fields and vLLM's extras. Fields that are known and not served are listed, so that their error can say so. */
 import { MAX_LOGPROBS, SAMPLING_OPTIONS, type SamplingOption } from '../../runtime/sampling-options.ts'
+import { STRUCTURED_FIELDS } from '../structured/request.ts'
 import type { Serving } from '../types.ts'
 
 export const nullable = (schema: object) => ({ anyOf: [schema, { type: 'null' }] })
@@ -84,6 +85,7 @@ export function common(serving: Serving): Properties {
     // How long an answer should be: no model here knows the hint.
     verbosity: string,
     return_tokens_as_token_ids: boolean,
+    ...STRUCTURED_FIELDS,
   }
 }
 
@@ -167,7 +169,6 @@ export const chatSchema = (serving: Serving): BodySchema => ({
     max_completion_tokens: integer(0),
     logprobs: boolean,
     top_logprobs: integer(0, MAX_LOGPROBS),
-    response_format: nullable({ type: 'object', required: ['type'], properties: { type: { type: 'string' } } }),
     tools: nullable({ type: 'array', items: TOOL, maxItems: 1024 }),
     tool_choice: nullable({
       anyOf: [
@@ -206,11 +207,14 @@ export const UNSERVED: Record<string, unknown[]> = {
   use_beam_search: [false],
   early_stopping: [false],
   spaces_between_special_tokens: [true],
-  structured_outputs: [],
   guided_json: [],
   guided_regex: [],
   guided_choice: [],
   guided_grammar: [],
+  guided_json_object: [false],
+  guided_decoding_backend: [],
+  guided_whitespace_pattern: [],
+  structural_tag: [],
   functions: [[]],
   function_call: ['none', 'auto'],
   audio: [],
@@ -226,4 +230,14 @@ export const UNSERVED: Record<string, unknown[]> = {
   documents: [[]],
   lora: [],
   ...Object.fromEntries(OTHERS.map((name) => [name, []])),
+}
+
+/** What to send in place of a field that is not served. */
+export const INSTEAD: Record<string, string> = {
+  guided_json: '{"structured_outputs": {"json": …}}',
+  guided_regex: '{"structured_outputs": {"regex": …}}',
+  guided_choice: '{"structured_outputs": {"choice": […]}}',
+  guided_grammar: '{"structured_outputs": {"grammar": …}}',
+  guided_json_object: '{"structured_outputs": {"json_object": true}}',
+  structural_tag: '{"structured_outputs": {"structural_tag": …}}',
 }

@@ -4,6 +4,7 @@ import type { LeasedAdapters } from '../adapter-choice.ts'
 import type { Lasting } from '../client-left.ts'
 import { costOf } from '../cost.ts'
 import { type QueueTerms, queueTerms } from '../queue-terms.ts'
+import { ClientLeft } from '../tokenizer/process-pool.ts'
 import { Generation, type GenerationRequest, type Piece } from './generation.ts'
 import { type Body, given } from './parameters.ts'
 
@@ -33,6 +34,14 @@ export async function takeTurn(
   onPiece: (choice: number, piece: Piece) => void,
 ): Promise<Turn> {
   const { serving } = adapter
+  const { structured, structuredField = 'response_format', skipSpecialTokens, keepTokens = [] } = asked
+  const specials = !skipSpecialTokens || keepTokens.length > 0
+  const held = structured && (await serving.grammars.lease(structured, serving, specials, structuredField))
+  if (held && life.raw.destroyed) {
+    held.release()
+    throw new ClientLeft()
+  }
+  if (held) life.raw.once('close', held.release)
   const countOut = serving.cost.take(costOf(asked.choices), costFields(body, asked.promptField))
   // Comes exactly once, whoever ends the connection.
   life.raw.once('close', countOut)
@@ -40,7 +49,7 @@ export async function takeTurn(
   const tenant = serving.access.cacheTenant(asker.caller)
   const generation = new Generation(
     serving,
-    { ...asked, ...terms, adapters: adapter.uses, tenant, place: adapter.place },
+    { ...asked, ...terms, constraint: held?.constraint, adapters: adapter.uses, tenant, place: adapter.place },
     onPiece,
   )
   generation.counts.promptTokens = promptTokens

@@ -60,6 +60,15 @@ export class TokenTexts implements TokenReader {
     return shown
   }
 
+  spelled(id: number): Uint8Array | undefined {
+    const spelling = this.spelling(id)
+    return spelling === undefined ? undefined : this.decoding.bytes(spelling, false)
+  }
+
+  isSpecial(id: number): boolean {
+    return this.special.has(id)
+  }
+
   tokenString(id: number): string {
     return this.spelling(id) ?? ''
   }

@@ -12,6 +12,7 @@ import { ServerMetrics } from '../../server/metrics/metrics.ts'
 import { RequestLimits } from '../../server/request-limits.ts'
 import { ModelTokenizer } from '../../server/tokenizer/tokenizer.ts'
 import type { Serving } from '../../server/types.ts'
+import { noGrammars } from './no-grammars.ts'
 import { demoPrompts } from './prompts.ts'
 import { notLoaded, testRegistry } from './registry.ts'
 import { demoModel } from './repo.ts'
@@ -76,6 +77,7 @@ export async function fakeServing(
     scheduling: 'fcfs',
     cost: new CostAccount(configOf({})),
     requestLimits: new RequestLimits(configOf({})),
+    grammars: noGrammars,
     unhealthy: () => undefined,
     log: pino({ level: 'silent' }),
     ...others,

@@ -40,6 +40,8 @@ export const units = {
   detokenizer: () => ({ push: (ids: ArrayLike<number>) => String.fromCharCode(...Array.from(ids)), flush: () => '' }),
   token: (id: number) => ({ text: String.fromCharCode(id), bytes: [] }),
   tokenString: (id: number) => String.fromCharCode(id),
+  spelled: () => undefined,
+  isSpecial: () => false,
 }
 
 export const idsOf = (text: string) => Array.from({ length: text.length }, (_, i) => text.charCodeAt(i))

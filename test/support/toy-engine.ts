@@ -148,6 +148,8 @@ export class ToyEngine implements NativeEngine {
     this.slots.set(input.slot, { input, tokens, blocks: [], length: tokens.length, inFlight: 0 })
   }
 
+  addMasks(): void {}
+
   release(slot: number): void {
     if (this.slots.get(slot)?.inFlight) throw new RangeError(`slot ${slot} is named by a step in flight`)
     this.slots.delete(slot)

@@ -119,7 +119,7 @@ int64_t CudaEngine::blocks_that_fit() {
   input.segment_entries = {0, 0};
   input.segment_status = {0};
   const std::vector<SampleRow> rows(input.logits_indices.size(), demanding());
-  const Work work{input, rows, sample_features(rows.data(), rows.size(), options_.columns())};
+  const Work work{input, rows, sample_features(rows.data(), rows.size(), options_.columns()), {}, {}, {}};
   StepShape shape = shape_of(input, work.features, limits_);
   shape.adapters.h_rows = tokens * kCommonRank / kRankBlock;
   StepResult ignored;
@@ -129,7 +129,7 @@ int64_t CudaEngine::blocks_that_fit() {
            queue(work, shape, flights_[0], ignored, no_graph);
            device::synchronize(compute_.get());
            flights_[1].sampled = flights_[0].sampled;
-           fit(input, shape, InputLayout(shape), flights_[1]);
+           fit(work, shape, InputLayout(shape), flights_[1]);
          });
   cache_.clear();
   pool_ = {};
@@ -169,11 +169,29 @@ void CudaEngine::release(int32_t slot) {
 }
 
 CudaEngine::Work CudaEngine::work_of(const StepInput& input) const {
-  Work work{input, {}, {}};
+  Work work{input, {}, {}, {}, {}, {}};
   for (const LogitsRow& row : input.rows)
     work.rows.push_back(device_slots_->row(slots().at(input.sequences[row.sequence].slot), slots().asks(input, row), row.position + 1, row.scores));
+  if (!input.masks.empty()) mask_rows(work);
   work.features = sample_features(work.rows.data(), work.rows.size(), options_.columns());
   return work;
+}
+
+// A row that is withheld has a mask of nothing: the device samples no token of it, and `finish` says why.
+void CudaEngine::mask_rows(Work& work) const {
+  work.mask_of.assign(work.rows.size(), -1);
+  work.withheld.assign(work.rows.size(), 0);
+  std::vector<uint32_t> mask;
+  const auto words = static_cast<size_t>((options_.columns() + 31) / 32);
+  for (size_t r = 0; r < work.rows.size(); r++) {
+    const LogitsRow& row = work.input.rows[r];
+    work.withheld[r] = slots().masked(work.input, row, slots().asks(work.input, row), mask);
+    if (work.withheld[r]) mask.assign(words, 0);
+    if (mask.empty()) continue;
+    work.mask_of[r] = static_cast<int32_t>(work.masks.size());
+    work.rows[r].allowed = mask.data();  // that it has one; where it lies is known when the buffers are
+    work.masks.insert(work.masks.end(), mask.begin(), mask.end());
+  }
 }
 
 void CudaEngine::launch(Step& step) {
@@ -220,6 +238,8 @@ void CudaEngine::finish(Step& step) {
     throw DeviceLost(e.what());  // what a stream meets after a launch was taken is not of that launch alone
   }
   fetch(step.input, flight, step.result);
+  for (size_t r = 0; r < flight.withheld.size(); r++)
+    if (flight.withheld[r]) step.result.row_status[r] = flight.withheld[r];
   slots().sampled(step.input, step.result);
 }
 
@@ -227,11 +247,16 @@ void CudaEngine::queue(const Work& work, const StepShape& shape, Flight& flight,
   const StepInput& input = work.input;
   const InputLayout at(shape);
   context_.sample_shape = flight.sampled = {shape.logits, options_.columns(), options_.dtype, shape.sample};
-  fit(input, shape, at, flight);
-  write_inputs(input, work.rows, shape, at, flight.staging.data() - at.uploaded);
+  fit(work, shape, at, flight);
+  flight.withheld = work.withheld;
+  std::vector<SampleRow> rows = work.rows;
+  for (size_t r = 0; r < work.mask_of.size(); r++)
+    if (work.mask_of[r] >= 0) rows[r].allowed = items<uint32_t>(inputs_.data(), at.masks(input)) + work.mask_of[r];
+  write_inputs(input, rows, shape, at, flight.staging.data() - at.uploaded);
+  if (!work.masks.empty()) std::memcpy(flight.staging.data() + at.masks(input) - at.uploaded, work.masks.data(), sizeof(uint32_t) * work.masks.size());
   plan(input, shape, at, flight);
   flight.begun.record(compute_.get());
-  device::copy_to_device(inputs_.data() + at.uploaded, flight.staging.data(), at.upload_bytes(input), compute_.get());
+  device::copy_to_device(inputs_.data() + at.uploaded, flight.staging.data(), at.end(input, work.masks) - at.uploaded, compute_.get());
   make_inputs(input, shape, at);
 
   context_.sites = shape.sites;
@@ -251,7 +276,8 @@ void CudaEngine::queue(const Work& work, const StepShape& shape, Flight& flight,
 }
 
 // Makes room. The steps in flight use the device's buffers, so one that grows waits for them; it takes the graphs with it that were captured on its address.
-void CudaEngine::fit(const StepInput& input, const StepShape& shape, const InputLayout& at, Flight& flight) {
+void CudaEngine::fit(const Work& work, const StepShape& shape, const InputLayout& at, Flight& flight) {
+  const StepInput& input = work.input;
   auto grow = [&](device::Buffer& buffer, device::Memory kind, size_t bytes) {
     if (buffer.bytes() >= bytes) return;
     if (kind == device::Memory::device) {
@@ -262,9 +288,9 @@ void CudaEngine::fit(const StepInput& input, const StepShape& shape, const Input
     buffer = device::Buffer(kind, std::max(bytes + bytes / 2, size_t{1} << 20));
   };
   const size_t result_bytes = sample_results(flight.sampled).bytes;
-  grow(flight.staging, device::Memory::pinned, at.upload_bytes(input));
+  grow(flight.staging, device::Memory::pinned, at.end(input, work.masks) - at.uploaded);
   grow(flight.fetched, device::Memory::pinned, result_bytes);
-  grow(inputs_, device::Memory::device, at.end(input));
+  grow(inputs_, device::Memory::device, at.end(input, work.masks));
   grow(results_, device::Memory::device, result_bytes);
   grow(tokens_, device::Memory::device, sizeof(int32_t) * shape.logits);
   grow(sample_scratch_, device::Memory::device, sample_scratch_bytes(flight.sampled));

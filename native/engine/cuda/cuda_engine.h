@@ -45,21 +45,26 @@ class CudaEngine : public Engine {
     device::Buffer staging, fetched;  // pinned: its inputs from `uploaded` on, its results
     device::Event begun{true}, done{true};
     SampleShape sampled;
+    std::vector<uint8_t> withheld;  // as Work's
   };
   // A step as its launch takes it: the batch, and what each row of logits asks for.
   struct Work {
     const StepInput& input;
     std::vector<SampleRow> rows;  // [R]
     SampleFeatures features;
+    std::vector<uint32_t> masks;     // one after the other, of the rows that have one
+    std::vector<int32_t> mask_of;    // [R], or empty where there are none: its mask's first word, −1: none
+    std::vector<uint8_t> withheld;   // [R], or empty: why a row's mask lets nothing through
   };
 
   void make_pool();
   int64_t blocks_that_fit();
   void bind_cache(uint8_t* pool, int64_t blocks);
   Work work_of(const StepInput& input) const;
+  void mask_rows(Work& work) const;
   // `graph`: under which the step was captured or replayed, also if that failed; 0 without.
   void queue(const Work& work, const StepShape& shape, Flight& flight, StepResult& result, int32_t& graph);
-  void fit(const StepInput& input, const StepShape& shape, const InputLayout& at, Flight& flight);
+  void fit(const Work& work, const StepShape& shape, const InputLayout& at, Flight& flight);
   void plan(const StepInput& input, const StepShape& shape, const InputLayout& at, Flight& flight);
   void make_inputs(const StepInput& input, const StepShape& shape, const InputLayout& at);
   void run(const StepShape& shape, const InputLayout& at, int32_t graph);

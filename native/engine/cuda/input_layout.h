@@ -15,8 +15,9 @@ struct InputLayout {
   size_t slots, cumulative, past, logits_indices, adapters, head, samples;
   size_t changes;  // of block tables: as many as there are
 
-  size_t end(const StepInput& input) const { return changes + sizeof(TableChange) * input.blocks.size(); }
-  size_t upload_bytes(const StepInput& input) const { return end(input) - uploaded; }
+  // Behind them the masks of the step's rows, which no graph reads but through a row's pointer.
+  size_t masks(const StepInput& input) const { return changes + (sizeof(TableChange) * input.blocks.size() + 255) / 256 * 256; }
+  size_t end(const StepInput& input, const std::vector<uint32_t>& words) const { return masks(input) + sizeof(uint32_t) * words.size(); }
 };
 
 // The item at `offset` of a buffer.

@@ -49,6 +49,7 @@ inline void sample_row(void* data, size_t r) {
   const auto [raw, vocab] = logits_of(args, r);
   SamplingResult& result = args.results[r];
   result = {};
+  if ((result.status = row.withheld)) return;
   const Largest best = largest(raw, vocab);
   const int32_t token = best.broken ? -1 : choose(row, vocab, raw, best);
   if (token < 0) {

@@ -111,6 +111,8 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     'chat-template': 't.jinja',
     'tool-call-parser': 'hermes',
     'reasoning-parser': 'qwen3',
+    'constraint-timeout': '3',
+    'constraint-memory': '300MB',
     'tokenizer-processes': '4',
     'body-limit': '2MB',
     'request-timeout': '7',

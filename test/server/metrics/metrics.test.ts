@@ -28,6 +28,7 @@ function engine() {
       prefixEvictions: 19,
       steps: 20,
       failedSteps: 21,
+      lateMasks: 22,
     },
     lastStep: { tokens: 40, sequences: 3, scheduleMs: 0.3, runMs: 30, sampleMs: 3 },
   }

@@ -4,6 +4,7 @@ import t from 'tap'
 import type { LogprobRows, SequenceOutput } from '../../../runtime/index.ts'
 import type { MessageFormats } from '../../../server/openai/message/formats.ts'
 import { ModelTokenizer } from '../../../server/tokenizer/tokenizer.ts'
+import type { Grammars } from '../../../server/types.ts'
 import { fakeServing, type Submitted } from '../../support/fake-serving.ts'
 import { chunksOf } from '../../support/openai.ts'
 import { demoModel } from '../../support/repo.ts'
@@ -63,7 +64,7 @@ async function scripted(
         else send({ tokens: [], finish })
       })
     },
-    { formats },
+    { formats, grammars },
   )
   const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: 'none', maxRetries: 0 })
   return {
@@ -75,6 +76,12 @@ async function scripted(
       return [whole, await stream.finalChatCompletion()]
     },
   }
+}
+
+/** The texts are what a grammar would have let through. */
+const grammars: Grammars = {
+  lease: async () => ({ constraint: { thread: 0, grammar: 0 }, release: () => {} }),
+  counters: { compiled: 0, refused: 0, reused: 0, threadsLost: 0 },
 }
 
 const callsOf = ({ choices }: OpenAI.ChatCompletion) =>

@@ -10,6 +10,7 @@ import { ServerMetrics } from '../../../server/metrics/metrics.ts'
 import { RequestLimits } from '../../../server/request-limits.ts'
 import { ModelTokenizer } from '../../../server/tokenizer/tokenizer.ts'
 import type { AdapterRecord, Serving } from '../../../server/types.ts'
+import { noGrammars } from '../../support/no-grammars.ts'
 import { demoPrompts } from '../../support/prompts.ts'
 import { notLoaded, testRegistry } from '../../support/registry.ts'
 import { demoModel } from '../../support/repo.ts'
@@ -71,6 +72,7 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     scheduling: 'fcfs',
     cost: new CostAccount(configOf({})),
     requestLimits: new RequestLimits(configOf({})),
+    grammars: noGrammars,
     unhealthy: () => undefined,
     log: pino({ level: 'silent' }),
     ...overrides,

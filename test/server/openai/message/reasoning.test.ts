@@ -134,6 +134,8 @@ t.test('where several tokens come at once, those before the mark count', async (
     detokenizer: () => ({ push: () => '', flush: () => '' }),
     token: (id: number) => ({ text: spellings[id], bytes: [] }),
     tokenString: (id: number) => spellings[id],
+    spelled: () => undefined,
+    isSpecial: () => false,
   }
   const request = { includeReasoning: true, whole: false, promptIds: [], continues: false }
   for (const cut of [1, 2, 3, 4, 5]) {

@@ -1,0 +1,83 @@
+/** Regular expressions, choices, grammars and structural tags: what their grammars take, and what is refused. */
+import t from 'tap'
+import { matching, refusal } from '../../support/matching.ts'
+
+t.test('a regular expression is the whole answer', async (t) => {
+  for (const [pattern, yes, no] of [
+    ['a|bc', ['a', 'bc'], ['ab', 'abc', '']],
+    ['^\\d{3}-\\d{4}$', ['555-1234'], ['555-12345', '55-1234']],
+    ['[a-c]+?x*', ['abcx', 'a'], ['', 'd', 'x']],
+    ['(?<year>\\d{2}){2,3}', ['1234', '123456'], ['123', '12']],
+    ['(?:é|好)+.', ['é!', '好好é', 'é好'], ['e', 'é\n']],
+    ['[^a"]', ['b', 'é', '😀'], ['a', '"']],
+    ['\\w+\\s\\W', ['ab é', 'A_9\t-'], ['é b', 'ab']],
+    ['a{0}b?', ['', 'b'], ['a', 'bb']],
+    ['[éèê]', ['é', 'ê'], ['e', 'ë']],
+    ['', [''], ['a']],
+    ['\\u{1F600}|\\x41|\\n|\\.', ['😀', 'A', '\n', '.'], ['B', 'x']],
+    ['[\\]\\-\\\\^]', [']', '-', '\\', '^'], ['a']],
+  ] as [string, string[], string[]][]) {
+    const takes = await matching({ kind: 'regex', pattern })
+    for (const text of yes) t.ok(await takes(text), `/${pattern}/ takes ${JSON.stringify(text)}`)
+    for (const text of no) t.notOk(await takes(text), `/${pattern}/ does not take ${JSON.stringify(text)}`)
+  }
+})
+
+t.test('what is no regular expression, or cannot be had, is refused by name', async (t) => {
+  for (const [pattern, message] of [
+    ['a(?=b)', /lookahead/],
+    ['(?<!a)b', /lookbehind/],
+    ['(a)\\1', /back reference/],
+    ['\\bа', /word boundary/],
+    ['a(^b)', /anchor/],
+    ['\\p{L}', /Unicode property/],
+    ['[一-龥]', /beyond ASCII/],
+    ['a\\Z', /escape/],
+    ['(', /no regular expression/],
+    ['[]', /no text/],
+  ] as const)
+    await t.rejects(matching({ kind: 'regex', pattern }), { message }, pattern)
+})
+
+t.test("choices, and grammars with XGrammar's own complaints", async (t) => {
+  const choices = await matching({ kind: 'choice', choices: ['yes', 'no "really"\n', 'é'] })
+  for (const text of ['yes', 'no "really"\n', 'é']) t.ok(await choices(text), text)
+  for (const text of ['ye', 'yesno', '']) t.notOk(await choices(text), text)
+  await t.rejects(matching({ kind: 'choice', choices: ['a', '\ud800'] }), /surrogate/)
+  const grammar = await matching({ kind: 'grammar', ebnf: 'root ::= "a" [0-9]{2} | other\nother ::= "é"+' })
+  t.ok((await grammar('a12')) && (await grammar('éé')))
+  t.notOk(await grammar('a1'))
+  await t.rejects(matching({ kind: 'grammar', ebnf: 'root ::= [' }), { message: /column/ })
+  await t.rejects(matching({ kind: 'grammar', ebnf: 'root ::= nothing' }), { message: /nothing/ })
+  for (const range of ['[α-ω]', '[\\u0400-\\u04ff]', '[^\\U0001F600]'])
+    await t.rejects(matching({ kind: 'grammar', ebnf: `root ::= ${range}` }), { message: /beyond ASCII/ }, range)
+  t.ok(await (await matching({ kind: 'grammar', ebnf: 'root ::= "[α-ω]" # [é]' }))('[α-ω]'))
+})
+
+t.test('structural tags, as they are and as they were', async (t) => {
+  const schema = { type: 'object', properties: { a: { type: 'integer' } }, required: ['a'] }
+  const today = await matching({
+    kind: 'structural_tag',
+    tag: {
+      type: 'structural_tag',
+      format: {
+        type: 'triggered_tags',
+        triggers: ['<f='],
+        tags: [{ type: 'tag', begin: '<f=a>', content: { type: 'json_schema', json_schema: schema }, end: '</f>' }],
+      },
+    },
+  })
+  const before = await matching({
+    kind: 'structural_tag',
+    tag: { structures: [{ begin: '<f=a>', schema, end: '</f>' }], triggers: ['<f='] },
+  })
+  for (const takes of [today, before]) {
+    for (const text of ['hello', 'so: <f=a>{"a":1}</f> and on']) t.ok(await takes(text), text)
+    for (const text of ['<f=b>', '<f=a>{"a":"x"}</f>']) t.notOk(await takes(text), text)
+  }
+  const not = { type: 'json_schema', json_schema: { not: {} } }
+  const nested = { format: { type: 'sequence', elements: [not] } }
+  t.equal((await refusal({ kind: 'structural_tag', tag: nested })).at, 'format.elements.0.json_schema.not')
+  await t.rejects(matching({ kind: 'structural_tag', tag: { format: { type: 'nothing' } } }))
+  await t.rejects(matching({ kind: 'structural_tag', tag: {} }), /object with a type/)
+})
