@@ -119,6 +119,7 @@ export class AdapterRegistry {
     return {
       digests: adapters.map(({ digest }) => digest as string),
       texts: adapters.map(({ image }) => image?.text),
+      heads: adapters.map(({ image }) => image?.head),
       maxRanks: adapters.map(({ image }) => image?.maxRank ?? 0),
       vocabSizes: adapters.map(({ image }) => image?.vocabSize),
       release,

@@ -10,6 +10,7 @@ import type { Engine, EngineSettings } from './types.ts'
 export { cudaObstacles } from './cuda-obstacles.ts'
 export { BLOCK_STATES, LOAD_FIELDS, STATE_BITS } from './engine/pool-map.ts'
 export { EngineError, type EngineErrorCode } from './errors.ts'
+export { POOLED_SAMPLING } from './pooled.ts'
 export type * from './types.ts'
 
 /**

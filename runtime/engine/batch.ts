@@ -34,7 +34,7 @@ export class Batch {
     let tokens = 0
     let returnLogits = false
     for (let i = 0, at = 0; i < scheduled.length; i++, at += STEP_SEQUENCE_FIELDS) {
-      const { sequence, from, count, scoreFrom, scored, samples } = scheduled[i]
+      const { sequence, from, count, scoreFrom, scored, samples, sumFrom, summed } = scheduled[i]
       const slot = sequence.slot ?? this.admit(sequence)
       for (; sequence.toldBlocks < sequence.blocks.length; sequence.toldBlocks++)
         blocks.push(slot, sequence.toldBlocks, sequence.blocks[sequence.toldBlocks])
@@ -44,6 +44,8 @@ export class Batch {
       sequences[at + STEP_SEQUENCE.scoreFrom] = scoreFrom
       sequences[at + STEP_SEQUENCE.scored] = scored
       sequences[at + STEP_SEQUENCE.samples] = samples ? 1 : 0
+      sequences[at + STEP_SEQUENCE.sumFrom] = sumFrom
+      sequences[at + STEP_SEQUENCE.summed] = summed
       tokens += count
       returnLogits ||= sequence.request.sampling.returnLogits === true
     }

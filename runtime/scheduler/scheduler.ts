@@ -151,7 +151,7 @@ export class Scheduler {
 
   /** Whether it has more to compute as far as can be known now: it has not ended, and surely will not with the token that is being sampled. */
   private goesOn(sequence: Sequence): boolean {
-    if (sequence.state !== 'running') return false
+    if (sequence.state !== 'running' || sequence.remaining === 0) return false
     const { maxTokens } = sequence.request.sampling
     return (
       sequence.pending === 0 || (sequence.length - sequence.promptLength < maxTokens && sequence.length < this.limits.maxModelLen)
@@ -320,6 +320,11 @@ export class Scheduler {
     if (state !== 'running' && state !== 'leaving') return
     this.running.splice(placeIn(this.running, sequence), 1)
     this.admission.leave(sequence)
+  }
+
+  /** What it came for has been computed. */
+  pooled(sequence: Sequence): void {
+    this.firstTokens.sampled(sequence, this.clock())
   }
 
   /** Its answer has a token more. */

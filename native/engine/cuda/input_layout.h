@@ -13,9 +13,10 @@ struct InputLayout {
   size_t input_ids, slot_mapping, block_table;  // made there
   size_t uploaded;                              // from here on the host writes them
   size_t slots, cumulative, past, logits_indices, adapters, head, samples;
-  size_t changes;  // of block tables: as many as there are
+  size_t changes;  // of block tables: as many as there are; then the rows to be summed
 
-  size_t end(const StepInput& input) const { return changes + sizeof(TableChange) * input.blocks.size(); }
+  size_t summed(const StepInput& input) const { return changes + sizeof(TableChange) * input.blocks.size(); }
+  size_t end(const StepInput& input) const { return summed(input) + sizeof(RowRange) * input.summed.size(); }
   size_t upload_bytes(const StepInput& input) const { return end(input) - uploaded; }
 };
 

@@ -106,7 +106,14 @@ t.test('numbers that overflow are the error of who gave the weights, and ours ot
     adapters: {
       get: (name) => (name === 'pirate' ? record : undefined),
       list: () => [record],
-      lease: async () => ({ digests: ['ab12'], texts: [undefined], vocabSizes: [undefined], maxRanks: [0], release: () => {} }),
+      lease: async () => ({
+        digests: ['ab12'],
+        texts: [undefined],
+        heads: [undefined],
+        vocabSizes: [undefined],
+        maxRanks: [0],
+        release: () => {},
+      }),
     },
   })
   const ask = (listed: string) =>

@@ -57,6 +57,7 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
         texts: wanted.map(() => undefined),
         maxRanks: wanted.map(() => 0),
         vocabSizes: wanted.map(() => undefined),
+        heads: wanted.map(() => undefined),
         release: () => {},
       }),
     },
