@@ -39,7 +39,11 @@ export function sumsOf(scheduled: readonly Scheduled[], { sums }: StepOutput): (
   if (!sums) return []
   const width = sums.length / scheduled.filter(({ summed }) => summed > 0).length
   let at = 0
-  return scheduled.map(({ summed }) => (summed > 0 ? sums.subarray(at, (at += width)) : undefined))
+  return scheduled.map(({ summed }) => {
+    if (summed === 0) return undefined
+    at += width
+    return sums.subarray(at - width, at)
+  })
 }
 
 /** Takes a step's sum into that of the sequence; in float64, so that how its prompt was cut into chunks does not show in a float32. */
