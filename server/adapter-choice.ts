@@ -1,7 +1,7 @@
 /** Which adapter serves a request: header x-lora-adapter, header x-amzn-sagemaker-adapter-identifier, body `model`; the first that is present wins. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { parseList, Token } from 'structured-headers'
-import { AdapterError } from '../adapters-store/index.ts'
+import { AdapterError, type ClassifierHead } from '../adapters-store/index.ts'
 import type { AdapterUse } from '../runtime/index.ts'
 import type { Caller, Seen } from './access/caller.ts'
 import { clientOf, countVersions, leaseVersions, versionFor } from './adapter-versions.ts'
@@ -46,6 +46,8 @@ export interface LeasedAdapters {
   uses: AdapterUse[]
   /** The answer's `model`: the base's name, the adapter's, or the mix as it would stand in the header. */
   model: string
+  /** The adapters' own classifiers. */
+  heads: readonly { name: string; head: ClassifierHead }[]
   /** x-lora-adapter and x-lora-digest of the answer; none for the base. */
   headers: Record<string, string>
 }
@@ -236,7 +238,7 @@ export async function leaseAdapters(
   { mix, base, param }: AdapterChoice,
   reply: FastifyReply,
 ): Promise<LeasedAdapters> {
-  if (mix.length === 0) return { serving, uses: [], model: base, headers: {} }
+  if (mix.length === 0) return { serving, uses: [], model: base, heads: [], headers: {} }
   const { lease, records } = await leaseVersions(serving, mix, leaving(reply)).catch((error: Error) => {
     throw error instanceof AdapterError ? refused(mix, error, param) : error
   })
@@ -258,6 +260,7 @@ export async function leaseAdapters(
     serving: servedBy(serving, records, lease),
     uses,
     model: alone ? uses[0].name : listed,
+    heads: uses.flatMap(({ name }, i) => (lease.heads[i] ? [{ name, head: lease.heads[i] }] : [])),
     headers: { [ADAPTER_HEADER]: listed, [DIGEST_HEADER]: digests.join(', ') },
   }
 }

@@ -6,6 +6,7 @@ import { type Certificate, newApp } from './http.ts'
 import { chatRoutes } from './openai/chat.ts'
 import { completionRoutes } from './openai/completions.ts'
 import { describeApi, docsPage } from './openapi.ts'
+import { pooledRoutes } from './pooling/index.ts'
 import { adapterRoutes } from './routes/adapters.ts'
 import { utilityRoutes } from './routes/index.ts'
 import { metricsRoute, operationRoutes } from './routes/operations.ts'
@@ -36,6 +37,7 @@ export async function buildApp(
     completionRoutes(generation, serving)
     chatRoutes(generation, serving)
     tokenRoutes(generation, serving)
+    pooledRoutes(generation, serving)
   })
   await app.register(utilityRoutes(serving))
   if (!adminApart) {

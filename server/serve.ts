@@ -28,6 +28,7 @@ import { findModel } from './hub-model.ts'
 import { createLog } from './log.ts'
 import { ServerMetrics } from './metrics/metrics.ts'
 import { requireModelFolder } from './model-folder.ts'
+import { embeddingPlan } from './pooling/folder.ts'
 import { OwnTexts } from './tokenizer/adapter-texts.ts'
 import { ModelChatTemplate } from './tokenizer/chat-template.ts'
 import { ModelPromptReader } from './tokenizer/prompt-reader.ts'
@@ -81,6 +82,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   const access = new Access(config, log)
   const base = readBaseModel(directory, config.maxExtraTokens)
   const defaults = samplingDefaults(directory)
+  const embeddings = embeddingPlan(directory)
   const tokenizer = ModelTokenizer.load(directory)
   const chatTemplate = ModelChatTemplate.load(directory, config.chatTemplate)
   const machine = hooks.machine ?? { cudaObstacles: () => cudaObstacles(directory), hasGpu }
@@ -137,6 +139,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       prompts,
       vocabSize: engine.info.vocabSize,
       endTokenIds: engine.info.eosTokenIds,
+      embeddings,
       texts,
       adapters,
       onDemand: tiers.hub,

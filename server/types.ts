@@ -8,6 +8,7 @@ import type { AdapterManagement } from './adapter-management.ts'
 import type { AdapterCatalogue, AdapterRecord, OnDemand } from './catalogue.ts'
 import type { Config } from './config/settings.ts'
 import type { CostAccount } from './cost.ts'
+import type { EmbeddingPlan } from './pooling/folder.ts'
 
 export type { AdapterCatalogue, AdapterRecord }
 
@@ -64,6 +65,8 @@ export interface Conversation {
 export interface EncodeOptions {
   addSpecialTokens: boolean
   param: string
+  /** Where each of several texts has a field of its own. */
+  paramOf?: (index: number) => string
 }
 
 /**
@@ -145,6 +148,8 @@ export interface Serving {
   prompts: PromptReader
   /** How many token ids exist. */
   vocabSize: number
+  /** How texts are embedded; absent: as without sentence-transformers files. */
+  embeddings?: EmbeddingPlan
   /** Tokens that end an answer. */
   endTokenIds: readonly number[]
   /** The adapters' own tokenizers and chat templates. */

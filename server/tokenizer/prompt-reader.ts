@@ -120,7 +120,7 @@ export class ModelPromptReader implements PromptReader {
   }
 
   async encode(texts: readonly string[], options: EncodeOptions, signal: AbortSignal): Promise<TokenIds[]> {
-    for (const text of texts) this.checkLength(text, options.param)
+    for (const [i, text] of texts.entries()) this.checkLength(text, options.paramOf?.(i) ?? options.param)
     if (this.tokenizesHere && sizeOf(texts, SHORT) <= SHORT) {
       const here = this.texts.attempt(() => texts.map((text) => this.tokenizer.encode(text, options)))
       if (here) return here.value
