@@ -18,7 +18,7 @@ export interface Asked {
   id: string
 }
 
-/** Adds a route for each of `paths`, the first of them in the API document. `prefix`: of its answers' ids. */
+/** Adds a route for each of `paths`. `prefix`: of its answers' ids. */
 export function pooledRoute(
   app: FastifyInstance,
   all: Serving,
@@ -26,23 +26,19 @@ export function pooledRoute(
   { summary, schema, prefix }: { summary: string; schema: BodySchema; prefix: string },
   answer: (asked: Asked) => Promise<object>,
 ): void {
-  for (const [i, path] of paths.entries())
-    app.post<{ Body: Body }>(
-      path,
-      { schema: { body: schema, tags: ['embeddings'], summary, hide: i > 0 } },
-      async (request, reply) => {
-        const { body } = request
-        // A field of other routes that is refused there.
-        checkFields({ ...body, documents: undefined }, schema)
-        const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
-        const adapter = await leaseAdapters(all, choice, reply)
-        const id = requestId(prefix, request, body)
-        const made = await answer({ request, reply, body, adapter, id })
-        request.log.info({ model: adapter.model, ms: Math.round(reply.elapsedTime) }, prefix)
-        reply.type('application/json; charset=utf-8')
-        return jsonBody({ id, created: Math.floor(Date.now() / 1000), model: adapter.model, ...made })
-      },
-    )
+  for (const path of paths)
+    app.post<{ Body: Body }>(path, { schema: { body: schema, tags: ['embeddings'], summary } }, async (request, reply) => {
+      const { body } = request
+      // A field of other routes that is refused there.
+      checkFields({ ...body, documents: undefined }, schema)
+      const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
+      const adapter = await leaseAdapters(all, choice, reply)
+      const id = requestId(prefix, request, body)
+      const made = await answer({ request, reply, body, adapter, id })
+      request.log.info({ model: adapter.model, ms: Math.round(reply.elapsedTime) }, prefix)
+      reply.type('application/json; charset=utf-8')
+      return jsonBody({ id, created: Math.floor(Date.now() / 1000), model: adapter.model, ...made })
+    })
 }
 
 /** A list whose items are made when it is written: thousands of vectors are many megabytes of text. */

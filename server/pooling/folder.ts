@@ -2,7 +2,6 @@
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import type { Pooling } from '../../runtime/index.ts'
-import { shown } from '../openai/parameters.ts'
 
 export interface EmbeddingPlan {
   pooling: Pooling
@@ -29,6 +28,9 @@ const FLAGS: Record<string, string> = {
 
 type Json = Record<string, unknown>
 
+/** Characters of a file's word that clients are told. */
+const named = (word: string) => word.slice(0, 64)
+
 /** Never throws: a model whose embeddings are not served can still generate. */
 export function embeddingPlan(directory: string): EmbeddingPlan {
   const file = path.join(directory, 'modules.json')
@@ -47,11 +49,11 @@ function planOf(directory: string, modules: unknown): EmbeddingPlan {
     const kind = String(type).split('.').at(-1)
     if (kind === 'Pooling') {
       const mode = modeOf(directory, folder)
-      if (!Object.hasOwn(KINDS, mode)) plan.unserved ??= `pools by ${shown(mode)}; ${Object.keys(KINDS).join(', ')} are supported`
+      if (!Object.hasOwn(KINDS, mode)) plan.unserved ??= `pools by ${named(mode)}; ${Object.keys(KINDS).join(', ')} are supported`
       else plan.pooling = KINDS[mode]
     } else if (kind === 'Normalize') plan.normalize = true
     else if (kind !== 'Transformer')
-      plan.unserved ??= `has a module ${shown(String(kind))} in modules.json; Transformer, Pooling and Normalize are supported`
+      plan.unserved ??= `has a module ${named(String(kind))} in modules.json; Transformer, Pooling and Normalize are supported`
   }
   return plan
 }
