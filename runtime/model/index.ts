@@ -121,6 +121,7 @@ function describe(
   const scheme = cacheScheme(config)
   const family = familyOf(config)
   const purpose = purposeOf(config)
+  if (config.json.is_causal === false) throw config.unsupported('is_causal', 'is false: attention here is causal')
   const tensors = namedTensors(checkpointOf(directory), purpose)
   requireLayers(config, Object.keys(tensors))
   const architecture = family.architecture(config)
