@@ -8,6 +8,7 @@ import { AdapterError } from './errors.ts'
 import { AdapterFolder, FileMemory } from './files.ts'
 import { combinationRefused, type Fold, type SiteFold, weightShape } from './fold.ts'
 import { CONFIG_FILE, WEIGHTS_FILE } from './folders.ts'
+import { withLabels } from './labels.ts'
 import { methodOf } from './methods/index.ts'
 import type { Method } from './methods/method.ts'
 import { pack } from './pack.ts'
@@ -67,7 +68,7 @@ export function loadAdapter(
     ...(vocabSize !== base.vocabSize && { vocabSize }),
     warnings: tensors.warnings,
   }
-  return withText(image, folder, base, options, texts)
+  return withText(withLabels(image, folder), folder, base, options, texts)
 }
 
 /** `original`: the base as it is; the context's has the adapter's vocabulary. `hasHead`: the file holds a classifier. */

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { AdapterError } from '../errors.ts'
-import { CONFIG_FILE, WEIGHTS_FILE } from '../folders.ts'
+import { CONFIG_FILE, MODEL_CONFIG, WEIGHTS_FILE } from '../folders.ts'
 import type { HubFile } from './client.ts'
 
 export type HubKind = 'model' | 'adapter'
@@ -22,7 +22,7 @@ const INDEX = 'model.safetensors.index.json'
 const MODEL = 'model.safetensors'
 const KINDS = {
   model: { config: 'config.json', texts: ['config.json', 'generation_config.json', INDEX, ...TOKENIZER, ...EMBEDDING] },
-  adapter: { config: CONFIG_FILE, texts: [CONFIG_FILE, ...TOKENIZER] },
+  adapter: { config: CONFIG_FILE, texts: [CONFIG_FILE, MODEL_CONFIG, ...TOKENIZER] },
 } as const
 const PICKLE = /\.(bin|pt|pth|ckpt)$/
 /** Bytes of an index that is read. */

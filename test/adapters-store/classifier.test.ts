@@ -1,4 +1,5 @@
 /** Classifiers of adapters: read beside the image, kept on disk with it, and refused where they would answer wrongly. */
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { ImageCache } from '../../adapters-store/image-cache.ts'
@@ -92,6 +93,37 @@ t.test('what is refused', async (t) => {
     'adapter_base_mismatch',
     'score',
   )
+})
+
+t.test('its labels are called as the config beside it says', async (t) => {
+  const named = (said: object | string) => {
+    const folder = changed(t, () => {})
+    writeFileSync(join(folder, 'config.json'), typeof said === 'string' ? said : JSON.stringify(said))
+    return folder
+  }
+  const unchanged = changed(t, () => {})
+  const plain = loadAdapter('a', unchanged, base, options)
+  const id2label = { 0: 'bad', 1: 'middling', 2: 'good' }
+  const folder = named({ id2label, problem_type: 'multi_label_classification', num_labels: 3 })
+  const image = loadAdapter('a', folder, base, options)
+  t.match(image.head, { names: ['bad', 'middling', 'good'], problem: 'multi_label_classification' })
+  t.not(image.digest, plain.digest, 'other names are another adapter')
+  const cache = new ImageCache({ directory: temporaryFolder(t), maxBytes: 1 << 30 }, base, options)
+  cache.keep(folder, cache.identify(folder), image)
+  t.same(cache.find('a', folder)!.head!.names, image.head!.names)
+  writeFileSync(join(folder, 'config.json'), '{}')
+  t.notOk(cache.find('a', folder))
+  t.equal(loadAdapter('a', folder, base, options).digest, plain.digest)
+  refusal(
+    t,
+    named({ id2label: { 0: 'bad', 1: 'good' } }),
+    'adapter_config_invalid',
+    ['config.json: id2label', '3 labels'],
+    base,
+    options,
+  )
+  refusal(t, named({ problem_type: 'poetry' }), 'adapter_config_invalid', ['problem_type', 'regression'], base, options)
+  refusal(t, named('{'), 'adapter_config_invalid', ['config.json is not JSON'], base, options)
 })
 
 t.test('on a base that classifies, a saved classifier must be there', async (t) => {
