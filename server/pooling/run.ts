@@ -52,16 +52,21 @@ export async function poolPrompts(
   const atOnce = serving.cost.atOnce(prompts.length)
   const cost = costOf(prompts.map(({ ids }) => ({ promptIds: ids, sampling: POOLED_SAMPLING })))
   const fields = { sequences: field, tokens: field, logprobs: field }
-  reply.raw.once('close', serving.cost.take({ ...cost, sequences: atOnce }, fields))
+  // One listener for all: a response has some already, and Node warns of more than ten.
+  const closed: (() => void)[] = []
+  reply.raw.once('close', () => {
+    for (const end of closed) end()
+  })
+  closed.push(serving.cost.take({ ...cost, sequences: atOnce }, fields))
   const terms = queueTerms(serving.limits, request, uses)
   const priority = priorityOf(body, serving.scheduling)
   const spent = { promptTokens: cost.tokens, completionTokens: 0 }
-  reply.raw.once('close', request.caller.quota.work(atOnce, spent))
+  closed.push(request.caller.quota.work(atOnce, spent))
   reply.headers(adapter.headers)
   const tenant = serving.access.cacheTenant(request.caller)
   const cacheSalt = (body.cache_salt as string | null | undefined) ?? undefined
   const run = new PooledRun(serving, asked, atOnce, { ...terms, adapters: uses, tenant, cacheSalt, priority })
-  reply.raw.once('close', () => run.abort(new ClientLeft()))
+  closed.push(() => run.abort(new ClientLeft()))
   return run.result
 }
 

@@ -80,8 +80,8 @@ async function scoresOf(
       'model',
     )
   const reading = readingOf(body, serving)
-  const read = async ({ name, whole, texts }: Side) =>
-    promptsOf(serving, texts, (i) => fieldOf(name, whole, i), head ? { ...reading, most: undefined } : reading, leaving(reply))
+  const left = leaving(reply)
+  const read = async ({ name, whole, texts }: Side) => promptsOf(serving, texts, (i) => fieldOf(name, whole, i), reading, left)
   const [first, second] = [await read(queries), await read(documents)]
   const ofQuery = (i: number) => (first.length === 1 ? 0 : i)
   const run = (prompts: PooledPrompt[], pooling: 'last' | 'first' | 'mean') =>

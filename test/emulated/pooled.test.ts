@@ -18,7 +18,7 @@ function generate(engine: Engine, id: string): Promise<number[]> {
   })
 }
 
-for (const name of ['llama', 'gemma2', 'llama-classifier', 'mistral-bare'])
+for (const name of ['llama', 'gemma2', 'granite', 'phi3', 'llama-classifier', 'mistral-bare'])
   t.test(name, needsEmulated, async (t) => {
     const family = new PooledFamily(name, 'cuda')
     // 24 tokens a step: prompts of 61 go in by chunks, two steps in flight.
