@@ -13,6 +13,8 @@ export const VLLM_NEEDLESS: Readonly<Record<string, { value: boolean; because: s
   'max-loras': { value: true, because: 'a batch takes as many adapters as it has sequences' },
   'enable-chunked-prefill': { value: false, because: 'long prompts are always computed in chunks (--max-batch-tokens)' },
   'disable-log-requests': { value: false, because: 'requests are not logged unless --log-level is info or less' },
+  runner: { value: true, because: 'routes that generate and routes that embed are served side by side' },
+  task: { value: true, because: 'routes that generate and routes that embed are served side by side' },
   'disable-log-stats': { value: false, because: 'figures are in /metrics, not in the log' },
 }
 
@@ -37,8 +39,6 @@ export const VLLM_ADVICE: Readonly<Record<string, string>> = {
   'cpu-offload-gb': 'weights are never offloaded; --quantization int8 or int4 makes them smaller',
   'uvicorn-log-level': 'what is logged is --log-level',
   seed: 'each request brings its own seed: leave it out',
-  runner: 'this server generates text: leave it out',
-  task: 'this server generates text: leave it out',
 }
 
 /** A flag's parts: `--no-enable-lora=x` is {no: true, name: 'enable-lora', value: 'x'}; undefined for what is no long flag. */

@@ -18,10 +18,11 @@ export function embeddingRoutes(app: FastifyInstance, all: Serving): void {
     const { body, adapter } = asked
     const plan = embeddingPlanOf(adapter.serving)
     const { vectors, usage } = await inputVectors(asked, plan.pooling)
+    const normalizes = given(body, 'normalize', given<boolean>(body, 'use_activation', plan.normalize))
     const dimensions = given<number | undefined>(body, 'dimensions', undefined)
     const shaped = (vector: Float32Array) => {
       const cut = dimensions === undefined ? vector : vector.subarray(0, dimensions)
-      return plan.normalize ? normalized(cut) : cut
+      return normalizes ? normalized(cut) : cut
     }
     const data = writtenList(vectors, (vector, index) => ({
       object: 'embedding',

@@ -19,7 +19,7 @@ export const fieldOf = (name: string, whole: unknown, index: number) =>
   typeof whole === 'string' || typeof (whole as unknown[])[0] === 'number' ? name : `${name}.${index}`
 
 /** How texts are read. */
-interface Reading {
+export interface Reading {
   addSpecialTokens: boolean
   /** Tokens that are kept of each; undefined: all, and too many are refused. */
   most: number | undefined
@@ -27,6 +27,8 @@ interface Reading {
 
 export function readingOf(body: Body, { model }: Serving): Reading {
   const asked = given<number | undefined>(body, 'truncate_prompt_tokens', undefined)
+  if (asked === 0)
+    throw new ApiError('invalid_request', 'truncate_prompt_tokens must be 1 or more, or -1', 'truncate_prompt_tokens')
   if (asked !== undefined && asked > model.maxModelLen)
     throw new ApiError(
       'invalid_request',

@@ -25,7 +25,6 @@ const COMMON = {
   truncate_prompt_tokens: nullable({
     type: 'integer',
     minimum: -1,
-    not: { const: 0 },
     maximum: Number.MAX_SAFE_INTEGER,
     description: 'Tokens that are kept of each input, its first ones; -1: as many as the context holds.',
   }),
@@ -49,6 +48,12 @@ export const embeddingsSchema = ({ model, engine }: Serving): BodySchema =>
     {
       ...OF_INPUTS,
       encoding_format: ENCODING,
+      // vLLM's two names of one thing; what is not said follows from the model's folder.
+      normalize: boolean,
+      use_activation: boolean,
+      // What vLLM's answers are without them, and ours always.
+      embed_dtype: nullable({ type: 'string', enum: ['float32'] }),
+      endianness: nullable({ type: 'string', enum: ['native', 'little'] }),
       dimensions: nullable({
         type: 'integer',
         minimum: 1,
@@ -90,6 +95,12 @@ export const rerankSchema = ({ model }: Serving): BodySchema =>
       documents: list(DOCUMENT),
       top_n: nullable({ type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description: '0 or absent: all.' }),
       return_documents: boolean,
+      max_tokens_per_doc: nullable({
+        type: 'integer',
+        minimum: 1,
+        maximum: Number.MAX_SAFE_INTEGER,
+        description: 'Tokens that are kept of each document.',
+      }),
       use_activation: boolean,
     },
     { model: model.name, query: 'a fox', documents: ['a spoon', 'a vixen'], top_n: 1 },

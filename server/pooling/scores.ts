@@ -7,7 +7,7 @@ import { given } from '../openai/parameters.ts'
 import type { Serving } from '../types.ts'
 import { type Asked, classifierOf, embeddingPlanOf, pooledRoute, writtenList } from './answer.ts'
 import { activated, logitsOf } from './classifier.ts'
-import { checked, fieldOf, promptsOf, readingOf } from './prompts.ts'
+import { checked, fieldOf, promptsOf, type Reading, readingOf } from './prompts.ts'
 import { type PooledPrompt, type PooledUsage, poolPrompts, usageOf } from './run.ts'
 import { rerankSchema, scoreSchema } from './schemas.ts'
 import { cosine } from './vectors.ts'
@@ -81,8 +81,12 @@ async function scoresOf(
     )
   const reading = readingOf(body, serving)
   const left = leaving(reply)
-  const read = async ({ name, whole, texts }: Side) => promptsOf(serving, texts, (i) => fieldOf(name, whole, i), reading, left)
-  const [first, second] = [await read(queries), await read(documents)]
+  const read = ({ name, whole, texts }: Side, how: Reading) =>
+    promptsOf(serving, texts, (i) => fieldOf(name, whole, i), how, left)
+  const first = await read(queries, reading)
+  const perDocument = given<number | undefined>(body, 'max_tokens_per_doc', undefined)
+  const most = perDocument === undefined ? reading.most : Math.min(perDocument, reading.most ?? perDocument)
+  const second = await read(documents, { ...reading, most })
   const ofQuery = (i: number) => (first.length === 1 ? 0 : i)
   const run = (prompts: PooledPrompt[], pooling: 'last' | 'first' | 'mean') =>
     poolPrompts(request, reply, body, adapter, { id, prompts, pooling, field })

@@ -127,6 +127,10 @@ t.test('/score and /rerank by a classifier of one label', async (t) => {
     t.same(body.results[0].document, { text: documents[order[0]] })
     t.ok(Math.abs(body.results[0].relevance_score - sigmoid(wanted[order[0]])) <= 1e-5)
   }
+  const cut = await served.post('/rerank', { query, documents, max_tokens_per_doc: 1, use_activation: false })
+  const firsts = await Promise.all(documents.map((_, i) => logits([...ids[0], ids[i + 1][0]])))
+  for (const { index, relevance_score } of cut.body.results)
+    t.ok(Math.abs(relevance_score - firsts[index]) <= 1e-5, 'max_tokens_per_doc')
   const top = await served.post('/rerank', {
     query,
     documents: documents.map((text) => ({ text })),

@@ -74,6 +74,10 @@ t.test('what is cut, and what is refused', async (t) => {
   const [row] = golden.base.filter(({ prompt }) => prompt.length === 23)
   const [cut] = await embedded(served, { input: row.prompt, dimensions: 7 })
   t.ok(farthest(cut, unit(row.last.slice(0, 7))) <= LOGITS_TOLERANCE, 'dimensions')
+  for (const field of ['normalize', 'use_activation']) {
+    const [raw] = await embedded(served, { input: row.prompt, [field]: false })
+    t.ok(farthest(raw, row.last) <= LOGITS_TOLERANCE, field)
+  }
   const mix = await embedded(served, { input: row.prompt }, { 'x-lora-adapter': 'lora;w=0.5, feature;w=0.25' })
   t.equal(mix[0].length, 32)
   const [whole] = await embedded(served, { input: row.prompt.slice(0, 5) })
@@ -98,6 +102,8 @@ t.test('what is cut, and what is refused', async (t) => {
   await refused({}, { param: 'input' })
   await refused({ input: 'a', encoding_format: 'int8' }, { param: 'encoding_format', message: /"float", "base64"/ })
   await refused({ input: 'a', truncate_prompt_tokens: 513 }, { param: 'truncate_prompt_tokens', message: /holds 512/ })
+  await refused({ input: 'a', truncate_prompt_tokens: 0 }, { param: 'truncate_prompt_tokens', message: /1 or more, or -1/ })
+  await refused({ input: 'a', embed_dtype: 'float16' }, { param: 'embed_dtype' })
   await refused({ input: 'a', dimension: 3 }, { param: 'dimension', message: /Did you mean dimensions/ })
   await refused({ input: 'a', model: 'nobody' }, { code: 'model_not_found' }, 404)
   for (const adapter of ['feature', 'classes'])
