@@ -91,7 +91,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   for (const warning of tooMany ? [...warnings, tooMany] : warnings) log.warn(warning)
   const engine = await startEngine(engineSettings(config, device, directory), hooks.onProgress)
   const deviceLine = describeDevice(engine.info, config.quantization)
-  log.info({ ...engine.info, notCuda: obstacles.length > 0 ? obstacles : undefined }, `device: ${deviceLine}`)
+  log.info({ ...engine.info, classifier: engine.info.classifier?.labels, notCuda: obstacles.length > 0 ? obstacles : undefined }, `device: ${deviceLine}`)
   if (config.maxModelLen !== undefined && engine.info.maxModelLen < config.maxModelLen)
     log.warn(`--max-model-len ${config.maxModelLen} is cut to ${engine.info.maxModelLen}: the pool holds no more tokens (--pool)`)
   let failed = false
