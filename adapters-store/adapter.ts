@@ -6,6 +6,7 @@ import { WEIGHTS_FILE } from './folders.ts'
 import { hubOfFolder } from './hub/cache.ts'
 import { hubText } from './hub/name.ts'
 import { identityOf } from './identity.ts'
+import { hasRanks } from './ranks.ts'
 import { type AdapterImage, hostBytes } from './types.ts'
 
 /** known: nothing of its weights has been read, or they have been put out again. */
@@ -32,6 +33,16 @@ export interface Canary {
   failing: boolean
 }
 
+/** What requests of a name may take together, as it was registered; absent: what the server gives to all. Kept here, held to by whoever lets requests in. */
+export interface UseLimits {
+  /** In flight. */
+  maxRequests?: number
+  /** Of these, those that wait for their first step. */
+  maxQueued?: number
+  /** Prompt and output tokens. */
+  tokensPerMinute?: number
+}
+
 /** What a name stood for before. */
 export interface Previous {
   directory: string
@@ -52,6 +63,8 @@ export class Adapter {
   digest?: string
   method?: string
   maxRank?: number
+  /** It can be had with some of its ranks only. */
+  ranked?: boolean
   /** Token ids that exist for it, if not those of the base. */
   vocabSize?: number
   warnings?: readonly string[]
@@ -63,6 +76,8 @@ export class Adapter {
   detail?: string
   /** Never put out of host memory. */
   pinned = false
+  /** Of a name's own version: its limits. */
+  limits?: UseLimits
   /** Those who use it now. */
   leases = 0
   /** Those who have used it. */
@@ -118,6 +133,7 @@ export class Adapter {
     this.digest = image.digest
     this.method = image.method
     this.maxRank = image.maxRank
+    this.ranked = hasRanks(image)
     this.vocabSize = image.vocabSize
     this.warnings = image.warnings
     this.loadMs = milliseconds

@@ -53,12 +53,14 @@ export class ImageCache {
   constructor(
     { directory, maxBytes }: ImageCacheSettings,
     base: BaseModel,
-    { dtype, blockBytes, frameBytes = blockBytes, tokenizers }: LoadOptions,
+    { dtype, blockBytes, frameBytes = blockBytes, tokenizers, rankOrder = 'own' }: LoadOptions,
   ) {
     this.#directory = directory
     this.#maxBytes = maxBytes
     const { simd } = loadNative().info()
-    this.#context = digestOf(VERSION, dtype, blockBytes, frameBytes, simd, baseIdentity(base), tokenizers === 'base')
+    // In their own order images are what they were before there was another.
+    const order = rankOrder === 'own' ? [] : [rankOrder]
+    this.#context = digestOf(VERSION, dtype, blockBytes, frameBytes, simd, baseIdentity(base), tokenizers === 'base', ...order)
   }
 
   /**

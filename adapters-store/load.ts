@@ -12,6 +12,7 @@ import { withLabels } from './labels.ts'
 import { methodOf } from './methods/index.ts'
 import type { Method } from './methods/method.ts'
 import { pack } from './pack.ts'
+import { digestInOrder, inRankOrder } from './rank-order.ts'
 import { onlyAdds, type Replacement, replacements } from './replacements.ts'
 import { placedFolds, requireAddedRows, requirePlain, resizedBase, vocabularyOf } from './resized.ts'
 import { sparesCache } from './spares-cache.ts'
@@ -52,12 +53,13 @@ export function loadAdapter(
   const { tensors } = context
   tensors.bytes = bytes
   const classifier = classifierOf(context)
-  const { folds, invocation } = foldSites(method, context, base, classifier.head !== undefined)
+  const { folds: own, invocation } = foldSites(method, context, base, classifier.head !== undefined)
+  const { folds, order, warning } = inRankOrder(own, options)
   const sites = folds.map(({ site }) => site)
   const label = method.label?.(config) ?? method.peftType.toLowerCase()
   const image = {
     name,
-    digest,
+    digest: digestInOrder(digest, order),
     dtype: options.dtype,
     blockBytes: options.blockBytes,
     ...pack(folds, options),
@@ -66,7 +68,7 @@ export function loadAdapter(
     ...(invocation && { invocationTokens: invocation }),
     ...(sites.length > 0 && vocabSize === base.vocabSize && sparesCache(sites, base) && { sparesCache: true as const }),
     ...(vocabSize !== base.vocabSize && { vocabSize }),
-    warnings: tensors.warnings,
+    warnings: warning === undefined ? tensors.warnings : [...tensors.warnings, warning],
   }
   return withText(withLabels(image, folder), folder, base, options, texts)
 }

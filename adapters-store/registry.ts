@@ -5,6 +5,7 @@ import { Adapter, type Canary } from './adapter.ts'
 import { AdapterError, asAdapterError } from './errors.ts'
 import { adapterFolders, CONFIG_FILE } from './folders.ts'
 import type { HostMemory } from './host-memory.ts'
+import { leaseOf } from './lease.ts'
 import { requireName, taken } from './names.ts'
 import { type AdapterImage, hostBytes, type Lease } from './types.ts'
 import { canaryOf, type Judging, previousOf, type Replacing, requireCanary, requireDigest, versionNotFound } from './versions.ts'
@@ -116,14 +117,7 @@ export class AdapterRegistry {
       release()
       throw error
     }
-    return {
-      digests: adapters.map(({ digest }) => digest as string),
-      texts: adapters.map(({ image }) => image?.text),
-      heads: adapters.map(({ image }) => image?.head),
-      maxRanks: adapters.map(({ image }) => image?.maxRank ?? 0),
-      vocabSizes: adapters.map(({ image }) => image?.vocabSize),
-      release,
-    }
+    return leaseOf(adapters, release)
   }
 
   /**
@@ -196,6 +190,7 @@ export class AdapterRegistry {
         if (there.canary !== canary) throw versionNotFound(`the canary of ${name} has gone meanwhile`)
         requireDigest(name, adapter.digest, expectedDigest)
         adapter.previous = previousOf(there)
+        adapter.limits = there.limits
         there.canary = undefined
         this.#retire(name)
         return this.#enter(adapter)
@@ -306,6 +301,7 @@ export class AdapterRegistry {
     return this.#read(next, judging, known, (there) => {
       if (there) {
         next.pinned = there.pinned
+        next.limits = there.limits
         const same = there.digest === next.digest && there.directory === next.directory
         next.previous = same ? there.previous : previousOf(there)
         next.canary = there.canary

@@ -137,6 +137,8 @@ export interface AdapterText {
   specialIds: number[]
   /** Ids that end its answers beside the base's. */
   endTokenIds: number[]
+  /** Formats that it writes calls of tools and its reasoning in, by name. Absent: what its template shows, or as the base does. */
+  parsers?: { tools?: string; reasoning?: string }
   /** Of host memory that it takes beside the image. */
   bytes: number
 }
@@ -156,6 +158,8 @@ export interface LoadOptions {
   limits?: AdapterLimits
   /** base: an adapter's own tokenizer and chat template are not used, and a warning says so. Absent: own. */
   tokenizers?: 'own' | 'base'
+  /** svd: rank rows by singular value, for requests that use the first ones alone; the digest is over that too. Absent: own, as the file has them. */
+  rankOrder?: 'own' | 'svd'
 }
 
 export type { AdapterDtype, TensorRef }
@@ -172,6 +176,8 @@ export interface Lease {
   readonly heads: readonly (ClassifierHead | undefined)[]
   /** The largest rank of each; 0: it has none. */
   readonly maxRanks: readonly number[]
+  /** Whether each can be had with some of its ranks only. */
+  readonly ranked: readonly boolean[]
   /** Once. */
   release(): void
 }

@@ -1,6 +1,6 @@
 /**
  * Fair scheduling through the whole server: a tenant that floods (100 long requests at once, again and again) beside a quiet one, under `fair` and under `fcfs`; and two tenants that always want more, one with long
- * prompts and one with long answers.
+ * prompts and one with long answers. The flood's answers come whole: streamed, each of its tokens would take time of the two cores in this process, which is not the server's.
  *   targets: the quiet one's p99 first token under `fair` ≤ that of being alone plus three steps of the loaded batch; service of the two within 10 %
  * `node dist/bench/fairness.js [--seconds 60]`
  */
@@ -17,6 +17,8 @@ const seconds = Number(values.seconds)
 const HEADER = 'x-tenant'
 const VOCABULARY = 1536
 const FLOOD = 100
+/** Milliseconds between an answer of the quiet tenant's and its next request. */
+const PAUSE = 100
 
 let prompts = 0
 /** One streamed answer of a tenant. */
@@ -34,6 +36,18 @@ const ask = (
     { model: 'base', prompt: promptOf(++prompts, promptTokens, VOCABULARY), maxTokens },
     { headers: { [HEADER]: tenant }, onTokens },
   )
+
+/** One long answer of the flood. */
+async function askWhole(url: string): Promise<void> {
+  const prompt = promptOf(++prompts, 60, VOCABULARY)
+  const response = await fetch(`${url}/v1/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', [HEADER]: 'flood' },
+    body: JSON.stringify({ model: 'base', prompt, max_tokens: 300, temperature: 0, ignore_eos: true }),
+  })
+  if (response.status !== 200) throw new Error(`status ${response.status}: ${await response.text()}`)
+  await response.arrayBuffer()
+}
 
 /** Milliseconds of a step, from here on. */
 async function stepTimes(url: string): Promise<() => Promise<number>> {
@@ -59,10 +73,10 @@ const start = (scheduling: string, more: string[] = []) =>
     ...more,
   ])
 
-/** First tokens of a quiet tenant that asks every half second. */
+/** First tokens of a quiet tenant that asks every so often. */
 async function quietTenant(server: ServerProcess, agent: Agent, ms: number): Promise<number[]> {
   const first: number[] = []
-  for (const end = performance.now() + ms; performance.now() < end; await sleep(500))
+  for (const end = performance.now() + ms; performance.now() < end; await sleep(PAUSE))
     first.push((await ask(server.url, agent, 'quiet', 20, 8)).firstToken)
   return first
 }
@@ -74,7 +88,7 @@ async function flooded(scheduling: string): Promise<{ first: number[]; step: num
   const agent = new Agent({ keepAlive: true, maxSockets: Number.POSITIVE_INFINITY })
   let over = false
   const flood = Array.from({ length: FLOOD }, async () => {
-    while (!over) await ask(server.url, agent, 'flood', 60, 300)
+    while (!over) await askWhole(server.url)
   })
   await sleep(2000)
   const steps = await stepTimes(server.url)

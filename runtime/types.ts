@@ -55,6 +55,8 @@ export interface SequenceRequest {
   firstTokenMs?: number
   /** Lower is earlier, each by some seconds of waiting (scheduler/sequence.ts); FCFS within the same. Default 0. */
   priority?: number
+  /** An output without tokens tells that its first step has begun. Absent: the first output that brings something does. */
+  tellStart?: boolean
   /** Milliseconds since epoch, for queue-time metrics. */
   arrival: number
 }

@@ -5,10 +5,13 @@ import { AdapterError, type ClassifierHead } from '../adapters-store/index.ts'
 import type { AdapterUse } from '../runtime/index.ts'
 import type { Caller, Seen } from './access/caller.ts'
 import { clientOf, countVersions, leaseVersions, versionFor } from './adapter-versions.ts'
+import { asWhenBusy } from './busy-rank.ts'
 import type { AdapterRecord } from './catalogue.ts'
 import { leaving } from './client-left.ts'
 import { ApiError } from './errors.ts'
 import { nearest } from './nearest.ts'
+import { tenantOf } from './queue-terms.ts'
+import type { Turn } from './request-limits.ts'
 import { servedBy } from './served-by.ts'
 import type { Serving } from './types.ts'
 
@@ -28,6 +31,9 @@ export interface AdapterChoice {
   base: string
   /** The field or header that names them. */
   param: string
+  /** Who asks. */
+  caller: Caller
+  tenant: string | undefined
 }
 
 interface Chosen {
@@ -50,6 +56,8 @@ export interface LeasedAdapters {
   heads: readonly { name: string; head: ClassifierHead }[]
   /** x-lora-adapter and x-lora-digest of the answer; none for the base. */
   headers: Record<string, string>
+  /** Its place among the requests of its tenant and its adapters. */
+  turn: Turn
 }
 
 /** What of a request chooses. */
@@ -69,25 +77,31 @@ export const seenBy = (caller: Caller, { model, adapters }: Pick<Serving, 'model
 
 /** A name that nobody has been served by is looked for, where that is allowed (OnDemand), before it is refused. */
 export async function chooseAdapter(
-  all: Pick<Serving, 'model' | 'adapters' | 'onDemand'>,
+  all: Pick<Serving, 'model' | 'adapters' | 'onDemand' | 'limits' | 'requestLimits'>,
   asking: Asking,
   model: string | undefined,
   reply: FastifyReply,
 ): Promise<AdapterChoice> {
   const tried = new Set<string>()
+  const tenant = tenantOf(all.limits, asking)
   for (;;) {
     try {
-      return ofVersions(choose(seenBy(asking.caller, all), asking, model), asking)
+      const { mix, ...chosen } = choose(seenBy(asking.caller, all), asking, model)
+      return { ...chosen, mix: ofVersions(mix, asking), caller: asking.caller, tenant }
     } catch (error) {
       if (!all.onDemand || !(error instanceof UnknownModel) || tried.has(error.wanted) || !asking.caller.maySee(error.wanted))
         throw error
       tried.add(error.wanted)
+      all.requestLimits.requireTenant(tenant)
       if (!(await all.onDemand.find(error.wanted, error.param as string, leaving(reply)))) throw error
     }
   }
 }
 
-function choose(serving: Models, { headers }: Asking, model: string | undefined): AdapterChoice {
+/** What is asked for, whoever asks. */
+type Wanted = Omit<AdapterChoice, 'caller' | 'tenant'>
+
+function choose(serving: Models, { headers }: Asking, model: string | undefined): Wanted {
   const listed = headerText(headers[ADAPTER_HEADER])
   if (listed !== undefined) return fromHeader(serving, listed)
   const sagemaker = headerText(headers[SAGEMAKER_HEADER])
@@ -96,9 +110,9 @@ function choose(serving: Models, { headers }: Asking, model: string | undefined)
 }
 
 /** Where a name stands for two versions, that of the client. */
-function ofVersions({ mix, ...choice }: AdapterChoice, { caller, body }: Asking): AdapterChoice {
+function ofVersions(mix: readonly Chosen[], { caller, body }: Asking): Chosen[] {
   const client = clientOf(caller, (body as { user?: string | null } | undefined)?.user)
-  return { ...choice, mix: mix.map((chosen) => ({ ...chosen, record: versionFor(chosen.record, client, chosen.digest) })) }
+  return mix.map((chosen) => ({ ...chosen, record: versionFor(chosen.record, client, chosen.digest) }))
 }
 
 function headerText(value: string | string[] | undefined): string | undefined {
@@ -106,7 +120,7 @@ function headerText(value: string | string[] | undefined): string | undefined {
 }
 
 /** An RFC 9651 list: tokens or strings, each with an optional weight `w`, `rank` and `digest`. */
-function fromHeader(serving: Models, text: string): AdapterChoice {
+function fromHeader(serving: Models, text: string): Wanted {
   const items = parseMix(text)
   if (items.length === 1 && items[0].name === serving.model.name) return baseAlone(serving)
   const mix: Chosen[] = []
@@ -176,12 +190,12 @@ function parseMix(text: string): { name: string; weight: number; rank?: number; 
   })
 }
 
-function fromName(serving: Models, name: string, param: string): AdapterChoice {
+function fromName(serving: Models, name: string, param: string): Wanted {
   if (name === serving.model.name) return baseAlone(serving)
   return { mix: [{ record: findAdapter(serving, name, param), weight: 1 }], base: serving.model.name, param }
 }
 
-function baseAlone(serving: Models): AdapterChoice {
+function baseAlone(serving: Models): Wanted {
   return { mix: [], base: serving.model.name, param: 'model' }
 }
 
@@ -229,16 +243,30 @@ export function requireServed(record: AdapterRecord, param: string): AdapterReco
   throw new ApiError('adapter_refused', `the adapter \`${record.name}\` cannot be served: ${record.refusal}`, param)
 }
 
+/** The place of a request among those of its key, its tenant and its adapters, until its answer is over. Throws ApiError where a limit is reached. */
+function takeTurn(serving: Serving, { mix, caller, tenant }: AdapterChoice, reply: FastifyReply, generates: boolean): Turn {
+  // The limits are those of the name, whichever version was chosen.
+  const adapters = mix.map(({ record: { name } }) => ({ name, limits: serving.adapters.get(name)?.limits }))
+  const turn = serving.requestLimits.enter({ key: caller.quota, tenant, adapters, generates })
+  if (reply.raw.destroyed) turn.leave()
+  else reply.raw.once('close', () => turn.leave())
+  return turn
+}
+
 /**
  * The adapters of a request, in memory and known to the engine until its answer is over. It comes before anything is made of the request's text: an adapter may have a tokenizer of
- * its own, and which is known only of the version that serves.
+ * its own, and which is known only of the version that serves. And the limits come before that. `generates`: false for what only reads or writes text. `exact`:
+ * with all ranks however busy the server is, as for vectors that are compared with those of other times.
  */
 export async function leaseAdapters(
   serving: Serving,
-  { mix, base, param }: AdapterChoice,
+  choice: AdapterChoice,
   reply: FastifyReply,
+  { generates = true, exact = !generates }: { generates?: boolean; exact?: boolean } = {},
 ): Promise<LeasedAdapters> {
-  if (mix.length === 0) return { serving, uses: [], model: base, heads: [], headers: {} }
+  const { mix, base, param } = choice
+  const turn = takeTurn(serving, choice, reply, generates)
+  if (mix.length === 0) return { serving, uses: [], model: base, heads: [], headers: {}, turn }
   const { lease, records } = await leaseVersions(serving, mix, leaving(reply)).catch((error: Error) => {
     throw error instanceof AdapterError ? refused(mix, error, param) : error
   })
@@ -250,18 +278,21 @@ export async function leaseAdapters(
     if (digest !== undefined && !digests[i].startsWith(digest)) throw otherVersion(record, digests[i], digest)
   }
   countVersions(serving, records)
-  const uses = mix.map(({ record, weight, rank }, i) => {
+  const asked = mix.map(({ record, weight, rank }, i) => {
     const use = { name: record.name, digest: digests[i], weight }
     return rank === undefined ? use : { ...use, rank: Math.min(rank, lease.maxRanks[i] || rank) }
   })
-  const alone = uses.length === 1 && uses[0].weight === 1 && !('rank' in uses[0])
+  const uses: AdapterUse[] = exact ? asked : asWhenBusy(serving, asked, lease)
+  const alone = asked.length === 1 && asked[0].weight === 1 && !('rank' in asked[0])
   const listed = uses.map(listedAs).join(', ')
   return {
     serving: servedBy(serving, records, lease),
     uses,
-    model: alone ? uses[0].name : listed,
+    // What a busy server makes of it is told in the header alone: gateways count answers by their `model`.
+    model: alone ? asked[0].name : asked.map(listedAs).join(', '),
     heads: uses.flatMap(({ name }, i) => (lease.heads[i] ? [{ name, head: lease.heads[i] }] : [])),
     headers: { [ADAPTER_HEADER]: listed, [DIGEST_HEADER]: digests.join(', ') },
+    turn,
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import type { Logger } from 'pino'
 import {
+  type Adapter,
   AdapterError,
   type AdapterRegistry,
   asAdapterError,
@@ -27,12 +28,14 @@ const MOST_FAILURES = 1000
 const LOOKUPS = 60
 const MINUTE = 60_000
 
-interface Named {
+interface Named extends Kept {
   hub: HubName
   /** Came over HTTP before the last end; else the operator gave it. */
   registered: boolean
-  pinned: boolean
 }
+
+/** What an adapter is given once it is here. */
+type Kept = Pick<Adapter, 'pinned' | 'limits'>
 
 export interface HubLimits {
   /** Patterns of `org/name`. */
@@ -89,7 +92,7 @@ export class AdapterHub implements OnDemand {
 
   /** Brings those that are named. What cannot be had is told, and looked for again when somebody wants it. What was registered over HTTP and is not here comes beside serving. */
   async enterNamed(): Promise<void> {
-    const bring = async (name: string, { hub, registered, pinned }: Named) => {
+    const bring = async (name: string, { hub, registered, pinned, limits }: Named) => {
       const source = hubText(hub)
       const other = this.registry.get(name)
       if (other)
@@ -98,8 +101,8 @@ export class AdapterHub implements OnDemand {
           `the name ${name} is taken by the adapter in ${other.directory}; ${source} needs another name`,
         )
       const there = registered ? await this.downloads.cached(hub, 'adapter') : undefined
-      if (there) return this.enter(name, there, pinned)
-      const fetching = this.bring(name, hub, pinned, this.closing.signal).catch((error) => {
+      if (there) return this.enter(name, there, { pinned, limits })
+      const fetching = this.bring(name, hub, { pinned, limits }, this.closing.signal).catch((error) => {
         const { message: refusal, detail: why } = asAdapterError(error)
         const detail = registered ? why : `${why}; and there is no folder ${source} here`
         if (!this.closing.signal.aborted) this.onRefusal?.({ name, directory: source, created: 0, refusal, detail })
@@ -117,7 +120,7 @@ export class AdapterHub implements OnDemand {
       const failure = this.failed(name)
       if (failure) throw failure
       if (!named) this.countLookup(name)
-      await this.bring(name, hub, named?.pinned ?? false, signal, (detail) => this.log.warn(`adapter ${name}: ${detail}`))
+      await this.bring(name, hub, named ?? { pinned: false }, signal, (detail) => this.log.warn(`adapter ${name}: ${detail}`))
       return true
     } catch (error) {
       if (!(error instanceof AdapterError)) throw error
@@ -144,14 +147,14 @@ export class AdapterHub implements OnDemand {
   private async bring(
     name: string,
     hub: HubName,
-    pinned: boolean,
+    kept: Kept,
     signal: AbortSignal,
     tell: (detail: string) => void = () => {},
   ): Promise<void> {
     try {
       const folder = await this.downloads.fetch(hub, 'adapter', signal, this.limits.maxBytes)
       this.failures.delete(name)
-      this.enter(name, folder, pinned)
+      this.enter(name, folder, kept)
     } catch (error) {
       if (signal.aborted || !(error instanceof AdapterError)) throw error
       if (!this.failed(name)) tell(error.detail)
@@ -167,9 +170,11 @@ export class AdapterHub implements OnDemand {
   }
 
   /** Somebody may have entered it meanwhile. */
-  private enter(name: string, folder: HubFolder, pinned: boolean): void {
+  private enter(name: string, folder: HubFolder, { pinned, limits }: Kept): void {
     if (this.registry.get(name)) return
-    this.registry.enter(name, folder.directory, folder.root).pinned = pinned
+    const adapter = this.registry.enter(name, folder.directory, folder.root)
+    adapter.pinned = pinned
+    adapter.limits = limits
   }
 
   private countLookup(name: string): void {

@@ -12,6 +12,7 @@ import {
   type Judging,
   namesHub,
   parseHubName,
+  type UseLimits,
 } from '../adapters-store/index.ts'
 import type { Engine } from '../runtime/index.ts'
 import type { Caller } from './access/caller.ts'
@@ -31,6 +32,8 @@ export interface ManagementSettings {
   state?: Pick<AdapterState, 'put' | 'remove'>
   /** Absent: nothing comes from a hub. */
   hub?: AdapterHub
+  /** Of adapters that have none of their own; absent: none. */
+  limits?: UseLimits
 }
 
 /** An adapter that is to be served. `field`s of errors are the request's. */
@@ -42,6 +45,8 @@ export interface Wanted {
   preload: boolean
   /** Absent: as it is. */
   pin?: boolean
+  /** Absent: as they are. */
+  limits?: ChangedLimits
   /** Take a name that is known. */
   replace: boolean
   expectedDigest?: string
@@ -58,6 +63,9 @@ export interface WantedCanary {
   /** Of the name's own version. */
   expectedDigest?: string
 }
+
+/** undefined: as it is; null: that of all adapters. */
+export type ChangedLimits = { [Limit in keyof UseLimits]: number | null }
 
 const FIELDS = { name: 'name', source: 'src' }
 
@@ -111,6 +119,7 @@ export class AdapterManagement {
       name,
       created,
       ...this.version(adapter),
+      limits: limitsShown(adapter.limits, this.settings.limits),
       canary: canary ? { share: canary.share, requests: canary.requests, ...this.version(canary.adapter) } : null,
       previous: previous ? { digest: previous.digest ?? null, root: previous.directory } : null,
       draining,
@@ -119,7 +128,7 @@ export class AdapterManagement {
 
   /** Serves an adapter from now on. Resolves when it can be asked for, having been read if that was wanted. `signal`: nobody waits for it any more. */
   async load(wanted: Wanted, signal: AbortSignal): Promise<Adapter> {
-    const { name, source, preload, pin, replace, expectedDigest, fields } = wanted
+    const { name, source, preload, pin, limits, replace, expectedDigest, fields } = wanted
     const { directory, root } = await this.locate(source, fields, signal)
     const onlyNew = !replace && expectedDigest === undefined
     const there = this.registry.get(name)
@@ -131,6 +140,7 @@ export class AdapterManagement {
           ? this.registry.enter(name, directory, root)
           : await this.registry.replace(name, directory, { root, expectedDigest, onlyNew, signal })
       adapter.pinned = pin ?? adapter.pinned
+      adapter.limits = changed(adapter.limits, limits)
       await this.keep(adapter)
       return adapter
     } catch (error) {
@@ -163,8 +173,8 @@ export class AdapterManagement {
     return this.change(() => this.registry.rollback(own.name, judging))
   }
 
-  /** Keeps the version that a name stands for in host memory once it is there, or no longer. */
-  async pin(name: string, pinned: boolean, expectedDigest?: string): Promise<Adapter> {
+  /** Changes what a name has, whatever lies behind it: whether the version that it stands for is kept in host memory once it is there, and the name's limits. */
+  async set(name: string, { pin, limits }: { pin?: boolean; limits?: ChangedLimits }, expectedDigest?: string): Promise<Adapter> {
     const own = this.find(name, FIELDS.name)
     if (expectedDigest !== undefined && own.digest !== expectedDigest)
       throw new ApiError(
@@ -172,7 +182,8 @@ export class AdapterManagement {
         `the adapter ${name} is at ${own.digest ?? 'a digest that is not known: it has not been read'}, not at ${expectedDigest}`,
         'expected_digest',
       ).at(own.digest)
-    own.pinned = pinned
+    own.pinned = pin ?? own.pinned
+    own.limits = changed(own.limits, limits)
     await this.keep(own)
     return own
   }
@@ -283,6 +294,27 @@ export function rootOf(directory: string, roots: readonly string[]): string | un
     const within = realPath(root)
     return within !== undefined && isWithin(path.resolve(root), directory) && (real === undefined || isWithin(within, real))
   })
+}
+
+/** undefined: none of its own. */
+function changed(own: UseLimits | undefined, by: ChangedLimits | undefined): UseLimits | undefined {
+  const next = { ...own }
+  for (const [limit, value] of Object.entries(by ?? {}) as [keyof UseLimits, number | null | undefined][])
+    if (value === null) delete next[limit]
+    else if (value !== undefined) next[limit] = value
+  return Object.keys(next).length > 0 ? next : undefined
+}
+
+/** What holds for its requests; null: no limit. `own`: which of these it was registered with. */
+function limitsShown(own: UseLimits = {}, ofAll: UseLimits = {}): object {
+  const { maxRequests = null, maxQueued = null, tokensPerMinute = null } = { ...ofAll, ...own }
+  const names = { maxRequests: 'max_requests', maxQueued: 'max_queued', tokensPerMinute: 'tokens_per_minute' }
+  return {
+    max_requests: maxRequests,
+    max_queued: maxQueued,
+    tokens_per_minute: tokensPerMinute,
+    own: Object.keys(own).map((limit) => names[limit as keyof UseLimits]),
+  }
 }
 
 function realPath(file: string): string | undefined {

@@ -60,7 +60,7 @@ export class AdapterTiers {
     this.log = log
     const { adapterDtype: dtype, blockBytes, frameBytes, blockCount } = engine.info
     const limits = { rank: config.maxLoraRank, bytes: config.maxAdapterBytes ?? Math.floor((blockBytes * blockCount) / 4) }
-    const options = { dtype, blockBytes, frameBytes, limits, tokenizers: config.adapterTokenizers }
+    const options = { dtype, blockBytes, frameBytes, limits, tokenizers: config.adapterTokenizers, rankOrder: config.rankOrder }
     this.store = new AdapterStore(base, options, { cache: imageCacheOf(config) })
     this.memory = new HostMemory(
       config.hostMemory ?? Math.floor(machineMemory() / 4),
@@ -106,12 +106,16 @@ export class AdapterTiers {
   }
 
   /** As it was registered over HTTP before the last end, unless that is no place to read from any more. What came from the hub is looked for in its cache, and there again. */
-  private enterAgain(name: string, { directory, pinned }: Registered): void {
+  private enterAgain(name: string, { directory, pinned, limits }: Registered): void {
     const root = this.placeOf(name, directory)
     const hub = hubOfFolder(directory)?.name
     if (root === undefined) this.warnOutside(`adapter ${name}`, directory)
-    else if (hub && rootOf(directory, this.roots) === undefined) this.hub.name(name, { hub, registered: true, pinned })
-    else this.registry.enter(name, directory, root).pinned = pinned
+    else if (hub && rootOf(directory, this.roots) === undefined) this.hub.name(name, { hub, registered: true, pinned, limits })
+    else {
+      const adapter = this.registry.enter(name, directory, root)
+      adapter.pinned = pinned
+      adapter.limits = limits
+    }
   }
 
   /** The canary of a name, and what it was before. */

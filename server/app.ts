@@ -1,7 +1,7 @@
 /** The HTTP server: what a request passes first, and the routes. */
 import type { FastifyInstance } from 'fastify'
 import { demandKey, gate, limitPerAddress } from './access/gate.ts'
-import { ApiError } from './errors.ts'
+import { limitReached } from './errors.ts'
 import { type Certificate, newApp } from './http.ts'
 import { chatRoutes } from './openai/chat.ts'
 import { completionRoutes } from './openai/completions.ts'
@@ -27,7 +27,7 @@ export async function buildApp(
   { certificate, adminApart = false, ui = false }: AppOptions = {},
 ): Promise<FastifyInstance> {
   const { access, limits, log } = serving
-  const app = newApp(log, limits, certificate)
+  const app = newApp(log, limits, certificate, (limit) => serving.metrics.refused(limit))
   if (access.maxConnectionsPerAddress !== undefined) limitPerAddress(app.server, access.maxConnectionsPerAddress)
   await gate(app, access)
   await describeApi(app, access.keys !== undefined)
@@ -81,7 +81,10 @@ function limitConcurrency(app: FastifyInstance, limit: number): void {
   let inFlight = 0
   const refuseOneMore = () => {
     if (inFlight >= limit)
-      throw new ApiError('too_many_requests', `the server has ${limit} requests in flight already; try again in a second`)
+      throw limitReached(
+        { of: 'server', name: 'max-concurrent-requests', value: limit },
+        `the server has ${limit} requests in flight already (--max-concurrent-requests); try again in a second`,
+      )
   }
   app.addHook('onRequest', async () => refuseOneMore())
   app.addHook('preHandler', async ({ caller }, reply) => {

@@ -1,5 +1,5 @@
 /** What a request may cost, counted before anything is done for it, and what those in flight may cost together. */
-import { ApiError } from './errors.ts'
+import { ApiError, limitReached } from './errors.ts'
 
 /** In the units in which one client can take much from the others. */
 export interface Cost {
@@ -110,8 +110,8 @@ function check(unit: Unit, count: number, field: string, ofRequest: number, inFl
 function checkNow(unit: 'sequences' | 'logprobs', count: number, taken: number, most: number): void {
   if (count <= most - taken) return
   const { what, inFlight } = UNITS[unit]
-  throw new ApiError(
-    'too_many_requests',
+  throw limitReached(
+    { of: 'server', name: inFlight, value: most },
     `requests in flight leave less than the ${count} ${what} that this one may take; all together are given ${most} (--${inFlight}): try again in a second`,
   )
 }

@@ -35,8 +35,22 @@ export const CATALOGUE = {
 } as const
 export type ErrorCode = keyof typeof CATALOGUE
 
+/** A limit that was reached: whose it is, the name of the setting or field that sets it, and how much it allows. */
+export interface Limit {
+  of: 'server' | 'key' | 'tenant' | 'adapter'
+  name: string
+  value: number
+}
+
 export interface ErrorBody {
-  error: { message: string; type: string; param: string | null; code: string; current_digest?: string | null }
+  error: {
+    message: string
+    type: string
+    param: string | null
+    code: string
+    current_digest?: string | null
+    limit?: Limit
+  }
 }
 
 export class ApiError extends Error {
@@ -45,6 +59,8 @@ export class ApiError extends Error {
   readonly param: string | null
   /** With too_many_requests: seconds after which it makes sense to try again. */
   readonly retryAfter: number
+  /** With too_many_requests: the limit that it is for, where there is one. */
+  limit?: Limit
   private currentDigest?: string | null
   constructor(code: ErrorCode, message: string, param: string | null = null, retryAfter = 1) {
     super(message)
@@ -62,10 +78,17 @@ export class ApiError extends Error {
     return this
   }
   body(): ErrorBody {
-    const { message, param, code, currentDigest } = this
+    const { message, param, code, currentDigest, limit } = this
     const current = currentDigest === undefined ? {} : { current_digest: currentDigest }
-    return { error: { message, type: CATALOGUE[code].type, param, code, ...current } }
+    return { error: { message, type: CATALOGUE[code].type, param, code, ...current, ...(limit && { limit }) } }
   }
+}
+
+/** A 429 for a limit. `retryAfter`: seconds. */
+export function limitReached(limit: Limit, message: string, retryAfter = 1): ApiError {
+  const error = new ApiError('too_many_requests', message, null, retryAfter)
+  error.limit = limit
+  return error
 }
 
 /** A chat template that failed, with its own message. */

@@ -10,7 +10,7 @@ import Fastify, {
 } from 'fastify'
 import { checkBodyWork } from './body-work.ts'
 import { answerRaw, clientErrorHandler } from './client-errors.ts'
-import { ApiError, toApiError } from './errors.ts'
+import { ApiError, type Limit, toApiError } from './errors.ts'
 import { handleInTurn } from './in-turn.ts'
 import { keepSeed } from './openai/seed.ts'
 import { ClientLeft } from './tokenizer/process-pool.ts'
@@ -23,7 +23,13 @@ export interface Certificate {
   key: string
 }
 
-export function newApp(log: FastifyServerOptions['loggerInstance'], limits: Limits, certificate?: Certificate): FastifyInstance {
+/** `refused` is told of each limit that a request was refused for. */
+export function newApp(
+  log: FastifyServerOptions['loggerInstance'],
+  limits: Limits,
+  certificate?: Certificate,
+  refused: (limit: Limit) => void = () => {},
+): FastifyInstance {
   const { bodyLimit, requestTimeout, idleTimeout } = limits
   // Node looks at its connections every 30 s by itself.
   // Without a host Node itself would answer, with no body.
@@ -47,6 +53,7 @@ export function newApp(log: FastifyServerOptions['loggerInstance'], limits: Limi
     logController: new LogController({ disableRequestLogging: true }),
     // Draining: what is under way is answered, and load balancers still find the server.
     return503OnClosing: false,
+    rewriteUrl: ({ url = '/' }) => withoutSlash(url),
     forceCloseConnections: 'idle',
     // A path that no router can read (`/v1/models/%E0%A4%A`) meets no handler of ours.
     frameworkErrors(error, _request, reply) {
@@ -69,7 +76,7 @@ export function newApp(log: FastifyServerOptions['loggerInstance'], limits: Limi
   } as FastifyServerOptions) as FastifyInstance
   handleInTurn(app.server)
   readJson(app)
-  tellErrors(app, bodyLimit)
+  tellErrors(app, bodyLimit, refused)
   app.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id)
     if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
@@ -79,6 +86,16 @@ export function newApp(log: FastifyServerOptions['loggerInstance'], limits: Limi
     request.log.debug({ method: request.method, url: request.url, status: reply.statusCode, ms: reply.elapsedTime }, 'answered')
   })
   return app
+}
+
+/** Pages whose links are relative to their folder. */
+const PAGES = /^\/(ui|docs)(\/|$)/
+
+/** A path that ends with a slash is the one without: base URLs are joined carelessly. */
+function withoutSlash(url: string): string {
+  const end = url.search(/[?#]|$/)
+  if (url[0] !== '/' || url[end - 1] !== '/' || end === 1 || PAGES.test(url)) return url
+  return url.slice(0, end - 1) + url.slice(end)
 }
 
 /** Bytes that cost little whatever they are. */
@@ -142,12 +159,13 @@ function refusePrototypes(value: object): void {
   for (const item of Object.values(value)) if (typeof item === 'object' && item !== null) refusePrototypes(item)
 }
 
-function tellErrors(app: FastifyInstance, bodyLimit: number): void {
+function tellErrors(app: FastifyInstance, bodyLimit: number, refused: (limit: Limit) => void): void {
   app.setErrorHandler((error, request, reply) => {
     if (error instanceof ClientLeft) return reply.hijack()
     const known = toApiError(error, bodyLimit)
     if (known.status >= 500) request.log.error({ err: error }, 'a request failed')
     if (known.code === 'too_many_requests') reply.header('retry-after', known.retryAfter)
+    if (known.limit) refused(known.limit)
     return reply.code(known.status).send(known.body())
   })
   app.setNotFoundHandler((request, reply) => {

@@ -8,6 +8,7 @@ import { VERSION } from './version.ts'
 export async function describeApi(app: FastifyInstance, guarded: boolean): Promise<void> {
   await app.register(swagger, {
     openapi: {
+      openapi: '3.1.0',
       info: {
         title: 'Lorikeet',
         version: VERSION,
@@ -39,5 +40,6 @@ export async function docsPage(app: FastifyInstance, described?: FastifyInstance
     })
     if (described) await page.register(swagger, { mode: 'static', specification: { document: described.swagger() as never } })
     await page.register(swaggerUi, { routePrefix: '/docs' })
+    page.get('/openapi.json', { schema: { hide: true } }, async () => (described ?? app).swagger())
   })
 }

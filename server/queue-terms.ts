@@ -28,8 +28,16 @@ export function queueTerms(
   if (seconds !== undefined) terms.firstTokenMs = seconds * 1000
   if (scheduling !== 'fair') return terms
   if (fairness === 'adapter') terms.flow = adapters.map(({ name }) => name).join(', ')
-  else terms.flow = told(tenantHeader && headers[tenantHeader.toLowerCase()]) ?? caller.tenant
+  else terms.flow = tenantOf({ tenantHeader }, { headers, caller })
   return terms
+}
+
+/** Whose a request is: the tenant that a trusted gateway names in `--tenant-header`, or the key's. undefined: nobody says. */
+export function tenantOf(
+  { tenantHeader }: Pick<QueueSettings, 'tenantHeader'>,
+  { headers, caller }: Pick<FastifyRequest, 'headers' | 'caller'>,
+): string | undefined {
+  return told(tenantHeader && headers[tenantHeader.toLowerCase()]) ?? caller.tenant
 }
 
 /** Lists of header lines are one text to Node but for a few names. */

@@ -28,9 +28,12 @@ import { findModel } from './hub-model.ts'
 import { createLog } from './log.ts'
 import { ServerMetrics } from './metrics/metrics.ts'
 import { requireModelFolder } from './model-folder.ts'
+import { formatsOf } from './openai/message/from-template.ts'
 import { embeddingPlan } from './pooling/folder.ts'
+import { RequestLimits } from './request-limits.ts'
 import { OwnTexts } from './tokenizer/adapter-texts.ts'
 import { ModelChatTemplate } from './tokenizer/chat-template.ts'
+import { tokenizerInfo } from './tokenizer/info.ts'
 import { ModelPromptReader } from './tokenizer/prompt-reader.ts'
 import { ModelTokenizer } from './tokenizer/tokenizer.ts'
 import type { AdapterRecord, Serving } from './types.ts'
@@ -85,13 +88,18 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   const embeddings = embeddingPlan(directory)
   const tokenizer = ModelTokenizer.load(directory)
   const chatTemplate = ModelChatTemplate.load(directory, config.chatTemplate)
+  const said = { tools: config.toolCallParser, reasoning: config.reasoningParser }
+  const formats = formatsOf(said, chatTemplate.source)
   const machine = hooks.machine ?? { cudaObstacles: () => cudaObstacles(directory), hasGpu }
   const { device, obstacles, warnings } = chooseDevice(config, machine)
   const tooMany = threadsWarning(config.threads)
   for (const warning of tooMany ? [...warnings, tooMany] : warnings) log.warn(warning)
   const engine = await startEngine(engineSettings(config, device, directory), hooks.onProgress)
   const deviceLine = describeDevice(engine.info, config.quantization)
-  log.info({ ...engine.info, classifier: engine.info.classifier?.labels, notCuda: obstacles.length > 0 ? obstacles : undefined }, `device: ${deviceLine}`)
+  log.info(
+    { ...engine.info, classifier: engine.info.classifier?.labels, notCuda: obstacles.length > 0 ? obstacles : undefined },
+    `device: ${deviceLine}`,
+  )
   if (config.maxModelLen !== undefined && engine.info.maxModelLen < config.maxModelLen)
     log.warn(`--max-model-len ${config.maxModelLen} is cut to ${engine.info.maxModelLen}: the pool holds no more tokens (--pool)`)
   let failed = false
@@ -107,7 +115,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   })
   prompts.warm()
   let tiers: AdapterTiers | undefined
-  const texts = new OwnTexts({ folder: directory, tokenizer, template: chatTemplate, prompts })
+  const texts = new OwnTexts({ folder: directory, tokenizer, template: chatTemplate, prompts, formats })
   const release = async () => {
     access.close()
     texts.close()
@@ -132,11 +140,14 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     tiers.onRead = metrics.adapterRead
     metrics.canaries = () => adapters.canaries()
     engine.onStep = (step) => metrics.stepped(step)
+    const requestLimits = new RequestLimits(config)
     const serving: Serving = {
       engine,
       model: { name, root: hub ? hubText(hub) : directory, created: started, maxModelLen: engine.info.maxModelLen },
       tokenizer,
       prompts,
+      tokenizerInfo: tokenizerInfo(directory, chatTemplate.source),
+      formats,
       vocabSize: engine.info.vocabSize,
       endTokenIds: engine.info.eosTokenIds,
       embeddings,
@@ -149,6 +160,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
         given: (name) => Object.hasOwn(config.adapter, name),
         state: tiers.state,
         hub: tiers.hub,
+        limits: requestLimits.ofAdapters,
       }),
       metrics,
       defaults,
@@ -156,6 +168,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       access,
       scheduling: config.scheduling,
       cost: new CostAccount(config),
+      requestLimits,
       unhealthy: () => {
         if (failed) return 'the engine has failed; see the server log'
         const silent = Math.floor(engine.silentMs / 1000)

@@ -8,7 +8,10 @@ import type { AdapterManagement } from './adapter-management.ts'
 import type { AdapterCatalogue, AdapterRecord, OnDemand } from './catalogue.ts'
 import type { Config } from './config/settings.ts'
 import type { CostAccount } from './cost.ts'
+import type { Limit } from './errors.ts'
+import type { MessageFormats } from './openai/message/formats.ts'
 import type { EmbeddingPlan } from './pooling/folder.ts'
+import type { RequestLimits } from './request-limits.ts'
 
 export type { AdapterCatalogue, AdapterRecord }
 
@@ -28,8 +31,11 @@ export interface TokenReader {
   /** UTF-16 units of the longest token: a text of more than n times as many has more than n tokens. */
   readonly longestToken: number
   decode(ids: TokenIds, options: { skipSpecialTokens: boolean }): string
-  /** `continues`: the tokens go on with a text, so that a space which they begin with is one; some tokenizers begin every text with a space that is none. */
-  detokenizer(options: { skipSpecialTokens: boolean; continues?: boolean }): Detokenizer
+  /**
+   * `continues`: the tokens go on with a text, so that a space which they begin with is one; some tokenizers begin every text with a space that is none. `keep`: special tokens that are
+   * part of the text although others are left out.
+   */
+  detokenizer(options: { skipSpecialTokens: boolean; continues?: boolean; keep?: readonly string[] }): Detokenizer
   /** One token alone, as logprobs show it: its text (bytes that are no UTF-8 as U+FFFD) and its bytes. */
   token(id: number): { text: string; bytes: number[] }
   /** The vocabulary's own spelling (`Ġthe`), for /tokenize's token_strs. */
@@ -84,6 +90,8 @@ export interface PromptReader {
 export interface ServedText {
   tokenizer: TokenReader
   prompts: PromptReader
+  /** How the adapter writes its messages. Absent: as the base does. */
+  formats?: MessageFormats
 }
 
 export interface AdapterTexts {
@@ -119,6 +127,10 @@ export interface Metrics {
   firstToken(seconds: number): void
   interToken(seconds: number): void
   finished(times: RequestTimes): void
+  /** A request was refused for a limit (429). */
+  refused(limit: Limit): void
+  /** A request has fewer ranks than its adapters, since the server is busy. */
+  lowered(): void
   /** Told of the same while a page watches. */
   watched?: Pick<Metrics, 'firstToken' | 'interToken'>
   /** The page; `names`: with those of the adapters. Cheap: scraped as often as every 50 ms. */
@@ -138,14 +150,20 @@ export type Limits = Pick<
   | 'fairness'
   | 'tenantHeader'
   | 'ttftTarget'
+  | 'busyRank'
+  | 'busyWaiting'
 >
 
 export interface Serving {
   engine: Engine
   model: ServedModel
-  /** Of the base, and of what is served by an adapter that has its own (served-by.ts): so are the next three. */
+  /** Of the base, and of what is served by an adapter that has its own (served-by.ts): so are the next four. */
   tokenizer: TokenReader
   prompts: PromptReader
+  /** The base's, for clients that tokenize by this server. */
+  tokenizerInfo: object
+  /** How the model writes calls and reasoning into its text. Absent: nothing is known of it. */
+  formats?: MessageFormats
   /** How many token ids exist. */
   vocabSize: number
   /** How texts are embedded; absent: as without sentence-transformers files. */
@@ -168,6 +186,8 @@ export interface Serving {
   scheduling: 'fcfs' | 'priority' | 'fair'
   /** What requests in flight cost together, and may. */
   cost: CostAccount
+  /** What tenants and adapters have of it, and may. */
+  requestLimits: RequestLimits
   /** Why the engine cannot be relied on now: it has failed, or hangs. Undefined: it works. */
   unhealthy(): string | undefined
   log: FastifyBaseLogger

@@ -114,10 +114,12 @@ export class TextReader {
       'special tokens':
         names.some((name) => tokens[name] !== base.said.tokens[name]) || specialIds.join() !== baseSpecialIds.join(),
       'end tokens': endTokenIds.length > 0,
+      'message format': Object.keys(own.parsers).length > 0,
     }
     const what = Object.entries(differs).flatMap(([name, is]) => (is ? [name] : []))
     if (what.length === 0) return undefined
-    const content = [definition?.parts ?? this.#tokens().parts, shown, specialIds, template ?? null, endTokenIds]
+    const content: unknown[] = [definition?.parts ?? this.#tokens().parts, shown, specialIds, template ?? null, endTokenIds]
+    if (differs['message format']) content.push(own.parsers)
     const { changed } = definition ?? {}
     return {
       digest: createHash('sha256').update(JSON.stringify(content)).digest('hex'),
@@ -127,6 +129,7 @@ export class TextReader {
       tokens,
       specialIds,
       endTokenIds,
+      ...(differs['message format'] && { parsers: own.parsers }),
       bytes: (changed?.byteLength ?? 0) + 2 * (own.template?.length ?? 0),
     }
   }
@@ -288,7 +291,8 @@ function saysNothingNew(own: Said, base: Said): boolean {
     own.further.every((text) => specials.has(text)) &&
     (own.template === undefined ? own.named.length === 0 : own.template === base.template) &&
     own.decoder.every(([text, id]) => base.decoder.some(([other, otherId]) => other === text && otherId === id)) &&
-    own.endTokenIds.every((id) => base.endTokenIds.includes(id))
+    own.endTokenIds.every((id) => base.endTokenIds.includes(id)) &&
+    Object.keys(own.parsers).length === 0
   )
 }
 

@@ -2,6 +2,7 @@
 
 import { jsonReason } from '../checkpoint/index.ts'
 import { AdapterError } from '../errors.ts'
+import type { AdapterText } from '../types.ts'
 import type { Json } from './definition.ts'
 import { CHAT_TEMPLATE, GENERATION_CONFIG, SPECIAL_TOKENS, TOKENIZER_CONFIG } from './files.ts'
 
@@ -23,6 +24,8 @@ export interface Said {
   decoder: [text: string, id: number][]
   /** Of generation_config.json. */
   endTokenIds: number[]
+  /** Names of the formats that its messages are written in, as the config has them. */
+  parsers: NonNullable<AdapterText['parsers']>
 }
 
 /** Throws AdapterError, naming the file, for what cannot be read. */
@@ -50,7 +53,14 @@ export function saidBy(read: Read): Said {
     named: template === undefined ? named.map(({ name }) => String(name)) : [],
     decoder: decoderOf(config),
     endTokenIds: endTokensOf(jsonOf(read, GENERATION_CONFIG) ?? {}),
+    parsers: parsersOf(config),
   }
+}
+
+function parsersOf({ tool_call_parser: tools, reasoning_parser: reasoning }: Json): Said['parsers'] {
+  for (const [name, value] of Object.entries({ tool_call_parser: tools, reasoning_parser: reasoning }))
+    if (value != null && typeof value !== 'string') throw invalid(TOKENIZER_CONFIG, `${name} must be a name`)
+  return { ...(tools != null && { tools: tools as string }), ...(reasoning != null && { reasoning: reasoning as string }) }
 }
 
 /** The object that a file holds; undefined where there is no such file. */

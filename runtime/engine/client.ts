@@ -1,5 +1,6 @@
 /** The engine as the main thread holds it: checks requests, passes messages, hands each output to its owner. */
 import type { Worker } from 'node:worker_threads'
+import { hasRanks } from '../../adapters-store/ranks.ts'
 import { EngineError } from '../errors.ts'
 import type {
   AdapterImage,
@@ -15,7 +16,7 @@ import type {
 } from '../types.ts'
 import type { FromEngine, ToEngine } from './messages.ts'
 import { type PackedRequest, requestPacker } from './packed-request.ts'
-import { hasRanks, type Reaching, reachOf } from './reach.ts'
+import { type Reaching, reachOf } from './reach.ts'
 
 /** For errors: whose the vocabulary is. */
 const ofWhom = (adapters: readonly AdapterUse[]) =>

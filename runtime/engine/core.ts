@@ -77,7 +77,7 @@ export class EngineCore {
     const copyRate = settings.copiesAside ? COPY_RATE.device : COPY_RATE.host
     this.pool = new Pool(native, settings.blockCount, settings.blockSize, native.blockBytes, copyRate, settings.frameBytes)
     this.adapters = new Adapters(native, this.pool, warn)
-    this.scheduler = new Scheduler(this.pool, settings, this.adapters.images)
+    this.scheduler = new Scheduler(this.pool, settings, this.adapters.images, (sequence) => this.batch.leave(sequence))
     this.batch = new Batch(native, settings.maxSequences, this.pool.adapters)
   }
 
@@ -138,16 +138,20 @@ export class EngineCore {
     this.endAborted()
     const before = this.flight
     const plan = this.scheduler.plan(before !== undefined)
-    for (const sequence of plan.preempted) this.batch.leave(sequence)
     for (const sequence of plan.outgrown) this.endOutgrown(sequence)
     for (const { sequence, code, reason, retryAfter } of plan.refused) this.fail(sequence, code, reason, retryAfter)
     this.flight = plan.scheduled.length > 0 ? this.launch(plan.scheduled, started) : undefined
+    for (const { sequence } of plan.scheduled) if (sequence.request.tellStart) this.tellStart(sequence)
     whileRunning()
     this.scheduler.prefetch()
     if (before) await this.land(before)
     if (this.flight && !this.settings.overlap) await this.land(this.flight)
     this.endAborted()
     if (this.settings.validate) checkInvariants(this.scheduler, this.pool)
+  }
+
+  private tellStart(sequence: Sequence): void {
+    if (!sequence.reportedStart) this.outputs.push(withStart(sequence, { id: sequence.request.id, tokens: [] }))
   }
 
   /** Only the native step's own failure is its outcome; what else throws meanwhile is not the batch's fault. */
@@ -259,7 +263,6 @@ export class EngineCore {
 
   /** Ends a pooled sequence whose prompt is computed. */
   private pooled(sequence: Sequence, output: SequenceOutput): void {
-    this.scheduler.pooled(sequence)
     output.pooled = pooledOf(sequence)
     if (output.pooled.every(Number.isFinite)) this.end(sequence, { ...output, finish: 'stop' })
     else this.fail(sequence, 'non_finite_logits', 'the model computed no finite hidden state')

@@ -1,5 +1,4 @@
 /** How far a request's adapters reach: with how many ranks, from which position on they act, and whose K and V lie in the cache. */
-import { ENTRY, ENTRY_FIELDS } from '../../adapters-store/types.ts'
 import type { AdapterImage, AdapterUse } from '../types.ts'
 
 /** What of an image decides that. */
@@ -39,13 +38,4 @@ export function lastOccurrence(ids: ArrayLike<number>, tokens: readonly number[]
     if (same === tokens.length) return at
   }
   return -1
-}
-
-/** Whether all that an adapter changes is made of rank rows, and biases: of these some can be left out. Scales and written-out rows have none, and DoRA's scales are those of its full rank. */
-export function hasRanks({ entries }: Pick<AdapterImage, 'entries'>): boolean {
-  for (let at = 0; at < entries.length; at += ENTRY_FIELDS) {
-    if (entries[at + ENTRY.outScale] >= 0 || entries[at + ENTRY.inScale] >= 0) return false
-    if (entries[at + ENTRY.rank] > 0 && entries[at + ENTRY.b] < 0) return false
-  }
-  return true
 }

@@ -6,8 +6,6 @@ import type { Sequence } from './sequence.ts'
 
 export interface Plan {
   scheduled: Scheduled[]
-  /** Sequences that went back to the queue. */
-  preempted: Sequence[]
   /** Sequences that have output and cannot grow although they are alone. */
   outgrown: Sequence[]
   /** Sequences that cannot be admitted at all; they hold nothing. */
@@ -17,7 +15,8 @@ export interface Plan {
 export class Draft {
   /** Who computes how many tokens. */
   readonly picked: { sequence: Sequence; count: number }[] = []
-  readonly preempted: Sequence[] = []
+  /** Blocks were short for those that run, and some went back to the queue. */
+  preempted = false
   readonly outgrown: Sequence[] = []
   readonly refused: Plan['refused'] = []
   /** What the step may still take. */
@@ -96,7 +95,7 @@ export class Draft {
 
   /** The plan, with all that was picked begun. */
   plan(): Plan {
-    const { preempted, outgrown, refused } = this
-    return { scheduled: this.picked.map(({ sequence, count }) => begin(sequence, count)), preempted, outgrown, refused }
+    const { outgrown, refused } = this
+    return { scheduled: this.picked.map(({ sequence, count }) => begin(sequence, count)), outgrown, refused }
   }
 }

@@ -1,4 +1,7 @@
-/** The waiting sequences by flow: the flow that has been served least is next, and within it the order of service. */
+/**
+ * The waiting sequences by flow: the flow that has been served least is next, and within it the order of service. Of flows that have been served alike the one that began to wait last: a newcomer starts
+ * at the least counter of those that are served, which is a flood's if it is alone, and would wait until the flood has had more.
+ */
 import { flowOf } from './fairness.ts'
 import { type Waiting, WaitingQueue } from './queue.ts'
 import type { Sequence } from './sequence.ts'
@@ -24,7 +27,7 @@ export class FairQueue implements Waiting {
 
   /** The first `most` in the order in which they would be admitted if nothing else happened: each counts for its flow as if it had been. */
   first(most: number): Sequence[] {
-    let flows = [...this.flows].map(([flow, queue]) => ({ counter: this.counters.of(flow), queue }))
+    let flows = [...this.flows].map(([flow, queue]) => ({ counter: this.counters.of(flow), queue })).reverse()
     // No more flows than sequences are asked for can have a part in it.
     if (flows.length > most) flows = flows.sort((a, b) => a.counter - b.counter).slice(0, most)
     const turns = flows.flatMap(({ counter, queue }) =>
@@ -34,7 +37,7 @@ export class FairQueue implements Waiting {
         return { at, sequence }
       }),
     )
-    // A flow's turns rise, and of equal ones the first flow's stays first: as `next` would take them.
+    // A flow's turns rise, and of equal ones the last flow's stays first: as `next` would take them.
     turns.sort((a, b) => a.at - b.at)
     return turns.slice(0, most).map(({ sequence }) => sequence)
   }
@@ -57,7 +60,7 @@ export class FairQueue implements Waiting {
     let counter = Number.POSITIVE_INFINITY
     for (const [flow, queue] of this.flows) {
       const served = this.counters.of(flow)
-      if (least && served >= counter) continue
+      if (served > counter) continue
       least = queue
       counter = served
     }

@@ -40,16 +40,19 @@ export class Fairness {
   }
 
   /**
-   * Who of those that run gives way to `waiting`; undefined: nobody. The flow furthest ahead must be so by more than `waiting` will be charged and a step of all is worth: flows that are even do not
-   * put each other out in turns, and rows move from one to the other only until they are.
+   * Who of those that run gives way to `waiting`; undefined: nobody. A flow of which nothing runs takes one of several places of the flow furthest ahead, unless it is ahead itself. Beyond that the flow furthest
+   * ahead must be so by more than `waiting` will be charged and a step of all is worth: flows that are even do not put each other out in turns, and rows move from one to the other only until they are.
    */
   yielding(waiting: Sequence, running: readonly Sequence[]): Sequence | undefined {
     if (running.length < 2) return undefined
-    const flow = flowOf(this.lastOf(running))
+    const [flow, own] = [flowOf(this.lastOf(running)), flowOf(waiting)]
+    const ahead = this.counters.of(flow) - this.counters.of(own)
     const price = waiting.promptLength * WEIGHT.input + running.length * WEIGHT.output
-    if (this.counters.of(flow) - this.counters.of(flowOf(waiting)) <= price) return undefined
+    if (ahead < 0 || (ahead <= price && !(places(own, running) === 0 && places(flow, running) > 1))) return undefined
     for (let i = running.length - 1; i > 0; i--)
       if (flowOf(running[i]) === flow && running[i].computed - running[i].admittedAt >= LEAST_RUN) return running[i]
     return undefined
   }
 }
+
+const places = (flow: string, running: readonly Sequence[]) => running.filter((one) => flowOf(one) === flow).length

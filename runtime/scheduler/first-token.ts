@@ -1,72 +1,113 @@
-/** When those that wait can expect their first tokens: by how fast others were admitted before them, and how long they took from there. */
+/** When those that wait can expect their first tokens: by how fast others were admitted before them, and how fast the prompts before theirs are computed. */
 import type { Sequence } from './sequence.ts'
 
 /** Weight of a new measurement (S-LoRA smooths its rates with 0.7 and 0.3; appendix B). */
 const NEW = 0.3
-/** Milliseconds of waiting over which admissions are counted for one measurement. */
+/** Milliseconds over which things are counted for one measurement. */
 const WINDOW = 500
 
+/** What a plan has done for those whose prompts are not computed yet. */
+export interface Pressure {
+  /** Sequences that it has left waiting. */
+  waiting: number
+  /** Tokens of prompts in the step. */
+  promptTokens: number
+  /** More of them were there than the step had room or time for. */
+  full: boolean
+}
+
+/** Things a millisecond, smoothed. */
+class Rate {
+  private smoothed: number | undefined
+  private things = 0
+  private ms = 0
+
+  /** So many have come. */
+  count(things: number): void {
+    this.things += things
+  }
+
+  /** So many milliseconds were theirs to come in. */
+  pass(ms: number): void {
+    this.ms += ms
+    if (this.ms < WINDOW || this.things === 0) return
+    const rate = this.things / this.ms
+    this.smoothed = this.smoothed === undefined ? rate : (1 - NEW) * this.smoothed + NEW * rate
+    this.things = 0
+    this.ms = 0
+  }
+
+  forget(): void {
+    this.smoothed = undefined
+    this.things = 0
+    this.ms = 0
+  }
+
+  /** Infinite as long as nothing is known. A window that goes on without anything tells of a rate that is no longer true. */
+  get value(): number {
+    const most = this.ms < WINDOW ? Number.POSITIVE_INFINITY : (this.things + 1) / this.ms
+    return Math.min(this.smoothed ?? Number.POSITIVE_INFINITY, most)
+  }
+}
+
 export class FirstTokens {
-  /** Admissions a millisecond while somebody waited; undefined: not known yet. */
-  private rate: number | undefined
-  /** Milliseconds from admission to the first token. */
-  private prefill: number | undefined
-  private admissions = 0
-  private waited = 0
+  /** Admissions while somebody waited. */
+  private readonly admissions = new Rate()
+  /** Tokens of prompts in steps that were full of them. */
+  private readonly prompts = new Rate()
+  private pressure: Pressure = { waiting: 0, promptTokens: 0, full: false }
   private last = 0
-  /** Somebody has been waiting since the plan before. */
-  private crowded = false
-  private readonly admittedAt = new Map<Sequence, number>()
+  /** When somebody waited last. */
+  private crowdedAt = 0
 
   /** Before a plan. While nobody waits, admissions say how fast requests come, not how fast they could be served. */
   begin(now: number): void {
-    if (this.crowded) this.waited += now - this.last
+    const { waiting, promptTokens, full } = this.pressure
+    const passed = now - this.last
+    if (full) {
+      this.prompts.count(promptTokens)
+      this.prompts.pass(passed)
+    }
+    if (waiting > 0) {
+      if (!full) this.admissions.pass(passed)
+      this.crowdedAt = now
+    } else if (now - this.crowdedAt > WINDOW) {
+      // A crowd that is over says nothing of the next one: there may be room now for many at once.
+      this.admissions.forget()
+    }
     this.last = now
   }
 
-  /** After a plan that has left so many waiting. */
-  end(waiting: number): void {
-    this.crowded = waiting > 0
-    if (this.waited < WINDOW || this.admissions === 0) return
-    const rate = this.admissions / this.waited
-    this.rate = this.rate === undefined ? rate : (1 - NEW) * this.rate + NEW * rate
-    this.waited = 0
-    this.admissions = 0
+  /** After it. */
+  end(pressure: Pressure): void {
+    this.pressure = pressure
   }
 
-  admitted(sequence: Sequence, now: number): void {
-    if (this.crowded) this.admissions++
-    if (sequence.outputLength === 0) this.admittedAt.set(sequence, now)
+  /** A sequence was admitted. */
+  admitted(): void {
+    if (this.pressure.waiting > 0 && !this.pressure.full) this.admissions.count(1)
   }
 
-  /** Its answer has a token. */
-  sampled(sequence: Sequence, now: number): void {
-    const since = this.admittedAt.get(sequence)
-    if (since === undefined) return
-    this.admittedAt.delete(sequence)
-    this.prefill = this.prefill === undefined ? now - since : (1 - NEW) * this.prefill + NEW * (now - since)
-  }
-
-  ended(sequence: Sequence): void {
-    this.admittedAt.delete(sequence)
-  }
-
-  /** Milliseconds until the one with so many before it can expect its first token; 0 as long as nothing is known. */
-  expected(before: number): number {
-    if (this.rate === undefined) return this.prefill ?? 0
-    // A window that goes on without anybody admitted tells of a rate that is no longer true.
-    const rate = this.waited < WINDOW ? this.rate : Math.min(this.rate, (this.admissions + 1) / this.waited)
-    return (before + 1) / rate + (this.prefill ?? 0)
-  }
-
-  /** Of those that wait, in order, whoever cannot have its first token in time, with the milliseconds that it could be expected after. Who goes makes way for those behind it. */
-  late(waiting: readonly Sequence[], now: number): { sequence: Sequence; after: number }[] {
+  /**
+   * Of those that wait, in order, whoever cannot have its first token in time, with the milliseconds that it could be expected after. Who goes makes way for those behind it. `ahead`: tokens that those who run have
+   * to compute before they decode.
+   */
+  late(waiting: readonly Sequence[], ahead: number, now: number): { sequence: Sequence; after: number }[] {
     const late: { sequence: Sequence; after: number }[] = []
-    for (const [i, sequence] of waiting.entries()) {
+    const [admissions, prompts] = [this.admissions.value, this.prompts.value]
+    let tokens = ahead
+    let before = 0
+    for (const sequence of waiting) {
       const { firstTokenMs, arrival } = sequence.request
-      if (firstTokenMs === undefined || sequence.outputLength > 0) continue
-      const after = now - arrival + this.expected(i - late.length)
-      if (after > firstTokenMs) late.push({ sequence, after })
+      const own = sequence.remaining
+      // Whichever it is that they wait for: room, or the prompts before theirs.
+      const expected = Math.max((before + 1) / admissions + own / prompts, (tokens + own) / prompts)
+      const after = now - arrival + expected
+      if (firstTokenMs !== undefined && sequence.outputLength === 0 && after > firstTokenMs) late.push({ sequence, after })
+      else {
+        before++
+        tokens += own
+      }
     }
     return late
   }

@@ -12,7 +12,7 @@ import { type Allowance, shareOut, type Wish } from './budget.ts'
 import { Draft, type Plan } from './draft.ts'
 import { FairQueue } from './fair-queue.ts'
 import { Fairness } from './fairness.ts'
-import { FirstTokens } from './first-token.ts'
+import { FirstTokens, type Pressure } from './first-token.ts'
 import { claimOf, claimsOf, fits, Room } from './need.ts'
 import { Prefetch } from './prefetch.ts'
 import { type Waiting, WaitingQueue } from './queue.ts'
@@ -49,10 +49,18 @@ export class Scheduler {
   private readonly pool: Pool
   private readonly limits: Limits
   private readonly longest: number
+  private readonly putBack: (sequence: Sequence) => void
 
-  constructor(pool: Pool, limits: Limits, images: ReadonlyMap<string, AdapterImage>) {
+  /** `putBack` is told of each sequence that goes back to the queue before what it held can be another's: an adapter that comes in the same plan lies where no slot of the batch still has a block. */
+  constructor(
+    pool: Pool,
+    limits: Limits,
+    images: ReadonlyMap<string, AdapterImage>,
+    putBack: (sequence: Sequence) => void = () => {},
+  ) {
     this.pool = pool
     this.limits = limits
+    this.putBack = putBack
     this.clock = limits.clock ?? Date.now
     this.fairness = limits.fair ? new Fairness() : undefined
     this.waiting = this.fairness ? new FairQueue(this.fairness.counters) : new WaitingQueue()
@@ -81,24 +89,22 @@ export class Scheduler {
     this.firstTokens.begin(now)
     const gaveWay = this.whoGivesWay()
     // Once the step in flight is over.
-    if (gaveWay && inFlight) return { scheduled: [], preempted: [], outgrown: [], refused: [] }
+    if (gaveWay && inFlight) return { scheduled: [], outgrown: [], refused: [] }
     if (gaveWay) this.preempt(gaveWay)
     const going = this.running.filter((sequence) => this.goesOn(sequence))
     const ready = readyOf(going, this.pool.adapters)
     const weighed = this.running.length < this.limits.maxSequences ? this.waiting.first(WEIGHED) : []
     const draft = new Draft(this.allowance(ready, weighed), this.tokenMs, this.spareRows(), inFlight)
     draft.held = going.length - ready.length
-    if (gaveWay) draft.preempted.push(gaveWay)
     const shares = this.shares(ready, weighed, draft)
     this.serve(ready, shares, draft)
     if (draft.blocked) return draft.plan()
-    if (draft.preempted.length === (gaveWay ? 1 : 0))
-      this.admit(draft, new Map(weighed.map((sequence, i) => [sequence, shares[ready.length + i]])))
+    if (!draft.preempted) this.admit(draft, new Map(weighed.map((sequence, i) => [sequence, shares[ready.length + i]])))
     // The step was kept for some of a better priority who could not be admitted.
     if (draft.picked.length === 0) this.serveAlone(ready, draft)
     if (draft.picked.length === 0 && !inFlight) this.serveAlone(releaseFirst(this.running, this.pool.adapters), draft)
     this.fill(ready, draft)
-    this.firstTokens.end(this.waiting.length)
+    this.firstTokens.end(this.pressure(draft))
     if (this.timed > 0 && (this.waiting.length <= LATE_AT_ONCE || now - this.lateLooked >= LATE_EVERY))
       this.refuseLate(draft, now)
     return draft.plan()
@@ -191,7 +197,7 @@ export class Scheduler {
         return
       }
       this.preempt(victim)
-      draft.preempted.push(victim)
+      draft.preempted = true
     }
   }
 
@@ -227,11 +233,25 @@ export class Scheduler {
     }
   }
 
+  /** What the plan does for prompts, and whether it left some of them for want of room in the step. */
+  private pressure({ picked, open }: Draft): Pressure {
+    let promptTokens = 0
+    let full = !open && this.waiting.length > 0
+    for (const { sequence, count } of picked) {
+      if (sequence.decodes) continue
+      promptTokens += count
+      full ||= count < sequence.remaining
+    }
+    return { waiting: this.waiting.length, promptTokens, full }
+  }
+
   /** Who waits and cannot have its first token by when it wants it is told so at once, and takes no time from the others. */
   private refuseLate(draft: Draft, now: number): void {
     this.lateLooked = now
     const waiting = this.waiting.first(this.waiting.length)
-    for (const { sequence, after } of this.firstTokens.late(waiting, now)) {
+    let ahead = 0
+    for (const sequence of this.running) if (!sequence.decodes) ahead += sequence.remaining
+    for (const { sequence, after } of this.firstTokens.late(waiting, ahead, now)) {
       const wanted = sequence.request.firstTokenMs as number
       this.finish(sequence)
       const reason = `its first token could be expected ${seconds(after)} after it came, and is wanted within ${seconds(wanted)}; try again later`
@@ -258,7 +278,7 @@ export class Scheduler {
   private enter(sequence: Sequence, count: number, draft: Draft): void {
     this.waiting.admit(sequence)
     this.fairness?.admitted(sequence)
-    this.firstTokens.admitted(sequence, this.clock())
+    this.firstTokens.admitted()
     sequence.admittedAt = sequence.computed
     this.running.splice(placeIn(this.running, sequence), 0, sequence)
     sequence.state = 'running'
@@ -312,7 +332,6 @@ export class Scheduler {
     const { state } = sequence
     if (state !== 'ended') {
       this.fairness?.ended(sequence)
-      this.firstTokens.ended(sequence)
       if (sequence.request.firstTokenMs !== undefined) this.timed--
     }
     sequence.state = 'ended'
@@ -322,19 +341,14 @@ export class Scheduler {
     this.admission.leave(sequence)
   }
 
-  /** What it came for has been computed. */
-  pooled(sequence: Sequence): void {
-    this.firstTokens.sampled(sequence, this.clock())
-  }
-
   /** Its answer has a token more. */
   sampled(sequence: Sequence): void {
     this.fairness?.sampled(sequence)
-    if (sequence.outputLength === 1) this.firstTokens.sampled(sequence, this.clock())
   }
 
   private preempt(victim: Sequence): void {
     this.running.splice(placeIn(this.running, victim), 1)
+    this.putBack(victim)
     this.admission.leave(victim)
     victim.state = 'waiting'
     victim.preemptions++

@@ -4,7 +4,7 @@ import cors from '@fastify/cors'
 import rateLimit from '@fastify/rate-limit'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { ADAPTER_HEADER, DIGEST_HEADER } from '../adapter-choice.ts'
-import { ApiError } from '../errors.ts'
+import { ApiError, limitReached } from '../errors.ts'
 import type { Access } from './access.ts'
 import { type Caller, KeyHolder } from './caller.ts'
 
@@ -70,7 +70,11 @@ async function limitRate(app: FastifyInstance, max: number): Promise<void> {
     cache: 10_000,
     keyGenerator: ({ caller, ip }) => (caller instanceof KeyHolder ? caller.sha256 : ip),
     errorResponseBuilder: (_request, { ttl }) =>
-      new ApiError('too_many_requests', `more than ${max} requests a minute came (--rate-limit)`, null, Math.ceil(ttl / 1000)),
+      limitReached(
+        { of: 'server', name: 'rate-limit', value: max },
+        `more than ${max} requests a minute came (--rate-limit)`,
+        Math.ceil(ttl / 1000),
+      ),
   })
   const limited = app.rateLimit()
   app.addHook('onRequest', async (request, reply) => {

@@ -23,6 +23,7 @@ const FIELDS: Record<string, { right: string; is: (value: unknown) => boolean; t
   },
   'max-concurrent-requests': { right: 'an integer of at least 1', is: isCount, to: 'maxRequests' },
   'max-sequences-in-flight': { right: 'an integer of at least 1', is: isCount, to: 'maxSequences' },
+  'max-queued-requests': { right: 'an integer of at least 1', is: isCount, to: 'maxQueued' },
   'tokens-per-minute': { right: 'an integer of at least 1', is: isCount, to: 'tokensPerMinute' },
   admin: { right: 'true or false', is: (value) => typeof value === 'boolean', to: 'admin' },
 }

@@ -14,6 +14,8 @@ export interface KeyEntry {
   maxSequences?: number
   /** Prompt and output tokens together; absent: no limit. */
   tokensPerMinute?: number
+  /** Of its requests in flight those that wait for their first step; absent: all may. */
+  maxQueued?: number
   /** Sees what operators see, and may do what they do. */
   admin: boolean
 }

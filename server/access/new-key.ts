@@ -14,6 +14,7 @@ Makes an API key. Its entry is written to stdout, to be added to the file of --a
   --adapters PATTERN             names of adapters that it may use, * standing for any text; may be repeated (all)
   --max-concurrent-requests N    requests that it may have in flight
   --max-sequences-in-flight N    sequences (prompts times n) that these may be
+  --max-queued-requests N        requests of these that may wait
   --tokens-per-minute N          prompt and output tokens that it may use in a minute
   --admin                        it sees what operators see, and may change adapters
 `
@@ -21,6 +22,7 @@ Makes an API key. Its entry is written to stdout, to be added to the file of --a
 const COUNTS = {
   'max-concurrent-requests': 'maxRequests',
   'max-sequences-in-flight': 'maxSequences',
+  'max-queued-requests': 'maxQueued',
   'tokens-per-minute': 'tokensPerMinute',
 } as const
 const OPTIONS = {
@@ -28,6 +30,7 @@ const OPTIONS = {
   adapters: { type: 'string', multiple: true },
   'max-concurrent-requests': { type: 'string' },
   'max-sequences-in-flight': { type: 'string' },
+  'max-queued-requests': { type: 'string' },
   'tokens-per-minute': { type: 'string' },
   admin: { type: 'boolean' },
 } as const

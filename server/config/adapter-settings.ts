@@ -73,6 +73,43 @@ export const ADAPTER_SETTINGS = {
     fallback: '16GiB',
     help: 'of the files in the image cache; what was not used for longest goes',
   },
+  'adapter-max-requests': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 1,
+    help: 'requests in flight of one adapter; more are told to come again (429)',
+  },
+  'adapter-max-queued': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 1,
+    help: 'of these, requests that wait for their first step; 429 likewise',
+  },
+  'adapter-tokens-per-minute': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 1,
+    help: 'prompt and output tokens of one adapter; 429 likewise',
+  },
+  'rank-order': {
+    kind: 'choice',
+    choices: ['own', 'svd'],
+    fallback: 'own',
+    help: "order of an adapter's ranks, of which a request may have the first ones used: its own, or by singular value",
+  },
+  'busy-rank': {
+    kind: 'integer',
+    value: 'R',
+    minimum: 1,
+    help: 'ranks that requests which name none have of an adapter at most while the server is busy; if absent, all',
+  },
+  'busy-waiting': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 0,
+    fallback: 16,
+    help: 'the server is busy while more sequences wait',
+  },
   'adapter-tokenizers': {
     kind: 'choice',
     choices: ['own', 'base'],

@@ -36,7 +36,7 @@ export function serveHelp(columns = 100): string {
   const rows = Object.entries(SETTINGS)
     .filter(([name]) => name !== 'model')
     .map(([name, setting]: [string, Setting]) => {
-      const value = setting.choices ? setting.choices.join('|') : setting.value
+      const value = setting.value ?? setting.choices?.join('|')
       const flag = setting.kind === 'flag' ? `--[no-]${name}` : `--${name} ${value}`
       const fallback = defaultOf(setting)
       const only = setting.only === 'cuda' ? 'CUDA: ' : ''

@@ -1,5 +1,6 @@
 /** Every setting of `lorikeet serve`: one row each. The same names serve as flag (--max-batch-tokens), environment variable (LORIKEET_MAX_BATCH_TOKENS) and key of the config file. */
 import { computingThreads } from '../../runtime/cores.ts'
+import { REASONING_FORMATS, REASONING_SPELLINGS, TOOL_FORMATS, TOOL_SPELLINGS } from '../openai/message/formats.ts'
 import { ACCESS_SETTINGS } from './access-settings.ts'
 import { ADAPTER_SETTINGS } from './adapter-settings.ts'
 import { type Device, LONGEST_TIMER, type Setting } from './setting.ts'
@@ -94,7 +95,7 @@ export const SETTINGS = {
   'tenant-header': {
     kind: 'text',
     value: 'NAME',
-    help: "header in which a trusted gateway names the tenant for fair scheduling; else it is the key's",
+    help: "header in which a trusted gateway names the tenant, for fair scheduling and limits; else it is the key's",
   },
   'ttft-target': {
     kind: 'decimal',
@@ -207,6 +208,20 @@ export const SETTINGS = {
     kind: 'flag',
     fallback: true,
     help: 'let requests bring a chat_template; run apart, with a second and 192 MiB for each',
+  },
+  'tool-call-parser': {
+    kind: 'choice',
+    value: 'NAME',
+    choices: TOOL_FORMATS,
+    spellings: TOOL_SPELLINGS,
+    help: `the format that the model writes calls of tools in; if absent, what its chat template shows. One of ${TOOL_FORMATS.join(', ')}`,
+  },
+  'reasoning-parser': {
+    kind: 'choice',
+    value: 'NAME',
+    choices: REASONING_FORMATS,
+    spellings: REASONING_SPELLINGS,
+    help: `the format that the model writes its reasoning in, which is then told apart from the content. One of ${REASONING_FORMATS.join(', ')}`,
   },
   'tokenizer-processes': {
     kind: 'integer',

@@ -2,6 +2,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Engine, EngineSnapshot, StepTimes } from '../../runtime/index.ts'
 import type { Config } from '../config/settings.ts'
+import type { Limit } from '../errors.ts'
 import { logSink } from '../log.ts'
 import type { Metrics, RequestTimes } from '../types.ts'
 import { VERSION } from '../version.ts'
@@ -77,6 +78,8 @@ export class ServerMetrics implements Metrics {
   private readonly seconds: Record<string, Histogram>
   private readonly amounts: Record<string, Histogram>
   private readonly finishedRequests: Counter
+  private readonly limitRefusals: Counter
+  private readonly loweredRequests: Counter
   private readonly stepSeconds: Histogram
   private readonly names: Names
   /** Told of each adapter that was read, with the seconds that it took. */
@@ -129,6 +132,19 @@ export class ServerMetrics implements Metrics {
       buckets: buckets.STEP,
       registers: [this.registry],
     })
+    this.limitRefusals = new Counter({
+      name: 'lorikeet_limit_refusals_total',
+      help: 'Requests refused (429) for a limit, by whose it is and by its name.',
+      labelNames: [...LABELS, 'of', 'limit'],
+      registers: [this.registry],
+    })
+    this.loweredRequests = new Counter({
+      name: 'lorikeet_lowered_requests_total',
+      help: 'Requests that a busy server gave fewer ranks than their adapters have.',
+      labelNames: LABELS,
+      registers: [this.registry],
+    })
+    this.loweredRequests.inc(this.labels, 0)
     for (const finished_reason of ['stop', 'length', 'abort', 'error'])
       this.finishedRequests.inc({ ...this.labels, finished_reason }, 0)
     collectDefaultMetrics({ register: this.registry })
@@ -153,6 +169,14 @@ export class ServerMetrics implements Metrics {
     }
     for (const key of ['promptTokens', 'generationTokens', 'maxTokens'] as const)
       this.amounts[key].observe(this.labels, times[key])
+  }
+
+  refused({ of, name }: Limit): void {
+    this.limitRefusals.inc({ ...this.labels, of, limit: name })
+  }
+
+  lowered(): void {
+    this.loweredRequests.inc(this.labels)
   }
 
   /** After a step. */

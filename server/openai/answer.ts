@@ -48,18 +48,19 @@ export async function answer(
   const tenant = serving.access.cacheTenant(request.caller)
   const generation: Generation = new Generation(
     serving,
-    { ...asked, ...terms, adapters: adapter.uses, tenant },
+    { ...asked, ...terms, adapters: adapter.uses, tenant, turn: adapter.turn },
     (index, piece) => {
       if (!streamed) return shape.collect(index, piece)
-      const usage = options.continuous_usage_stats && usageOf(generation.countsOf(index), details)
-      for (const choice of shape.chunks(index, piece)) {
+      const choices = shape.chunks(index, piece)
+      const usage = options.continuous_usage_stats && usageOf(generation.countsOf(index), details, shape.reasoningTokens(index))
+      for (const choice of choices) {
         const chunk: object = piece.first ? { choices: [choice], ...shape.extra() } : { choices: [choice] }
         open().send(usage ? { ...chunk, usage } : chunk, opening)
       }
     },
   )
   generation.counts.promptTokens = promptTokens
-  reply.raw.once('close', request.caller.quota.work(asked.choices.length, generation.counts))
+  adapter.turn.work(asked.choices.length, generation.counts)
   // 'close' also comes after a whole answer: then there is nothing left to abort.
   reply.raw.once('close', () => generation.abort())
   const running = generation.run()
@@ -67,7 +68,7 @@ export async function answer(
     await running
     log(request, reply, adapter, generation)
     if (reply.raw.destroyed) return reply.hijack()
-    const usage: Usage = usageOf(generation.counts, details)
+    const usage: Usage = usageOf(generation.counts, details, shape.reasoningTokens())
     const choices = new SlicedArray(shape.choices())
     reply.type('application/json; charset=utf-8')
     return jsonBody({ ...envelope, system_fingerprint: FINGERPRINT, choices, usage, ...shape.extra() })
@@ -76,7 +77,8 @@ export async function answer(
   if (terms.firstTokenMs === undefined) open()
   try {
     await running
-    if (options.include_usage) open().send({ choices: [], usage: usageOf(generation.counts, details) }, opening)
+    if (options.include_usage)
+      open().send({ choices: [], usage: usageOf(generation.counts, details, shape.reasoningTokens()) }, opening)
   } catch (error) {
     if (!stream) throw error
     request.log.warn({ err: error }, 'a stream failed')

@@ -1,20 +1,19 @@
 /** POST /v1/chat/completions. */
 import type { FastifyInstance } from 'fastify'
-import type { LogprobRows } from '../../runtime/index.ts'
 import { chooseAdapter, leaseAdapters } from '../adapter-choice.ts'
 import { leaving } from '../client-left.ts'
 import { ApiError } from '../errors.ts'
-import { slicedNumbers } from '../json.ts'
 import type { Serving } from '../types.ts'
 import { answer } from './answer.ts'
-import type { ChoiceRequest, Piece } from './generation.ts'
-import { chatLogprobs } from './logprobs.ts'
+import { ChatShape } from './chat-shape.ts'
+import type { ChoiceRequest } from './generation.ts'
+import { toolUseOf } from './message/chat-tools.ts'
+import { checkCallable, messageReaderFor } from './message/reader-for.ts'
 import { conversationOf, messagesOf } from './messages.ts'
 import { type Body, checkFields, given, settleMaxTokens, shown, textOptions } from './parameters.ts'
 import { requestId } from './request-id.ts'
 import { samplingOf, seededChoices } from './sampling.ts'
 import { chatSchema } from './schemas.ts'
-import { Shape } from './shape.ts'
 
 export function chatRoutes(app: FastifyInstance, all: Serving): void {
   const schema = chatSchema(all)
@@ -24,12 +23,14 @@ export function chatRoutes(app: FastifyInstance, all: Serving): void {
       const { body } = request
       checkFields(body, schema)
       checkUnserved(body)
+      const use = toolUseOf(body)
       const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
       const n = given(body, 'n', 1)
       all.cost.checkSequences(n, 'n')
       const conversation = conversationOf(body, all.limits)
       const adapter = await leaseAdapters(all, choice, reply)
       const { serving } = adapter
+      checkCallable(serving, use)
       // The template writes the special tokens itself.
       const encoding = { addSpecialTokens: given<boolean>(body, 'add_special_tokens', false), param: 'messages' }
       const whole = await serving.prompts.encodeConversation(conversation, encoding, leaving(reply))
@@ -49,6 +50,13 @@ export function chatRoutes(app: FastifyInstance, all: Serving): void {
       })
       const echo = echoOf(body)
       const continues = given<boolean>(body, 'continue_final_message', false)
+      const reading = messageReaderFor(serving, {
+        use,
+        includeReasoning: given<boolean>(body, 'include_reasoning', true),
+        whole: !given<boolean>(body, 'stream', false),
+        promptIds,
+        continues,
+      })
       const choices: ChoiceRequest[] = seededChoices({ ...sampling, maxTokens }, n).map((one) => ({
         promptIds,
         continues,
@@ -63,10 +71,13 @@ export function chatRoutes(app: FastifyInstance, all: Serving): void {
           id: requestId('chatcmpl', request, body),
           choices,
           promptField: 'messages',
+          structured: reading?.structured,
+          structuredField: reading?.structuredField,
+          keepTokens: reading?.keepTokens,
           ...textOptions(body, serving.scheduling),
         },
         promptIds.length,
-        new ChatShape(serving, body, choices, () => echo),
+        new ChatShape(serving, body, choices, () => echo, reading),
       )
     },
   })
@@ -81,13 +92,6 @@ function checkUnserved(body: Body): void {
       `response_format ${shown(format)} is not supported; only text is`,
       'response_format',
     )
-  const choice = body.tool_choice ?? (body.tools ? 'auto' : 'none')
-  if (((body.tools as unknown[] | null | undefined)?.length ?? 0) > 0 && choice !== 'none')
-    throw new ApiError(
-      'unsupported_parameter',
-      'tool calls are not supported; leave tools out or set tool_choice to "none"',
-      'tools',
-    )
   if (given(body, 'top_logprobs', 0) > 0 && !body.logprobs)
     throw new ApiError('invalid_request', 'top_logprobs needs logprobs to be true', 'top_logprobs')
 }
@@ -96,51 +100,4 @@ function checkUnserved(body: Body): void {
 function echoOf(body: Body): string {
   const last = body.echo ? messagesOf(body).at(-1) : undefined
   return (last?.role === 'assistant' && last.content) || ''
-}
-
-class ChatShape extends Shape {
-  readonly object = 'chat.completion'
-  readonly chunkObject = 'chat.completion.chunk'
-  chunks(index: number, piece: Piece): object[] {
-    const items: object[] = []
-    if (piece.first)
-      items.push({
-        index,
-        delta: { role: 'assistant', content: this.whole[index].text },
-        logprobs: null,
-        finish_reason: null,
-      })
-    const logprobs = piece.logprobs ? this.logprobs(index, piece.logprobs) : null
-    if (piece.promptLogprobs) this.whole[index].promptLogprobs = piece.promptLogprobs
-    if (piece.text !== '' || logprobs || piece.finish || this.wantsIds)
-      items.push({
-        index,
-        delta: piece.text === '' ? {} : { content: piece.text },
-        logprobs,
-        finish_reason: piece.finish ?? null,
-        ...(piece.finish && { stop_reason: piece.stopReason ?? null }),
-        ...this.tail(index, piece),
-      })
-    return items
-  }
-
-  /** The prompt is every choice's, and so are its logprobs. */
-  extra(): object {
-    return {
-      ...(this.wantsIds && { prompt_token_ids: slicedNumbers(this.requests[0].promptIds) }),
-      ...this.promptLogprobs(0, this.whole.find((piece) => piece.promptLogprobs)?.promptLogprobs),
-    }
-  }
-
-  protected content(content: string): object {
-    return { message: { role: 'assistant', content, refusal: null } }
-  }
-
-  protected logprobs(_index: number, rows: LogprobRows): object | null {
-    return this.asked('logprobs') ? chatLogprobs(this.serving.tokenizer, rows) : null
-  }
-
-  protected tail(_index: number, { tokens }: Pick<Piece, 'tokens'>): object {
-    return this.wantsIds ? { token_ids: slicedNumbers(tokens) } : {}
-  }
 }

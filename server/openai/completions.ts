@@ -39,11 +39,11 @@ export function completionRoutes(app: FastifyInstance, all: Serving): void {
       checkFields(body, schema)
       const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
       const n = given(body, 'n', 1)
-      if (given(body, 'best_of', n) !== n)
-        throw new ApiError('unsupported_parameter', 'best_of must equal n: no more are drawn than are returned', 'best_of')
+      const drawn = given(body, 'best_of', n)
+      checkDrawn(body, n, drawn)
       const echo = given<boolean>(body, 'echo', false)
       const list = promptList(body)
-      all.cost.checkSequences(list.length * n, n > 1 ? 'n' : 'prompt')
+      all.cost.checkSequences(list.length * drawn, drawn > n ? 'best_of' : n > 1 ? 'n' : 'prompt')
       const adapter = await leaseAdapters(all, choice, reply)
       const { serving } = adapter
       const prompts = await promptsOf(serving, body, list, echo, leaving(reply))
@@ -53,13 +53,18 @@ export function completionRoutes(app: FastifyInstance, all: Serving): void {
       const logprobs = given(body, 'logprobs', -1)
       const sampling = samplingOf(serving, body, {
         maxTokens: asked ?? DEFAULT_MAX_TOKENS,
-        logprobs,
+        // What is chosen among is compared by them.
+        logprobs: drawn > n ? Math.max(0, logprobs) : logprobs,
         promptLogprobs: Math.max(given(body, 'prompt_logprobs', -1), echo ? logprobs : -1),
-        sequences: prompts.length * n,
+        sequences: prompts.length * drawn,
       })
       const choices: ChoiceRequest[] = prompts.flatMap(({ ids, hasText }) => {
         const maxTokens = settleMaxTokens(asked, DEFAULT_MAX_TOKENS, ids.length, serving.model.maxModelLen, 'prompt')
-        return seededChoices({ ...sampling, maxTokens }, n).map((one) => ({ promptIds: ids, continues: hasText, sampling: one }))
+        return seededChoices({ ...sampling, maxTokens }, drawn).map((one) => ({
+          promptIds: ids,
+          continues: hasText,
+          sampling: one,
+        }))
       })
       return answer(
         request,
@@ -73,10 +78,21 @@ export function completionRoutes(app: FastifyInstance, all: Serving): void {
           ...textOptions(body, serving.scheduling),
         },
         prompts.reduce((sum, { ids }) => sum + ids.length, 0),
-        new CompletionShape(serving, body, choices, (index) => prompts[Math.floor(index / n)].text),
+        new CompletionShape(serving, body, choices, (index) => prompts[Math.floor(index / drawn)].text, drawn),
       )
     },
   })
+}
+
+/** `drawn` choices of each prompt are made, of which the best n are returned. */
+function checkDrawn(body: Body, n: number, drawn: number): void {
+  if (drawn < n) throw new ApiError('invalid_request', `best_of (${drawn}) must be at least n (${n})`, 'best_of')
+  if (drawn > n && given<boolean>(body, 'stream', false))
+    throw new ApiError(
+      'invalid_request',
+      'which are the best is known at the end only: best_of cannot be above n in a stream',
+      'best_of',
+    )
 }
 
 type PromptList = (string | number[])[]
@@ -113,9 +129,12 @@ class CompletionShape extends Shape {
   readonly chunkObject = 'text_completion'
   /** Of the choices' own tokens; empty when none are asked for. */
   private readonly offsets: TextOffsets[]
+  private readonly drawn: number
 
-  constructor(serving: Serving, body: Body, requests: ChoiceRequest[], echoed: (index: number) => string) {
+  /** `drawn`: choices of each prompt. */
+  constructor(serving: Serving, body: Body, requests: ChoiceRequest[], echoed: (index: number) => string, drawn: number) {
     super(serving, body, requests, echoed)
+    this.drawn = drawn
     this.offsets =
       given(body, 'logprobs', -1) < 0
         ? []
@@ -142,6 +161,18 @@ class CompletionShape extends Shape {
     return {}
   }
 
+  /** Of each prompt's the n with the highest logprob a token (OpenAI's best_of). */
+  protected override kept(): number[] {
+    const n = given(this.body, 'n', 1)
+    if (this.drawn === n) return super.kept()
+    const means = this.whole.map(({ logprobs: { rows } }) => meanOf(rows))
+    return Array.from({ length: this.whole.length / this.drawn }, (_, prompt) =>
+      Array.from({ length: this.drawn }, (_, i) => prompt * this.drawn + i)
+        .sort((a, b) => means[b] - means[a])
+        .slice(0, n),
+    ).flat()
+  }
+
   protected content(text: string): object {
     return { text }
   }
@@ -153,7 +184,7 @@ class CompletionShape extends Shape {
     const parts = []
     if (prompt && this.asked('echo')) parts.push({ rows: prompt.rows, first, offsets: this.offsetsFrom(0, false) })
     if (rows && rows.to > rows.from) parts.push({ rows, offsets: this.offsets[index] })
-    return parts.length > 0 ? completionLogprobs(this.serving.tokenizer, parts) : null
+    return parts.length > 0 ? completionLogprobs(this.tokens, parts) : null
   }
 
   protected tail(index: number, piece: Pick<Piece, 'first' | 'tokens' | 'promptLogprobs'>): object {
@@ -170,4 +201,10 @@ class CompletionShape extends Shape {
     const skipSpecialTokens = given<boolean>(this.body, 'skip_special_tokens', true)
     return new TextOffsets(this.serving.tokenizer.detokenizer({ skipSpecialTokens, continues }), offset)
   }
+}
+
+function meanOf({ of, from, to }: LogprobRows): number {
+  let sum = 0
+  for (let i = from; i < to; i++) sum += of.logprob[i]
+  return to > from ? sum / (to - from) : Number.NEGATIVE_INFINITY
 }

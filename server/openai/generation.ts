@@ -9,6 +9,7 @@ import {
 } from '../../runtime/index.ts'
 import { ADAPTER_HEADER } from '../adapter-choice.ts'
 import { ApiError, engineError } from '../errors.ts'
+import type { Constraint } from '../structured/constraint.ts'
 import type { Detokenizer, Serving, TokenIds } from '../types.ts'
 import { LogprobList } from './logprob-list.ts'
 import { type Scored, scoredOnce } from './scored-once.ts'
@@ -30,6 +31,12 @@ export interface GenerationRequest {
   stop: string[]
   includeStop: boolean
   skipSpecialTokens: boolean
+  /** Special tokens that stay in the text all the same. */
+  keepTokens?: readonly string[]
+  /** What each answer must be; absent: any text. */
+  structured?: Constraint
+  /** Where it stood in the body: what errors about it name. */
+  structuredField?: string
   cacheSalt?: string
   /** Among whose prompts its own may be found again. */
   tenant?: string
@@ -37,6 +44,8 @@ export interface GenerationRequest {
   flow?: string
   firstTokenMs?: number
   priority?: number
+  /** Told when the first of its sequences has been taken up, at once if it is `bounded`. */
+  turn?: { readonly bounded: boolean; begun(): void }
 }
 
 /** What one engine output brought for a choice. */
@@ -110,7 +119,11 @@ export class Generation {
         const choice: Choice = {
           id: `${request.id}-${index}`,
           request: one,
-          detokenizer: tokenizer.detokenizer({ skipSpecialTokens: request.skipSpecialTokens, continues: one.continues }),
+          detokenizer: tokenizer.detokenizer({
+            skipSpecialTokens: request.skipSpecialTokens,
+            continues: one.continues,
+            keep: request.keepTokens,
+          }),
           stop: new StopStrings(stops, request.includeStop),
           tokens: 0,
           cachedTokens: 0,
@@ -133,9 +146,10 @@ export class Generation {
   }
 
   private submit(index: number, { id, request: { promptIds, sampling } }: Choice): void {
-    const { adapters, cacheSalt, tenant, priority, flow, firstTokenMs } = this.request
+    const { adapters, cacheSalt, tenant, priority, flow, firstTokenMs, turn } = this.request
+    const tellStart = turn?.bounded
     this.serving.engine.submit(
-      { id, promptIds, sampling, adapters, cacheSalt, tenant, priority, flow, firstTokenMs, arrival: this.started },
+      { id, promptIds, sampling, adapters, cacheSalt, tenant, priority, flow, firstTokenMs, tellStart, arrival: this.started },
       (output) => this.guard(index, output),
     )
   }
@@ -240,6 +254,7 @@ export class Generation {
   }
 
   private time(choice: Choice, output: SequenceOutput): void {
+    if (output.scheduledAt !== undefined) this.request.turn?.begun()
     if (output.cachedTokens !== undefined) {
       choice.cachedTokens = output.cachedTokens
       this.counts.cachedTokens += output.cachedTokens

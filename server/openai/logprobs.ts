@@ -65,6 +65,18 @@ export class TextOffsets {
   }
 }
 
+/** Tokens as `token_id:7` instead of their texts (vLLM's return_tokens_as_token_ids): texts of different tokens may be equal, and no client can tell special ones from text. */
+export function asTokenIds(reader: TokenReader): TokenReader {
+  const token = (id: number) => ({ ...reader.token(id), text: `token_id:${id}` })
+  return {
+    longestToken: reader.longestToken,
+    decode: (ids, options) => reader.decode(ids, options),
+    detokenizer: (options) => reader.detokenizer(options),
+    tokenString: (id) => reader.tokenString(id),
+    token,
+  }
+}
+
 export interface CompletionLogprobs {
   text_offset: Items<number>
   token_logprobs: Items<number | null>

@@ -15,7 +15,10 @@ export function messagesOf(body: Body): ChatMessage[] {
       throw new ApiError('invalid_request', `you must provide messages.${i}.content`, `messages.${i}.content`)
     const content = contentOf(message.content, `messages.${i}.content`)
     const calls = Array.isArray(message.tool_calls) ? { tool_calls: message.tool_calls.map(withArguments) } : {}
-    return { ...message, ...calls, role: message.role as string, content }
+    // Templates know the older name of the two.
+    const reasoning = message.reasoning_content ?? message.reasoning
+    const thought = typeof reasoning === 'string' ? { reasoning_content: reasoning } : {}
+    return { ...message, ...calls, ...thought, role: message.role as string, content }
   })
 }
 
@@ -55,6 +58,19 @@ function contentOf(content: unknown, param: string): string {
     .join('\n')
 }
 
+/** What templates are told beside the messages: hints of the body's own fields too, which a template that does not know them leaves unused. */
+function kwargsOf(body: Body): Record<string, unknown> | undefined {
+  const effort = given<string | undefined>(body, 'reasoning_effort', undefined)
+  const thinking = given<boolean | undefined>(body, 'enable_thinking', effort === 'none' ? false : undefined)
+  const kwargs = given<Record<string, unknown> | undefined>(body, 'chat_template_kwargs', undefined)
+  if (effort === undefined && thinking === undefined) return kwargs
+  return {
+    ...(effort !== undefined && { reasoning_effort: effort }),
+    ...(thinking !== undefined && { enable_thinking: thinking }),
+    ...kwargs,
+  }
+}
+
 /** What a body says of its conversation. */
 export function conversationOf(body: Body, { trustRequestChatTemplate }: Limits): Conversation {
   if (!trustRequestChatTemplate && body.chat_template != null)
@@ -75,7 +91,8 @@ export function conversationOf(body: Body, { trustRequestChatTemplate }: Limits)
   const options = {
     addGenerationPrompt,
     continueFinalMessage,
-    kwargs: given<Record<string, unknown> | undefined>(body, 'chat_template_kwargs', undefined),
+    tools: given<unknown[]>(body, 'tools', []).length > 0 ? (body.tools as unknown[]) : undefined,
+    kwargs: kwargsOf(body),
   }
   return { messages, options, template: given<string | undefined>(body, 'chat_template', undefined) }
 }

@@ -74,6 +74,16 @@ function common(serving: Serving): Properties {
     request_id: nullable({ type: 'string', maxLength: 256 }),
     cache_salt: nullable({ type: 'string', minLength: 1, maxLength: 1024 }),
     user: string,
+    // What OpenAI keeps beside an answer; nothing here depends on it.
+    metadata: nullable({ type: 'object' }),
+    store: boolean,
+    service_tier: string,
+    safety_identifier: string,
+    prompt_cache_key: string,
+    prompt_cache_retention: string,
+    // How long an answer should be: no model here knows the hint.
+    verbosity: string,
+    return_tokens_as_token_ids: boolean,
   }
 }
 
@@ -126,6 +136,25 @@ export const CONVERSATION: Properties = {
   chat_template_kwargs: nullable({ type: 'object' }),
 }
 
+/** A function that may be called. */
+const TOOL = {
+  type: 'object',
+  required: ['type', 'function'],
+  properties: {
+    type: { type: 'string', enum: ['function'] },
+    function: {
+      type: 'object',
+      required: ['name'],
+      properties: {
+        name: { type: 'string', pattern: '^[a-zA-Z0-9_-]{1,64}$' },
+        description: string,
+        parameters: nullable({ type: 'object' }),
+        strict: boolean,
+      },
+    },
+  },
+}
+
 export const chatSchema = (serving: Serving): BodySchema => ({
   type: 'object',
   examples: [
@@ -139,19 +168,36 @@ export const chatSchema = (serving: Serving): BodySchema => ({
     logprobs: boolean,
     top_logprobs: integer(0, MAX_LOGPROBS),
     response_format: nullable({ type: 'object', required: ['type'], properties: { type: { type: 'string' } } }),
-    tools: nullable({ type: 'array', items: { type: 'object' } }),
-    tool_choice: {},
+    tools: nullable({ type: 'array', items: TOOL, maxItems: 1024 }),
+    tool_choice: nullable({
+      anyOf: [
+        { type: 'string', enum: ['none', 'auto', 'required'] },
+        {
+          type: 'object',
+          required: ['type', 'function'],
+          properties: {
+            type: { type: 'string', enum: ['function'] },
+            function: { type: 'object', required: ['name'], properties: { name: { type: 'string' } } },
+          },
+        },
+      ],
+    }),
     parallel_tool_calls: boolean,
-    metadata: nullable({ type: 'object' }),
-    store: boolean,
-    service_tier: string,
-    safety_identifier: string,
-    prompt_cache_key: string,
-    prompt_cache_retention: string,
-    reasoning_effort: string,
+    reasoning_effort: nullable({ type: 'string', enum: ['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max'] }),
+    include_reasoning: boolean,
+    enable_thinking: boolean,
     echo: boolean,
   },
 })
+
+/** Fields of vLLM, SGLang, TGI and llama.cpp that clients written for them send as null when they mean nothing by them. */
+const OTHERS = [
+  ...['kv_transfer_params', 'mm_processor_kwargs', 'vllm_xargs', 'chat_template_content_format', 'structural_tag'],
+  ...['guided_decoding_backend', 'guided_whitespace_pattern', 'truncation_side', 'data_parallel_rank', 'bootstrap_host'],
+  ...['bootstrap_port', 'bootstrap_room', 'regex', 'ebnf', 'json_schema', 'separate_reasoning', 'stream_reasoning'],
+  ...['custom_logit_processor', 'return_hidden_states', 'rid', 'no_stop_trim', 'grammar', 'typical_p', 'watermark'],
+  ...['do_sample', 'max_new_tokens', 'dynatemp_range', 'mirostat', 'cache_prompt', 'n_predict', 'plugins', 'transforms'],
+]
 
 /** Known fields that would change the answer and are not served: refused unless they are absent, null, or hold one of the values that change nothing. */
 export const UNSERVED: Record<string, unknown[]> = {
@@ -176,10 +222,8 @@ export const UNSERVED: Record<string, unknown[]> = {
   logits_processors: [[]],
   logprob_token_ids: [],
   bad_words: [[]],
-  reasoning_effort: ['none'],
-  include_reasoning: [true],
   thinking_token_budget: [-1],
-  verbosity: ['medium'],
   documents: [[]],
   lora: [],
+  ...Object.fromEntries(OTHERS.map((name) => [name, []])),
 }

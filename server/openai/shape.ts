@@ -1,9 +1,9 @@
 /** How an answer's choices look, whole or as a stream's chunks: what both routes have in common. Each says how its own are written. */
 import type { LogprobRows } from '../../runtime/index.ts'
-import type { Serving } from '../types.ts'
+import type { Serving, TokenReader } from '../types.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
 import { LogprobList } from './logprob-list.ts'
-import { promptLogprobs } from './logprobs.ts'
+import { asTokenIds, promptLogprobs } from './logprobs.ts'
 import { type Body, given } from './parameters.ts'
 
 /** All that a choice brought so far, as one piece. It begins with what is echoed; of a stream's, that is all. */
@@ -18,12 +18,18 @@ export abstract class Shape {
   protected readonly requests: ChoiceRequest[]
   protected readonly whole: Whole[]
   protected readonly wantsIds: boolean
+  /** As logprobs write tokens. */
+  protected readonly tokens: TokenReader
+  /** The text before a choice's own. */
+  protected readonly echoed: (index: number) => string
 
   constructor(serving: Serving, body: Body, requests: ChoiceRequest[], echoed: (index: number) => string) {
     this.serving = serving
     this.body = body
     this.requests = requests
+    this.echoed = echoed
     this.wantsIds = this.asked('return_token_ids')
+    this.tokens = this.asked('return_tokens_as_token_ids') ? asTokenIds(serving.tokenizer) : serving.tokenizer
     this.whole = requests.map((_, index) => ({
       first: true,
       text: echoed(index),
@@ -38,8 +44,13 @@ export abstract class Shape {
   /** Fields beside `choices` in the whole answer, or in a stream's first chunk of a choice. */
   abstract extra(): object
 
+  /** Tokens of a choice, or of all, that were reasoning. */
+  reasoningTokens(_index?: number): number {
+    return 0
+  }
+
   /** The fields of a whole choice that hold its text. */
-  protected abstract content(text: string): object
+  protected abstract content(text: string, index: number): object
 
   /** How the next tokens' logprobs are written, all of a whole choice's or a piece's; null when none are asked for. */
   protected abstract logprobs(index: number, rows: LogprobRows | undefined, prompt: LogprobList | undefined): object | null
@@ -59,17 +70,28 @@ export abstract class Shape {
 
   /** The whole answer's, each when it is asked for. */
   *choices(): Generator<[object]> {
-    for (const [index, whole] of this.whole.entries()) {
+    for (const [place, index] of this.kept().entries()) {
+      const whole = this.whole[index]
       const choice = {
-        index,
-        ...this.content(whole.text),
+        index: place,
+        ...this.content(whole.text, index),
         logprobs: this.logprobs(index, whole.logprobs.rows, whole.promptLogprobs),
-        finish_reason: whole.finish ?? null,
+        finish_reason: this.finishReason(index, whole.finish),
         stop_reason: whole.stopReason ?? null,
         ...this.tail(index, whole),
       }
       yield [choice]
     }
+  }
+
+  /** Which choices of those that ran are returned, in order. */
+  protected kept(): number[] {
+    return [...this.whole.keys()]
+  }
+
+  /** How the answer says why a choice ended. */
+  protected finishReason(_index: number, finish: Piece['finish']): string | null {
+    return finish ?? null
   }
 
   protected asked(flag: string): boolean {

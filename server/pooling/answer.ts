@@ -32,7 +32,7 @@ export function pooledRoute(
       // A field of other routes that is refused there.
       checkFields({ ...body, documents: undefined }, schema)
       const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
-      const adapter = await leaseAdapters(all, choice, reply)
+      const adapter = await leaseAdapters(all, choice, reply, { exact: true })
       const id = requestId(prefix, request, body)
       const made = await answer({ request, reply, body, adapter, id })
       request.log.info({ model: adapter.model, ms: Math.round(reply.elapsedTime) }, prefix)

@@ -61,11 +61,11 @@ export async function poolPrompts(
   const terms = queueTerms(serving.limits, request, uses)
   const priority = priorityOf(body, serving.scheduling)
   const spent = { promptTokens: cost.tokens, completionTokens: 0 }
-  closed.push(request.caller.quota.work(atOnce, spent))
+  adapter.turn.work(atOnce, spent)
   reply.headers(adapter.headers)
   const tenant = serving.access.cacheTenant(request.caller)
   const cacheSalt = (body.cache_salt as string | null | undefined) ?? undefined
-  const run = new PooledRun(serving, asked, atOnce, { ...terms, adapters: uses, tenant, cacheSalt, priority })
+  const run = new PooledRun(adapter, asked, atOnce, { ...terms, adapters: uses, tenant, cacheSalt, priority })
   closed.push(() => run.abort(new ClientLeft()))
   return run.result
 }
@@ -79,6 +79,7 @@ type Shared = Pick<
 class PooledRun {
   readonly result: Promise<Float32Array[]>
   private readonly serving: Serving
+  private readonly turn: LeasedAdapters['turn']
   private readonly asked: PooledRequest
   private readonly shared: Shared
   private readonly pooled: Float32Array[] = []
@@ -88,8 +89,9 @@ class PooledRun {
   private next = 0
   private ended = false
 
-  constructor(serving: Serving, asked: PooledRequest, atOnce: number, shared: Shared) {
+  constructor({ serving, turn }: Pick<LeasedAdapters, 'serving' | 'turn'>, asked: PooledRequest, atOnce: number, shared: Shared) {
     this.serving = serving
+    this.turn = turn
     this.asked = asked
     this.shared = shared
     this.result = new Promise((resolve, reject) => {
@@ -120,7 +122,8 @@ class PooledRun {
     const index = this.next++
     const { ids } = prompts[index]
     try {
-      const sequence = { ...this.shared, id: this.idOf(index), promptIds: ids, sampling: POOLED_SAMPLING, pooling }
+      const own = { id: this.idOf(index), promptIds: ids, sampling: POOLED_SAMPLING, pooling }
+      const sequence = { ...this.shared, ...own, tellStart: this.turn.bounded }
       this.serving.engine.submit({ ...sequence, arrival: this.started }, (output) => this.receive(index, output))
       this.open.add(index)
     } catch (error) {
@@ -129,6 +132,7 @@ class PooledRun {
   }
 
   private receive(index: number, { finish, pooled, error, scheduledAt }: SequenceOutput): void {
+    if (scheduledAt !== undefined) this.turn.begun()
     if (!finish || !this.open.delete(index)) return
     if (!pooled) {
       this.count(index, finish === 'abort' ? 'abort' : 'error')

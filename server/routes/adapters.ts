@@ -1,7 +1,7 @@
 /** Loading, unloading and looking at adapters: vLLM's two routes, and SageMaker's `/adapters` with fields of our own. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Adapter } from '../../adapters-store/index.ts'
-import type { AdapterManagement, WantedCanary } from '../adapter-management.ts'
+import type { AdapterManagement, ChangedLimits, WantedCanary } from '../adapter-management.ts'
 import { leaving } from '../client-left.ts'
 import { ApiError } from '../errors.ts'
 import { jsonBody, SlicedArray } from '../json.ts'
@@ -11,6 +11,9 @@ import { type BodySchema, boolean, nullable, string } from '../openai/schemas.ts
 const tags = ['adapters']
 const name = { type: 'string', minLength: 1, maxLength: 256 }
 const source = { type: 'string', minLength: 1, maxLength: 4096 }
+
+/** Largest limit: a number that a client may have meant. */
+const count = { type: ['integer', 'null'], minimum: 1, maximum: Number.MAX_SAFE_INTEGER }
 
 const loadSchema: BodySchema = {
   type: 'object',
@@ -43,6 +46,16 @@ const adapterSchema: BodySchema = {
       description: 'Keep it in host memory. Without `src`: the version that is there, from now on or no longer.',
     },
     replace: { ...boolean, description: 'Take a name that is known; requests that run end on the version they began with.' },
+    limits: {
+      ...nullable({
+        type: 'object',
+        properties: { max_requests: count, max_queued: count, tokens_per_minute: count },
+        additionalProperties: false,
+      }),
+      description:
+        'What requests of this name may take together: `max_requests` in flight, `max_queued` of these waiting, `tokens_per_minute`. One that is not named stays as it is; null is what the ' +
+        'settings give to all adapters. Without `src`: of the name that is there.',
+    },
     expected_digest: { ...string, description: 'Only if the name stands for this digest now; else 412.' },
     canary: {
       ...nullable({ type: 'number', exclusiveMinimum: 0, exclusiveMaximum: 1 }),
@@ -123,8 +136,9 @@ export function adapterRoutes(app: FastifyInstance, management: AdapterManagemen
         return management.describe(own)
       }
       const pin = given<boolean | undefined>(body, 'pin', undefined)
-      if (pin !== undefined && body.src === undefined && body.replace === undefined && body.preload === undefined)
-        return management.describe(await management.pin(body.name as string, pin, expectedDigest))
+      const limits = limitsOf(body)
+      if ((pin ?? limits) !== undefined && body.src === undefined && body.replace === undefined && body.preload === undefined)
+        return management.describe(await management.set(body.name as string, { pin, limits }, expectedDigest))
       if (body.src === undefined) throw new ApiError('invalid_request', 'you must provide src', 'src')
       const adapter = await management.load(
         {
@@ -132,6 +146,7 @@ export function adapterRoutes(app: FastifyInstance, management: AdapterManagemen
           source: body.src as string,
           preload: given<boolean>(body, 'preload', true),
           pin,
+          limits,
           replace: given<boolean>(body, 'replace', expectedDigest !== undefined),
           expectedDigest,
           fields: { name: 'name', source: 'src' },
@@ -188,6 +203,11 @@ export function adapterRoutes(app: FastifyInstance, management: AdapterManagemen
   )
 }
 
+function limitsOf(body: Body): ChangedLimits | undefined {
+  const limits = given<Record<string, number | null> | undefined>(body, 'limits', undefined)
+  return limits && { maxRequests: limits.max_requests, maxQueued: limits.max_queued, tokensPerMinute: limits.tokens_per_minute }
+}
+
 /** What `POST /adapters` says of a canary; undefined: nothing. */
 function canaryOf(body: Body): WantedCanary | undefined {
   const share = given<number | undefined>(body, 'canary', undefined)
@@ -197,6 +217,7 @@ function canaryOf(body: Body): WantedCanary | undefined {
   }
   if (given(body, 'replace', false)) refuse('replace', 'the name keeps its version until the canary is promoted')
   if (!given(body, 'preload', true)) refuse('preload', 'a canary is read before it takes requests')
+  if (limitsOf(body)) refuse('limits', "limits are the name's, whichever version answers: send them without it")
   const source = body.src as string | undefined
   const pin = given<boolean | undefined>(body, 'pin', undefined)
   if (source === undefined && pin !== undefined) refuse('pin', 'without src it changes the share alone')

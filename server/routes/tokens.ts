@@ -41,7 +41,7 @@ export function tokenRoutes(app: FastifyInstance, all: Serving): void {
       if ((body.prompt === undefined) === (body.messages === undefined))
         throw new ApiError('invalid_request', 'you must provide either prompt or messages', 'prompt')
       const chat = body.prompt === undefined
-      const { serving } = await leaseAdapters(all, choice, reply)
+      const { serving } = await leaseAdapters(all, choice, reply, { generates: false })
       const { tokenizer } = serving
       const left = leaving(reply)
       const encoding = {
@@ -63,6 +63,11 @@ export function tokenRoutes(app: FastifyInstance, all: Serving): void {
       return jsonBody(answer)
     },
   )
+  app.get(
+    '/tokenizer_info',
+    { schema: { tags: ['tokens'], summary: "The base model's tokenizer_config.json, and its chat template" } },
+    async () => all.tokenizerInfo,
+  )
   app.post<{ Body: Body }>(
     '/detokenize',
     { schema: { body: detokenizeSchema, tags: ['tokens'], summary: 'Text of token ids' } },
@@ -70,7 +75,7 @@ export function tokenRoutes(app: FastifyInstance, all: Serving): void {
       const { body } = request
       checkFields(body, detokenizeSchema)
       const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
-      const { serving } = await leaseAdapters(all, choice, reply)
+      const { serving } = await leaseAdapters(all, choice, reply, { generates: false })
       const tokens = body.tokens as number[]
       checkTokens(tokens, 'tokens', serving.vocabSize)
       return { prompt: await decodeInSlices(serving.tokenizer, tokens, { skipSpecialTokens: false }) }

@@ -2,6 +2,14 @@
 import { statSync } from 'node:fs'
 import path from 'node:path'
 import { AdapterError, type AdapterImage, type AdapterText } from '../../adapters-store/index.ts'
+import {
+  type MessageFormats,
+  REASONING_FORMATS,
+  REASONING_SPELLINGS,
+  TOOL_FORMATS,
+  TOOL_SPELLINGS,
+} from '../openai/message/formats.ts'
+import { formatsOf, toolFormatOf } from '../openai/message/from-template.ts'
 import type { AdapterTexts, ServedText } from '../types.ts'
 import { ModelChatTemplate } from './chat-template.ts'
 import type { Spellings } from './process-jobs.ts'
@@ -24,6 +32,7 @@ interface Base {
   tokenizer: ModelTokenizer
   template: ModelChatTemplate
   prompts: ModelPromptReader
+  formats?: MessageFormats
 }
 
 export class OwnTexts implements AdapterTexts {
@@ -71,14 +80,24 @@ export class OwnTexts implements AdapterTexts {
   }
 
   private async admitted(text: AdapterText): Promise<AdapterText> {
+    const formats = this.formatsOf(text)
     const lesson = this.lessonOf(text)
     const spellings = await this.tried(lesson)
     const bytes = spellings ? spellings.text.byteLength + spellings.at.byteLength + spellings.size.byteLength : 0
     const admitted = { ...text, bytes: text.bytes + bytes }
-    this.served.set(admitted, this.make(text, lesson, spellings))
+    this.served.set(admitted, { ...this.make(text, lesson, spellings), formats })
     this.known.set(text.digest, new WeakRef(admitted))
     this.gone.register(admitted, text.digest)
     return admitted
+  }
+
+  /** What it says goes before what its own template shows, and both before the base's. */
+  private formatsOf({ parsers = {}, template }: AdapterText): MessageFormats {
+    const { formats = {} } = this.base
+    const tools =
+      known('tool_call_parser', parsers.tools, TOOL_FORMATS, TOOL_SPELLINGS) ?? toolFormatOf(template) ?? formats.tools
+    const reasoning = known('reasoning_parser', parsers.reasoning, REASONING_FORMATS, REASONING_SPELLINGS) ?? formats.reasoning
+    return formatsOf({ tools, reasoning }, undefined)
   }
 
   private lessonOf({ digest, definition, specialIds, template, tokens }: AdapterText): Lesson {
@@ -118,6 +137,20 @@ export class OwnTexts implements AdapterTexts {
 }
 
 const refused = (message: string) => new AdapterError('adapter_tokenizer_invalid', message)
+
+/** Throws AdapterError for a name that nobody knows. */
+function known<Name extends string>(
+  key: string,
+  said: string | undefined,
+  names: readonly Name[],
+  spellings: Readonly<Record<string, Name>>,
+): Name | undefined {
+  if (said === undefined) return undefined
+  const name = Object.hasOwn(spellings, said) ? spellings[said] : names.find((one) => one === said)
+  if (name === undefined)
+    throw refused(`tokenizer_config.json: ${key} must be one of ${names.join(', ')}, not ${JSON.stringify(said.slice(0, 64))}`)
+  return name
+}
 
 function spellingOf({ text, at, size }: Spellings) {
   const utf8 = new TextDecoder('utf-8', { ignoreBOM: true })

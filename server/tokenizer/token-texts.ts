@@ -40,9 +40,11 @@ export class TokenTexts implements TokenReader {
     return detokenizer.push(ids) + detokenizer.flush()
   }
 
-  detokenizer(options: { skipSpecialTokens: boolean; continues?: boolean }): Detokenizer {
+  detokenizer(options: { skipSpecialTokens: boolean; continues?: boolean; keep?: readonly string[] }): Detokenizer {
+    const { keep } = options
     const all = (id: number, first: boolean) => this.bytes(id, first)
-    const ordinary = (id: number, first: boolean) => (this.special.has(id) ? undefined : this.bytes(id, first))
+    const ordinary = (id: number, first: boolean) =>
+      this.special.has(id) && !keep?.includes(this.tokenString(id)) ? undefined : this.bytes(id, first)
     return new StreamingDetokenizer(
       options.skipSpecialTokens ? ordinary : all,
       options.continues ? undefined : this.decoding.lead,

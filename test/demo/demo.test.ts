@@ -34,9 +34,16 @@ const models = Object.keys(accuracy)
 t.test('the demo model', async (t) => {
   const served = await startServed(t, { model: demoModel('base'), adapters: demoModel('adapters') })
 
-  const ask = async (model: string, messages: Message[], maxTokens: number, server = served): Promise<Answer> => {
-    const body = { model, messages, max_tokens: maxTokens, temperature: 0, return_token_ids: true }
-    const answer = await server.post('/v1/chat/completions', body)
+  const ask = async (
+    model: string,
+    messages: Message[],
+    maxTokens: number,
+    server = served,
+    more: object = {},
+    headers: Record<string, string> = {},
+  ): Promise<Answer> => {
+    const body = { model, messages, max_tokens: maxTokens, temperature: 0, return_token_ids: true, ...more }
+    const answer = await server.post('/v1/chat/completions', body, headers)
     if (answer.status !== 200) throw new Error(`${model}: ${answer.status} ${JSON.stringify(answer.body)}`)
     const [choice] = answer.body.choices
     return { model: answer.body.model, text: choice.message.content, tokens: choice.token_ids, finish: choice.finish_reason }
@@ -101,23 +108,35 @@ t.test('the demo model', async (t) => {
     t.same(await served.idleComplaints(), [])
   })
 
-  t.test('the same answers with host memory and a pool for a few of the adapters', async (t) => {
-    // Of nine adapters of 3.5 MB in files some four are in host memory, and two or three in the 64 blocks.
-    const settings = { model: demoModel('base'), adapters: demoModel('adapters'), 'host-memory': '1MiB', pool: '4MiB' }
-    const small = await startServed(t, settings)
-    const random = seeded(6)
-    const some = Array.from({ length: 300 }, () => random.below(requests.length))
-    const given = await inFlight(some, CLIENTS, (i) => ask(requests[i].model, requests[i].messages, 128, small))
-    t.same(
-      some
-        .filter((i, k) => JSON.stringify(given[k]) !== JSON.stringify(answers[i]))
-        .map((i) => `${requests[i].model} ${requests[i].id}`),
-      [],
-    )
-    const page = await (await fetch(`${small.url}/metrics`)).text()
-    const count = (name: string) => Number(new RegExp(`^${name}\\{[^}]*\\} (\\d+)$`, 'm').exec(page)?.[1])
-    t.ok(count('lorikeet_host_evictions_total') > 10, `${count('lorikeet_host_evictions_total')} left host memory`)
-    t.ok(count('lorikeet_adapter_evictions_total') > 10, `${count('lorikeet_adapter_evictions_total')} left the pool`)
-    t.same(await small.idleComplaints(), [])
-  })
+  for (const scheduling of ['fcfs', 'priority', 'fair'])
+    t.test(`${scheduling}: the same answers with host memory and a pool for a few of the adapters`, async (t) => {
+      // Of nine adapters of 3.5 MB in files some four are in host memory, and two or three in the 64 blocks.
+      const small = await startServed(t, {
+        model: demoModel('base'),
+        adapters: demoModel('adapters'),
+        'host-memory': '1MiB',
+        pool: '4MiB',
+        scheduling,
+        'tenant-header': 'x-tenant',
+        'adapter-cluster': 2,
+      })
+      const random = seeded(6)
+      const some = Array.from({ length: 150 }, () => random.below(requests.length))
+      const given = await inFlight(some, CLIENTS, (i) => {
+        const { model, messages } = requests[i]
+        const more = scheduling === 'priority' ? { priority: i % 3 } : {}
+        return ask(model, messages, 128, small, more, { 'x-tenant': `${i % 4}` })
+      })
+      t.same(
+        some
+          .filter((i, k) => JSON.stringify(given[k]) !== JSON.stringify(answers[i]))
+          .map((i) => `${requests[i].model} ${requests[i].id}`),
+        [],
+      )
+      const page = await (await fetch(`${small.url}/metrics`)).text()
+      const count = (name: string) => Number(new RegExp(`^${name}\\{[^}]*\\} (\\d+)$`, 'm').exec(page)?.[1])
+      t.ok(count('lorikeet_host_evictions_total') > 10, `${count('lorikeet_host_evictions_total')} left host memory`)
+      t.ok(count('lorikeet_adapter_evictions_total') > 2, `${count('lorikeet_adapter_evictions_total')} left the pool`)
+      t.same(await small.idleComplaints(), [])
+    })
 })

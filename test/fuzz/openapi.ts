@@ -9,15 +9,14 @@ export interface Route {
   schema?: Schema
 }
 
-/** What of OpenAPI 3.0's schemas our document uses. */
+/** What of OpenAPI 3.1's schemas our document uses. */
 interface Schema {
   type?: string
-  nullable?: boolean
   anyOf?: Schema[]
   enum?: unknown[]
   minimum?: number
   maximum?: number
-  exclusiveMinimum?: number | boolean
+  exclusiveMinimum?: number
   minLength?: number
   maxLength?: number
   minItems?: number
@@ -48,9 +47,12 @@ const LONGEST = 3000
 
 /** A value that the schema allows, often at its boundary; `beyond`: just past it. */
 export function fromSchema(random: Random, schema: Schema, beyond = false): unknown {
-  if (schema.nullable && random.below(8) === 0) return null
   if (schema.enum) return beyond ? oddText(random) : random.pick(schema.enum)
-  if (schema.anyOf) return fromSchema(random, random.pick(schema.anyOf), beyond)
+  if (schema.anyOf) {
+    const valued = schema.anyOf.filter(({ type }) => type !== 'null')
+    if (valued.length < schema.anyOf.length && random.below(8) === 0) return null
+    return fromSchema(random, random.pick(valued), beyond)
+  }
   switch (schema.type) {
     case 'integer':
     case 'number':
@@ -79,7 +81,7 @@ export function fromSchema(random: Random, schema: Schema, beyond = false): unkn
 }
 
 function numberOf(random: Random, { type, minimum = -100, maximum = 100, exclusiveMinimum }: Schema, beyond: boolean): number {
-  const low = typeof exclusiveMinimum === 'number' ? exclusiveMinimum : minimum
+  const low = exclusiveMinimum ?? minimum
   if (beyond) return random.pick([low - 1, maximum + 1, oddNumber(random), type === 'integer' ? low + 0.5 : low - 1e-9])
   const small = Math.min(maximum, low + 40)
   const value = random.pick([

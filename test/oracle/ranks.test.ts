@@ -7,6 +7,10 @@ import { checkRanks } from '../support/ranks.ts'
 
 t.test('as PEFT', (t) => checkRanks(t, new OracleFamily('llama-heads16'), LOGITS_TOLERANCE))
 
+t.test('as PEFT with the best approximation of each rank, by numpy', (t) =>
+  checkRanks(t, new OracleFamily('llama-heads16'), LOGITS_TOLERANCE, 'svd'),
+)
+
 t.test('each rank has its own prefixes, and the full rank is the adapter itself', async (t) => {
   const family = new OracleFamily('llama-heads16')
   const engine = await family.start(family.ampleBlocks)

@@ -35,6 +35,19 @@ t.test('a prompt longer than the budget is computed in chunks, beside others', a
   t.same(toy.tokens('long'), toyTokens(long, [], 3))
 })
 
+t.test('who wants to know when its first step begins is told so before that is over', async (t) => {
+  const toy = new ToyCore({ blockCount: 64, maxBatchTokens: 8 })
+  const long = prompt(random(1), 20)
+  toy.submit('told', long, [], { maxTokens: 2 }, { tellStart: true })
+  toy.submit('quiet', long, [], { maxTokens: 2 })
+  await toy.step()
+  t.match(toy.outputs.get('told'), [{ tokens: [], cachedTokens: 0, scheduledAt: /\d/ }])
+  t.equal(toy.outputs.get('quiet'), undefined)
+  await toy.drain()
+  t.same(toy.tokens('told'), toyTokens(long, [], 2))
+  t.equal(toy.outputs.get('told')?.filter(({ scheduledAt }) => scheduledAt !== undefined).length, 1, 'once')
+})
+
 t.test('different adapters and mixes share a batch', async (t) => {
   const toy = new ToyCore({ blockCount: 32 })
   const images = [toyImage('x', 2), toyImage('y', 3), toyImage('z', 1)]

@@ -42,7 +42,9 @@ const COMPLETIONS: Wrong[] = [
   [{ prompt: 'a', temperature: '1' }, 'temperature', /must be number/],
   [{ prompt: 'a', top_p: 0 }, 'top_p', /must be > 0/],
   [{ prompt: 'a', n: 0 }, 'n', /must be >= 1/],
-  [{ prompt: 'a', n: 2, best_of: 3 }, 'best_of', /must equal n/, 'unsupported_parameter'],
+  [{ prompt: 'a', n: 3, best_of: 2 }, 'best_of', /at least n/],
+  [{ prompt: 'a', n: 2, best_of: 3, stream: true }, 'best_of', /stream/],
+  [{ prompt: 'a', kv_transfer_params: {} }, 'kv_transfer_params', /not supported/, 'unsupported_parameter'],
   [{ prompt: 'a', stream: 'true' }, 'stream', /must be boolean/],
   [{ prompt: 'a', stop: '' }, 'stop', /stop/],
   [{ prompt: 'a', stop: [1] }, 'stop.0', /^stop\.0 must be string/],
@@ -76,6 +78,9 @@ const COMPLETIONS: Wrong[] = [
   [{ prompt: 'a', ['x'.repeat(5000)]: 1 }, 'x', /supplied: x{128}…\.$/, 'unknown_parameter'],
   [{ prompt: 'a', toString: 1 }, 'toString', /supplied: toString/, 'unknown_parameter'],
 ]
+
+const tool = (name: string, parameters?: unknown) => ({ type: 'function', function: { name, parameters } })
+const named = (name: string) => ({ type: 'function', function: { name } })
 
 const CHAT: Wrong[] = [
   [{}, 'messages', /you must provide messages/],
@@ -112,8 +117,23 @@ const CHAT: Wrong[] = [
   ],
   [{ messages, response_format: { type: 'x'.repeat(9999) } }, 'response_format', / x{128}… is not/, 'unsupported_parameter'],
   [{ messages, modalities: ['text', 'audio'] }, 'modalities', /modalities is not supported/, 'unsupported_parameter'],
-  [{ messages, reasoning_effort: 'high' }, 'reasoning_effort', /not supported/, 'unsupported_parameter'],
-  [{ messages, tools: [{ type: 'function' }] }, 'tools', /tool calls are not supported/, 'unsupported_parameter'],
+  [{ messages, reasoning_effort: 'most' }, 'reasoning_effort', /must be equal to one of the allowed values/],
+  [{ messages, tools: [{ type: 'function' }] }, 'tools.0', /you must provide tools.0.function/],
+  [{ messages, tools: [{ type: 'custom', function: { name: 'a' } }] }, 'tools.0.type', /allowed values/],
+  [{ messages, tools: [{ type: 'function', function: { name: 'a b' } }] }, 'tools.0.function.name', /must match pattern/],
+  [{ messages, tools: [tool('a'), tool('b'), tool('a')] }, 'tools.2.function.name', /two tools have the name a/],
+  [{ messages, tools: [tool('a', [])] }, 'tools.0.function.parameters', /must be object/],
+  [{ messages, tools: [tool('a', { type: 'string' })] }, 'tools.0.function.parameters', /must be a JSON schema of type "object"/],
+  [{ messages, tools: [tool('a')] }, 'tool_choice', /--tool-call-parser/, 'unsupported_parameter'],
+  [{ messages, tools: [tool('a')], tool_choice: 'any' }, 'tool_choice', /allowed values/],
+  [{ messages, tool_choice: 'required' }, 'tool_choice', /needs tools/],
+  [
+    { messages, tools: [tool('get_weather')], tool_choice: named('get_wether') },
+    'tool_choice',
+    /get_wether. Did you mean get_weather/,
+  ],
+  [{ messages, tool_choice: named('a') }, 'tool_choice', /needs tools/],
+  [{ messages, tools: [tool('a')], tool_choice: { type: 'function' } }, 'tool_choice', /allowed values/],
   [{ messages, continue_final_message: true, add_generation_prompt: true }, 'continue_final_message', /cannot both/],
   [
     { messages, chat_template: "{{ raise_exception('roles must alternate') }}" },

@@ -235,7 +235,7 @@ t.test('over HTTP: loaded, replaced by what the branch stands for then, and ther
   }
   {
     const served = await startClosable(hub, settings)
-    t.match(await served.post('/adapters', { name: 'x', src: 'org/pirate', pin: true }), {
+    t.match(await served.post('/adapters', { name: 'x', src: 'org/pirate', pin: true, limits: { max_requests: 3 } }), {
       status: 200,
       body: { source: `hub: org/pirate@${first}`, pinned: true, state: 'loaded' },
     })
@@ -271,7 +271,7 @@ t.test('over HTTP: loaded, replaced by what the branch stands for then, and ther
   const robot = readFileSync(demoModel('adapters/robot/adapter_config.json'))
   {
     const served = await startClosable(hub, settings)
-    t.match(await get(served, '/adapters/x'), { source: /^hub: org\/pirate@/, pinned: true })
+    t.match(await get(served, '/adapters/x'), { source: /^hub: org\/pirate@/, pinned: true, limits: { max_requests: 3 } })
     t.match(await get(served, '/adapters/y'), { source: `hub: org/pirate@${first}` })
     t.same(local.requests, [], 'what is in the cache is not asked for')
     t.same(readFileSync(path.join((await get(served, '/adapters/x')).root as string, 'adapter_config.json')), robot)

@@ -248,3 +248,25 @@ t.test("the base's serve all where the operator says so, and a warning tells of 
   })
   t.match(adapters.get('broken'), { warnings: [/its own tokenizer is not used \(tokenizer\.json: it is not JSON/] })
 })
+
+t.test('an adapter says how it writes calls: in its config, or by its template', async (t) => {
+  const template = '{% for m in messages %}{{ m.content }}{% endfor %}{% if tools %}<tool_call>{% endif %}'
+  const served = await serving(t, {
+    said: { 'tokenizer_config.json': { tool_call_parser: 'llama4_json', reasoning_parser: 'qwen3' } },
+    shown: { 'chat_template.jinja': template },
+    bare: {},
+    wrong: { 'tokenizer_config.json': { tool_call_parser: 'hermit' } },
+    number: { 'tokenizer_config.json': { reasoning_parser: 1 } },
+  })
+  const tools = [{ type: 'function', function: { name: 'now' } }]
+  const ask = (model: string) =>
+    served.post('/v1/chat/completions', { model, messages: [{ role: 'user', content: 'a' }], tools, max_tokens: 2 })
+  for (const model of ['said', 'shown']) t.match(await ask(model), { status: 200 }, model)
+  for (const model of ['bare', 'demo'])
+    t.match(await ask(model), { status: 400, body: { error: { param: 'tool_choice', message: /--tool-call-parser/ } } }, model)
+  for (const [model, reason] of [
+    ['wrong', /tool_call_parser must be one of deepseek_v3.* not "hermit"/],
+    ['number', /reasoning_parser must be a name/],
+  ] as const)
+    t.match(await ask(model), { status: 400, body: { error: { code: 'adapter_refused', message: reason } } }, model)
+})

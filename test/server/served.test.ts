@@ -1,4 +1,5 @@
 /** The utility routes over a real engine: what they tell agrees with what was generated. */
+import { spawnSync } from 'node:child_process'
 import t from 'tap'
 import { request } from '../support/http.ts'
 import { goldenRows, openaiClient } from '../support/openai.ts'
@@ -66,5 +67,83 @@ t.test('served', async (t) => {
     const text = await request(`${served.url}/detokenize`, { body: JSON.stringify({ tokens: row.input_ids }) })
     const again = { prompt: text.json.prompt, add_special_tokens: false }
     t.same((await request(`${served.url}/tokenize`, { body: JSON.stringify(again) })).json.tokens, row.input_ids)
+  })
+})
+
+t.test('small things that clients of other servers do', async (t) => {
+  const served = await startServed(t, {})
+  const prompt = 'Once there was a'
+
+  t.test('best_of returns the likeliest of those drawn', async (t) => {
+    const sampling = { prompt: [prompt, 'A cat'], max_tokens: 6, temperature: 1.5, seed: 5, logprobs: 0, ignore_eos: true }
+    const { body: all } = await served.post('/v1/completions', { ...sampling, n: 4 })
+    const { body: best } = await served.post('/v1/completions', { ...sampling, n: 2, best_of: 4 })
+    type Choice = { index: number; text: string; logprobs: { token_logprobs: number[] } }
+    const mean = ({ logprobs: { token_logprobs: of } }: Choice) => of.reduce((a, b) => a + b, 0) / of.length
+    const expected = [0, 4].flatMap((first) =>
+      (all.choices as Choice[])
+        .slice(first, first + 4)
+        .sort((a, b) => mean(b) - mean(a))
+        .slice(0, 2),
+    )
+    t.same(
+      (best.choices as Choice[]).map(({ text }) => text),
+      expected.map(({ text }) => text),
+    )
+    t.same(
+      (best.choices as Choice[]).map(({ index }) => index),
+      [0, 1, 2, 3],
+    )
+    t.equal(best.usage.completion_tokens, 48, 'all that were drawn count')
+    const { body: plain } = await served.post('/v1/completions', { ...sampling, logprobs: undefined, n: 1, best_of: 4 })
+    t.equal(plain.choices[0].logprobs, null, 'logprobs that nobody asked for are not told')
+    t.equal(plain.choices[0].text, expected[0].text)
+  })
+
+  t.test('tokens as ids in logprobs', async (t) => {
+    const asked = { max_tokens: 2, temperature: 0, return_tokens_as_token_ids: true, return_token_ids: true }
+    const { body } = await served.post('/v1/completions', { prompt, logprobs: 1, ...asked })
+    const [{ token_ids, logprobs }] = body.choices
+    t.same(
+      logprobs.tokens,
+      token_ids.map((id: number) => `token_id:${id}`),
+    )
+    t.ok(Object.keys(logprobs.top_logprobs[0]).every((text) => text.startsWith('token_id:')))
+    const messages = [{ role: 'user', content: 'Hello' }]
+    const { body: chat } = await served.post('/v1/chat/completions', { messages, logprobs: true, top_logprobs: 1, ...asked })
+    const [entry] = chat.choices[0].logprobs.content
+    t.equal(entry.token, `token_id:${chat.choices[0].token_ids[0]}`)
+    t.equal(Buffer.from(entry.bytes).toString().startsWith('token_id'), false, 'bytes stay the text')
+  })
+
+  t.test('a trailing slash, and fields that mean nothing', async (t) => {
+    const { status } = await served.post('/v1/completions/', {
+      prompt,
+      max_tokens: 1,
+      kv_transfer_params: null,
+      verbosity: 'low',
+    })
+    t.equal(status, 200)
+    t.equal((await request(`${served.url}/v1/models/pirate/`)).json.id, 'pirate')
+    t.equal((await request(`${served.url}/ui/`)).status, 200)
+    t.equal((await request(`${served.url}/v1//`)).status, 404)
+  })
+
+  t.test('/tokenizer_info has what a remote tokenizer needs', async (t) => {
+    const { json } = await request(`${served.url}/tokenizer_info`)
+    t.type(json.tokenizer_class, 'string')
+    t.type(json.eos_token, 'string')
+    t.match(json.chat_template, /messages/)
+  })
+
+  const python = spawnSync('python3', ['-c', 'import openapi_spec_validator'])
+  const skip = python.status === 0 ? false : 'python3 has no openapi_spec_validator'
+  t.test('the API document is valid OpenAPI 3.1', { skip }, async (t) => {
+    const { json } = await request(`${served.url}/openapi.json`)
+    t.match(json.openapi, /^3\.1/)
+    t.same(json, (await request(`${served.url}/docs/json`)).json)
+    const validate = 'import json,sys;from openapi_spec_validator import validate;validate(json.load(sys.stdin))'
+    const { status, stderr } = spawnSync('python3', ['-c', validate], { input: JSON.stringify(json), encoding: 'utf8' })
+    t.equal(status, 0, stderr)
   })
 })

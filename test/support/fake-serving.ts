@@ -9,6 +9,7 @@ import { buildApp } from '../../server/app.ts'
 import { configOf } from '../../server/config/config.ts'
 import { CostAccount } from '../../server/cost.ts'
 import { ServerMetrics } from '../../server/metrics/metrics.ts'
+import { RequestLimits } from '../../server/request-limits.ts'
 import { ModelTokenizer } from '../../server/tokenizer/tokenizer.ts'
 import type { Serving } from '../../server/types.ts'
 import { demoPrompts } from './prompts.ts'
@@ -62,6 +63,7 @@ export async function fakeServing(
     model: { name: 'demo', root: '/models/demo', created: 10, maxModelLen: 1 << 20 },
     tokenizer: ModelTokenizer.load(demoModel('base')),
     prompts: demoPrompts(),
+    tokenizerInfo: {},
     vocabSize: engine.info.vocabSize,
     endTokenIds: engine.info.eosTokenIds,
     texts: { of: () => assert.fail('no adapter has a text of its own') },
@@ -73,6 +75,7 @@ export async function fakeServing(
     access: new Access(configOf({}), pino({ level: 'silent' })),
     scheduling: 'fcfs',
     cost: new CostAccount(configOf({})),
+    requestLimits: new RequestLimits(configOf({})),
     unhealthy: () => undefined,
     log: pino({ level: 'silent' }),
     ...others,

@@ -7,7 +7,15 @@ import type { Device } from '../../native/types.ts'
 import { startEngine } from '../../runtime/index.ts'
 import { frameBytesOf } from '../../runtime/model/frame-size.ts'
 import { type BuiltModel, buildModel } from '../../runtime/model/index.ts'
-import type { AdapterUse, Engine, EngineSettings, EngineSnapshot, SamplingParams, SequenceOutput } from '../../runtime/types.ts'
+import type {
+  AdapterUse,
+  Engine,
+  EngineSettings,
+  EngineSnapshot,
+  SamplingParams,
+  SequenceOutput,
+  SequenceRequest,
+} from '../../runtime/types.ts'
 import { greedy } from './greedy.ts'
 import { fixture, readJson } from './repo.ts'
 
@@ -172,21 +180,25 @@ export class OracleFamily {
   }
 
   /** Runs a case, with its logits judged unless `changes` says not to return them, up to its maxTokens; as many at once as the caller does not await. */
-  run(engine: Engine, { weights, ...one }: OracleCase, id: string, changes: Partial<SamplingParams> = {}): Promise<Verdict> {
-    const adapters = Object.entries(weights).map(([name, weight]) => ({ name, digest: this.images.get(name)!.digest, weight }))
-    return this.runWith(engine, one, adapters, id, changes)
+  run(engine: Engine, one: OracleCase, id: string, changes: Partial<SamplingParams> = {}): Promise<Verdict> {
+    return this.runWith(engine, one, this.usesOf(one), id, changes)
   }
 
-  /** The same of any adapters. */
+  usesOf({ weights }: OracleCase): AdapterUse[] {
+    return Object.entries(weights).map(([name, weight]) => ({ name, digest: this.images.get(name)!.digest, weight }))
+  }
+
+  /** The same of any adapters. `terms`: what the request says of its turn. */
   runWith(
     engine: Engine,
     { name, row }: Pick<OracleCase, 'name' | 'row'>,
     adapters: AdapterUse[],
     id: string,
     changes: Partial<SamplingParams> = {},
+    terms: Pick<SequenceRequest, 'flow' | 'priority' | 'firstTokenMs'> = {},
   ): Promise<Verdict> {
     const sampling = { ...greedy(row.greedy.length), returnLogits: true, ...changes }
-    const request = { id, promptIds: row.prompt, sampling, adapters, arrival: Date.now() }
+    const request = { id, promptIds: row.prompt, sampling, adapters, arrival: Date.now(), ...terms }
     const nearTie = this.device === 'cpu' ? NEAR_TIE : FLOAT16.nearTie
     const tokens: number[] = []
     let logits: Float32Array | undefined

@@ -4,7 +4,7 @@ import type { Test } from 'tap'
 import { loadAdapter } from '../../adapters-store/index.ts'
 import type { AdapterImage } from '../../adapters-store/types.ts'
 import type { AdapterUse, Engine } from '../../runtime/types.ts'
-import { failures, type OracleFamily, type Verdict } from './oracle.ts'
+import { failures, type OracleFamily, oracleRoot, type Verdict } from './oracle.ts'
 import { fixture, readJson } from './repo.ts'
 
 interface RankCase {
@@ -19,18 +19,23 @@ export class RankOracle {
   private readonly family: OracleFamily
 
   /** `family`: llama-heads16's. */
-  constructor(family: OracleFamily) {
+  constructor(family: OracleFamily, rankOrder: 'own' | 'svd' = 'own') {
     this.family = family
-    const golden = readJson<Record<string, RankCase['row'][]>>(fixture('ranks/golden.json'))
+    type Golden = Record<string, RankCase['row'][]>
+    const golden =
+      rankOrder === 'own'
+        ? readJson<Golden>(fixture('ranks/golden.json'))
+        : readJson<{ golden: Golden }>(fixture('ranks/svd.json')).golden
     this.cases = Object.entries(golden).flatMap(([name, rows]) =>
       rows.map((row) => ({ name, uses: name.split(', ').map(useOf), row })),
     )
     const { blockBytes, frameBytes, adapterDtype: dtype } = family
-    for (const name of ['two-blocks', 'pattern'])
-      family.images.set(
-        name,
-        loadAdapter(name, path.join(fixture('ranks/adapters'), name), family.model.base, { dtype, blockBytes, frameBytes }),
-      )
+    const options = { dtype, blockBytes, frameBytes, rankOrder }
+    const load = (folder: string, names: Iterable<string>) => {
+      for (const name of names) family.images.set(name, loadAdapter(name, path.join(folder, name), family.model.base, options))
+    }
+    if (rankOrder === 'svd') load(path.join(oracleRoot(), 'llama-heads16/adapters'), [...family.images.keys()])
+    load(fixture('ranks/adapters'), ['two-blocks', 'pattern'])
   }
 
   uses(of: RankCase['uses']): AdapterUse[] {
@@ -52,8 +57,13 @@ function useOf(text: string): RankCase['uses'][number] {
 }
 
 /** Against PEFT, alone and all at once and again from cached prefixes. */
-export async function checkRanks(t: Test, family: OracleFamily, tolerance: number): Promise<void> {
-  const oracle = new RankOracle(family)
+export async function checkRanks(
+  t: Test,
+  family: OracleFamily,
+  tolerance: number,
+  rankOrder: 'own' | 'svd' = 'own',
+): Promise<void> {
+  const oracle = new RankOracle(family, rankOrder)
   const engine = await family.start(family.ampleBlocks + 64)
   t.teardown(() => engine.close())
   const alone: Verdict[] = []

@@ -18,6 +18,8 @@ export interface MessageDelta {
 
 /** Splits one choice's text as it comes. Whatever the cuts of the text are, the deltas add up to the same message. */
 export interface MessageReader {
+  /** Of the tokens so far, those that were reasoning. */
+  readonly reasoningTokens: number
   /** The text that has come; `tokens`: those that brought it. */
   push(text: string, tokens: readonly number[]): MessageDelta
   /** At the end of the text: what was held back. */

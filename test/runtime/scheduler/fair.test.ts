@@ -58,7 +58,7 @@ t.test('the flow that has been served least is next; the look ahead counts what 
     admitted.push(next)
   }
   t.same(admitted, ahead, 'what was looked ahead is what came')
-  t.same(admitted, [a1, b1, c1, b2, a2, a3])
+  t.same(admitted, [c1, b1, a1, b2, a2, a3], 'of flows served alike the one that came last')
   t.equal(queue.length, 0)
   const dropped = sequence('a', 1)
   queue.push(dropped)
@@ -90,6 +90,24 @@ t.test('who is ahead by more than it costs gives way, not the first and not one 
   t.equal(fairness.lastOf(running), running[2])
   t.equal(fairness.lastOf(running.slice(0, 1)), running[0], 'alone')
   t.equal(fairness.yielding(waiting, running.slice(0, 1)), undefined)
+})
+
+t.test('a flow of which nothing runs takes a place of one that has several, unless it is ahead', async (t) => {
+  const fairness = new Fairness()
+  const running = [sequence('flood', 40), sequence('flood', 40), sequence('flood', 40)]
+  for (const one of running) {
+    fairness.entered(one)
+    fairness.admitted(one)
+    one.computed = 40
+  }
+  const waiting = sequence('quiet', 500)
+  fairness.entered(waiting)
+  t.equal(fairness.counters.of('quiet'), fairness.counters.of('flood'))
+  t.equal(fairness.yielding(waiting, running), running[2])
+  t.equal(fairness.yielding(sequence('flood', 1), running), undefined, 'its own do not give way')
+  t.equal(fairness.yielding(waiting, [sequence('other', 4), running[2]]), undefined, 'nobody takes a last place')
+  fairness.counters.charge('quiet', 1)
+  t.equal(fairness.yielding(waiting, running), undefined, 'it is ahead')
 })
 
 /** Service that flows received, by what their sequences have told. */
@@ -145,7 +163,7 @@ t.test('a quiet flow has its first token within a few steps of a flood', async (
     return waits
   }
   const fair = await flooded(true, 8)
-  t.ok(Math.max(...fair) <= 4, `fair: ${fair}: a step, and three of the flood's`)
+  t.ok(Math.max(...fair) <= 2, `fair: ${fair}: its own step and one of the flood's at most`)
   const [fcfs] = await flooded(false, 1)
   t.ok(fcfs > 100, `first come, first served: ${fcfs}`)
 })

@@ -79,3 +79,57 @@ for (const cv of [1, 4])
     const { running, waiting, blocks } = early.toy.core.snapshot()
     t.equal(running + waiting + blocks.sequences, 0)
   })
+
+/** Submits `count` requests now, with prompts of so many tokens that begin apart; steps of STEP_MS until nothing is left. What each waited for its first token, and who was refused after how long. */
+async function wave(
+  toy: ToyCore,
+  time: { now: number },
+  name: string,
+  { count, prompt, answer, target }: { count: number; prompt: number; answer: number; target?: number },
+) {
+  const came = time.now
+  const ids = Array.from({ length: count }, (_, i) => `${name} ${i}`)
+  for (const [i, id] of ids.entries()) {
+    const promptIds = Array.from({ length: prompt }, (_, p) => (p === 0 ? i : 3))
+    toy.submit(id, promptIds, [], { maxTokens: answer, ignoreEos: true }, { arrival: came, firstTokenMs: target })
+  }
+  const first: number[] = []
+  const refused: number[] = []
+  const open = new Set(ids)
+  while (!toy.core.idle) {
+    await toy.step()
+    for (const id of open) {
+      const late = toy.last(id)?.error?.code === 'too_late'
+      if (!late && toy.tokens(id).length === 0) continue
+      open.delete(id)
+      if (late) refused.push(time.now - came)
+      else first.push(time.now + STEP_MS - came)
+    }
+    time.now += STEP_MS
+  }
+  return { first, refused }
+}
+
+t.test('a burst is not judged by a crowd that is over', async (t) => {
+  const time = { now: 1_000_000 }
+  const toy = new ToyCore({ blockCount: 400, maxSequences: 4, clock: () => time.now })
+  // Two a second were admitted.
+  await wave(toy, time, 'slow', { count: 12, prompt: 2, answer: 200 })
+  time.now += 1000
+  const { first, refused } = await wave(toy, time, 'burst', { count: 16, prompt: 2, answer: 2, target: 500 })
+  t.same(refused, [])
+  t.equal(first.length, 16)
+  t.ok(Math.max(...first) <= 500)
+})
+
+t.test('who waits for the prompts before it is told by how long they are, though there is room for all', async (t) => {
+  const time = { now: 1_000_000 }
+  const toy = new ToyCore({ blockCount: 4000, maxBatchTokens: 64, prefixCache: false, clock: () => time.now })
+  // A step takes 64 tokens in STEP_MS: this takes a second, the next wave half of one.
+  await wave(toy, time, 'known', { count: 10, prompt: 640, answer: 1 })
+  const { first, refused } = await wave(toy, time, 'wave', { count: 10, prompt: 320, answer: 1, target: 300 })
+  t.equal(first.length + refused.length, 10)
+  t.ok(first.length >= 5, `${first.length} of the 6 that there was time for are served`)
+  t.ok(Math.max(...first) <= 300 + STEP_MS, `the latest first token after ${Math.max(...first)} ms`)
+  t.ok(Math.max(...refused) <= 50, `the latest refusal after ${Math.max(...refused)} ms`)
+})

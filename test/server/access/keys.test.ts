@@ -40,7 +40,7 @@ t.test('a tenant stands before a key only where it can be one', async (t) => {
 t.test('lorikeet key makes an entry that the file takes', async (t) => {
   const file = path.join(temporaryFolder(t), 'keys.jsonl')
   const args = ['--tenant', 'acme', '--adapters', 'acme-*', '--adapters=shared', '--max-concurrent-requests', '8']
-  const made = makeKey([...args, '--max-sequences-in-flight', '64', '--tokens-per-minute=1000'])
+  const made = makeKey([...args, '--max-sequences-in-flight', '64', '--tokens-per-minute=1000', '--max-queued-requests', '5'])
   const admin = makeKey(['--admin'])
   t.match(made.key, /^lk-[\w-]{43}$/)
   t.not(made.key, admin.key)
@@ -54,6 +54,7 @@ t.test('lorikeet key makes an entry that the file takes', async (t) => {
       maxRequests: 8,
       maxSequences: 64,
       tokensPerMinute: 1000,
+      maxQueued: 5,
       admin: false,
     },
     { sha256: sha256(admin.key), tenant: 'default', admin: true },

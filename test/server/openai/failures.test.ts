@@ -112,6 +112,7 @@ t.test('numbers that overflow are the error of who gave the weights, and ours ot
         heads: [undefined],
         vocabSizes: [undefined],
         maxRanks: [0],
+        ranked: [false],
         release: () => {},
       }),
     },

@@ -153,7 +153,7 @@ for (const frames of ['64KiB', '4KiB'])
     // Host memory for four of the five, a pool for some.
     const served = await start(t, {
       'host-memory': '700KiB',
-      pool: '1792KiB',
+      pool: '1280KiB',
       'max-adapter-bytes': '1MiB',
       'adapter-frame-size': frames,
     })

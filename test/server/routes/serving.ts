@@ -7,6 +7,7 @@ import { AdapterManagement } from '../../../server/adapter-management.ts'
 import { configOf } from '../../../server/config/config.ts'
 import { CostAccount } from '../../../server/cost.ts'
 import { ServerMetrics } from '../../../server/metrics/metrics.ts'
+import { RequestLimits } from '../../../server/request-limits.ts'
 import { ModelTokenizer } from '../../../server/tokenizer/tokenizer.ts'
 import type { AdapterRecord, Serving } from '../../../server/types.ts'
 import { demoPrompts } from '../../support/prompts.ts'
@@ -46,6 +47,7 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     model: { name: 'demo', root: '/models/demo', created: 10, maxModelLen: 1024 },
     tokenizer: ModelTokenizer.load(demoModel('base')),
     prompts: demoPrompts(1024),
+    tokenizerInfo: {},
     vocabSize: engine.info.vocabSize,
     endTokenIds: [2, 5],
     texts: { of: () => assert.fail('no adapter has a text of its own') },
@@ -56,6 +58,7 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
         digests: wanted.map(({ digest = '' }) => digest),
         texts: wanted.map(() => undefined),
         maxRanks: wanted.map(() => 0),
+        ranked: wanted.map(() => false),
         vocabSizes: wanted.map(() => undefined),
         heads: wanted.map(() => undefined),
         release: () => {},
@@ -68,6 +71,7 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     access: new Access(configOf({}), pino({ level: 'silent' })),
     scheduling: 'fcfs',
     cost: new CostAccount(configOf({})),
+    requestLimits: new RequestLimits(configOf({})),
     unhealthy: () => undefined,
     log: pino({ level: 'silent' }),
     ...overrides,
