@@ -49,3 +49,11 @@ t.test('what it may cost, and what is counted', async (t) => {
   t.match(metrics, /vllm:request_success_total\{[^}]*finished_reason="stop"[^}]*\} 5/)
   t.match(metrics, /vllm:generation_tokens_total\{[^}]*\} 0/)
 })
+
+t.test('tokens count for the adapter', async (t) => {
+  const served = await startServed(t, { model: base, adapters, 'adapter-tokens-per-minute': 50 })
+  const asked = () => served.post('/v1/embeddings', { model: 'feature', input: inputs(2, 30) })
+  t.match(await asked(), { status: 200 })
+  t.match(await asked(), { status: 429, body: { error: { message: /feature.*tokens a minute/ } } })
+  t.match(await served.post('/v1/embeddings', { model: 'lora', input: 'a' }), { status: 200 }, 'another has its own')
+})
