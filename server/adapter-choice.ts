@@ -1,5 +1,5 @@
 /** Which adapter serves a request: header x-lora-adapter, header x-amzn-sagemaker-adapter-identifier, body `model`; the first that is present wins. */
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import { parseList, Token } from 'structured-headers'
 import { AdapterError, type ClassifierHead } from '../adapters-store/index.ts'
 import type { AdapterUse } from '../runtime/index.ts'
@@ -7,11 +7,11 @@ import type { Caller, Seen } from './access/caller.ts'
 import { clientOf, countVersions, leaseVersions, versionFor } from './adapter-versions.ts'
 import { asWhenBusy } from './busy-rank.ts'
 import type { AdapterRecord } from './catalogue.ts'
-import { leaving } from './client-left.ts'
+import { type Lasting, leaving } from './client-left.ts'
 import { ApiError } from './errors.ts'
 import { nearest } from './nearest.ts'
 import { tenantOf } from './queue-terms.ts'
-import type { Turn } from './request-limits.ts'
+import type { Place } from './request-limits.ts'
 import { servedBy } from './served-by.ts'
 import type { Serving } from './types.ts'
 
@@ -57,11 +57,17 @@ export interface LeasedAdapters {
   /** x-lora-adapter and x-lora-digest of the answer; none for the base. */
   headers: Record<string, string>
   /** Its place among the requests of its tenant and its adapters. */
-  turn: Turn
+  place: Place
+}
+
+/** Adapters that a body names otherwise than by `model`, in its field `param`. */
+export interface WantedMix {
+  adapters: { name: string; weight: number }[]
+  param: string
 }
 
 /** What of a request chooses. */
-type Asking = Pick<FastifyRequest, 'headers' | 'caller' | 'body'>
+export type Asking = Pick<FastifyRequest, 'headers' | 'caller' | 'body'>
 
 /** What can be asked for: all that there is, or a caller's part of it. */
 interface Models {
@@ -79,8 +85,8 @@ export const seenBy = (caller: Caller, { model, adapters }: Pick<Serving, 'model
 export async function chooseAdapter(
   all: Pick<Serving, 'model' | 'adapters' | 'onDemand' | 'limits' | 'requestLimits'>,
   asking: Asking,
-  model: string | undefined,
-  reply: FastifyReply,
+  model: string | WantedMix | null | undefined,
+  reply: Lasting,
 ): Promise<AdapterChoice> {
   const tried = new Set<string>()
   const tenant = tenantOf(all.limits, asking)
@@ -101,11 +107,12 @@ export async function chooseAdapter(
 /** What is asked for, whoever asks. */
 type Wanted = Omit<AdapterChoice, 'caller' | 'tenant'>
 
-function choose(serving: Models, { headers }: Asking, model: string | undefined): Wanted {
+function choose(serving: Models, { headers }: Asking, model: string | WantedMix | null | undefined): Wanted {
   const listed = headerText(headers[ADAPTER_HEADER])
   if (listed !== undefined) return fromHeader(serving, listed)
   const sagemaker = headerText(headers[SAGEMAKER_HEADER])
   if (sagemaker !== undefined) return fromName(serving, sagemaker.trim(), SAGEMAKER_HEADER)
+  if (typeof model === 'object' && model !== null) return fromItems(serving, model.adapters, model.param)
   return fromName(serving, model ?? serving.model.name, 'model')
 }
 
@@ -121,21 +128,26 @@ function headerText(value: string | string[] | undefined): string | undefined {
 
 /** An RFC 9651 list: tokens or strings, each with an optional weight `w`, `rank` and `digest`. */
 function fromHeader(serving: Models, text: string): Wanted {
-  const items = parseMix(text)
+  return fromItems(serving, parseMix(text), ADAPTER_HEADER)
+}
+
+function fromItems(serving: Models, items: Item[], param: string): Wanted {
+  if (items.length > MIX_LIMIT)
+    throw new ApiError('invalid_request', `${param} names ${items.length} adapters; at most ${MIX_LIMIT} can be mixed`, param)
   if (items.length === 1 && items[0].name === serving.model.name) return baseAlone(serving)
   const mix: Chosen[] = []
   for (const { name, weight, rank, digest } of items) {
     if (name === serving.model.name)
       throw new ApiError(
         'invalid_request',
-        `${ADAPTER_HEADER} mixes ${name}, the base model; it is under every mix: name adapters only`,
-        ADAPTER_HEADER,
+        `${param} mixes ${name}, the base model; it is under every mix: name adapters only`,
+        param,
       )
-    const record = findAdapter(serving, serving.adapters.get(name) ? name : percentDecoded(name), ADAPTER_HEADER)
-    if (mix.some((use) => use.record === record)) throw namedTwice(name)
+    const record = findAdapter(serving, serving.adapters.get(name) ? name : percentDecoded(name), param)
+    if (mix.some((use) => use.record === record)) throw namedTwice(name, param)
     mix.push({ record, weight, rank, digest })
   }
-  return { mix, base: serving.model.name, param: ADAPTER_HEADER }
+  return { mix, base: serving.model.name, param }
 }
 
 /** A header holds ASCII, so a name beyond it goes percent-encoded, as in our own answers. */
@@ -147,14 +159,21 @@ function percentDecoded(name: string): string {
   }
 }
 
-const namedTwice = (name: string) =>
+const namedTwice = (name: string, param: string) =>
   new ApiError(
     'invalid_request',
-    `${ADAPTER_HEADER} names ${name} twice (by name or by content); give it once with the sum of the weights`,
-    ADAPTER_HEADER,
+    `${param} names ${name} twice (by name or by content); give it once with the sum of the weights`,
+    param,
   )
 
-function parseMix(text: string): { name: string; weight: number; rank?: number; digest?: string }[] {
+interface Item {
+  name: string
+  weight: number
+  rank?: number
+  digest?: string
+}
+
+function parseMix(text: string): Item[] {
   const bad = (why: string) =>
     new ApiError(
       'invalid_request',
@@ -244,13 +263,13 @@ export function requireServed(record: AdapterRecord, param: string): AdapterReco
 }
 
 /** The place of a request among those of its key, its tenant and its adapters, until its answer is over. Throws ApiError where a limit is reached. */
-function takeTurn(serving: Serving, { mix, caller, tenant }: AdapterChoice, reply: FastifyReply, generates: boolean): Turn {
+function takePlace(serving: Serving, { mix, caller, tenant }: AdapterChoice, reply: Lasting, generates: boolean): Place {
   // The limits are those of the name, whichever version was chosen.
   const adapters = mix.map(({ record: { name } }) => ({ name, limits: serving.adapters.get(name)?.limits }))
-  const turn = serving.requestLimits.enter({ key: caller.quota, tenant, adapters, generates })
-  if (reply.raw.destroyed) turn.leave()
-  else reply.raw.once('close', () => turn.leave())
-  return turn
+  const place = serving.requestLimits.enter({ key: caller.quota, tenant, adapters, generates })
+  if (reply.raw.destroyed) place.leave()
+  else reply.raw.once('close', () => place.leave())
+  return place
 }
 
 /**
@@ -261,12 +280,12 @@ function takeTurn(serving: Serving, { mix, caller, tenant }: AdapterChoice, repl
 export async function leaseAdapters(
   serving: Serving,
   choice: AdapterChoice,
-  reply: FastifyReply,
+  reply: Lasting,
   { generates = true, exact = !generates }: { generates?: boolean; exact?: boolean } = {},
 ): Promise<LeasedAdapters> {
   const { mix, base, param } = choice
-  const turn = takeTurn(serving, choice, reply, generates)
-  if (mix.length === 0) return { serving, uses: [], model: base, heads: [], headers: {}, turn }
+  const place = takePlace(serving, choice, reply, generates)
+  if (mix.length === 0) return { serving, uses: [], model: base, heads: [], headers: {}, place }
   const { lease, records } = await leaseVersions(serving, mix, leaving(reply)).catch((error: Error) => {
     throw error instanceof AdapterError ? refused(mix, error, param) : error
   })
@@ -274,7 +293,7 @@ export async function leaseAdapters(
   if (reply.raw.destroyed) release()
   else reply.raw.once('close', release)
   for (const [i, { record, digest }] of mix.entries()) {
-    if (digests.indexOf(digests[i]) < i) throw namedTwice(record.name)
+    if (digests.indexOf(digests[i]) < i) throw namedTwice(record.name, param)
     if (digest !== undefined && !digests[i].startsWith(digest)) throw otherVersion(record, digests[i], digest)
   }
   countVersions(serving, records)
@@ -292,12 +311,13 @@ export async function leaseAdapters(
     model: alone ? asked[0].name : asked.map(listedAs).join(', '),
     heads: uses.flatMap(({ name }, i) => (lease.heads[i] ? [{ name, head: lease.heads[i] }] : [])),
     headers: { [ADAPTER_HEADER]: listed, [DIGEST_HEADER]: digests.join(', ') },
-    turn,
+    place,
   }
 }
 
+/** As it could be asked for again: a header's weight has three decimals (RFC 9651). */
 const listedAs = ({ name, weight, rank }: AdapterUse) =>
-  itemOf(name) + (weight === 1 ? '' : `;w=${weight}`) + (rank === undefined ? '' : `;rank=${rank}`)
+  itemOf(name) + (weight === 1 ? '' : `;w=${Number(weight.toFixed(3))}`) + (rank === undefined ? '' : `;rank=${rank}`)
 
 function otherVersion({ name }: AdapterRecord, digest: string, demanded: string): ApiError {
   const message = `the adapter ${name} is at ${digest}, not at ${demanded}`

@@ -1,16 +1,22 @@
 /** The HTTP server: what a request passes first, and the routes. */
 import type { FastifyInstance } from 'fastify'
 import { demandKey, gate, limitPerAddress } from './access/gate.ts'
-import { limitReached } from './errors.ts'
+import { messageRoutes } from './anthropic/routes.ts'
 import { type Certificate, newApp } from './http.ts'
-import { chatRoutes } from './openai/chat.ts'
-import { completionRoutes } from './openai/completions.ts'
+import { chatRoutes, chatTurns } from './openai/chat.ts'
+import { completionRoutes, completionTurns } from './openai/completions.ts'
 import { describeApi, docsPage } from './openapi.ts'
+import { Places } from './places.ts'
 import { pooledRoutes } from './pooling/index.ts'
+import { responsesOf } from './responses/create.ts'
+import { responseRoutes, storedResponseRoutes } from './responses/routes.ts'
+import { responseSockets } from './responses/socket-route.ts'
 import { adapterRoutes } from './routes/adapters.ts'
 import { utilityRoutes } from './routes/index.ts'
+import { invocationRoute } from './routes/invocations.ts'
 import { metricsRoute, operationRoutes } from './routes/operations.ts'
 import { tokenRoutes } from './routes/tokens.ts'
+import { generateRoutes } from './tgi/routes.ts'
 import type { Serving } from './types.ts'
 import { uiRoutes } from './ui/routes.ts'
 
@@ -29,16 +35,29 @@ export async function buildApp(
   const { access, limits, log } = serving
   const app = newApp(log, limits, certificate, (limit) => serving.metrics.refused(limit))
   if (access.maxConnectionsPerAddress !== undefined) limitPerAddress(app.server, access.maxConnectionsPerAddress)
-  await gate(app, access)
+  const countOne = await gate(app, access)
   await describeApi(app, access.keys !== undefined)
   if (!adminApart) await docsPage(app)
+  const places = new Places(limits.maxConcurrentRequests)
+  const turns = chatTurns(serving)
+  const responses = responsesOf(serving, turns)
   await app.register(async (generation) => {
-    limitConcurrency(generation, limits.maxConcurrentRequests)
-    completionRoutes(generation, serving)
-    chatRoutes(generation, serving)
+    limitConcurrency(generation, places)
+    const completions = completionTurns(serving)
+    const complete = completionRoutes(generation, completions)
+    const chat = chatRoutes(generation, turns)
+    invocationRoute(generation, [
+      { field: 'messages', schema: turns.schema, handler: chat },
+      { field: 'prompt', schema: completions.schema, handler: complete },
+    ])
     tokenRoutes(generation, serving)
     pooledRoutes(generation, serving)
+    responseRoutes(generation, responses, places)
+    messageRoutes(generation, serving, turns)
+    generateRoutes(generation, serving, completions)
   })
+  storedResponseRoutes(app, responses)
+  await responseSockets(app, { responses, access, places, countOne, mostStreams: limits.maxWebsocketStreams })
   await app.register(utilityRoutes(serving))
   if (!adminApart) {
     metricsRoute(app, serving)
@@ -74,29 +93,15 @@ export async function buildAdminApp(
 }
 
 /**
- * At most `limit` requests that generate or tokenize at a time; one more is told to come again, before its body is read if it can be. A request counts once its body is there:
+ * At most so many requests that generate or tokenize at a time; one more is told to come again, before its body is read if it can be. A request counts once its body is there:
  * as many connections as the limit that never sent theirs held every place. What its key may have in flight is counted with it.
  */
-function limitConcurrency(app: FastifyInstance, limit: number): void {
-  let inFlight = 0
-  const refuseOneMore = () => {
-    if (inFlight >= limit)
-      throw limitReached(
-        { of: 'server', name: 'max-concurrent-requests', value: limit },
-        `the server has ${limit} requests in flight already (--max-concurrent-requests); try again in a second`,
-      )
-  }
-  app.addHook('onRequest', async () => refuseOneMore())
+function limitConcurrency(app: FastifyInstance, places: Places): void {
+  app.addHook('onRequest', async () => places.refuseOneMore())
   app.addHook('preHandler', async ({ caller }, reply) => {
     // Who left already says so no more.
     if (reply.raw.destroyed) return reply.hijack()
-    refuseOneMore()
-    const leave = caller.quota.enter()
-    inFlight++
     // 'close' comes exactly once, also for streams and for clients that went away.
-    reply.raw.once('close', () => {
-      inFlight--
-      leave()
-    })
+    reply.raw.once('close', places.take(caller))
   })
 }

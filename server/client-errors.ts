@@ -3,6 +3,7 @@ import { type ServerResponse, STATUS_CODES } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { ConnectionError } from 'fastify'
+import { errorBody } from './error-shapes.ts'
 import { ApiError } from './errors.ts'
 
 /** Whether an answer to an earlier request of the connection is under way: Node keeps it with the socket. */
@@ -20,7 +21,8 @@ export function answerRaw(socket: Duplex, error: ApiError, own?: ServerResponse)
     socket.destroy()
     return
   }
-  const body = JSON.stringify(error.body())
+  const { _httpMessage: message } = socket as Duplex & { _httpMessage?: ServerResponse | null }
+  const body = JSON.stringify(errorBody(error, (own ?? message)?.req.url))
   if (socket.writable)
     socket.write(
       `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}\r\nconnection: close\r\n` +

@@ -9,6 +9,8 @@ export const CATALOGUE = {
   unknown_parameter: { status: 400, type: 'invalid_request_error' },
   unsupported_parameter: { status: 400, type: 'invalid_request_error' },
   context_length_exceeded: { status: 400, type: 'invalid_request_error' },
+  previous_response_not_found: { status: 400, type: 'invalid_request_error' },
+  websocket_connection_limit_reached: { status: 400, type: 'invalid_request_error' },
   adapter_refused: { status: 400, type: 'invalid_request_error' },
   tokenizer_failed: { status: 400, type: 'invalid_request_error' },
   chat_template_failed: { status: 400, type: 'invalid_request_error' },
@@ -18,6 +20,7 @@ export const CATALOGUE = {
   model_not_found: { status: 404, type: 'not_found_error' },
   adapter_not_found: { status: 404, type: 'not_found_error' },
   adapter_version_not_found: { status: 404, type: 'not_found_error' },
+  response_not_found: { status: 404, type: 'not_found_error' },
   route_not_found: { status: 404, type: 'not_found_error' },
   method_not_allowed: { status: 405, type: 'invalid_request_error' },
   request_timeout: { status: 408, type: 'invalid_request_error' },
@@ -76,6 +79,12 @@ export class ApiError extends Error {
   at(digest: string | undefined): this {
     this.currentDigest = digest ?? null
     return this
+  }
+  /** The same of another API's body, where the field `before` is called `param`. */
+  about(param: string, before: string): ApiError {
+    const error = new ApiError(this.code, this.message.replaceAll(before, param), param, this.retryAfter)
+    error.currentDigest = this.currentDigest
+    return error
   }
   body(): ErrorBody {
     const { message, param, code, currentDigest, limit } = this

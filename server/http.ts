@@ -10,12 +10,13 @@ import Fastify, {
 } from 'fastify'
 import { checkBodyWork } from './body-work.ts'
 import { answerRaw, clientErrorHandler } from './client-errors.ts'
+import { errorBody } from './error-shapes.ts'
 import { ApiError, type Limit, toApiError } from './errors.ts'
 import { handleInTurn } from './in-turn.ts'
 import { keepSeed } from './openai/seed.ts'
 import { ClientLeft } from './tokenizer/process-pool.ts'
 import type { Limits } from './types.ts'
-import { Incoming } from './upgrades.ts'
+import { Incoming, leavesHttp } from './upgrades.ts'
 
 /** PEM texts. */
 export interface Certificate {
@@ -56,11 +57,11 @@ export function newApp(
     rewriteUrl: ({ url = '/' }) => withoutSlash(url),
     forceCloseConnections: 'idle',
     // A path that no router can read (`/v1/models/%E0%A4%A`) meets no handler of ours.
-    frameworkErrors(error, _request, reply) {
+    frameworkErrors(error, request, reply) {
       const known = toApiError(error, bodyLimit)
       // Typed by the route's schema, of which there is none here.
       const untyped = reply as unknown as FastifyReply
-      untyped.code(known.status).send(known.body())
+      untyped.code(known.status).send(errorBody(known, request.raw.url))
     },
     // A string is no number: what a client sent wrongly is told, not guessed.
     ajv: {
@@ -78,11 +79,16 @@ export function newApp(
   readJson(app)
   tellErrors(app, bodyLimit, refused)
   app.addHook('onRequest', async (request, reply) => {
+    // Everything that a request holds goes back when its answer closes; Node takes more than ten listeners for a leak.
+    reply.raw.setMaxListeners(MOST_LISTENERS)
     reply.header('x-request-id', request.id)
+    if (leavesHttp(request.raw)) reply.header('connection', 'close')
     if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
       throw new ApiError('invalid_request', 'the header host is missing (RFC 9112, section 3.2)', 'host')
   })
   app.addHook('onResponse', async (request, reply) => {
+    // An upgrade that was refused: nothing reads requests from its connection any more, though the client may think so.
+    if (leavesHttp(request.raw)) request.raw.socket.destroySoon()
     request.log.debug({ method: request.method, url: request.url, status: reply.statusCode, ms: reply.elapsedTime }, 'answered')
   })
   return app
@@ -98,6 +104,9 @@ function withoutSlash(url: string): string {
   return url.slice(0, end - 1) + url.slice(end)
 }
 
+/** Of an answer's close. */
+const MOST_LISTENERS = 50
+
 /** Bytes that cost little whatever they are. */
 const SMALL = 1 << 16
 
@@ -110,11 +119,16 @@ export function readJson(app: FastifyInstance): void {
     async ({ method }: FastifyRequest, bytes: Buffer) => {
       // As many clients send it, with a type and nothing of it.
       if (bytes.length === 0 && method === 'DELETE') return undefined
-      if (bytes.length <= SMALL) return parsed(bytes)
-      await checkBodyWork(bytes)
-      return afterOthers(() => parsed(bytes))
+      return bodyOf(bytes)
     },
   )
+}
+
+/** What a body holds. Rejects with ApiError for what is no JSON in UTF-8, or would keep others waiting. */
+export async function bodyOf(bytes: Buffer): Promise<unknown> {
+  if (bytes.length <= SMALL) return parsed(bytes)
+  await checkBodyWork(bytes)
+  return afterOthers(() => parsed(bytes))
 }
 
 /** The large body that is read last, with a turn for all others behind it. */
@@ -140,6 +154,9 @@ function parsed(bytes: Buffer): unknown {
   if (typeof body === 'object' && body !== null) {
     if (SUSPECT.test(text)) refusePrototypes(body)
     keepSeed(text, body as Record<string, unknown>)
+    // TGI's and LoRAX's stands one further down.
+    const { parameters } = body as { parameters?: unknown }
+    if (typeof parameters === 'object') keepSeed(text, parameters as Record<string, unknown> | null)
   }
   return body
 }
@@ -166,7 +183,7 @@ function tellErrors(app: FastifyInstance, bodyLimit: number, refused: (limit: Li
     if (known.status >= 500) request.log.error({ err: error }, 'a request failed')
     if (known.code === 'too_many_requests') reply.header('retry-after', known.retryAfter)
     if (known.limit) refused(known.limit)
-    return reply.code(known.status).send(known.body())
+    return reply.code(known.status).send(errorBody(known, request.raw.url))
   })
   app.setNotFoundHandler((request, reply) => {
     const path = request.url.split('?')[0]

@@ -55,7 +55,7 @@ export class RequestLimits {
   }
 
   /** Takes a request's place in all that it counts for, or throws ApiError and takes none. It comes before any work is done for the request. */
-  enter({ key, tenant, adapters, generates }: Asked): Turn {
+  enter({ key, tenant, adapters, generates }: Asked): Place {
     // Before any is taken up: one that has just been is at rest until it has been entered.
     this.tenants.tidy()
     this.adapters.tidy()
@@ -64,7 +64,7 @@ export class RequestLimits {
       const settled = { ...this.ofAdapters, ...limits }
       if (isAny(settled)) quotas.push(this.adapters.of(name, settled))
     }
-    return new Turn(key, quotas, generates)
+    return new Place(key, quotas, generates)
   }
 
   /** Throws ApiError where a tenant has as many requests in flight as it may: for what is done before it is known which adapters there are. */
@@ -83,7 +83,7 @@ export class RequestLimits {
 const isAny = (limits: UseLimits) => Object.values(limits).some((limit) => limit !== undefined)
 
 /** A request's place. */
-export class Turn {
+export class Place {
   private readonly key: Quota
   private readonly others: readonly Quota[]
   private waits: (() => void)[]

@@ -152,6 +152,9 @@ export type Limits = Pick<
   | 'ttftTarget'
   | 'busyRank'
   | 'busyWaiting'
+  | 'responseStoreSize'
+  | 'maxWebsocketStreams'
+  | 'writeTimeout'
 >
 
 export interface Serving {

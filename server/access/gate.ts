@@ -20,7 +20,10 @@ declare module 'fastify' {
 
 const isOpen = ({ routeOptions }: FastifyRequest) => routeOptions.config?.open === true
 
-export async function gate(app: FastifyInstance, access: Access): Promise<void> {
+/** Counts one more by a request's rate, for what comes without a request of its own. Rejects with ApiError when it is too much. */
+export type CountOne = (request: FastifyRequest) => Promise<void>
+
+export async function gate(app: FastifyInstance, access: Access): Promise<CountOne> {
   const { knowsHost, corsOrigins } = access
   if (knowsHost)
     app.addHook('onRequest', async ({ headers }) => {
@@ -42,8 +45,9 @@ export async function gate(app: FastifyInstance, access: Access): Promise<void> 
   app.addHook('onRequest', async (request) => {
     request.caller = access.callerOf(request)
   })
-  if (access.rateLimit !== undefined) await limitRate(app, access.rateLimit)
+  const countOne = access.rateLimit === undefined ? async () => {} : await limitRate(app, access.rateLimit)
   demandKey(app, access)
+  return countOne
 }
 
 /** Lets no caller to the routes of `app` who is a stranger, but to open ones. */
@@ -62,24 +66,30 @@ export function demandKey(app: FastifyInstance, access: Access): void {
   })
 }
 
-async function limitRate(app: FastifyInstance, max: number): Promise<void> {
+async function limitRate(app: FastifyInstance, max: number): Promise<CountOne> {
+  const tooMany = (ttl: number) =>
+    limitReached(
+      { of: 'server', name: 'rate-limit', value: max },
+      `more than ${max} requests a minute came (--rate-limit)`,
+      Math.ceil(ttl / 1000),
+    )
   await app.register(rateLimit, {
     global: false,
     max,
     timeWindow: 60_000,
     cache: 10_000,
     keyGenerator: ({ caller, ip }) => (caller instanceof KeyHolder ? caller.sha256 : ip),
-    errorResponseBuilder: (_request, { ttl }) =>
-      limitReached(
-        { of: 'server', name: 'rate-limit', value: max },
-        `more than ${max} requests a minute came (--rate-limit)`,
-        Math.ceil(ttl / 1000),
-      ),
+    errorResponseBuilder: (_request, { ttl }) => tooMany(ttl),
   })
   const limited = app.rateLimit()
   app.addHook('onRequest', async (request, reply) => {
     if (!isOpen(request)) await limited.call(app, request, reply)
   })
+  const count = app.createRateLimit()
+  return async (request) => {
+    const counted = await count(request)
+    if (!counted.isAllowed && counted.isExceeded) throw tooMany(counted.ttl)
+  }
 }
 
 /** Ends connections of an address that has `most` already. */

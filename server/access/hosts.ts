@@ -16,3 +16,9 @@ export function hostCheck(listening: string, others: readonly string[]): (host: 
   // HTTP/1.0 needs none, and no browser speaks it.
   return (host) => host === undefined || known.has(host.replace(/:\d*$/, '').toLowerCase())
 }
+
+/** Whether a WebSocket's `origin` may open it. WebSockets know no same-origin rule: any page could open one to here, and read what comes. What is no browser sends no origin, and could send any. */
+export function sameOrigin(origin: string | undefined, host: string | undefined, others: readonly string[]): boolean {
+  if (origin === undefined || others.includes('*') || others.includes(origin.toLowerCase())) return true
+  return host !== undefined && URL.canParse(origin) && new URL(origin).host === host.toLowerCase()
+}

@@ -311,6 +311,20 @@ export const SETTINGS = {
     fallback: 2 ** 25,
     help: 'logprobs of all requests in flight, which may take 16 bytes each; 429 likewise',
   },
+  'response-store-size': {
+    kind: 'size',
+    value: 'SIZE',
+    fallback: '64MiB',
+    help: 'memory for responses of /v1/responses that can be continued or fetched; the oldest make room',
+  },
+  'max-websocket-streams': {
+    kind: 'integer',
+    value: 'N',
+    minimum: 1,
+    maximum: 1024,
+    fallback: 8,
+    help: 'responses that one WebSocket may have in progress at a time, each by its stream_id',
+  },
   ...ACCESS_SETTINGS,
   'drain-timeout': {
     kind: 'integer',

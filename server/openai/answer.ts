@@ -1,15 +1,14 @@
 /** What both routes do with a request: run it, and answer whole or as a stream. The routes say how a choice, a chunk and the envelope look. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { LeasedAdapters } from '../adapter-choice.ts'
-import { costOf } from '../cost.ts'
 import { toApiError } from '../errors.ts'
 import { jsonBody, openingOf, SlicedArray } from '../json.ts'
-import { queueTerms } from '../queue-terms.ts'
 import { VERSION } from '../version.ts'
 import { EventStream } from './event-stream.ts'
-import { Generation, type GenerationRequest } from './generation.ts'
+import type { Generation } from './generation.ts'
 import { type Body, given } from './parameters.ts'
 import type { Shape } from './shape.ts'
+import { type Prepared, takeTurn } from './turn.ts'
 import { type Usage, usageOf } from './usage.ts'
 
 /** Names the build to clients that compare answers. */
@@ -19,25 +18,19 @@ export async function answer(
   request: FastifyRequest,
   reply: FastifyReply,
   body: Body,
-  adapter: LeasedAdapters,
-  asked: Omit<GenerationRequest, 'adapters' | 'tenant'>,
-  promptTokens: number,
+  prepared: Prepared,
   shape: Shape,
 ): Promise<unknown> {
+  const { adapter, asked } = prepared
   const { serving } = adapter
   // Rendering and tokenizing take their time; who left meanwhile is not served.
   if (reply.raw.destroyed) return reply.hijack()
-  const countOut = serving.cost.take(costOf(asked.choices), costFields(body, asked.promptField))
-  // Comes exactly once, whoever ends the connection.
-  reply.raw.once('close', countOut)
   const envelope = {
     id: asked.id,
     object: shape.object,
     created: Math.floor(Date.now() / 1000),
     model: adapter.model,
   }
-  const terms = queueTerms(serving.limits, request, adapter.uses)
-  reply.headers(adapter.headers)
   const options = given<Record<string, boolean>>(body, 'stream_options', {})
   const details = serving.limits.enablePromptTokensDetails
   const streamed = given<boolean>(body, 'stream', false)
@@ -45,25 +38,17 @@ export async function answer(
   const open = () => (stream ??= new EventStream(reply, adapter.headers, () => generation.abort()))
   // What all chunks of a stream begin with: one is sent for every token.
   const opening = openingOf({ ...envelope, object: shape.chunkObject, system_fingerprint: FINGERPRINT })
-  const tenant = serving.access.cacheTenant(request.caller)
-  const generation: Generation = new Generation(
-    serving,
-    { ...asked, ...terms, adapters: adapter.uses, tenant, turn: adapter.turn },
-    (index, piece) => {
-      if (!streamed) return shape.collect(index, piece)
-      const choices = shape.chunks(index, piece)
-      const usage = options.continuous_usage_stats && usageOf(generation.countsOf(index), details, shape.reasoningTokens(index))
-      for (const choice of choices) {
-        const chunk: object = piece.first ? { choices: [choice], ...shape.extra() } : { choices: [choice] }
-        open().send(usage ? { ...chunk, usage } : chunk, opening)
-      }
-    },
-  )
-  generation.counts.promptTokens = promptTokens
-  adapter.turn.work(asked.choices.length, generation.counts)
-  // 'close' also comes after a whole answer: then there is nothing left to abort.
-  reply.raw.once('close', () => generation.abort())
-  const running = generation.run()
+  const { generation, terms, run } = await takeTurn(request, reply, body, prepared, (index, piece) => {
+    if (!streamed) return shape.collect(index, piece)
+    const choices = shape.chunks(index, piece)
+    const usage = options.continuous_usage_stats && usageOf(generation.countsOf(index), details, shape.reasoningTokens(index))
+    for (const choice of choices) {
+      const chunk: object = piece.first ? { choices: [choice], ...shape.extra() } : { choices: [choice] }
+      open().send(usage ? { ...chunk, usage } : chunk, opening)
+    }
+  })
+  reply.headers(adapter.headers)
+  const running = run()
   if (!streamed) {
     await running
     log(request, reply, adapter, generation)
@@ -88,16 +73,6 @@ export async function answer(
   if (!stream && reply.raw.destroyed) return reply.hijack()
   open().done()
   return reply
-}
-
-/** Fields that say how much of a unit a request wants. */
-function costFields(body: Body, promptField: string) {
-  const scored = given(body, 'prompt_logprobs', -1) >= 0
-  return {
-    sequences: given(body, 'n', 1) > 1 ? 'n' : promptField,
-    tokens: 'max_tokens',
-    logprobs: scored ? 'prompt_logprobs' : given(body, 'top_logprobs', 0) > 0 ? 'top_logprobs' : 'logprobs',
-  }
 }
 
 function log(request: FastifyRequest, reply: FastifyReply, adapter: LeasedAdapters, { counts }: Generation): void {

@@ -1,26 +1,44 @@
 /** POST /v1/chat/completions. */
-import type { FastifyInstance } from 'fastify'
-import { chooseAdapter, leaseAdapters } from '../adapter-choice.ts'
-import { leaving } from '../client-left.ts'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { type Asking, chooseAdapter, type LeasedAdapters, leaseAdapters } from '../adapter-choice.ts'
+import { type Lasting, leaving } from '../client-left.ts'
 import { ApiError } from '../errors.ts'
 import type { Serving } from '../types.ts'
 import { answer } from './answer.ts'
 import { ChatShape } from './chat-shape.ts'
 import type { ChoiceRequest } from './generation.ts'
 import { toolUseOf } from './message/chat-tools.ts'
-import { checkCallable, messageReaderFor } from './message/reader-for.ts'
+import type { MessageReader } from './message/delta.ts'
+import { PlainReader } from './message/plain.ts'
+import { checkCallable, type MessageReading, messageReaderFor } from './message/reader-for.ts'
 import { conversationOf, messagesOf } from './messages.ts'
 import { type Body, checkFields, given, settleMaxTokens, shown, textOptions } from './parameters.ts'
 import { requestId } from './request-id.ts'
 import { samplingOf, seededChoices } from './sampling.ts'
 import { chatSchema } from './schemas.ts'
+import type { Prepared } from './turn.ts'
 
-export function chatRoutes(app: FastifyInstance, all: Serving): void {
+export type ChatHandler = (request: FastifyRequest<{ Body: Body }>, reply: FastifyReply) => Promise<unknown>
+
+/** A conversation that is ready to be answered. */
+export interface ChatTurn extends Prepared {
+  /** With echo, the text before the answer. */
+  echo: string
+  /** How messages are read for calls and reasoning; absent: they are their text. */
+  reading?: MessageReading
+  /** Reads the text of one choice, from its beginning. */
+  reader(): MessageReader
+}
+
+/** Makes turns of chat bodies: what all routes have in common that speak of messages. */
+export type ChatTurns = ReturnType<typeof chatTurns>
+
+export function chatTurns(all: Serving) {
   const schema = chatSchema(all)
-  app.post<{ Body: Body }>('/v1/chat/completions', {
-    schema: { body: schema, tags: ['generation'], summary: 'Answer a conversation' },
-    handler: async (request, reply) => {
-      const { body } = request
+  return {
+    schema,
+    /** `leased`: what serves it, where that is known already. Throws ApiError, which names the fields of a chat body. */
+    prepare: async (request: Asking, reply: Lasting, body: Body, leased?: LeasedAdapters): Promise<ChatTurn> => {
       checkFields(body, schema)
       checkUnserved(body)
       const use = toolUseOf(body)
@@ -28,7 +46,7 @@ export function chatRoutes(app: FastifyInstance, all: Serving): void {
       const n = given(body, 'n', 1)
       all.cost.checkSequences(n, 'n')
       const conversation = conversationOf(body, all.limits)
-      const adapter = await leaseAdapters(all, choice, reply)
+      const adapter = leased ?? (await leaseAdapters(all, choice, reply))
       const { serving } = adapter
       checkCallable(serving, use)
       // The template writes the special tokens itself.
@@ -62,25 +80,38 @@ export function chatRoutes(app: FastifyInstance, all: Serving): void {
         continues,
         sampling: one,
       }))
-      return answer(
-        request,
-        reply,
-        body,
-        adapter,
-        {
-          id: requestId('chatcmpl', request, body),
-          choices,
-          promptField: 'messages',
-          structured: reading?.structured,
-          structuredField: reading?.structuredField,
-          keepTokens: reading?.keepTokens,
-          ...textOptions(body, serving.scheduling),
-        },
-        promptIds.length,
-        new ChatShape(serving, body, choices, () => echo, reading),
-      )
+      const generated: Prepared['asked'] = {
+        id: requestId('chatcmpl', request, body),
+        choices,
+        promptField: 'messages',
+        structured: reading?.structured,
+        structuredField: reading?.structuredField,
+        keepTokens: reading?.keepTokens,
+        ...textOptions(body, serving.scheduling),
+      }
+      const reader = () => reading?.reader() ?? new PlainReader()
+      return { adapter, asked: generated, promptTokens: promptIds.length, echo, reading, reader }
     },
+  }
+}
+
+export function chatRoutes(app: FastifyInstance, turns: ChatTurns): ChatHandler {
+  const handler: ChatHandler = async (request, reply) => {
+    const { body } = request
+    const turn = await turns.prepare(request, reply, body)
+    return answer(
+      request,
+      reply,
+      body,
+      turn,
+      new ChatShape(turn.adapter.serving, body, turn.asked.choices, () => turn.echo, turn.reading),
+    )
+  }
+  app.post<{ Body: Body }>('/v1/chat/completions', {
+    schema: { body: turns.schema, tags: ['generation'], summary: 'Answer a conversation' },
+    handler,
   })
+  return handler
 }
 
 /** Fields of the schema that are served for some values only. */

@@ -1,8 +1,8 @@
 /** POST /v1/completions. */
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { LogprobRows } from '../../runtime/index.ts'
-import { chooseAdapter, leaseAdapters } from '../adapter-choice.ts'
-import { leaving } from '../client-left.ts'
+import { type Asking, chooseAdapter, type LeasedAdapters, leaseAdapters } from '../adapter-choice.ts'
+import { type Lasting, leaving } from '../client-left.ts'
 import { decodeInSlices } from '../decode-in-slices.ts'
 import { ApiError } from '../errors.ts'
 import { slicedNumbers } from '../json.ts'
@@ -16,6 +16,9 @@ import { requestId } from './request-id.ts'
 import { checkTokens, samplingOf, seededChoices } from './sampling.ts'
 import { completionSchema } from './schemas.ts'
 import { Shape } from './shape.ts'
+import type { Prepared } from './turn.ts'
+
+export type CompletionHandler = (request: FastifyRequest<{ Body: Body }>, reply: FastifyReply) => Promise<unknown>
 
 const DEFAULT_MAX_TOKENS = 16
 
@@ -30,12 +33,26 @@ interface Prompt {
   text: string
 }
 
-export function completionRoutes(app: FastifyInstance, all: Serving): void {
+/** Prompts that are ready to be completed. */
+export interface CompletionTurn extends Prepared {
+  prompts: readonly Prompt[]
+}
+
+/** Makes turns of completion bodies: what all routes have in common that complete a prompt. */
+export type CompletionTurns = ReturnType<typeof completionTurns>
+
+export function completionTurns(all: Serving) {
   const schema = completionSchema(all)
-  app.post<{ Body: Body }>('/v1/completions', {
-    schema: { body: schema, tags: ['generation'], summary: 'Complete a prompt' },
-    handler: async (request, reply) => {
-      const { body } = request
+  return {
+    schema,
+    /** `leased`: what serves it, where that is known already; `fallback`: tokens where max_tokens is absent. Throws ApiError, which names the fields of a completion body. */
+    prepare: async (
+      request: Asking,
+      reply: Lasting,
+      body: Body,
+      leased?: LeasedAdapters,
+      fallback = DEFAULT_MAX_TOKENS,
+    ): Promise<CompletionTurn> => {
       checkFields(body, schema)
       const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
       const n = given(body, 'n', 1)
@@ -44,7 +61,7 @@ export function completionRoutes(app: FastifyInstance, all: Serving): void {
       const echo = given<boolean>(body, 'echo', false)
       const list = promptList(body)
       all.cost.checkSequences(list.length * drawn, drawn > n ? 'best_of' : n > 1 ? 'n' : 'prompt')
-      const adapter = await leaseAdapters(all, choice, reply)
+      const adapter = leased ?? (await leaseAdapters(all, choice, reply))
       const { serving } = adapter
       const prompts = await promptsOf(serving, body, list, echo, leaving(reply))
       const asked = given<number | undefined>(body, 'max_tokens', undefined)
@@ -52,36 +69,49 @@ export function completionRoutes(app: FastifyInstance, all: Serving): void {
         throw new ApiError('invalid_request', 'max_tokens must be at least 1 unless echo is true', 'max_tokens')
       const logprobs = given(body, 'logprobs', -1)
       const sampling = samplingOf(serving, body, {
-        maxTokens: asked ?? DEFAULT_MAX_TOKENS,
+        maxTokens: asked ?? fallback,
         // What is chosen among is compared by them.
         logprobs: drawn > n ? Math.max(0, logprobs) : logprobs,
         promptLogprobs: Math.max(given(body, 'prompt_logprobs', -1), echo ? logprobs : -1),
         sequences: prompts.length * drawn,
       })
       const choices: ChoiceRequest[] = prompts.flatMap(({ ids, hasText }) => {
-        const maxTokens = settleMaxTokens(asked, DEFAULT_MAX_TOKENS, ids.length, serving.model.maxModelLen, 'prompt')
+        const maxTokens = settleMaxTokens(asked, fallback, ids.length, serving.model.maxModelLen, 'prompt')
         return seededChoices({ ...sampling, maxTokens }, drawn).map((one) => ({
           promptIds: ids,
           continues: hasText,
           sampling: one,
         }))
       })
-      return answer(
-        request,
-        reply,
-        body,
+      return {
         adapter,
-        {
+        asked: {
           id: requestId('cmpl', request, body),
           choices,
           promptField: 'prompt',
           ...textOptions(body, serving.scheduling),
         },
-        prompts.reduce((sum, { ids }) => sum + ids.length, 0),
-        new CompletionShape(serving, body, choices, (index) => prompts[Math.floor(index / drawn)].text, drawn),
-      )
+        promptTokens: prompts.reduce((sum, { ids }) => sum + ids.length, 0),
+        prompts,
+      }
     },
+  }
+}
+
+export function completionRoutes(app: FastifyInstance, turns: CompletionTurns): CompletionHandler {
+  const handler: CompletionHandler = async (request, reply) => {
+    const { body } = request
+    const turn = await turns.prepare(request, reply, body)
+    const { adapter, asked, prompts } = turn
+    const drawn = asked.choices.length / prompts.length
+    const echoed = (index: number) => prompts[Math.floor(index / drawn)].text
+    return answer(request, reply, body, turn, new CompletionShape(adapter.serving, body, asked.choices, echoed, drawn))
+  }
+  app.post<{ Body: Body }>('/v1/completions', {
+    schema: { body: turns.schema, tags: ['generation'], summary: 'Complete a prompt' },
+    handler,
   })
+  return handler
 }
 
 /** `drawn` choices of each prompt are made, of which the best n are returned. */

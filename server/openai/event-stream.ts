@@ -57,6 +57,17 @@ export class EventStream {
     if (this.raw.destroyed || this.ending) return
     const json = jsonOf(event, opening)
     this.write(typeof json === 'string' ? `data: ${json}\n\n` : framed(json))
+    this.cutBacklog()
+  }
+
+  /** With its name on a line before it. */
+  sendNamed(name: string, event: object): void {
+    if (this.raw.destroyed || this.ending) return
+    this.write(`event: ${name}\n`)
+    this.send(event)
+  }
+
+  private cutBacklog(): void {
     if (this.raw.writableLength + this.queued + this.held.length > BACKLOG_LIMIT) {
       this.onBacklog()
       this.raw.destroy()
@@ -70,8 +81,14 @@ export class EventStream {
   done(): void {
     if (this.raw.destroyed || this.ending) return
     this.write('data: [DONE]\n\n')
+    this.end()
+  }
+
+  /** Ends the stream with what has been sent. */
+  end(): void {
+    if (this.raw.destroyed || this.ending) return
     this.ending = true
-    if (!this.writing) this.end()
+    if (!this.writing) this.finish()
   }
 
   /** What was held, as one chunk by one call: the response would hand its length, its text and two line ends to the socket one by one. */
@@ -99,7 +116,7 @@ export class EventStream {
     }
   }
 
-  private end(): void {
+  private finish(): void {
     this.flush()
     this.raw.end()
   }
@@ -116,7 +133,7 @@ export class EventStream {
     this.writing = false
     this.queued = 0
     for (const next of this.queue.splice(0)) this.write(next)
-    if (this.ending && !this.writing) this.end()
+    if (this.ending && !this.writing) this.finish()
   }
 }
 

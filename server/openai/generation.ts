@@ -45,7 +45,7 @@ export interface GenerationRequest {
   firstTokenMs?: number
   priority?: number
   /** Told when the first of its sequences has been taken up, at once if it is `bounded`. */
-  turn?: { readonly bounded: boolean; begun(): void }
+  place?: { readonly bounded: boolean; begun(): void }
 }
 
 /** What one engine output brought for a choice. */
@@ -146,8 +146,8 @@ export class Generation {
   }
 
   private submit(index: number, { id, request: { promptIds, sampling } }: Choice): void {
-    const { adapters, cacheSalt, tenant, priority, flow, firstTokenMs, turn } = this.request
-    const tellStart = turn?.bounded
+    const { adapters, cacheSalt, tenant, priority, flow, firstTokenMs, place } = this.request
+    const tellStart = place?.bounded
     this.serving.engine.submit(
       { id, promptIds, sampling, adapters, cacheSalt, tenant, priority, flow, firstTokenMs, tellStart, arrival: this.started },
       (output) => this.guard(index, output),
@@ -171,6 +171,12 @@ export class Generation {
   countsOf(index: number): Counts {
     const { request, tokens, cachedTokens } = this.choices[index]
     return { promptTokens: request.promptIds.length, completionTokens: tokens, cachedTokens }
+  }
+
+  /** Milliseconds of one choice so far: until it was taken up, and since. */
+  timesOf(index: number): { queue: number; inference: number } {
+    const { scheduledAt = this.started } = this.choices[index]
+    return { queue: Math.max(0, scheduledAt - this.started), inference: Math.max(0, Date.now() - scheduledAt) }
   }
 
   /** An exception would otherwise be the engine client's, and end every request of the process. */
@@ -254,7 +260,7 @@ export class Generation {
   }
 
   private time(choice: Choice, output: SequenceOutput): void {
-    if (output.scheduledAt !== undefined) this.request.turn?.begun()
+    if (output.scheduledAt !== undefined) this.request.place?.begun()
     if (output.cachedTokens !== undefined) {
       choice.cachedTokens = output.cachedTokens
       this.counts.cachedTokens += output.cachedTokens

@@ -3,7 +3,7 @@ import { MAX_LOGPROBS, SAMPLING_OPTIONS, type SamplingOption } from '../../runti
 import type { Serving } from '../types.ts'
 
 export const nullable = (schema: object) => ({ anyOf: [schema, { type: 'null' }] })
-const integer = (minimum: number, maximum = Number.MAX_SAFE_INTEGER) => nullable({ type: 'integer', minimum, maximum })
+export const integer = (minimum: number, maximum = Number.MAX_SAFE_INTEGER) => nullable({ type: 'integer', minimum, maximum })
 export const boolean = nullable({ type: 'boolean' })
 export const string = nullable({ type: 'string' })
 const tokenIds = { type: 'array', items: { type: 'integer', minimum: 0, maximum: 2 ** 31 - 1 } }
@@ -36,7 +36,7 @@ function samplingFields({ defaults }: Serving): Properties {
 }
 
 /** Of both routes. No list of tokens is longer than the vocabulary, with what adapters may add to it: each is a set. */
-function common(serving: Serving): Properties {
+export function common(serving: Serving): Properties {
   const { vocabSize, addedTokens } = serving.engine.info
   const mostTokens = vocabSize + addedTokens
   return {

@@ -15,6 +15,12 @@ export function keepSeed(text: string, body: Record<string, unknown> | null | un
   if (found) digits.set(body, found)
 }
 
+/** Of an object that a body holds, to the one that is made of it. */
+export function copySeed(from: Record<string, unknown>, to: Record<string, unknown>): void {
+  const found = digits.get(from)
+  if (found !== undefined) digits.set(to, found)
+}
+
 /**
  * The digits that were read as `seed`. In valid JSON `"seed":` is a key, since the quotes inside of a text are escaped. One further down may be of the same name:
  * where two of them round to the same number there is no telling which is meant.

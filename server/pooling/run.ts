@@ -61,7 +61,7 @@ export async function poolPrompts(
   const terms = queueTerms(serving.limits, request, uses)
   const priority = priorityOf(body, serving.scheduling)
   const spent = { promptTokens: cost.tokens, completionTokens: 0 }
-  adapter.turn.work(atOnce, spent)
+  adapter.place.work(atOnce, spent)
   reply.headers(adapter.headers)
   const tenant = serving.access.cacheTenant(request.caller)
   const cacheSalt = (body.cache_salt as string | null | undefined) ?? undefined
@@ -79,7 +79,7 @@ type Shared = Pick<
 class PooledRun {
   readonly result: Promise<Float32Array[]>
   private readonly serving: Serving
-  private readonly turn: LeasedAdapters['turn']
+  private readonly place: LeasedAdapters['place']
   private readonly asked: PooledRequest
   private readonly shared: Shared
   private readonly pooled: Float32Array[] = []
@@ -89,9 +89,14 @@ class PooledRun {
   private next = 0
   private ended = false
 
-  constructor({ serving, turn }: Pick<LeasedAdapters, 'serving' | 'turn'>, asked: PooledRequest, atOnce: number, shared: Shared) {
+  constructor(
+    { serving, place }: Pick<LeasedAdapters, 'serving' | 'place'>,
+    asked: PooledRequest,
+    atOnce: number,
+    shared: Shared,
+  ) {
     this.serving = serving
-    this.turn = turn
+    this.place = place
     this.asked = asked
     this.shared = shared
     this.result = new Promise((resolve, reject) => {
@@ -123,7 +128,7 @@ class PooledRun {
     const { ids } = prompts[index]
     try {
       const own = { id: this.idOf(index), promptIds: ids, sampling: POOLED_SAMPLING, pooling }
-      const sequence = { ...this.shared, ...own, tellStart: this.turn.bounded }
+      const sequence = { ...this.shared, ...own, tellStart: this.place.bounded }
       this.serving.engine.submit({ ...sequence, arrival: this.started }, (output) => this.receive(index, output))
       this.open.add(index)
     } catch (error) {
@@ -132,7 +137,7 @@ class PooledRun {
   }
 
   private receive(index: number, { finish, pooled, error, scheduledAt }: SequenceOutput): void {
-    if (scheduledAt !== undefined) this.turn.begun()
+    if (scheduledAt !== undefined) this.place.begun()
     if (!finish || !this.open.delete(index)) return
     if (!pooled) {
       this.count(index, finish === 'abort' ? 'abort' : 'error')

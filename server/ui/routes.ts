@@ -5,9 +5,10 @@ import path from 'node:path'
 import websocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Access } from '../access/access.ts'
+import { sameOrigin } from '../access/hosts.ts'
 import { ApiError } from '../errors.ts'
 import type { Serving } from '../types.ts'
-import { LIVE_PATH } from '../upgrades.ts'
+import { LIVE_PATH, tellHandshakes, upgradesOf } from '../upgrades.ts'
 import { Feed } from './feed.ts'
 import { MOST_MESSAGE, type Socket } from './watcher.ts'
 
@@ -44,7 +45,7 @@ export async function uiRoutes(app: FastifyInstance, serving: Serving, access: A
   const feed = new Feed(serving, { access, generates })
   await app.register(async (live) => {
     await live.register(websocket, {
-      options: { maxPayload: MOST_MESSAGE, perMessageDeflate: false },
+      options: { server: upgradesOf(app.server, LIVE_PATH), maxPayload: MOST_MESSAGE, perMessageDeflate: false },
       // It broke the protocol, or went away; nothing of the server is wrong.
       errorHandler: (_error: Error, socket: Socket) => socket.terminate(),
       preClose(this: FastifyInstance, done: () => void) {
@@ -52,9 +53,9 @@ export async function uiRoutes(app: FastifyInstance, serving: Serving, access: A
         done()
       },
     } as never)
+    tellHandshakes(live.websocketServer)
     live.get(LIVE_PATH, {
       ...options,
-      // WebSockets know no same-origin rule: any page could open one to here, and read what comes.
       onRequest: async ({ headers }: FastifyRequest) => {
         if (!sameOrigin(headers.origin, headers.host, access.corsOrigins))
           throw new ApiError('host_not_allowed', 'this page is of another origin (--cors-origin names those that may)', 'origin')
@@ -65,10 +66,4 @@ export async function uiRoutes(app: FastifyInstance, serving: Serving, access: A
       wsHandler: (socket: Socket) => feed.enter(socket),
     } as never)
   })
-}
-
-/** What is no browser sends no origin, and could send any. */
-function sameOrigin(origin: string | undefined, host: string | undefined, others: readonly string[]): boolean {
-  if (origin === undefined || others.includes(origin.toLowerCase())) return true
-  return host !== undefined && URL.canParse(origin) && new URL(origin).host === host.toLowerCase()
 }

@@ -205,13 +205,13 @@ function judge({ status, headers, body }: Response, head: boolean, shown: string
   if (!headers.get('content-type')?.startsWith('application/json')) throw fault(`an error of type ${headers.get('content-type')}`)
   let error: Record<string, unknown>
   try {
-    error = JSON.parse(body).error ?? {}
+    error = openAiError(JSON.parse(body))
   } catch {
     throw fault('an error that is no JSON')
   }
   const shaped =
     typeof error.message === 'string' && typeof error.type === 'string' && typeof error.code === 'string' && 'param' in error
-  if (!shaped || Object.keys(error).length !== 4) throw fault("an error not in OpenAI's shape")
+  if (!shaped || Object.keys(error).length !== 4) throw fault('an error in no shape that is known')
   if ((error.message as string).length > 3000) throw fault(`a message of ${(error.message as string).length} characters`)
 }
 
@@ -247,3 +247,11 @@ async function end(): Promise<void> {
 }
 
 await run({ name: 'bodies', attempt, expected: ['accepted', '400', '404', '405', '415'], end })
+
+/** What an error says in OpenAI's shape; Anthropic's and TGI's tell less. */
+function openAiError(json: { error?: unknown; error_type?: unknown; type?: unknown }): Record<string, unknown> {
+  const { error, error_type: type } = json
+  if (typeof error === 'string') return { message: error, type, code: '', param: null }
+  const said = (error ?? {}) as Record<string, unknown>
+  return json.type === 'error' ? { ...said, code: '', param: null } : said
+}

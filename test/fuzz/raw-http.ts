@@ -76,9 +76,11 @@ function parsed(bytes: string, bodiless: boolean): { responses: Response[]; rest
     if (bodiless && responses.length === 0) whole = true
     else if (status >= 200 && headers.get('transfer-encoding') === 'chunked') [body, rest, whole] = unchunked(rest)
     else if (status >= 200) {
-      const length = Number(headers.get('content-length') ?? 0)
+      // To HTTP/1.0 and to what Node takes for older, a stream ends with its connection.
+      const endless = !headers.has('content-length') && headers.get('connection') === 'close'
+      const length = endless ? rest.length : Number(headers.get('content-length') ?? 0)
       body = rest.slice(0, length)
-      whole = body.length === length
+      whole = !endless && body.length === length
       rest = rest.slice(length)
     }
     if (status >= 200) responses.push({ status, headers, body: Buffer.from(body, 'latin1').toString() })

@@ -66,17 +66,17 @@ export class TestSocket {
 
   /** The first message, from now or before, for which `wanted` holds; it and those before it are taken. */
   // biome-ignore lint/suspicious/noExplicitAny: the tests assert on what it holds
-  async next(wanted: (message: any) => boolean): Promise<any> {
-    const until = performance.now() + PATIENCE
+  async next(wanted: (message: any) => boolean, patience = PATIENCE): Promise<any> {
+    const until = performance.now() + patience
     for (;;) {
       const at = this.messages.findIndex(wanted)
       if (at >= 0) return this.messages.splice(0, at + 1)[at]
       if (this.socket.destroyed) throw new Error(`closed with ${JSON.stringify(this.end)}`)
-      if (performance.now() > until) throw new Error(`nothing like that came in ${PATIENCE} ms`)
+      if (performance.now() > until) throw new Error(`nothing like that came in ${patience} ms`)
       let timer: NodeJS.Timeout | undefined
       await new Promise<void>((resolve) => {
         this.waiting.push(resolve)
-        timer = setTimeout(resolve, PATIENCE)
+        timer = setTimeout(resolve, patience)
       })
       clearTimeout(timer)
     }

@@ -140,6 +140,8 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     'max-request-logprobs': '500',
     'max-sequences-in-flight': '99',
     'max-logprobs-in-flight': '5000',
+    'response-store-size': '1MiB',
+    'max-websocket-streams': '3',
     'drain-timeout': '9',
     'log-level': 'debug',
   }
