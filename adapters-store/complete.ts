@@ -29,12 +29,13 @@ export function requireComplete(
   context: FoldContext,
   folds: Map<Site, Fold>,
   replaced: Map<Site, unknown>,
+  hasHead = false,
 ): void {
   const { config, base, tensors } = context
   requireSavedModules(context)
   const targets = targetedSites(config, base.model.sites)?.filter(({ kind }) => method.sites.includes(kind))
   const adapts = [...folds.values()].some(isSomething)
-  if (!adapts && replaced.size === 0) throw tensors.invalid(`it holds no tensors that adapt anything; ${GATHER}`)
+  if (!adapts && replaced.size === 0 && !hasHead) throw tensors.invalid(`it holds no tensors that adapt anything; ${GATHER}`)
   if (method.parameters.length === 0) return
   if (folds.size === 0 && (targets === undefined || targets.length > 0))
     throw tensors.invalid(
@@ -67,6 +68,7 @@ function namesOf(sites: Site[]): string {
  */
 function requireSavedModules({ config, base, tensors }: FoldContext): void {
   const there = new Set(tensors.others.values())
+  for (const parameter of tensors.head.keys()) there.add(`score.${parameter}`)
   for (const one of tensors.sites) {
     if (one.has(...WEIGHTS)) there.add(`${one.site.module}.weight`)
     if (one.site.bias !== undefined && one.has(...BIASES)) there.add(one.site.bias)

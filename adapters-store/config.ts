@@ -43,7 +43,10 @@ function isUnset(value: unknown): boolean {
 }
 
 const COMMON: Record<string, Rule> = {
-  task_type: oneOf([null, 'CAUSAL_LM'], 'this server generates text: CAUSAL_LM (or null) is expected'),
+  task_type: oneOf(
+    [null, 'CAUSAL_LM', 'SEQ_CLS', 'FEATURE_EXTRACTION'],
+    'this server generates, classifies and embeds text: CAUSAL_LM, SEQ_CLS, FEATURE_EXTRACTION or null is expected',
+  ),
   peft_type: ignored,
   peft_version: ignored,
   auto_mapping: ignored,

@@ -5,6 +5,8 @@ import { systemReason } from './checkpoint/index.ts'
 import { AdapterError } from './errors.ts'
 
 export const CONFIG_FILE = 'adapter_config.json'
+/** Of the model in which an adapter was trained, where that was saved beside it. */
+export const MODEL_CONFIG = 'config.json'
 export const WEIGHTS_FILE = 'adapter_model.safetensors'
 
 /** So far adapters are looked for in folders that hold none themselves: `run/checkpoint-500`, or a hub cache's `models--x/snapshots/abc`. */

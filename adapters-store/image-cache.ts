@@ -20,10 +20,10 @@ import { loadNative } from '../native/index.ts'
 import { CONFIG_FILE, WEIGHTS_FILE } from './folders.ts'
 import { identityOf, identityOfFiles } from './identity.ts'
 import { TEXT_FILES } from './text/files.ts'
-import type { AdapterImage, AdapterText, BaseModel, LoadOptions } from './types.ts'
+import type { AdapterImage, AdapterText, BaseModel, ClassifierHead, LoadOptions } from './types.ts'
 
 /** Rises with each change of what an image or its file looks like, or of what a fold computes. */
-const VERSION = 4
+const VERSION = 5
 const SUFFIX = '.image'
 
 export interface ImageCacheSettings {
@@ -33,10 +33,11 @@ export interface ImageCacheSettings {
 }
 
 /** Before the image: what describes it, as JSON. */
-interface Description extends Omit<AdapterImage, 'name' | 'image' | 'rows' | 'entries' | 'text'> {
+interface Description extends Omit<AdapterImage, 'name' | 'image' | 'rows' | 'entries' | 'text' | 'head'> {
   text?: Omit<AdapterText, 'definition'>
-  /** `definition`: of its tokenizer; 0: it has none of its own. */
-  bytes: { rows: number; entries: number; image: number; definition: number }
+  head?: Omit<ClassifierHead, 'values'>
+  /** `definition`: of its tokenizer, `head`: of its classifier; 0: it has none of its own. */
+  bytes: { rows: number; entries: number; image: number; definition: number; head: number }
 }
 
 /** How long in seconds a file's last use may go unnoted. */
@@ -113,35 +114,58 @@ export class ImageCache {
         return into
       }
       const length = new DataView(read(new Uint8Array(4)).buffer).getUint32(0, true)
-      const { bytes, text, ...described } = JSON.parse(Buffer.from(read(new Uint8Array(length))).toString()) as Description
+      const { bytes, text, head, ...described } = JSON.parse(Buffer.from(read(new Uint8Array(length))).toString()) as Description
       const rows = new Int32Array(read(new Uint8Array(bytes.rows)).buffer)
       const entries = new Int32Array(read(new Uint8Array(bytes.entries)).buffer)
       const image = new SharedArrayBuffer(bytes.image)
       read(new Uint8Array(image))
       const definition = bytes.definition > 0 ? new SharedArrayBuffer(bytes.definition) : undefined
       if (definition) read(new Uint8Array(definition))
+      const values = new SharedArrayBuffer(bytes.head)
+      read(new Uint8Array(values))
       if (Buffer.compare(hash.digest(), checksum) !== 0) return undefined
       note(file)
-      return { ...described, ...(text && { text: { ...text, ...(definition && { definition }) } }), name, rows, entries, image }
+      return {
+        ...described,
+        ...(text && { text: { ...text, ...(definition && { definition }) } }),
+        ...(head && { head: { ...head, values } }),
+        name,
+        rows,
+        entries,
+        image,
+      }
     } finally {
       closeSync(handle)
     }
   }
 
-  #write(file: string, { name: _, image, rows, entries, text, ...described }: AdapterImage): void {
+  #write(file: string, { name: _, image, rows, entries, text, head, ...described }: AdapterImage): void {
     const { definition = new SharedArrayBuffer(0), ...said } = text ?? {}
+    const { values = new SharedArrayBuffer(0), ...told } = head ?? {}
     const bytes = {
       rows: rows.byteLength,
       entries: entries.byteLength,
       image: image.byteLength,
       definition: definition.byteLength,
+      head: values.byteLength,
     }
     const json = Buffer.from(
-      JSON.stringify({ ...described, ...(text && { text: said as Description['text'] }), bytes } satisfies Description),
+      JSON.stringify({
+        ...described,
+        ...(text && { text: said as Description['text'] }),
+        ...(head && { head: told as Description['head'] }),
+        bytes,
+      } satisfies Description),
     )
     const length = Buffer.alloc(4)
     length.writeUInt32LE(json.length)
-    const parts = [length, json, bytesOf(rows), bytesOf(entries), new Uint8Array(image), new Uint8Array(definition)]
+    const parts = [
+      length,
+      json,
+      bytesOf(rows),
+      bytesOf(entries),
+      ...[image, definition, values].map((one) => new Uint8Array(one)),
+    ]
     const hash = createHash('sha256')
     for (const part of parts) hash.update(part)
     const part = `${file}.${randomUUID()}.part`

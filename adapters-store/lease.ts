@@ -6,6 +6,7 @@ import type { Lease } from './types.ts'
 export const leaseOf = (adapters: readonly Adapter[], release: () => void): Lease => ({
   digests: adapters.map(({ digest }) => digest as string),
   texts: adapters.map(({ image }) => image?.text),
+  heads: adapters.map(({ image }) => image?.head),
   maxRanks: adapters.map(({ image }) => image?.maxRank ?? 0),
   ranked: adapters.map(({ ranked = false }) => ranked),
   vocabSizes: adapters.map(({ image }) => image?.vocabSize),

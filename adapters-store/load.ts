@@ -1,12 +1,14 @@
 /** From a PEFT folder to an AdapterImage: read, check, fold every site, pack. */
 import { invocationTokens } from './activated.ts'
 import { BaseWeights } from './base.ts'
+import { classifierOf } from './classifier.ts'
 import { requireComplete } from './complete.ts'
 import { ConfigReader, checkConfig } from './config.ts'
 import { AdapterError } from './errors.ts'
 import { AdapterFolder, FileMemory } from './files.ts'
 import { combinationRefused, type Fold, type SiteFold, weightShape } from './fold.ts'
 import { CONFIG_FILE, WEIGHTS_FILE } from './folders.ts'
+import { withLabels } from './labels.ts'
 import { methodOf } from './methods/index.ts'
 import type { Method } from './methods/method.ts'
 import { pack } from './pack.ts'
@@ -50,7 +52,8 @@ export function loadAdapter(
   const { vocabSize, context } = checked
   const { tensors } = context
   tensors.bytes = bytes
-  const { folds: own, invocation } = foldSites(method, context, base)
+  const classifier = classifierOf(context)
+  const { folds: own, invocation } = foldSites(method, context, base, classifier.head !== undefined)
   const { folds, order, warning } = inRankOrder(own, options)
   const sites = folds.map(({ site }) => site)
   const label = method.label?.(config) ?? method.peftType.toLowerCase()
@@ -61,19 +64,21 @@ export function loadAdapter(
     blockBytes: options.blockBytes,
     ...pack(folds, options),
     method: label,
+    ...classifier,
     ...(invocation && { invocationTokens: invocation }),
     ...(sites.length > 0 && vocabSize === base.vocabSize && sparesCache(sites, base) && { sparesCache: true as const }),
     ...(vocabSize !== base.vocabSize && { vocabSize }),
     warnings: warning === undefined ? tensors.warnings : [...tensors.warnings, warning],
   }
-  return withText(image, folder, base, options, texts)
+  return withText(withLabels(image, folder), folder, base, options, texts)
 }
 
-/** `original`: the base as it is; the context's has the adapter's vocabulary. */
+/** `original`: the base as it is; the context's has the adapter's vocabulary. `hasHead`: the file holds a classifier. */
 function foldSites(
   method: Method,
   context: FoldContext,
   original: BaseModel,
+  hasHead: boolean,
 ): { folds: SiteFold[]; invocation: number[] | undefined } {
   const { tensors, base } = context
   const replaced = replacements(context)
@@ -92,7 +97,7 @@ function foldSites(
     folds.set(site.site, foldSite(site))
   }
   tensors.requireAllTaken(method.peftType)
-  requireComplete(method, context, folds, replaced)
+  requireComplete(method, context, folds, replaced, hasHead)
   requireAddedRows(tensors.file, original, base.model, replaced)
   const invocation = invocationTokens(context, original, folds.keys(), replaced)
   const placed = base.model.sites

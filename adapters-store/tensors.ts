@@ -118,6 +118,8 @@ export class AdapterTensors {
   readonly shared = new Map<string, string>()
   /** Keys of modules that no site is: normalisation weights, … → checkpoint name. */
   readonly others = new Map<string, string>()
+  /** The classifier's, by parameter: `weight`, `bias`. */
+  readonly head = new Map<string, string>()
   /** For people: what is odd about the adapter and does not stand in its way. */
   readonly warnings: string[] = []
   readonly #references: Map<string, TensorRef>
@@ -152,6 +154,13 @@ export class AdapterTensors {
       return
     }
     const checkpoint = path.replace(/\.modules_to_save\./, '.')
+    const ofHead = HEAD_PARAMETER.exec(checkpoint)?.[1]
+    if (ofHead) {
+      const earlier = this.head.get(ofHead)
+      if (earlier !== undefined) throw this.invalid(`${earlier} and ${key} name the same parameter of a classifier`)
+      this.head.set(ofHead, key)
+      return
+    }
     if (!base.model.tensors[checkpoint]) {
       const module = path.replace(PARAMETER, '')
       throw new AdapterError(
@@ -254,7 +263,14 @@ export class AdapterTensors {
 }
 
 /** PEFT leaves the adapter's name out; some trainers that save a state dict themselves leave `default` in. */
-const pathOf = (key: string) => key.replace(/^base_model\.(model\.)?/, '').replace(/\.default(?=\.|$)/, '')
+function pathOf(key: string): string {
+  const path = key.replace(/^base_model\.(model\.)?/, '').replace(/\.default(?=\.|$)/, '')
+  // Adapters of a bare model (AutoModel: FEATURE_EXTRACTION) call its modules without the name that it has inside one with a head.
+  return /^(layers|embed_tokens|norm)\./.test(path) ? `model.${path}` : path
+}
+
+/** The classifiers of transformers' …ForSequenceClassification. */
+const HEAD_PARAMETER = /^(?:score|classifier)\.(weight|bias)$/
 
 /** What the key names of a module; undefined: nothing. */
 export function parameterOf(key: string, module: string): string | undefined {

@@ -99,10 +99,26 @@ export interface AdapterImage {
   sparesCache?: true
   /** Token ids that exist for it, 0 to below this; absent: those of the base. More or fewer where its table was resized. */
   vocabSize?: number
+  /** What it was trained for, where that is not to generate: no token is sampled with it. */
+  task?: 'SEQ_CLS' | 'FEATURE_EXTRACTION'
+  /** Its own classifier. */
+  head?: ClassifierHead
   /** Its own tokenizer, chat template or ends of sequences; absent: the base's. Then the digest is over them too. */
   text?: AdapterText
   /** For people: what is odd about the adapter, such as modules that its config names and its file lacks. */
   warnings?: string[]
+}
+
+/** A classifier over a pooled hidden state: `score` or `classifier` of transformers' …ForSequenceClassification. Plain data. */
+export interface ClassifierHead {
+  labels: number
+  /** float32: the weight [labels, hidden], then with `biased` the biases [labels]. */
+  values: SharedArrayBuffer
+  biased: boolean
+  /** What each label is called (id2label); absent: nobody says. */
+  names?: string[]
+  /** What its logits mean, where the config says (problem_type). */
+  problem?: 'regression' | 'single_label_classification' | 'multi_label_classification'
 }
 
 /** How an adapter's folder says that text becomes tokens and ends, where that is not as the base's does. Plain data. */
@@ -128,7 +144,8 @@ export interface AdapterText {
 }
 
 /** Bytes of host memory that an adapter takes. */
-export const hostBytes = ({ image, text }: Pick<AdapterImage, 'image' | 'text'>) => image.byteLength + (text?.bytes ?? 0)
+export const hostBytes = ({ image, text, head }: Pick<AdapterImage, 'image' | 'text' | 'head'>) =>
+  image.byteLength + (text?.bytes ?? 0) + (head?.values.byteLength ?? 0)
 
 export interface LoadOptions {
   /** Element type of rank rows. */
@@ -155,6 +172,8 @@ export interface Lease {
   readonly texts: readonly (AdapterText | undefined)[]
   /** How many token ids exist for each; undefined: as many as for the base. */
   readonly vocabSizes: readonly (number | undefined)[]
+  /** Their own classifiers. */
+  readonly heads: readonly (ClassifierHead | undefined)[]
   /** The largest rank of each; 0: it has none. */
   readonly maxRanks: readonly number[]
   /** Whether each can be had with some of its ranks only. */

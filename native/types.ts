@@ -81,6 +81,10 @@ export interface EngineOptions {
   maxLogitsRows: number
   /** The widest input of any site (CUDA). */
   maxSiteInputs: number
+  /** Elements of a hidden state. */
+  hiddenSize: number
+  /** The graph has no head: no step may sample or score (`maxLogitsRows` is 0), only sum hidden states. */
+  headless?: boolean
   /** The head's site, and that of the rows which adapters add to it, if they may (CUDA). */
   headSite: number
   addedHeadSite?: number
@@ -164,8 +168,11 @@ export const STEP_SEQUENCE = {
   scored: 4,
   /** 1: the token after the last one is sampled; the step computes all that are known, or are being sampled by the step in flight. */
   samples: 5,
+  /** The final hidden states (after the last norm) at positions [sumFrom, sumFrom + summed), all of them computed in this step, are summed. */
+  sumFrom: 6,
+  summed: 7,
 } as const
-export const STEP_SEQUENCE_FIELDS = 6
+export const STEP_SEQUENCE_FIELDS = 8
 
 /** Fields of one item of `StepBatch.blocks`: slot, place, block. That place of the slot's block table is now that pool block. Items of one slot follow each other. */
 export const STEP_BLOCK_FIELDS = 3
@@ -207,6 +214,8 @@ export interface StepOutput {
   rowStatus: Uint8Array // [R]
   /** 1 where a stop token was sampled, at minTokens or later. */
   stopped: Uint8Array // [R]
+  /** [H * hiddenSize] where H sequences have `summed` positions, in their order: the sum of each one's hidden states, its positions in order. Absent without such. */
+  sums?: Float64Array
   /** [R*(V + addedTokens)] when returnLogits: −inf where a token does not exist for the row's sequence. */
   logits?: Float32Array
   /** Milliseconds in the graph and in sampling. */

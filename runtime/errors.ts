@@ -14,6 +14,8 @@ export type EngineErrorCode =
   | 'adapter_not_mixable'
   /** A rank was asked for, and not all that it changes is made of rank rows. */
   | 'adapter_without_ranks'
+  /** Text was to be generated, by a model without a language-model head or with an adapter that was trained for something else. */
+  | 'not_generative'
   /** The addon refused its image when it was to be brought into the pool. */
   | 'adapter_not_loadable'
   /** The image was packed for other blocks or another row type than this engine's. */

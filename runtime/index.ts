@@ -11,6 +11,7 @@ export { cudaObstacles } from './cuda-obstacles.ts'
 export type { FromMasks, ToMasks } from './engine/masks.ts'
 export { BLOCK_STATES, LOAD_FIELDS, STATE_BITS } from './engine/pool-map.ts'
 export { EngineError, type EngineErrorCode } from './errors.ts'
+export { POOLED_SAMPLING } from './pooled.ts'
 export type * from './types.ts'
 
 /**

@@ -1,7 +1,7 @@
 /** What goes into the engine and what comes out; plain data that crosses the thread border. */
 
 import type { MessagePort } from 'node:worker_threads'
-import type { AdapterDtype, AdapterImage } from '../adapters-store/types.ts'
+import type { AdapterDtype, AdapterImage, ClassifierHead } from '../adapters-store/types.ts'
 import type { CacheDtype, Device, TensorType } from '../native/types.ts'
 import type { SamplingScalars } from './sampling-options.ts'
 
@@ -34,12 +34,17 @@ export interface AdapterUse {
   rank?: number
 }
 
+/** Which final hidden states a pooled sequence gives: that of its last token, that of its first, or the mean of all. */
+export type Pooling = 'last' | 'first' | 'mean'
+
 /** One sequence. A request with n > 1 or several prompts is several of these. */
 export interface SequenceRequest {
   id: string
   /** Over shared memory it crosses to the engine's thread without a copy; it must not be changed then. */
   promptIds: readonly number[] | Int32Array
   sampling: SamplingParams
+  /** It ends with its prompt and gives a hidden state instead of tokens; `sampling` is POOLED_SAMPLING then. */
+  pooling?: Pooling
   /** Empty: the base model. */
   adapters: AdapterUse[]
   /** Separates prefix caches, as the request wishes. */
@@ -92,6 +97,8 @@ export interface SequenceOutput {
   promptLogprobs?: LogprobRows
   /** One per token when returnLogits. */
   logits?: Float32Array[]
+  /** Of a pooled sequence, with finish 'stop'. Shape: [hidden]. */
+  pooled?: Float32Array<ArrayBuffer>
   finish?: FinishReason
   /** The stop token that ended it, if one did. */
   stopToken?: number
@@ -152,6 +159,12 @@ export interface EngineSettings {
 /** What the server needs to know of the loaded model. */
 export interface EngineInfo {
   modelType: string
+  /** Elements of a hidden state. */
+  hiddenSize: number
+  /** It has no language-model head: only pooled sequences can run. */
+  headless?: boolean
+  /** The base's own classifier. */
+  classifier?: ClassifierHead
   /** The base's; an adapter's may differ (AdapterImage.vocabSize). */
   vocabSize: number
   /** Tokens that adapters may add behind it. */
@@ -311,4 +324,4 @@ export interface Engine {
   close(): Promise<void>
 }
 
-export type { AdapterImage }
+export type { AdapterImage, ClassifierHead }

@@ -1,7 +1,7 @@
 /** Which adapter serves a request: header x-lora-adapter, header x-amzn-sagemaker-adapter-identifier, body `model`; the first that is present wins. */
 import type { FastifyRequest } from 'fastify'
 import { parseList, Token } from 'structured-headers'
-import { AdapterError } from '../adapters-store/index.ts'
+import { AdapterError, type ClassifierHead } from '../adapters-store/index.ts'
 import type { AdapterUse } from '../runtime/index.ts'
 import type { Caller, Seen } from './access/caller.ts'
 import { clientOf, countVersions, leaseVersions, versionFor } from './adapter-versions.ts'
@@ -52,6 +52,8 @@ export interface LeasedAdapters {
   uses: AdapterUse[]
   /** The answer's `model`: the base's name, the adapter's, or the mix as it would stand in the header. */
   model: string
+  /** The adapters' own classifiers. */
+  heads: readonly { name: string; head: ClassifierHead }[]
   /** x-lora-adapter and x-lora-digest of the answer; none for the base. */
   headers: Record<string, string>
   /** Its place among the requests of its tenant and its adapters. */
@@ -272,17 +274,18 @@ function takePlace(serving: Serving, { mix, caller, tenant }: AdapterChoice, rep
 
 /**
  * The adapters of a request, in memory and known to the engine until its answer is over. It comes before anything is made of the request's text: an adapter may have a tokenizer of
- * its own, and which is known only of the version that serves. And the limits come before that. `generates`: false for what only reads or writes text.
+ * its own, and which is known only of the version that serves. And the limits come before that. `generates`: false for what only reads or writes text. `exact`:
+ * with all ranks however busy the server is, as for vectors that are compared with those of other times.
  */
 export async function leaseAdapters(
   serving: Serving,
   choice: AdapterChoice,
   reply: Lasting,
-  { generates = true } = {},
+  { generates = true, exact = !generates }: { generates?: boolean; exact?: boolean } = {},
 ): Promise<LeasedAdapters> {
   const { mix, base, param } = choice
   const place = takePlace(serving, choice, reply, generates)
-  if (mix.length === 0) return { serving, uses: [], model: base, headers: {}, place }
+  if (mix.length === 0) return { serving, uses: [], model: base, heads: [], headers: {}, place }
   const { lease, records } = await leaseVersions(serving, mix, leaving(reply)).catch((error: Error) => {
     throw error instanceof AdapterError ? refused(mix, error, param) : error
   })
@@ -298,7 +301,7 @@ export async function leaseAdapters(
     const use = { name: record.name, digest: digests[i], weight }
     return rank === undefined ? use : { ...use, rank: Math.min(rank, lease.maxRanks[i] || rank) }
   })
-  const uses: AdapterUse[] = generates ? asWhenBusy(serving, asked, lease) : asked
+  const uses: AdapterUse[] = exact ? asked : asWhenBusy(serving, asked, lease)
   const alone = asked.length === 1 && asked[0].weight === 1 && !('rank' in asked[0])
   const listed = uses.map(listedAs).join(', ')
   return {
@@ -306,6 +309,7 @@ export async function leaseAdapters(
     uses,
     // What a busy server makes of it is told in the header alone: gateways count answers by their `model`.
     model: alone ? asked[0].name : asked.map(listedAs).join(', '),
+    heads: uses.flatMap(({ name }, i) => (lease.heads[i] ? [{ name, head: lease.heads[i] }] : [])),
     headers: { [ADAPTER_HEADER]: listed, [DIGEST_HEADER]: digests.join(', ') },
     place,
   }

@@ -7,7 +7,7 @@ import { type AdapterRegistry, asAdapterError, isAdapterFolder, TEXT_FILES } fro
 
 /** Milliseconds for which a file must stay as it is: a copy that is under way grows. */
 const WHOLE_AFTER = 1000
-const FILES = new Set(['adapter_config.json', 'adapter_model.safetensors', ...TEXT_FILES])
+const FILES = new Set(['adapter_config.json', 'adapter_model.safetensors', 'config.json', ...TEXT_FILES])
 
 export interface WatchSettings {
   /** Told of each name that has come. */

@@ -7,6 +7,7 @@ import { chatRoutes, chatTurns } from './openai/chat.ts'
 import { completionRoutes, completionTurns } from './openai/completions.ts'
 import { describeApi, docsPage } from './openapi.ts'
 import { Places } from './places.ts'
+import { pooledRoutes } from './pooling/index.ts'
 import { responsesOf } from './responses/create.ts'
 import { responseRoutes, storedResponseRoutes } from './responses/routes.ts'
 import { responseSockets } from './responses/socket-route.ts'
@@ -50,6 +51,7 @@ export async function buildApp(
       { field: 'prompt', schema: completions.schema, handler: complete },
     ])
     tokenRoutes(generation, serving)
+    pooledRoutes(generation, serving)
     responseRoutes(generation, responses, places)
     messageRoutes(generation, serving, turns)
     generateRoutes(generation, serving, completions)

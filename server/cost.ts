@@ -73,6 +73,11 @@ export class CostAccount {
     check('sequences', sequences, field, maxRequestSequences, maxSequencesInFlight)
   }
 
+  /** How many of a request's sequences may be under way at a time, where they need not all be: the others wait outside. */
+  atOnce(sequences: number): number {
+    return Math.min(sequences, this.limits.maxRequestSequences, this.limits.maxSequencesInFlight)
+  }
+
   /** Counts a request in; what is returned, called once, counts it out. `fields`: those of the body that too many of a unit are told of. */
   take(cost: Cost, fields: Readonly<Record<Unit, string>>): () => void {
     const { maxRequestTokens, maxRequestLogprobs, maxSequencesInFlight, maxLogprobsInFlight } = this.limits

@@ -115,6 +115,7 @@ const OF_ENGINE: Partial<Record<EngineErrorCode, { code: ErrorCode; param: strin
   token_out_of_range: { code: 'invalid_request', param: 'prompt' },
   adapter_not_mixable: { code: 'invalid_request', param: 'x-lora-adapter' },
   adapter_without_ranks: { code: 'invalid_request', param: 'x-lora-adapter' },
+  not_generative: { code: 'invalid_request', param: 'model' },
   unknown_adapter: { code: 'model_not_found', param: 'model' },
   constraint_lost: { code: 'constraint_lost', param: null },
   engine_closed: { code: 'engine_unavailable', param: null },

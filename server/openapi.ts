@@ -18,6 +18,7 @@ export async function describeApi(app: FastifyInstance, guarded: boolean): Promi
       },
       tags: [
         { name: 'generation', description: 'OpenAI-compatible generation' },
+        { name: 'embeddings', description: 'Embeddings, labels and scores' },
         { name: 'models', description: 'The base model and its adapters' },
         { name: 'tokens', description: 'Tokenizing' },
         { name: 'adapters', description: 'Adapters that come and go' },

@@ -29,6 +29,7 @@ import { createLog } from './log.ts'
 import { ServerMetrics } from './metrics/metrics.ts'
 import { requireModelFolder } from './model-folder.ts'
 import { formatsOf } from './openai/message/from-template.ts'
+import { embeddingPlan } from './pooling/folder.ts'
 import { RequestLimits } from './request-limits.ts'
 import { CompiledGrammars } from './structured/grammars.ts'
 import { OwnTexts } from './tokenizer/adapter-texts.ts'
@@ -85,6 +86,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   const access = new Access(config, log)
   const base = readBaseModel(directory, config.maxExtraTokens)
   const defaults = samplingDefaults(directory)
+  const embeddings = embeddingPlan(directory)
   const tokenizer = ModelTokenizer.load(directory)
   const chatTemplate = ModelChatTemplate.load(directory, config.chatTemplate)
   const said = { tools: config.toolCallParser, reasoning: config.reasoningParser }
@@ -95,7 +97,10 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   for (const warning of tooMany ? [...warnings, tooMany] : warnings) log.warn(warning)
   const engine = await startEngine(engineSettings(config, device, directory), hooks.onProgress)
   const deviceLine = describeDevice(engine.info, config.quantization)
-  log.info({ ...engine.info, notCuda: obstacles.length > 0 ? obstacles : undefined }, `device: ${deviceLine}`)
+  log.info(
+    { ...engine.info, classifier: engine.info.classifier?.labels, notCuda: obstacles.length > 0 ? obstacles : undefined },
+    `device: ${deviceLine}`,
+  )
   if (config.maxModelLen !== undefined && engine.info.maxModelLen < config.maxModelLen)
     log.warn(`--max-model-len ${config.maxModelLen} is cut to ${engine.info.maxModelLen}: the pool holds no more tokens (--pool)`)
   let failed = false
@@ -150,6 +155,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       formats,
       vocabSize: engine.info.vocabSize,
       endTokenIds: engine.info.eosTokenIds,
+      embeddings,
       texts,
       adapters,
       onDemand: tiers.hub,

@@ -10,6 +10,7 @@ import type { Config } from './config/settings.ts'
 import type { CostAccount } from './cost.ts'
 import type { Limit } from './errors.ts'
 import type { MessageFormats } from './openai/message/formats.ts'
+import type { EmbeddingPlan } from './pooling/folder.ts'
 import type { RequestLimits } from './request-limits.ts'
 import type { Constraint } from './structured/constraint.ts'
 
@@ -75,6 +76,8 @@ export interface Conversation {
 export interface EncodeOptions {
   addSpecialTokens: boolean
   param: string
+  /** Where each of several texts has a field of its own. */
+  paramOf?: (index: number) => string
 }
 
 /**
@@ -193,6 +196,8 @@ export interface Serving {
   formats?: MessageFormats
   /** How many token ids exist. */
   vocabSize: number
+  /** How texts are embedded; absent: as without sentence-transformers files. */
+  embeddings?: EmbeddingPlan
   /** Tokens that end an answer. */
   endTokenIds: readonly number[]
   /** The adapters' own tokenizers and chat templates. */

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { AdapterError } from '../errors.ts'
-import { CONFIG_FILE, WEIGHTS_FILE } from '../folders.ts'
+import { CONFIG_FILE, MODEL_CONFIG, WEIGHTS_FILE } from '../folders.ts'
 import type { HubFile } from './client.ts'
 
 export type HubKind = 'model' | 'adapter'
@@ -14,15 +14,22 @@ const TOKENIZER = [
   'added_tokens.json',
   'chat_template.jinja',
 ]
+/** How sentence-transformers embeds with a model: its modules, of which pooling has a file of its own, in the folder that its `save` writes. */
+const MODULES = 'modules.json'
+export const POOLING_FOLDER = '1_Pooling'
+const EMBEDDING = [MODULES, `${POOLING_FOLDER}/config.json`]
 const INDEX = 'model.safetensors.index.json'
 const MODEL = 'model.safetensors'
 const KINDS = {
-  model: { config: 'config.json', texts: ['config.json', 'generation_config.json', INDEX, ...TOKENIZER] },
-  adapter: { config: CONFIG_FILE, texts: [CONFIG_FILE, ...TOKENIZER] },
+  model: { config: 'config.json', texts: ['config.json', 'generation_config.json', INDEX, ...TOKENIZER, ...EMBEDDING] },
+  adapter: { config: CONFIG_FILE, texts: [CONFIG_FILE, MODEL_CONFIG, ...TOKENIZER] },
 } as const
 const PICKLE = /\.(bin|pt|pth|ckpt)$/
 /** Bytes of an index that is read. */
 const LARGEST_INDEX = 64 << 20
+
+/** Whether the model says how it embeds. */
+export const embeds = (files: readonly HubFile[]) => files.some(({ path }) => path === MODULES)
 
 /** Of `files` by their names in the folder those to fetch before it is known which hold weights. Throws AdapterError if there is no such thing in the repository. */
 export function textsOf(kind: HubKind, files: ReadonlyMap<string, HubFile>, what: string): HubFile[] {

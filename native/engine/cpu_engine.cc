@@ -26,6 +26,7 @@ CpuEngine::CpuEngine(const EngineOptions& options, const std::function<void(floa
       pool_(options.block_count, options.block_bytes()),
       limits_(options.image_limits(options.block_count)),
       domain_(context_),
+      headless_(options.headless),
       layers_(options.layers),
       kv_heads_(options.kv_heads),
       head_dim_(options.head_dim),
@@ -130,12 +131,13 @@ void CpuEngine::launch(Step& step) {
     names.push_back(cache_names_[i].c_str());
     values.push_back(cache_[i].get());
   }
-  const char* output_name = "tokens";  // what is sampled lies in `result` by then
-  OrtValue* tokens = nullptr;
-  OrtStatus* status = ort().Run(session_.get(), nullptr, names.data(), values.data(), values.size(), &output_name, 1, &tokens);
+  // What is summed and sampled lies in `result` by then.
+  const char* output_names[] = {"summed", "tokens"};
+  OrtValue* outputs[] = {nullptr, nullptr};
+  OrtStatus* status = ort().Run(session_.get(), nullptr, names.data(), values.data(), values.size(), output_names, headless_ ? 1 : 2, outputs);
   context_.adapters.clear();
   check(status);
-  ort().ReleaseValue(tokens);
+  for (OrtValue* output : outputs) ort().ReleaseValue(output);
   result.run_ms = ms_since(started) - result.sample_ms;
 }
 

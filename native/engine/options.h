@@ -25,9 +25,10 @@ struct EngineOptions {
   DType adapter_dtype = DType::f16;
   std::vector<SiteShape> sites;  // empty where the caller does not say
   int64_t frame_bytes = 0;       // 0: blocks are not divided
+  bool headless = false;         // the graph ends with the hidden states, and no token can be sampled
   // CUDA only; see native/types.ts.
   double memory_fraction = 0;
-  int32_t max_block_count = 0, max_batch_tokens = 0, max_sequences = 0, max_model_len = 0, max_logits_rows = 0, max_site_inputs = 0, head_site = -1, added_head_site = -1;
+  int32_t max_block_count = 0, max_batch_tokens = 0, max_sequences = 0, max_model_len = 0, max_logits_rows = 0, max_site_inputs = 0, hidden_size = 0, head_site = -1, added_head_site = -1;
   bool capture_graphs = false, overlap_launches = false;
 
   int64_t view_bytes() const { return int64_t{block_size} * kv_heads * head_dim * static_cast<int64_t>(element_size(cache)); }

@@ -108,6 +108,25 @@ struct GatedArgs {
   Activation activation = Activation::silu;
 };
 
+// Rows [first, first + count) of a matrix.
+struct RowRange {
+  int32_t first = 0, count = 0;
+};
+
+// Semantics: sums[r][i] = Σ over the rows t of ranges[r], in their order, of x[t][i] / √(mean of x[t]² + epsilon) · weight[i]: the final hidden states, each in float32 and summed in
+//            float64. A sum does not depend on what else is in the batch, bit for bit.
+// Shape: x [rows, width]; weight [width]; ranges [range_count], of rows that are there; sums [range_count, width].
+struct RowSumArgs {
+  const float* x = nullptr;
+  const float* weight = nullptr;
+  const RowRange* ranges = nullptr;
+  double* sums = nullptr;
+  int64_t width = 0;
+  int32_t range_count = 0;
+  float epsilon = 0;
+};
+void sum_normed_rows(const RowSumArgs& args, const Parallel& parallel);
+
 // How often a token has come so far: at all, and in the output alone.
 struct TokenCount {
   int32_t token = 0, occurrences = 0, output = 0;

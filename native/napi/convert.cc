@@ -99,6 +99,8 @@ EngineOptions engine_options(const Napi::Object& from) {
   options.max_model_len = integer(from, "maxModelLen");
   options.max_logits_rows = integer(from, "maxLogitsRows");
   options.max_site_inputs = integer(from, "maxSiteInputs");
+  options.headless = from.Get("headless").ToBoolean();
+  options.hidden_size = integer(from, "hiddenSize");
   options.head_site = integer(from, "headSite");
   options.added_head_site = integer_or(from, "addedHeadSite", -1);
   options.capture_graphs = from.Get("captureGraphs").ToBoolean();
@@ -149,6 +151,7 @@ Napi::Object step_output(Napi::Env env, const Step& step) {
   to.Set("sequenceStatus", typed_array(env, sequence_status));
   to.Set("rowStatus", typed_array(env, result.row_status));
   to.Set("stopped", typed_array(env, result.stopped));
+  if (!step.input.summed.empty()) to.Set("sums", typed_array(env, result.sums));
   if (step.input.return_logits) to.Set("logits", typed_array(env, result.logits));
   to.Set("runMs", result.run_ms);
   to.Set("sampleMs", result.sample_ms);

@@ -3,13 +3,14 @@
 #include "gated_activation.h"
 #include "paged_attention.h"
 #include "sample.h"
+#include "sum_rows.h"
 
 namespace lorikeet {
 
 struct OpDomain::Ops {
   explicit Ops(const StepContext& context)
       : batched_lora(context), scale_input(context), batched_embedding(context), added_logits(context), paged_attention(context), gated_activation(context),
-        sample(context) {}
+        sample(context), sum_rows(context) {}
   CustomOp<BatchedLora> batched_lora;
   CustomOp<ScaleInput> scale_input;
   CustomOp<BatchedEmbedding> batched_embedding;
@@ -17,6 +18,7 @@ struct OpDomain::Ops {
   CustomOp<PagedAttention> paged_attention;
   CustomOp<GatedActivation> gated_activation;
   CustomOp<Sample> sample;
+  CustomOp<SumRows> sum_rows;
   CustomOpDomainPtr domain;
 };
 
@@ -26,7 +28,7 @@ OpDomain::OpDomain(const StepContext& context) : ops_(std::make_unique<Ops>(cont
   ops_->domain.reset(domain);
   for (const OrtCustomOp* op : std::initializer_list<const OrtCustomOp*>{&ops_->batched_lora, &ops_->scale_input,
                                                                         &ops_->batched_embedding, &ops_->added_logits, &ops_->paged_attention, &ops_->gated_activation,
-                                                                        &ops_->sample})
+                                                                        &ops_->sample, &ops_->sum_rows})
     check(ort().CustomOpDomain_Add(domain, op));
 }
 

@@ -210,6 +210,8 @@ void Slots::check(const StepBatch& batch) {
     require(s.scored >= 0 && (s.scored == 0 || (s.score_from >= s.past && int64_t{s.score_from} + s.scored <= end)), "scored", s.scored,
             "what is scored must be computed in the step");
     require(s.scored == 0 || s.score_from + s.scored < slot.input.prompt_length, "scored", s.scored, "only prompt tokens are scored");
+    require(s.summed >= 0 && (s.summed == 0 || (s.sum_from >= s.past && int64_t{s.sum_from} + s.summed <= end)), "summed", s.summed,
+            "what is summed must be computed in the step");
     require(s.samples == 0 || (s.samples == 1 && end == slot.length), "samples", s.samples, "the token after the last one can be sampled, no other");
     tokens += s.count;
     rows += s.scored + s.samples;
@@ -233,6 +235,7 @@ void Slots::write_out(const StepSequence& s, int32_t columns, StepInput& input) 
     input.rows.push_back({static_cast<int32_t>(b), end - 1, false});
     input.logits_indices.push_back(start + s.count - 1);
   }
+  if (s.summed) input.summed.push_back({start + s.sum_from - s.past, s.summed});
   // Neighbours with the same adapters share a segment, and a sequence whose adapters begin to act in this step has two.
   const int32_t acting = std::max(s.past, slot.input.adapters_from);
   if (acting > s.past) continue_segment(input, start, {}, {}, {});

@@ -4,15 +4,17 @@
 #include <memory>
 #include <string>
 #include <vector>
+#include "../kernels/kernels.h"
 #include "masks.h"
 #include "resident.h"
 
 namespace lorikeet {
 
 // Of one sequence: the tokens at positions [past, past + count) are computed, the prompt tokens that follow positions [score_from, score_from + scored) are
-// scored, and if `samples` is 1 the token after the last one is sampled. Field order as STEP_SEQUENCE in native/types.ts.
+// scored, if `samples` is 1 the token after the last one is sampled, and the final hidden states at positions [sum_from, sum_from + summed) are summed. Field
+// order as STEP_SEQUENCE in native/types.ts.
 struct StepSequence {
-  int32_t slot = 0, past = 0, count = 0, score_from = 0, scored = 0, samples = 0;
+  int32_t slot = 0, past = 0, count = 0, score_from = 0, scored = 0, samples = 0, sum_from = 0, summed = 0;
 };
 
 // Place `place` of a slot's block table is pool block `block`. Field order as at STEP_BLOCK_FIELDS in native/types.ts.
@@ -55,6 +57,7 @@ struct StepInput {
   std::vector<LogitsRow> rows;                        // [R]
   std::vector<int32_t> segment_of;                    // [B]: a sequence's last one, which has its adapters if any of its tokens do
   std::vector<MaskAt> masks;                          // [B], or empty where no sequence has one
+  std::vector<RowRange> summed;                       // of the T rows: a range for each sequence whose hidden states are summed
   bool return_logits = false;
   // Filled by resolve_adapters.
   std::vector<std::shared_ptr<const Resident>> resolved;  // per entry
@@ -67,6 +70,7 @@ struct StepInput {
 struct StepResult {
   std::vector<int32_t> tokens, rank, top_starts, top_tokens;
   std::vector<float> logprob, top_logprobs, logits;
+  std::vector<double> sums;                   // [StepInput::summed, hidden]
   std::vector<uint8_t> row_status, stopped;   // [R]
   double run_ms = 0, sample_ms = 0;
   std::string warning;  // for whoever runs the server; mostly empty

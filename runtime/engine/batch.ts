@@ -39,7 +39,7 @@ export class Batch {
     const masks: number[] = []
     let returnLogits = false
     for (let i = 0, at = 0; i < scheduled.length; i++, at += STEP_SEQUENCE_FIELDS) {
-      const { sequence, from, count, scoreFrom, scored, samples } = scheduled[i]
+      const { sequence, from, count, scoreFrom, scored, samples, sumFrom, summed } = scheduled[i]
       const slot = sequence.slot ?? this.admit(sequence)
       for (; sequence.toldBlocks < sequence.blocks.length; sequence.toldBlocks++)
         blocks.push(slot, sequence.toldBlocks, sequence.blocks[sequence.toldBlocks])
@@ -50,6 +50,8 @@ export class Batch {
       sequences[at + STEP_SEQUENCE.scored] = scored
       sequences[at + STEP_SEQUENCE.samples] = samples ? 1 : 0
       if (samples) this.masks?.pack(sequence, masks)
+      sequences[at + STEP_SEQUENCE.sumFrom] = sumFrom
+      sequences[at + STEP_SEQUENCE.summed] = summed
       tokens += count
       returnLogits ||= sequence.request.sampling.returnLogits === true
     }

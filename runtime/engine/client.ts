@@ -24,7 +24,8 @@ const ofWhom = (adapters: readonly AdapterUse[]) =>
   adapters.length === 0 ? '' : `of ${adapters.map(({ name }) => name).join(' and ')} `
 
 /** What is known of an adapter: the pages that it takes, the names that it goes by, the token ids that exist for it, how far it reaches. */
-type Known = Reaching & { blocks: number; frames: number; names: string[]; vocabSize: number; ranked: boolean }
+type Known = Reaching &
+  Pick<AdapterImage, 'task'> & { blocks: number; frames: number; names: string[]; vocabSize: number; ranked: boolean }
 
 interface Listener {
   onOutput: (output: SequenceOutput) => void
@@ -85,9 +86,9 @@ export class EngineClient implements Engine {
         `adapter ${image.name} is packed as ${image.dtype} in blocks of ${image.blockBytes} bytes and frames of ${image.frameBytes}; ` +
           `the engine takes ${adapterDtype} in blocks of ${blockBytes} and frames of ${frameBytes}`,
       )
-    const { blocks, frames, name, vocabSize = this.info.vocabSize, invocationTokens, sparesCache, maxRank } = image
+    const { blocks, frames, name, vocabSize = this.info.vocabSize, invocationTokens, sparesCache, maxRank, task } = image
     const reaching = { invocationTokens, sparesCache, maxRank, ranked: hasRanks(image) }
-    this.adapters.set(image.digest, { blocks, frames, names: [name], vocabSize, ...reaching })
+    this.adapters.set(image.digest, { blocks, frames, names: [name], vocabSize, task, ...reaching })
     this.post({ type: 'adapter', image })
   }
 
@@ -173,10 +174,12 @@ export class EngineClient implements Engine {
     const { id, promptIds, adapters } = request
     if (this.listeners.has(id)) throw new EngineError('duplicate_id', `a request with id ${id} is under way`)
     if (promptIds.length === 0) throw new EngineError('empty_prompt', 'the prompt must hold at least one token')
-    if (promptIds.length >= maxModelLen && !(promptIds.length === maxModelLen && request.sampling.maxTokens === 0))
+    if (request.pooling === undefined) this.checkGenerative(adapters)
+    const room = request.pooling !== undefined || request.sampling.maxTokens === 0 ? maxModelLen : maxModelLen - 1
+    if (promptIds.length > room)
       throw new EngineError(
         'context_length_exceeded',
-        `the prompt holds ${promptIds.length} tokens; with at least one more to generate at most ${maxModelLen - 1} fit`,
+        `the prompt holds ${promptIds.length} tokens; ${room < maxModelLen ? 'with at least one more to generate ' : ''}at most ${room} fit`,
       )
     const vocabSize = this.vocabularyOf(adapters)
     const odd = promptIds.find((token) => !(token >= 0 && token < vocabSize))
@@ -211,6 +214,18 @@ export class EngineClient implements Engine {
       throw new EngineError(
         'pool_too_small',
         `the prompt and its adapters need ${blocks} blocks of the pool, which has ${blockCount} (--pool)`,
+      )
+  }
+
+  private checkGenerative(adapters: readonly AdapterUse[]): void {
+    const instead = 'it serves /v1/embeddings, /pooling, /classify, /score and /rerank'
+    if (this.info.headless)
+      throw new EngineError('not_generative', `this model has no language-model head, so it generates no text; ${instead}`)
+    const other = adapters.find(({ digest }) => this.adapters.get(digest)?.task)
+    if (other)
+      throw new EngineError(
+        'not_generative',
+        `${other.name} was trained for ${this.adapters.get(other.digest)?.task}, not to generate text (CAUSAL_LM); ${instead}`,
       )
   }
 

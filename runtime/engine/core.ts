@@ -11,7 +11,7 @@ import type { EngineSnapshot, Logprobs, MaskThread, SequenceOutput, StepTimes } 
 import { Adapters } from './adapters.ts'
 import { Batch, type PackedStep } from './batch.ts'
 import { Masks } from './masks.ts'
-import { finishReason, logprobsOf, withStart } from './outputs.ts'
+import { addSum, finishReason, logprobsOf, pooledOf, sumsOf, withStart } from './outputs.ts'
 import type { PackedRequest } from './packed-request.ts'
 import { takeSnapshot } from './snapshot.ts'
 
@@ -261,9 +261,11 @@ export class EngineCore {
   private commit({ scheduled }: Flight, step: StepOutput): void {
     const logprobs = logprobsOf(step)
     let r = 0
+    const sums = sumsOf(scheduled, step)
     for (const [b, item] of scheduled.entries()) {
       const { sequence, from, count } = item
       const first = r
+      const sum = sums[b]
       r += item.scored + (item.samples ? 1 : 0)
       landed(item)
       if (sequence.state === 'leaving') {
@@ -291,7 +293,10 @@ export class EngineCore {
       this.counters.promptTokens += Math.max(0, Math.min(end, sequence.promptLength) - from)
       const output: SequenceOutput = { id: sequence.request.id, tokens: [] }
       if (item.scored > 0) output.promptLogprobs = { of: logprobs, from: first, to: first + item.scored }
-      if (item.samples && !late) this.sampled(sequence, step, r - 1, logprobs, output)
+      if (sum) addSum(sequence, item, sum)
+      if (sequence.request.pooling !== undefined) {
+        if (from + count === sequence.promptLength) this.pooled(sequence, output)
+      } else if (item.samples && !late) this.sampled(sequence, step, r - 1, logprobs, output)
       else if (item.scored > 0) this.outputs.push(withStart(sequence, output))
     }
     this.masks.flush()
@@ -301,6 +306,13 @@ export class EngineCore {
     sequence.computed--
     this.masks.wasLate(sequence)
     this.counters.lateMasks++
+  }
+
+  /** Ends a pooled sequence whose prompt is computed. */
+  private pooled(sequence: Sequence, output: SequenceOutput): void {
+    output.pooled = pooledOf(sequence)
+    if (output.pooled.every(Number.isFinite)) this.end(sequence, { ...output, finish: 'stop' })
+    else this.fail(sequence, 'non_finite_logits', 'the model computed no finite hidden state')
   }
 
   /** `output`: what the step has brought beside the token. */

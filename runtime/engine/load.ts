@@ -93,6 +93,7 @@ export async function loadEngine(
   const frameBytes = frameBytesOf(model.base.sites, adapterDtype, pool.blockBytes, settings.leastFrameBytes)
   const addon = loadNative()
   const name = deviceName(addon, settings)
+  const headless = !model.base.sites.some(({ kind }) => kind === 'head')
   const native = await addon.createEngine(
     {
       device,
@@ -117,7 +118,8 @@ export async function loadEngine(
       maxBatchTokens,
       maxSequences,
       maxModelLen: model.maxModelLen,
-      maxLogitsRows: maxLogitsRows(maxSequences),
+      headless,
+      maxLogitsRows: headless ? 0 : maxLogitsRows(maxSequences),
       captureGraphs: settings.captureGraphs ?? true,
       overlapLaunches: settings.overlapLaunches ?? false,
     },
@@ -128,6 +130,9 @@ export async function loadEngine(
     native,
     info: {
       modelType: model.base.modelType,
+      hiddenSize: model.base.hiddenSize,
+      ...(headless && { headless }),
+      classifier: model.classifier,
       vocabSize: model.vocabSize,
       addedTokens: model.base.added?.count ?? 0,
       // A sequence that the whole pool cannot hold could never be finished.

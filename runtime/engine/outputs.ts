@@ -1,5 +1,6 @@
 /** From a native step's arrays to what each sequence is told. */
 import type { StepOutput } from '../../native/types.ts'
+import type { Scheduled } from '../scheduler/scheduled.ts'
 import type { Sequence } from '../scheduler/sequence.ts'
 import type { FinishReason, Logprobs, SequenceOutput } from '../types.ts'
 
@@ -32,6 +33,33 @@ export function finishReason(
     return { finish: 'length' }
   return {}
 }
+
+/** Each item's sum of hidden states, where it asked for one. Shape: [hidden] each. */
+export function sumsOf(scheduled: readonly Scheduled[], { sums }: StepOutput): (Float64Array | undefined)[] {
+  if (!sums) return []
+  const width = sums.length / scheduled.filter(({ summed }) => summed > 0).length
+  let at = 0
+  return scheduled.map(({ summed }) => {
+    if (summed === 0) return undefined
+    at += width
+    return sums.subarray(at - width, at)
+  })
+}
+
+/** Takes a step's sum into that of the sequence; in float64, so that how its prompt was cut into chunks does not show in a float32. */
+export function addSum(sequence: Sequence, { sumFrom }: Scheduled, sum: Float64Array): void {
+  // What comes first begins anew: it may have been put back since.
+  const begins = sequence.request.pooling !== 'mean' || sumFrom === 0
+  sequence.sum = begins ? sum.slice() : sequence.sum?.map((value, i) => value + sum[i])
+}
+
+/** What a pooled sequence gives. Shape: [hidden]. */
+export function pooledOf({ sum = NO_SUM, request, promptLength }: Sequence): Float32Array<ArrayBuffer> {
+  const count = request.pooling === 'mean' ? promptLength : 1
+  return Float32Array.from(sum, (value) => value / count)
+}
+
+const NO_SUM = new Float64Array(0)
 
 /** What is told once, with a sequence's first output. */
 export function withStart(sequence: Sequence, output: SequenceOutput): SequenceOutput {

@@ -50,8 +50,13 @@ class GraphBuilder {
     this.a.layers.forEach((layer, i) => {
       stream = this.layer(stream, layer, i)
     })
-    this.head(this.sum(stream))
-    this.graph.output('tokens', 'int32', ['R'])
+    const x = this.sum(stream)
+    const norm = this.normWeight('model.norm', this.a.hiddenSize)
+    this.hiddenStates(x, norm)
+    if (this.sites.has(HEAD)) {
+      this.head(x, norm)
+      this.graph.output('tokens', 'int32', ['R'])
+    }
     return this.graph.serialize()
   }
 
@@ -207,10 +212,16 @@ class GraphBuilder {
     return this.projections(gated, [`${path}.down_proj`])[0]
   }
 
+  /** Sums of the final hidden states, of whichever tokens a step wants them: they do not leave through the graph's output, which says nothing. */
+  private hiddenStates(x: string, norm: string): void {
+    this.graph.op('SumRows', [x, norm], 'summed', { epsilon: { float: this.a.normEpsilon } }, 'lorikeet')
+    this.graph.output('summed', 'int32', [1])
+  }
+
   /** Logits of the wanted rows, and what is sampled from them: the logits themselves never leave the graph. */
-  private head(x: string): void {
+  private head(x: string, norm: string): void {
     const rows = this.graph.op('Gather', [x, 'logits_indices'], 'head.rows')
-    const normed = this.norm(rows, 'model.norm')
+    const normed = this.device.norm(rows, norm, this.a.normEpsilon, 'model.norm.out')
     const logits = this.added ? this.logits(normed, this.added) : this.projections(normed, [HEAD], { rows: 'R' })
     const shown = logits.map((one, i) => {
       const prefix = i === 0 ? 'head' : 'head.added'

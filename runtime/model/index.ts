@@ -1,11 +1,11 @@
 /** From a Hugging Face folder to what the engine runs and what the adapters-store needs to know. */
 import { existsSync } from 'node:fs'
 import path from 'node:path'
-import type { BaseModel } from '../../adapters-store/types.ts'
+import type { BaseModel, ClassifierHead } from '../../adapters-store/types.ts'
 import type { CacheDtype, InitializerRef, TensorType } from '../../native/types.ts'
 import type { Architecture } from './architecture.ts'
 import { type CacheScheme, cacheScheme } from './cache-scales.ts'
-import { Config, eosTokenIds, shown } from './config.ts'
+import { Config, eosTokenIds } from './config.ts'
 import { Cpu } from './devices/cpu.ts'
 import { Cuda, unfitForCuda, withoutResidualScale } from './devices/cuda.ts'
 import { ModelError } from './errors.ts'
@@ -13,6 +13,7 @@ import { familyOf } from './families/index.ts'
 import { buildGraph } from './graph.ts'
 import { OnnxGraph } from './onnx.ts'
 import { ADDED_TOKENS, type BuildOptions, elementTypes, quantizationOf } from './options.ts'
+import { classifierOf, namedTensors, purposeOf } from './purpose.ts'
 import { addedTokens, sitesOf } from './sites.ts'
 import { checkpointOf, Weights } from './weights.ts'
 
@@ -22,6 +23,8 @@ export { ADDED_TOKENS, type BuildOptions } from './options.ts'
 
 export interface BuiltModel {
   base: BaseModel
+  /** Of a …ForSequenceClassification. */
+  classifier?: ClassifierHead
   /** Serialized ONNX ModelProto; the tensors named in `initializers` carry no data. */
   graph: Uint8Array
   files: string[]
@@ -48,7 +51,7 @@ const LARGEST_ROPE = 2 ** 30 - 2 ** 26
  * Throws ModelError, naming the key or the tensor, for whatever this server cannot serve rightly.
  */
 export function buildModel(directory: string, options: BuildOptions = {}): BuiltModel {
-  const { config, architecture, base, cacheScheme } = describe(directory, options.extraTokens)
+  const { config, architecture, classifier, base, cacheScheme } = describe(directory, options.extraTokens)
   const maxModelLen = options.maxModelLen ?? architecture.maxPositions
   if (!Number.isInteger(maxModelLen) || maxModelLen <= 0)
     throw new ModelError('invalid_config', `max-model-len must be a positive integer, not ${maxModelLen}`)
@@ -73,6 +76,7 @@ export function buildModel(directory: string, options: BuildOptions = {}): Built
   const written = cuda ? withoutResidualScale(architecture) : architecture
   return {
     base,
+    classifier,
     graph: buildGraph(written, base, device, quantizationOf(options)),
     ...types,
     files: weights.files,
@@ -112,23 +116,20 @@ function requireLayers(config: Config, tensors: string[]): void {
 function describe(
   directory: string,
   extraTokens = ADDED_TOKENS,
-): { config: Config; architecture: Architecture; base: BaseModel; cacheScheme: CacheScheme } {
+): { config: Config; architecture: Architecture; classifier?: ClassifierHead; base: BaseModel; cacheScheme: CacheScheme } {
   const config = Config.read(directory)
   const scheme = cacheScheme(config)
   const family = familyOf(config)
-  const classes = config.json.architectures ?? []
-  if (!Array.isArray(classes) || (classes.length > 0 && !classes.some((name) => String(name).endsWith('ForCausalLM'))))
-    throw config.unsupported(
-      'architectures',
-      `is ${shown(classes)}; only models with a language-model head (…ForCausalLM) are supported`,
-    )
-  const tensors = checkpointOf(directory)
+  const purpose = purposeOf(config)
+  if (config.json.is_causal === false) throw config.unsupported('is_causal', 'is false: attention here is causal')
+  const tensors = namedTensors(checkpointOf(directory), purpose)
   requireLayers(config, Object.keys(tensors))
   const architecture = family.architecture(config)
-  const sites = sitesOf(architecture)
+  const sites = sitesOf(architecture, purpose !== 'generate')
   return {
     config,
     architecture,
+    classifier: purpose === 'classify' ? classifierOf(config, tensors, architecture.hiddenSize) : undefined,
     cacheScheme: scheme,
     base: {
       directory,

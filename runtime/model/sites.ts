@@ -8,10 +8,11 @@ export const HEAD = 'lm_head'
 export const layerPath = (layer: number) => `model.layers.${layer}`
 
 /** What the addon is told of the sites, as native/types.ts has it. */
-export function siteOptions({ sites, added }: BaseModel) {
+export function siteOptions({ sites, added, hiddenSize }: BaseModel) {
   const all = added ? [...sites, added.table, added.head] : sites
   const shape = (site: Site) => [site.inFeatures, site.outFeatures, site.kind === 'embedding' ? 1 : 0]
   return {
+    hiddenSize,
     siteCount: all.length,
     siteShapes: Int32Array.from(all.flatMap(shape)),
     maxSiteInputs: Math.max(...sites.map((site) => site.inFeatures)),
@@ -24,10 +25,10 @@ export function siteOptions({ sites, added }: BaseModel) {
 /** The vocabulary with what may be added to it ends at a multiple of this, so that rows of logits lie aligned whatever the base's own is. */
 const VOCABULARY_STEP = 64
 
-/** Room for at least `wanted` tokens; none for 0. */
+/** Room for at least `wanted` tokens; none for 0, and none where the model has no head. */
 export function addedTokens(sites: Site[], wanted: number): AddedTokens | undefined {
-  const [table, head] = [EMBEDDING, HEAD].map((module) => sites.find((site) => site.module === module) as Site)
-  if (wanted === 0) return undefined
+  const [table, head] = [EMBEDDING, HEAD].map((module) => sites.find((site) => site.module === module))
+  if (wanted === 0 || !table || !head) return undefined
   const count = Math.ceil((table.inFeatures + wanted) / VOCABULARY_STEP) * VOCABULARY_STEP - table.inFeatures
   return {
     count,
@@ -36,7 +37,8 @@ export function addedTokens(sites: Site[], wanted: number): AddedTokens | undefi
   }
 }
 
-export function sitesOf(a: Architecture): Site[] {
+/** `headless`: without the language-model head. */
+export function sitesOf(a: Architecture, headless = false): Site[] {
   const sites: Site[] = []
   const add = (site: Omit<Site, 'index' | 'weight'> & { weight?: string }) =>
     sites.push({ index: sites.length, weight: `${site.module}.weight`, ...site } as Site)
@@ -64,6 +66,7 @@ export function sitesOf(a: Architecture): Site[] {
     }
     linear(`${mlp}.down_proj`, a.intermediateSize, a.hiddenSize, a.bias.mlp, true)
   }
+  if (headless) return sites
   add({
     module: HEAD,
     kind: 'head',

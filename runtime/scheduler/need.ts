@@ -117,7 +117,7 @@ export function needOf(
 /** The longest cached chain of full blocks; at least the last token is computed, since its logits are wanted. */
 function cachedPrefix(sequence: Sequence, { blockSize, prefixes }: Pool): number[] {
   const prefix: number[] = []
-  if (sequence.scores) return prefix
+  if (sequence.readsAll) return prefix
   const most = Math.floor((sequence.tokens.length - 1) / blockSize)
   for (let i = 0; i < most; i++) {
     const block = prefixes.find(sequence.hash(i, blockSize))

@@ -12,6 +12,9 @@ export interface Scheduled {
   scored: number
   /** The token after the last one is sampled. */
   samples: boolean
+  /** The final hidden states at positions [sumFrom, sumFrom + summed) are summed. */
+  sumFrom: number
+  summed: number
 }
 
 /** Of the sequence's next `count` tokens: the first position that is scored, and how many are. Row p scores token p + 1. */
@@ -20,6 +23,20 @@ function scoring(sequence: Sequence, count: number): { scoreFrom: number; scored
   const scoreFrom = Math.max(sequence.computed, sequence.scoredTo)
   const last = Math.min(sequence.computed + count, sequence.promptLength - 1)
   return { scoreFrom, scored: sequence.scores ? Math.max(0, last - scoreFrom) : 0 }
+}
+
+/** Of tokens [from, end) of a pooled sequence, those whose hidden states it is made of. */
+function summing({ request, promptLength }: Sequence, from: number, end: number): { sumFrom: number; summed: number } {
+  switch (request.pooling) {
+    case 'mean':
+      return { sumFrom: from, summed: end - from }
+    case 'first':
+      return { sumFrom: 0, summed: from === 0 ? 1 : 0 }
+    case 'last':
+      return { sumFrom: promptLength - 1, summed: end === promptLength ? 1 : 0 }
+    default:
+      return { sumFrom: 0, summed: 0 }
+  }
 }
 
 /** Rows of logits, beyond one, that the sequence's next `count` tokens have in a step. */
@@ -40,13 +57,13 @@ export function begin(sequence: Sequence, count: number): Scheduled {
   sequence.scheduledAt ??= Date.now()
   const from = sequence.computed
   const end = from + count
-  const samples = end === sequence.length
+  const samples = end === sequence.length && sequence.request.pooling === undefined
   const { scoreFrom, scored } = scoring(sequence, count)
   if (scored > 0) sequence.scoredTo = scoreFrom + scored
   sequence.computed = end
   sequence.inFlight++
   if (samples) sequence.pending++
-  return { sequence, from, count, scoreFrom, scored, samples }
+  return { sequence, from, count, scoreFrom, scored, samples, ...summing(sequence, from, end) }
 }
 
 /** What a step computes in all. */

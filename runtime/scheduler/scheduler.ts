@@ -160,7 +160,7 @@ export class Scheduler {
 
   /** Whether it has more to compute as far as can be known now: it has not ended, and surely will not with the token that is being sampled. */
   private goesOn(sequence: Sequence): boolean {
-    if (sequence.state !== 'running') return false
+    if (sequence.state !== 'running' || sequence.remaining === 0) return false
     // What may follow a token that is being sampled is not known yet; nor is it of one whose mask is late.
     if (sequence.request.constraint && (sequence.pending > 0 || sequence.mask?.holdsBack)) return false
     const { maxTokens } = sequence.request.sampling

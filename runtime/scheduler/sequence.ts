@@ -67,6 +67,8 @@ export class Sequence {
   cachedTokens?: number
   scheduledAt?: number
   reportedStart = false
+  /** Of a pooled sequence: the sum of the hidden states that have come, of its tokens up to `computed`. Shape: [hidden]. */
+  sum: Float64Array | undefined
   /** Its end has been told. */
   told = false
   /** The first prompt position after those whose logprobs were asked of a step; survives preemption. */
@@ -113,6 +115,12 @@ export class Sequence {
   /** Its prompt's logprobs are asked for. */
   get scores(): boolean {
     return this.request.sampling.promptLogprobs >= 0
+  }
+
+  /** What lies in the cache of its prompt is computed again: every position is scored, or its hidden state is wanted. */
+  get readsAll(): boolean {
+    const { pooling } = this.request
+    return this.scores || pooling === 'mean' || pooling === 'first'
   }
 
   /** Hash of full block `i` of the tokens known now. The chain begins as the base's and becomes the adapters' with the first block that holds K and V of theirs. */

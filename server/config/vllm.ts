@@ -17,6 +17,8 @@ export const VLLM_NEEDLESS: Readonly<Record<string, { value: boolean; because: s
     because: 'tools are called wherever the format of calls is known (--tool-call-parser)',
   },
   'disable-log-requests': { value: false, because: 'requests are not logged unless --log-level is info or less' },
+  runner: { value: true, because: 'routes that generate and routes that embed are served side by side' },
+  task: { value: true, because: 'routes that generate and routes that embed are served side by side' },
   'disable-log-stats': { value: false, because: 'figures are in /metrics, not in the log' },
 }
 
@@ -43,8 +45,6 @@ export const VLLM_ADVICE: Readonly<Record<string, string>> = {
   'cpu-offload-gb': 'weights are never offloaded; --quantization int8 or int4 makes them smaller',
   'uvicorn-log-level': 'what is logged is --log-level',
   seed: 'each request brings its own seed: leave it out',
-  runner: 'this server generates text: leave it out',
-  task: 'this server generates text: leave it out',
 }
 
 /** A flag's parts: `--no-enable-lora=x` is {no: true, name: 'enable-lora', value: 'x'}; undefined for what is no long flag. */

@@ -66,7 +66,7 @@ export function settleMaxTokens(
 }
 
 /** Undefined: first come, first served. Another than 0 is refused unless the server was started for it (vLLM's rule), so that no client can put itself first. */
-function priorityOf(body: Body, scheduling: Serving['scheduling']): number | undefined {
+export function priorityOf(body: Body, scheduling: Serving['scheduling']): number | undefined {
   const priority = given<number>(body, 'priority', 0)
   if (priority !== 0 && scheduling !== 'priority')
     throw new ApiError(

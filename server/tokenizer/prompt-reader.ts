@@ -122,7 +122,7 @@ export class ModelPromptReader implements PromptReader {
   async encode(texts: readonly string[], options: EncodeOptions, signal: AbortSignal): Promise<TokenIds[]> {
     // Prompts of token ids: the watch over what is tried here would be a thread for nothing.
     if (texts.length === 0) return []
-    for (const text of texts) this.checkLength(text, options.param)
+    for (const [i, text] of texts.entries()) this.checkLength(text, options.paramOf?.(i) ?? options.param)
     if (this.tokenizesHere && sizeOf(texts, SHORT) <= SHORT) {
       const here = this.texts.attempt(() => texts.map((text) => this.tokenizer.encode(text, options)))
       if (here) return here.value

@@ -39,7 +39,7 @@ const OPTIONS: Case[] = [
     names: [field],
   })),
   { what: 'Megatron', change: set({ megatron_config: { tp: 2 } }), names: ['megatron_config'] },
-  { what: 'a task that is no text generation', change: set({ task_type: 'SEQ_CLS' }), names: ['task_type', 'CAUSAL_LM'] },
+  { what: 'a task of no text', change: set({ task_type: 'TOKEN_CLS' }), names: ['task_type', 'CAUSAL_LM, SEQ_CLS'] },
   { what: 'an option it does not know', change: set({ use_shiny: true }), names: ['use_shiny', 'may change the result'] },
   ...[true, 1, 0.5, 'on', [0], { rate: 0.1 }, { use: false, layers: [3] }].map((value) => ({
     what: `an option it does not know that is ${JSON.stringify(value)}`,

@@ -1,5 +1,6 @@
 // The checks as one CUDA program: nvcc compiles them with device memory where the emulated build has plain memory.
 #include "gated_check.cc"
+#include "row_sums_check.cc"
 #include "lora_check.cc"
 #include "main.cc"
 #include "sampling_check.cc"

@@ -4,6 +4,7 @@
 #include <string>
 #include "gated_check.h"
 #include "lora_check.h"
+#include "row_sums_check.h"
 #include "sampling_check.h"
 #include "step_inputs_check.h"
 #ifndef __CUDACC__
@@ -37,6 +38,7 @@ int main(int argc, char** argv) {
   lorikeet::test::check_lora(!quick);
   lorikeet::test::check_sampling(!quick);
   lorikeet::test::check_gated(!quick);
+  lorikeet::test::check_row_sums(!quick);
   lorikeet::test::check_step_inputs();
 #else
   lorikeet::test::check_graph_table();
@@ -50,6 +52,7 @@ int main(int argc, char** argv) {
     lorikeet::test::check_lora(false);
     lorikeet::test::check_sampling(false);
     lorikeet::test::check_gated(false);
+    lorikeet::test::check_row_sums(false);
     lorikeet::test::check_step_inputs();
   }
 #endif

@@ -121,6 +121,21 @@ KERNEL_TEST(adapters_act_from_their_position_on) {
   check(refusal([&] { slots.admit(never); }).find("adaptersFrom is -1") != std::string::npos, "nor below 0");
 }
 
+KERNEL_TEST(hidden_states_are_summed_of_what_the_step_computes) {
+  if (!once(kernels)) return;
+  Slots slots = slots_of();
+  slots.admit(input(0, {5, 6, 7}));
+  slots.admit(input(1, {5, 6, 7, 8, 9}));
+  StepInput in = slots.prepare({{{0, 0, 3, 0, 0, 1}, {1, 0, 5, 0, 0, 0, 2, 3}}, {{0, 0, 2}, {1, 0, 3}, {1, 1, 4}}});
+  check(in.summed.size() == 1 && in.summed[0].first == 5 && in.summed[0].count == 3, "rows of the step");
+  check(in.logits_indices == std::vector<int32_t>({2}), "they are no rows of logits");
+  slots.settle(in, false);
+  for (const auto& [from, count] : {std::pair{0, 1}, {4, 2}, {2, -1}, {5, 1}}) {
+    const StepSequence wrong{1, 2, 3, 0, 0, 0, from, count};
+    check(refusal([&] { slots.prepare({{wrong}, {}}); }).find("summed is") != std::string::npos, "positions that the step does not compute");
+  }
+}
+
 KERNEL_TEST(a_decode_row_takes_its_token_from_the_step_before) {
   if (!once(kernels)) return;
   Slots slots = slots_of();

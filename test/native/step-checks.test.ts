@@ -95,7 +95,7 @@ t.test('what a step says', async (t) => {
     await wrong(
       'a shortened array',
       (b) => ({ ...b, sequences: b.sequences.subarray(0, -cut) }),
-      /sequences\.length must be a multiple of 6/,
+      /sequences\.length must be a multiple of 8/,
     )
   for (const cut of [1, STEP_BLOCK_FIELDS - 1])
     await wrong(
@@ -113,6 +113,7 @@ t.test('what a step says', async (t) => {
   await wrong('no tokens', field('sequences', 2, 0), /count is 0/)
   await wrong('more tokens than there are', field('sequences', 2, 2), /past \+ count is 7/)
   await wrong('scoring what is not computed', field('sequences', 4, 1), /scored is 1/)
+  await wrong('summing what is not computed', field('sequences', 7, 1), /summed is 1/)
   await wrong('sampling twice', field('sequences', 5, 2), /samples is 2/)
   await wrong('a block slot', field('blocks', 0, ROWS), /slot is 4/)
   await wrong('a place', field('blocks', 1, 1), /place is 1/)
@@ -159,7 +160,7 @@ t.test('two steps in flight, not three; a slot in flight stays', async (t) => {
   t.teardown(() => engine.close())
   const alone = await decodeStep(engine, { rows: 1, context: 3, blockSize, vocabSize, adapters: [] })
   const batch = admitRows(engine, { rows: 1, context: 3, blockSize, vocabSize, adapters: [] })
-  const next = (past: number): StepBatch => ({ sequences: Int32Array.of(0, past, 1, 0, 0, 1), blocks: new Int32Array(0) })
+  const next = (past: number): StepBatch => ({ sequences: Int32Array.of(0, past, 1, 0, 0, 1, 0, 0), blocks: new Int32Array(0) })
   const flights = [engine.step(batch), engine.step(next(4))]
   t.throws(() => engine.step(next(5)), { message: /two steps are in flight/ })
   t.throws(() => engine.release(0), { message: /a step in flight names that slot/ })

@@ -39,9 +39,23 @@ export function toyTokens(prompt: number[], adapters: { digest: string; weight: 
   return tokens.slice(prompt.length)
 }
 
+/** The hidden state of a prompt's token at a position, and of what a sequence sees up to it. Shape: [2]. */
+const hiddenState = (seen: number, position: number, adapter: number) => [nextToken(seen, adapter), position]
+
+/** What a pooled sequence must give: its hidden states at positions [from, to), added and divided by their number. */
+export function toyPooled(prompt: number[], adapters: { digest: string; weight: number }[], from: number, to: number): number[] {
+  const sum = [0, 0]
+  for (let p = from; p < to; p++) {
+    const [token] = toyTokens(prompt.slice(0, p + 1), adapters, 1)
+    sum[0] += token
+    sum[1] += p
+  }
+  return [...Float32Array.from(sum, (value) => value / (to - from))]
+}
+
 /** A step as the toy model sees it. */
 export interface ToyStep {
-  sequences: { slot: number; past: number; tokens: number[]; rows: { position: number; scores: boolean }[] }[]
+  sequences: { slot: number; past: number; tokens: number[]; rows: { position: number; scores: boolean }[]; summed: number[] }[]
 }
 
 /** A slot of the batch: what the sequence brought, its tokens so far and its block table. */
@@ -204,7 +218,10 @@ export class ToyEngine implements NativeEngine {
     const step: ToyStep = { sequences: [] }
     const named = new Map<number, ToySlot>()
     for (let i = 0; i < batch.sequences.length; i += STEP_SEQUENCE_FIELDS) {
-      const [slot, past, count, scoreFrom, scored, samples] = batch.sequences.subarray(i, i + STEP_SEQUENCE_FIELDS)
+      const [slot, past, count, scoreFrom, scored, samples, sumFrom, summed] = batch.sequences.subarray(
+        i,
+        i + STEP_SEQUENCE_FIELDS,
+      )
       const taken = this.slots.get(slot)
       if (!taken || named.has(slot)) throw new RangeError(`slot ${slot} is free or named twice`)
       if (past < 0 || count < 1 || past + count > taken.length)
@@ -214,7 +231,10 @@ export class ToyEngine implements NativeEngine {
       named.set(slot, taken)
       const rows = Array.from({ length: scored }, (_, k) => ({ position: scoreFrom + k, scores: true }))
       if (samples) rows.push({ position: past + count - 1, scores: false })
-      step.sequences.push({ slot, past, tokens: new Array(count).fill(0), rows })
+      if (summed > 0 && (sumFrom < past || sumFrom + summed > past + count))
+        throw new RangeError(`slot ${slot} sums what it does not compute`)
+      const positions = Array.from({ length: summed }, (_, k) => sumFrom + k)
+      step.sequences.push({ slot, past, tokens: new Array(count).fill(0), rows, summed: positions })
     }
     for (const { slot, past, tokens, rows } of step.sequences) {
       const taken = named.get(slot) as ToySlot
@@ -231,8 +251,9 @@ export class ToyEngine implements NativeEngine {
     this.arrive(awaited + 1)
     const tokens: number[] = []
     const stopped: number[] = []
+    const sums: number[] = []
     const sequenceStatus = new Uint8Array(slots.length)
-    for (const [b, { past, tokens: computed, rows }] of step.sequences.entries()) {
+    for (const [b, { past, tokens: computed, rows, summed }] of step.sequences.entries()) {
       const slot = slots[b]
       const { entryAdapter, entryGeneration, entryDigest, entryWeight, promptLength, options, stopTokens } = slot.input
       const entries: { digest: bigint; weight: number }[] = []
@@ -250,9 +271,17 @@ export class ToyEngine implements NativeEngine {
         const first = Math.floor(place(past + i) / this.blockSize) * this.framesPerBlock
         this.rows.fill(0, first, first + this.framesPerBlock)
       }
-      for (const { position, scores } of rows) {
+      const seenAt = (position: number) => {
         let seen = 0x811c9dc5
         for (let p = 0; p <= position; p++) seen = mix(seen, this.cache[place(p)])
+        return seen
+      }
+      if (summed.length > 0) {
+        const hidden = summed.map((position) => hiddenState(seenAt(position), position, adapter))
+        sums.push(...[0, 1].map((i) => hidden.reduce((sum, one) => sum + one[i], 0)))
+      }
+      for (const { position, scores } of rows) {
+        const seen = seenAt(position)
         const token = scores ? slot.tokens[position + 1] : nextToken(seen, adapter)
         tokens.push(token)
         stopped.push(!scores && position + 2 - promptLength >= options[MIN_TOKENS] && stopTokens.includes(token) ? 1 : 0)
@@ -267,6 +296,7 @@ export class ToyEngine implements NativeEngine {
       topStarts: new Int32Array(count + 1),
       topTokens: new Int32Array(0),
       topLogprobs: new Float32Array(0),
+      ...(sums.length > 0 && { sums: Float64Array.from(sums) }),
       sequenceStatus,
       rowStatus: new Uint8Array(count),
       stopped: Uint8Array.from(stopped),

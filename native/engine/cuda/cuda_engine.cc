@@ -109,6 +109,7 @@ int64_t CudaEngine::blocks_that_fit() {
     const int32_t count = 1 + std::min(rest, options_.max_model_len - 1);
     rest -= count - 1;
     longest = std::max(longest, count);
+    input.summed.push_back({input.cumulative.back(), count});
     input.cumulative.push_back(input.cumulative.back() + count);
     const int32_t more = std::clamp(scored, 0, count - 1);
     scored -= more;
@@ -264,9 +265,20 @@ void CudaEngine::queue(const Work& work, const StepShape& shape, Flight& flight,
   context_.sample.scratch = sample_scratch_.data();
   context_.sample.results = results_.data();
   context_.sample.logits_out = input.return_logits ? reinterpret_cast<float*>(raw_logits_.data()) : nullptr;
+  context_.sums = {};
+  if (!input.summed.empty()) {
+    context_.sums.ranges = reinterpret_cast<const RowRange*>(inputs_.data() + at.summed(input));
+    context_.sums.range_count = static_cast<int32_t>(input.summed.size());
+    context_.sums.sums = reinterpret_cast<double*>(sums_.data());
+    context_.sums.scales = reinterpret_cast<float*>(sums_.data() + sums_bytes(input));
+    context_.sums.rows = shape.tokens;
+    context_.sums.width = options_.hidden_size;
+    context_.sums.dtype = options_.dtype;
+  }
   graph = shape.captured ? graphs_.graph_of(shape) : 0;
   run(shape, at, graph);
   device::copy_to_host(flight.fetched.data(), results_.data(), sample_results(flight.sampled).bytes, compute_.get());
+  if (const size_t bytes = sums_bytes(input)) device::copy_to_host(flight.sums.data(), sums_.data(), bytes, compute_.get());
   if (input.return_logits) {
     // Not into pinned memory, so that this waits for the step: only tests and tools ask.
     result.logits.resize(input.logits_indices.size() * options_.columns());
@@ -292,6 +304,11 @@ void CudaEngine::fit(const Work& work, const StepShape& shape, const InputLayout
   grow(flight.fetched, device::Memory::pinned, result_bytes);
   grow(inputs_, device::Memory::device, at.end(input, work.masks));
   grow(results_, device::Memory::device, result_bytes);
+  grow(summed_, device::Memory::device, sizeof(int32_t));
+  if (const size_t bytes = sums_bytes(input)) {
+    grow(sums_, device::Memory::device, bytes + sizeof(float) * shape.tokens);
+    grow(flight.sums, device::Memory::pinned, bytes);
+  }
   grow(tokens_, device::Memory::device, sizeof(int32_t) * shape.logits);
   grow(sample_scratch_, device::Memory::device, sample_scratch_bytes(flight.sampled));
   if (input.return_logits) grow(raw_logits_, device::Memory::device, sizeof(float) * shape.logits * options_.columns());
@@ -357,7 +374,8 @@ void CudaEngine::run(const StepShape& shape, const InputLayout& at, int32_t grap
     values.push_back(cache_[i].get());
   }
   const ValuePtr tokens = session_->tensor(tokens_.data(), sizeof(int32_t) * shape.logits, {shape.logits}, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32);
-  session_->run(names, values, tokens.get(), graph);
+  const ValuePtr summed = session_->tensor(summed_.data(), sizeof(int32_t), {1}, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32);
+  session_->run(names, values, summed.get(), options_.headless ? nullptr : tokens.get(), graph);
 }
 
 void CudaEngine::fetch(const StepInput& input, const Flight& flight, StepResult& result) const {
@@ -367,6 +385,10 @@ void CudaEngine::fetch(const StepInput& input, const Flight& flight, StepResult&
   const auto* const times = reinterpret_cast<const uint64_t*>(base + at.times);
   result.sample_ms = static_cast<double>(times[1] - times[0]) * 1e-6;
   result.run_ms = flight.done.ms_since(flight.begun) - result.sample_ms;
+  if (const size_t bytes = sums_bytes(input)) {
+    result.sums.resize(bytes / sizeof(double));
+    std::memcpy(result.sums.data(), flight.sums.data(), bytes);
+  }
   auto ints = [&](size_t offset) { return reinterpret_cast<const int32_t*>(base + offset); };
   auto floats = [&](size_t offset) { return reinterpret_cast<const float*>(base + offset); };
   result.tokens.assign(ints(at.tokens), ints(at.tokens) + rows);

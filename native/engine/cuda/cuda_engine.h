@@ -42,7 +42,7 @@ class CudaEngine : public Engine {
  private:
   // What the host keeps of a step in flight.
   struct Flight {
-    device::Buffer staging, fetched;  // pinned: its inputs from `uploaded` on, its results
+    device::Buffer staging, fetched, sums;  // pinned: its inputs from `uploaded` on, its results, its sums of hidden states
     device::Event begun{true}, done{true};
     SampleShape sampled;
     std::vector<uint8_t> withheld;  // as Work's
@@ -67,6 +67,7 @@ class CudaEngine : public Engine {
   void fit(const Work& work, const StepShape& shape, const InputLayout& at, Flight& flight);
   void plan(const StepInput& input, const StepShape& shape, const InputLayout& at, Flight& flight);
   void make_inputs(const StepInput& input, const StepShape& shape, const InputLayout& at);
+  size_t sums_bytes(const StepInput& input) const { return sizeof(double) * input.summed.size() * options_.hidden_size; }
   void run(const StepShape& shape, const InputLayout& at, int32_t graph);
   void fetch(const StepInput& input, const Flight& flight, StepResult& result) const;
 
@@ -86,6 +87,7 @@ class CudaEngine : public Engine {
   std::array<Flight, 2> flights_;
   size_t launched_ = 0, finished_ = 0;  // steps; the one the launching thread's, the other the finishing thread's
   device::Buffer inputs_, results_, lora_scratch_, sample_scratch_, tokens_, raw_logits_;
+  device::Buffer summed_, sums_;  // the graph's output that says nothing; [ranges, hidden] of float64 and then [tokens] of float32, the scratch
   GraphTable graphs_;  // of the addresses above: forgotten when one of them moves
 };
 

@@ -67,15 +67,16 @@ class CudaSession : public Session {
     return ValuePtr(value);
   }
 
-  void run(const std::vector<const char*>& names, const std::vector<const OrtValue*>& inputs, OrtValue* tokens, int32_t graph) override {
+  void run(const std::vector<const char*>& names, const std::vector<const OrtValue*>& inputs, OrtValue* summed, OrtValue* tokens, int32_t graph) override {
     OrtRunOptions* raw = nullptr;
     check(ort().CreateRunOptions(&raw));
     const std::unique_ptr<OrtRunOptions, void (*)(OrtRunOptions*)> run_options(raw, [](OrtRunOptions* p) { ort().ReleaseRunOptions(p); });
     check(ort().AddRunConfigEntry(raw, "gpu_graph_id", graph ? std::to_string(graph).c_str() : "-1"));
     // The results are waited for by an event, after they were copied.
     check(ort().AddRunConfigEntry(raw, "disable_synchronize_execution_providers", "1"));
-    const char* output = "tokens";
-    check(ort().Run(session_.get(), raw, names.data(), inputs.data(), inputs.size(), &output, 1, &tokens));
+    const char* names_out[] = {"summed", "tokens"};
+    OrtValue* outputs[] = {summed, tokens};
+    check(ort().Run(session_.get(), raw, names.data(), inputs.data(), inputs.size(), names_out, tokens ? 2 : 1, outputs));
   }
 
   // 1.29's provider takes this and keeps the graph until the session ends (GraphLimits::total).

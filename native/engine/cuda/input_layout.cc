@@ -51,6 +51,7 @@ void write_inputs(const StepInput& input, const std::vector<SampleRow>& rows, co
   padded(indices, input.logits_indices, shape.logits, 0);
   for (auto r = static_cast<int32_t>(input.logits_indices.size()); shape.captured && r < shape.logits; r++) indices[r] = r;
   if (!input.blocks.empty()) std::memcpy(base + at.changes, input.blocks.data(), sizeof(TableChange) * input.blocks.size());
+  if (!input.summed.empty()) std::memcpy(base + at.summed(input), input.summed.data(), sizeof(RowRange) * input.summed.size());
 }
 
 StepInputs inputs_at(const StepShape& shape, const InputLayout& at, const SlotState& state, uint8_t* base) {

@@ -128,7 +128,7 @@ StepShape shape_of(const StepInput& input, const SampleFeatures& sample, const S
   const bool rows_are_tokens = shape.logits == shape.tokens && identity(input.logits_indices);
   const auto touched = [&](int32_t site) { return site >= 0 && SiteBits::has(shape.sites.touched, site); };
   if (!rows_are_tokens && (touched(limits.head_site) || touched(limits.added_head_site))) shape.head = plan_shape(input, logits_starts(input), true);
-  shape.captured = decode && rows_are_tokens && !input.return_logits && shape.tokens <= limits.captured_rows;
+  shape.captured = decode && rows_are_tokens && input.summed.empty() && !input.return_logits && shape.tokens <= limits.captured_rows;
   if (!shape.captured) {
     shape.logits = std::max(shape.logits, 1);  // a step of prefill chunks alone computes one row of logits for nobody: products of no rows are left untried
     return shape;

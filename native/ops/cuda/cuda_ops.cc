@@ -2,6 +2,7 @@
 #include "adapter_ops.h"
 #include "gated_op.h"
 #include "sample_op.h"
+#include "sum_op.h"
 
 namespace lorikeet::cuda {
 namespace {
@@ -9,13 +10,14 @@ namespace {
 template <Element T>
 struct OpsOf {
   OpsOf(const CudaStepContext& context, const char* provider)
-      : lora(context, provider), scale(context, provider), embedding(context, provider), gated(context, provider), sample(context, provider) {}
-  std::vector<const OrtCustomOp*> all() const { return {&lora, &scale, &embedding, &gated, &sample}; }
+      : lora(context, provider), scale(context, provider), embedding(context, provider), gated(context, provider), sample(context, provider), sums(context, provider) {}
+  std::vector<const OrtCustomOp*> all() const { return {&lora, &scale, &embedding, &gated, &sample, &sums}; }
   CustomOp<CudaBatchedLora<T>, CudaStepContext> lora;
   CustomOp<CudaScaleInput<T>, CudaStepContext> scale;
   CustomOp<CudaBatchedEmbedding<T>, CudaStepContext> embedding;
   CustomOp<CudaGatedActivation<T>, CudaStepContext> gated;
   CustomOp<CudaSample<T>, CudaStepContext> sample;
+  CustomOp<CudaSumRows<T>, CudaStepContext> sums;
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include "../../kernels/cuda/lora.h"
+#include "../../kernels/cuda/row_sums.h"
 #include "../../kernels/cuda/sampling.h"
 #include "../../device/device.h"
 #include "../../pool/cuda/site_bits.h"
@@ -26,6 +27,8 @@ struct CudaStepContext {
   // Sampling: everything but the logits and the tokens.
   SampleShape sample_shape;
   SampleOp sample;
+  // Sums of hidden states: everything but the rows, the norm's weight and its epsilon.
+  RowSumOp sums;
 
   bool touches(int64_t site) const { return SiteBits::has(sites.touched, site); }
   bool scales_input(int64_t site) const { return SiteBits::has(sites.scaled, site); }

@@ -158,6 +158,19 @@ t.test('a model: whole or in shards, and nothing that is not read', async (t) =>
   t.match(await hub().refused('org/lost', 'model'), { code: 'hub_file_invalid', message: /says nothing of shards/ })
 })
 
+t.test('a model that says how it embeds brings that with it', async (t) => {
+  const { local, hub } = await start(t)
+  const modules = JSON.stringify([{ idx: 1, path: '1_Pooling', type: 'sentence_transformers.models.Pooling' }])
+  const embedding = { 'modules.json': modules, '1_Pooling/config.json': '{}' }
+  local.commit('org/embedder', { ...BASE, ...embedding, '1_Pooling/README.md': 'x', '2_Normalize/config.json': '{}' })
+  const { directory } = await hub().fetch('org/embedder', 'model')
+  for (const [name, text] of Object.entries(embedding)) t.equal(readFileSync(path.join(directory, name), 'utf8'), text)
+  t.same(readdirSync(path.join(directory, '1_Pooling')), ['config.json'])
+  t.notOk(existsSync(path.join(directory, '2_Normalize')), 'nothing of it is read')
+  local.commit('org/embedder', { ...BASE, 'modules.json': modules })
+  t.notOk(existsSync(path.join((await hub().fetch('org/embedder', 'model')).directory, '1_Pooling')), 'nor need it be there')
+})
+
 t.test('gated: with the token, which no other server is given', async (t) => {
   const { local, hub, cache } = await start(t)
   local.commit('org/gated', ADAPTER, { gated: true })

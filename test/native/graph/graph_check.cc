@@ -116,7 +116,7 @@ int main(int count, char** arguments) {
   constexpr auto one = INPUT_OUTPUT_REQUIRED, optional = INPUT_OUTPUT_OPTIONAL, any = INPUT_OUTPUT_VARIADIC;
   const Op ops[] = {Op({"BatchedLora", {t, t}, {t}, any, any}), Op({"ScaleInput", {t}, {t}, one, one}),
                     Op({"BatchedEmbedding", {int32, t}, {t}, one, one}), Op({"GatedActivation", {t, t}, {t}, optional, one}),
-                    Op({"Sample", {t}, {int32}, one, one})};
+                    Op({"Sample", {t}, {int32}, one, one}), Op({"SumRows", {t, t}, {int32}, one, one})};
   OrtCustomOpDomain* domain = nullptr;
   require(ort->CreateCustomOpDomain("lorikeet", &domain));
   for (const Op& op : ops) require(ort->CustomOpDomain_Add(domain, &op));

@@ -33,6 +33,8 @@ const scheduled = (one: Sequence, from: number, count: number, rest: Partial<Sch
   scoreFrom: from,
   scored: 0,
   samples: true,
+  sumFrom: 0,
+  summed: 0,
   ...rest,
 })
 const items = (array: Int32Array, fields: number) =>
@@ -47,7 +49,7 @@ t.test('a sequence is admitted once, and only new blocks are told', async (t) =>
   t.match(admitted[0], { slot: one.slot, promptLength: 4, seed: 5n })
   t.same([...admitted[0].tokens], [10, 11, 12, 13])
   t.same(items(first.batch.blocks, STEP_BLOCK_FIELDS), [[one.slot, 0, 7]])
-  t.same(items(first.batch.sequences, STEP_SEQUENCE_FIELDS), [[one.slot, 0, 3, 0, 0, 0]])
+  t.same(items(first.batch.sequences, STEP_SEQUENCE_FIELDS), [[one.slot, 0, 3, 0, 0, 0, 0, 0]])
   one.blocks.push(3)
   const second = batch.pack([scheduled(one, 3, 1)])
   t.equal(admitted.length, 1)

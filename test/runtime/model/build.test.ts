@@ -89,9 +89,11 @@ t.test('a config that cannot be served rightly is refused by its key', async (t)
     (c) => Object.assign(c, { layer_types: Array(3).fill('sliding_attention') }),
     'qwen2',
   )
-  refused('unsupported_config', /architectures .*ForSequenceClassification/, (c) =>
-    Object.assign(c, { architectures: ['LlamaForSequenceClassification'] }),
+  refused('unsupported_config', /architectures .*ForTokenClassification.*…ForSequenceClassification/, (c) =>
+    Object.assign(c, { architectures: ['LlamaForTokenClassification'] }),
   )
+  refused('unsupported_config', /is_causal .*causal/, (c) => Object.assign(c, { is_causal: false }))
+  refused('tensor_missing', /score\.weight/, (c) => Object.assign(c, { architectures: ['LlamaForSequenceClassification'] }))
   refused('invalid_config', /rope_scaling.low_freq_factor/, (c) =>
     Object.assign(c, { rope_parameters: { rope_type: 'llama3', factor: 8 } }),
   )

@@ -34,7 +34,9 @@ const withScales = (tensors: Tensors) => {
 const KERNELS = new Set(
   ['Add', 'Mul', 'Div', 'Tanh', 'Gather', 'Gemm', 'SimplifiedLayerNormalization']
     .concat(['SkipSimplifiedLayerNormalization', 'MatMulNBits', 'PagedAttention'].map((op) => `com.microsoft.${op}`))
-    .concat(['BatchedLora', 'ScaleInput', 'BatchedEmbedding', 'GatedActivation', 'Sample'].map((op) => `lorikeet.${op}`)),
+    .concat(
+      ['BatchedLora', 'ScaleInput', 'BatchedEmbedding', 'GatedActivation', 'Sample', 'SumRows'].map((op) => `lorikeet.${op}`),
+    ),
 )
 const nameOf = ({ op, domain }: Graph['nodes'][number]) => (domain ? `${domain}.${op}` : op)
 

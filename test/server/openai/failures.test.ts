@@ -109,6 +109,7 @@ t.test('numbers that overflow are the error of who gave the weights, and ours ot
       lease: async () => ({
         digests: ['ab12'],
         texts: [undefined],
+        heads: [undefined],
         vocabSizes: [undefined],
         maxRanks: [0],
         ranked: [false],

@@ -61,6 +61,7 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
         maxRanks: wanted.map(() => 0),
         ranked: wanted.map(() => false),
         vocabSizes: wanted.map(() => undefined),
+        heads: wanted.map(() => undefined),
         release: () => {},
       }),
     },
