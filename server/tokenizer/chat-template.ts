@@ -1,8 +1,8 @@
-/** A model's chat template, rendered by @huggingface/jinja as transformers' apply_chat_template renders it. */
+/** A model's chat template, rendered (server/jinja) as transformers' apply_chat_template renders it. */
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
-import { Template } from '@huggingface/jinja'
 import { TemplateError } from '../errors.ts'
+import { Template } from '../jinja/template.ts'
 import type { ChatMessage, RenderOptions } from '../types.ts'
 import type { Json } from './definition.ts'
 import { readJsonFile, tokenText } from './tokenizer.ts'
