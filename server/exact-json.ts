@@ -12,12 +12,39 @@ const TOKEN = /\s*(?:([{}[\],:])|("(?:[^"\\]|\\.)*")|(-?\d+(?:\.\d+)?(?:[eE][-+]
 /** Values in each other that are read; JSON.parse goes as deep as the stack. */
 const MOST_DEEP = 1000
 
-export const mayLose = (json: string): boolean => SUSPECT.test(json)
+/** Characters of a body that is kept to be read a second time: some ten milliseconds. Of larger ones prompts show what JSON.parse makes of them. */
+const MOST_KEPT = 1 << 18
+
+/** Texts of bodies in which there is something to lose. */
+const kept = new WeakMap<object, string>()
+const read = new WeakMap<object, Record<string, unknown>>()
+
+/** Keeps what `body` was read from, if it has to be read again. */
+export function keepText(text: string, body: object): void {
+  if (text.length <= MOST_KEPT && SUSPECT.test(text)) kept.set(body, text)
+}
+
+/** A field of a body, exactly. */
+export function exactField(body: Record<string, unknown>, field: string): unknown {
+  const text = kept.get(body)
+  if (text === undefined || body[field] === undefined) return body[field]
+  let exact = read.get(body)
+  if (!exact) {
+    exact = asObject(parseExactly(text))
+    read.set(body, exact)
+  }
+  return exact[field]
+}
+
+/** An object that was read as a Map, as one; what is none stays what it is. */
+export function asObject(value: unknown): Record<string, unknown> {
+  return (value instanceof Map ? Object.fromEntries(value) : value) as Record<string, unknown>
+}
 
 /** Throws SyntaxError for what is no JSON. */
 export function parseExactly(json: string): unknown {
   const plain: unknown = JSON.parse(json)
-  return mayLose(json) ? new Reader(json).value(0) : plain
+  return SUSPECT.test(json) ? new Reader(json).value(0) : plain
 }
 
 /** Of a text that JSON.parse has read. */

@@ -11,6 +11,7 @@ import Fastify, {
 import { checkBodyWork } from './body-work.ts'
 import { answerRaw, clientErrorHandler } from './client-errors.ts'
 import { ApiError, toApiError } from './errors.ts'
+import { keepText } from './exact-json.ts'
 import { handleInTurn } from './in-turn.ts'
 import { keepSeed } from './openai/seed.ts'
 import { ClientLeft } from './tokenizer/process-pool.ts'
@@ -123,6 +124,7 @@ function parsed(bytes: Buffer): unknown {
   if (typeof body === 'object' && body !== null) {
     if (SUSPECT.test(text)) refusePrototypes(body)
     keepSeed(text, body as Record<string, unknown>)
+    keepText(text, body)
   }
   return body
 }

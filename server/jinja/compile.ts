@@ -20,7 +20,6 @@ import { syntaxError } from './lexer.ts'
 import { Loop, type Recurse } from './loop.ts'
 import { type MacroArguments, macro } from './macro.ts'
 import type { Block, CallBlock, Expression, For, If, Macro, Statement, Target } from './nodes.ts'
-import { parse } from './parser.ts'
 import { str } from './represent.ts'
 import { allNodes, FunctionScope, Symbols, undeclared } from './symbols.ts'
 import { type Callable, Iter, iterate, Namespace, truth, Undefined, type Value } from './values.ts'
@@ -28,8 +27,7 @@ import { type Callable, Iter, iterate, Namespace, truth, Undefined, type Value }
 type Write = (locals: Locals, value: Value) => void
 
 /** A template that can be rendered with the values of names. Throws JinjaError TemplateSyntaxError. */
-export function compile(source: string, library: Library): (context: Context) => string {
-  const body = parse(source)
+export function compile(body: Statement[], library: Library): (context: Context) => string {
   const symbols = new Symbols(new FunctionScope())
   symbols.visit(...body)
   const run = new Compiler(library).frame(body, { symbols, top: true, inLoop: false, soft: false })

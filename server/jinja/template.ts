@@ -1,6 +1,7 @@
 /** Chat templates as transformers renders them: Jinja2's immutable sandbox over Python's values. */
 import { compile } from './compile.ts'
 import type { Library } from './compile-expressions.ts'
+import { type ContentFormat, contentFormat } from './content-format.ts'
 import { JinjaError } from './errors.ts'
 import type { Filter, Test } from './filters/registry.ts'
 import { SEQUENCE_FILTERS } from './filters/sequences.ts'
@@ -9,6 +10,7 @@ import { TEXT_FILTERS } from './filters/texts.ts'
 import { Context } from './frame.ts'
 import { globals } from './globals.ts'
 import { fromJson } from './json.ts'
+import { parse } from './parser.ts'
 import type { Value } from './values.ts'
 
 const FILTERS: ReadonlyMap<string, Filter> = new Map([...SEQUENCE_FILTERS, ...TEXT_FILTERS])
@@ -30,12 +32,16 @@ const LIBRARY: Library = {
 }
 
 export class Template {
+  /** How it takes a message's content. */
+  readonly content: ContentFormat
   private readonly run: (context: Context) => string
   private readonly globals: ReadonlyMap<string, Value>
 
   /** `now`: what strftime_now shows. Throws JinjaError TemplateSyntaxError. */
   constructor(source: string, now = () => new Date()) {
-    this.run = compile(source, LIBRARY)
+    const body = parse(source)
+    this.content = contentFormat(body)
+    this.run = compile(body, LIBRARY)
     this.globals = globals(now)
   }
 

@@ -9,7 +9,7 @@ import type { Serving } from '../types.ts'
 import { answer } from './answer.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
 import { chatLogprobs } from './logprobs.ts'
-import { conversationOf, messagesOf } from './messages.ts'
+import { conversationOf, messagesOf, textOf } from './messages.ts'
 import { type Body, checkFields, given, settleMaxTokens, shown, textOptions } from './parameters.ts'
 import { requestId } from './request-id.ts'
 import { samplingOf, seededChoices } from './sampling.ts'
@@ -95,7 +95,7 @@ function checkUnserved(body: Body): void {
 /** With echo, the text before the answer: the last message if the answer goes on with it, which is if it is the assistant's too (as vLLM has it). */
 function echoOf(body: Body): string {
   const last = body.echo ? messagesOf(body).at(-1) : undefined
-  return (last?.role === 'assistant' && last.content) || ''
+  return last?.role === 'assistant' ? textOf(last) : ''
 }
 
 class ChatShape extends Shape {

@@ -124,6 +124,8 @@ export const CONVERSATION: Properties = {
   continue_final_message: boolean,
   chat_template: string,
   chat_template_kwargs: nullable({ type: 'object' }),
+  tools: nullable({ type: 'array', items: { type: 'object' } }),
+  documents: nullable({ type: 'array', items: { type: 'object' } }),
 }
 
 export const chatSchema = (serving: Serving): BodySchema => ({
@@ -139,7 +141,6 @@ export const chatSchema = (serving: Serving): BodySchema => ({
     logprobs: boolean,
     top_logprobs: integer(0, MAX_LOGPROBS),
     response_format: nullable({ type: 'object', required: ['type'], properties: { type: { type: 'string' } } }),
-    tools: nullable({ type: 'array', items: { type: 'object' } }),
     tool_choice: {},
     parallel_tool_calls: boolean,
     metadata: nullable({ type: 'object' }),
@@ -180,6 +181,5 @@ export const UNSERVED: Record<string, unknown[]> = {
   include_reasoning: [true],
   thinking_token_budget: [-1],
   verbosity: ['medium'],
-  documents: [[]],
   lora: [],
 }
