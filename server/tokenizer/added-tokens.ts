@@ -26,9 +26,11 @@ export class AddedTokens {
   private readonly plain: Finder | undefined
   private readonly normalized: Finder | undefined
   private readonly normalize: Normalize | undefined
+  private readonly stripsStart: boolean
 
-  constructor(tokens: readonly AddedToken[], normalize: Normalize | undefined) {
+  constructor(tokens: readonly AddedToken[], normalize: Normalize | undefined, stripsStart: boolean) {
     this.normalize = normalize
+    this.stripsStart = stripsStart
     const spelled = (only: boolean, spelling: (token: AddedToken) => string) => {
       const chosen = tokens.filter((token) => (token.normalized && normalize !== undefined) === only)
       return finderOf(chosen.map((token) => [spelling(token), token] as const))
@@ -44,8 +46,9 @@ export class AddedTokens {
       if ('id' in section) all.push(section)
       else {
         const normal = this.normalize ? this.normalize(section.text) : section.text
-        if (this.normalized) all.push(...this.normalized.sections(normal, section.first))
-        else if (normal !== '') all.push({ text: normal, first: section.first })
+        const first = section.first && !(this.stripsStart && SPACE.test(section.text[0]))
+        if (this.normalized) all.push(...this.normalized.sections(normal, first))
+        else if (normal !== '') all.push({ text: normal, first })
       }
     }
     return all

@@ -2,7 +2,7 @@
 import type { Tokenizer } from '@huggingface/tokenizers'
 import { type AddedToken, AddedTokens } from './added-tokens.ts'
 import type { Definition, Json } from './definition.ts'
-import { makeNormalizer } from './normalizers.ts'
+import { makeNormalizer, stripsStart } from './normalizers.ts'
 import { type Cut, makePreTokenizer } from './pre-tokenizers.ts'
 
 const utf8 = new TextEncoder()
@@ -22,14 +22,18 @@ export class Encoder {
   private readonly added: AddedTokens
   private readonly cut: Cut | undefined
   private readonly model: Model
-  private readonly bytes: readonly number[] | undefined
+  private readonly bytes: readonly (number | undefined)[] | undefined
   private readonly before: readonly number[]
   private readonly after: readonly number[]
 
   /** Throws, naming what is wrong. */
   constructor({ normalizer, preTokenizer, forLibrary }: Definition, library: Tokenizer) {
     const normalize = normalizer ? makeNormalizer(normalizer) : undefined
-    this.added = new AddedTokens(forLibrary.added_tokens as AddedToken[], normalize)
+    this.added = new AddedTokens(
+      forLibrary.added_tokens as AddedToken[],
+      normalize,
+      normalizer !== null && stripsStart(normalizer),
+    )
     this.cut = preTokenizer ? makePreTokenizer(preTokenizer) : undefined
     this.model = library.model as unknown as Model
     this.bytes = byteFallback(forLibrary.model as Json, this.model.tokens_to_ids)
@@ -50,29 +54,52 @@ export class Encoder {
   private read(piece: string, ids: number[]): void {
     const { tokens_to_ids: known, unk_token_id: unknown, fuse_unk: fuses } = this.model
     let unknownBefore = false
-    for (const token of this.model.encode([piece])) {
+    for (const token of this.tokens(piece)) {
       const id = known.get(token)
-      if (id !== undefined && id !== unknown) {
-        ids.push(id)
+      const isKnown = id !== undefined && id !== unknown
+      if (isKnown) ids.push(id)
+      if (isKnown || (id === undefined && this.pushBytes(token, ids))) {
         unknownBefore = false
-      } else if (id === undefined && this.bytes) {
-        for (const byte of utf8.encode(token)) ids.push(this.bytes[byte])
-        unknownBefore = false
-      } else if (unknown === undefined || unknown === null)
-        throw new Error('the vocabulary lacks a character, and has no token for unknown ones')
-      else {
-        if (!(fuses && unknownBefore)) ids.push(unknown)
-        unknownBefore = true
+        continue
       }
+      if (unknown === undefined || unknown === null)
+        throw new Error('the vocabulary lacks a character, and has no token for unknown ones')
+      if (!(fuses && unknownBefore)) ids.push(unknown)
+      unknownBefore = true
     }
+  }
+
+  /** What a Unigram model does not know is one token up to what it knows: the bytes are those of all of it. */
+  private tokens(piece: string): string[] {
+    const tokens = this.model.encode([piece])
+    if (!this.bytes) return tokens
+    const all: string[] = []
+    let unknownBefore = false
+    for (const token of tokens) {
+      const unknown = !this.model.tokens_to_ids.has(token)
+      if (unknown && unknownBefore) all[all.length - 1] += token
+      else all.push(token)
+      unknownBefore = unknown
+    }
+    return all
+  }
+
+  /** Whether it could be said in bytes, all of which have tokens. */
+  private pushBytes(token: string, ids: number[]): boolean {
+    const all = this.bytes && Array.from(utf8.encode(token), (byte) => this.bytes?.[byte])
+    if (!all?.every((id) => id !== undefined)) return false
+    for (const id of all) ids.push(id as number)
+    return true
   }
 }
 
-/** Ids of the bytes' tokens, where a Unigram model falls back to them (the library does it for BPE); undefined: it does not, or lacks one. */
-function byteFallback({ type, byte_fallback: falls }: Json, ids: ReadonlyMap<string, number>): number[] | undefined {
+/** Ids of the bytes' tokens, where a Unigram model falls back to them (the library does it for BPE). */
+function byteFallback(
+  { type, byte_fallback: falls }: Json,
+  ids: ReadonlyMap<string, number>,
+): (number | undefined)[] | undefined {
   if (type !== 'Unigram' || falls !== true) return undefined
-  const all = Array.from({ length: 256 }, (_, byte) => ids.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`))
-  return all.every((id) => id !== undefined) ? (all as number[]) : undefined
+  return Array.from({ length: 256 }, (_, byte) => ids.get(`<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`))
 }
 
 /** Ids before and behind a text with special tokens. Throws for one that the vocabulary lacks. */

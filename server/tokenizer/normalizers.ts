@@ -57,6 +57,12 @@ export function makeNormalizer(step: Step): Normalize {
   }
 }
 
+/** Whether it takes white space away from the beginning: what is left begins further on in the text, which Metaspace's `first` asks for. */
+export function stripsStart(step: Step): boolean {
+  if (step.type === 'Sequence') return (step.steps as (Step | null)[]).some((inner) => inner !== null && stripsStart(inner))
+  return step.type === 'Strip' && step.strip_left === true
+}
+
 function stripped(text: string, left: boolean, right: boolean): string {
   const rest = left ? text.replace(AT_START, '') : text
   let end = rest.length
