@@ -23,6 +23,8 @@ export class Encoder {
   private readonly cut: Cut | undefined
   private readonly model: Model
   private readonly bytes: readonly (number | undefined)[] | undefined
+  /** A BPE model without a token for what it does not know. */
+  private readonly leavesOut: boolean
   private readonly before: readonly number[]
   private readonly after: readonly number[]
 
@@ -37,6 +39,8 @@ export class Encoder {
     this.cut = preTokenizer ? makePreTokenizer(preTokenizer) : undefined
     this.model = library.model as unknown as Model
     this.bytes = byteFallback(forLibrary.model as Json, this.model.tokens_to_ids)
+    const { type, unk_token: unknown } = forLibrary.model as Json
+    this.leavesOut = type === 'BPE' && (unknown === undefined || unknown === null)
     ;[this.before, this.after] = frame(library, this.model)
   }
 
@@ -72,6 +76,7 @@ export class Encoder {
   /** What a Unigram model does not know is one token up to what it knows: the bytes are those of all of it. */
   private tokens(piece: string): string[] {
     const tokens = this.model.encode([piece])
+    if (this.leavesOut) return this.withoutUnknown(piece, tokens)
     if (!this.bytes) return tokens
     const all: string[] = []
     let unknownBefore = false
@@ -82,6 +87,15 @@ export class Encoder {
       unknownBefore = unknown
     }
     return all
+  }
+
+  /** Characters that the vocabulary lacks are not there: what is around them is merged. The library leaves them out after it has merged. */
+  private withoutUnknown(piece: string, tokens: string[]): string[] {
+    let units = 0
+    for (const token of tokens) units += token.length
+    if (units >= piece.length) return tokens
+    const { tokens_to_ids: known } = this.model
+    return this.model.encode([Array.from(piece, (char) => (known.has(char) ? char : '')).join('')])
   }
 
   /** Whether it could be said in bytes, all of which have tokens. */
