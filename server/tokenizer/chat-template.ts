@@ -21,12 +21,17 @@ export class ModelChatTemplate {
 
   /**
    * Without `source` every rendering is refused. Throws TemplateError when the template is not valid Jinja. One longer than `mostCompiled` UTF-16 units is not compiled here: it can be
-   * handed to a process, and `render` must not be called.
+   * handed to a process, and `render` must not be called. `now`: what strftime_now shows; the clock's time otherwise.
    */
-  constructor(source: string | undefined, tokens: Record<string, string>, mostCompiled = Number.POSITIVE_INFINITY) {
+  constructor(
+    source: string | undefined,
+    tokens: Record<string, string>,
+    mostCompiled = Number.POSITIVE_INFINITY,
+    now?: () => Date,
+  ) {
     this.tokens = tokens
     this.source = source
-    this.own = source === undefined || source.length > mostCompiled ? undefined : compile(source)
+    this.own = source === undefined || source.length > mostCompiled ? undefined : compile(source, now)
   }
 
   /** Whether `render` may be called. */
@@ -76,9 +81,9 @@ export class ModelChatTemplate {
   }
 }
 
-function compile(source: string): Template {
+function compile(source: string, now?: () => Date): Template {
   try {
-    return new Template(source)
+    return new Template(source, now)
   } catch (cause) {
     throw new TemplateError(`the chat template is not valid: ${(cause as Error).message}`, { cause })
   }

@@ -130,10 +130,9 @@ t.test("a request's template that never ends, or fills the memory, costs its own
 t.test("the model's own template may be as hostile: it is refused, and the main thread goes on", async (t) => {
   for (const source of [
     ENDLESS,
-    FILLING,
     '{{ range(1000000000) | length }}',
     '{% set n = namespace(a=[1]) %}{% for i in range(40) %}{% set n.a = n.a + n.a %}{% endfor %}{{ n.a }}',
-    '{{ 2 ** 10 ** 9 }}',
+    '{{ 2 ** (10 ** 9) }}',
     "{{ 'a' * 10 ** 9 }}",
   ]) {
     const prompts = reader(t, folder, new ModelChatTemplate(source, tokens))
