@@ -326,7 +326,7 @@ class Compiler extends ExpressionCompiler {
     const own: Frame = { symbols, top: false, inLoop: false, soft: false }
     const names = node.params.map((param) => param.name)
     const used = undeclared(node.body, ['caller', 'kwargs', 'varargs'])
-    if (used.has('caller') && names.includes('caller') && !hasDefault(node, names.indexOf('caller')))
+    if (used.has('caller') && names.indexOf('caller') >= 0 && names.indexOf('caller') < names.length - node.defaults.length)
       throw syntaxError(
         'When defining macros or call blocks the special "caller" argument must be omitted or be given a default.',
         node.line,
@@ -385,10 +385,6 @@ class Compiler extends ExpressionCompiler {
       return GOES_ON
     }
   }
-}
-
-function hasDefault({ params, defaults }: Macro | CallBlock, place: number): boolean {
-  return place >= params.length - defaults.length
 }
 
 /** What a loop sets belongs to its rounds. */

@@ -2,7 +2,7 @@
  * Whether a template goes through a message's content part by part, as vLLM finds it out before it hands parts on (its "openai" format; "string" is all parts joined). Beyond what
  * vLLM looks at, content that is handed to a macro is followed: transformers hands the list to any template.
  */
-import type { Expression, Node, Statement } from './nodes.ts'
+import type { Expression, For, Node, Statement } from './nodes.ts'
 import { allNodes } from './symbols.ts'
 
 export interface ContentFormat {
@@ -19,9 +19,25 @@ export function contentFormat(body: Statement[]): ContentFormat {
   const nodes = [...allNodes(body)]
   const names = namesOfContent(nodes)
   const isContent = (node: Node) => isContentOf(node, names)
-  const parts = nodes.some((node) => node.type === 'For' && isContent(node.iter))
-  const text = !parts || nodes.some((node) => node.type === 'Test' && ASKS.has(node.name) && isContent(node.node))
+  const loops = nodes.filter((node) => node.type === 'For')
+  const direct = loops.some(({ iter }) => isContentOf(iter, NONE))
+  const parts = direct || loops.some((loop) => isContent(loop.iter) && looksAtParts(loop))
+  const text = !direct || nodes.some((node) => node.type === 'Test' && ASKS.has(node.name) && isContent(node.node))
   return { parts, text }
+}
+
+const NONE: ReadonlySet<string> = new Set()
+
+/** Whether a loop asks its items for what parts have: a variable of content may be something else elsewhere. */
+function looksAtParts({ target, body }: For): boolean {
+  if (target.type !== 'Name') return false
+  const isItem = (node: Node) => node.type === 'Name' && node.name === target.name
+  const isField = (value: unknown) => value === 'type' || value === 'text'
+  return [...allNodes(body)].some(
+    (node) =>
+      (node.type === 'Getattr' && isField(node.attr) && isItem(node.node)) ||
+      (node.type === 'Getitem' && node.arg.type === 'Const' && isField(node.arg.value) && isItem(node.node)),
+  )
 }
 
 /** Variables and parameters of macros that hold a message's content. */
