@@ -1,7 +1,8 @@
 /** Statements as functions over the variables, in the way of Jinja2's compiler: what is set where, and what sees it. */
 import { call } from './attributes.ts'
-import { ExpressionCompiler, type Library } from './compile-expressions.ts'
-import { JinjaError, typeError, valueError } from './errors.ts'
+import type { Library } from './compile-expressions.ts'
+import { asParameters, TargetCompiler } from './compile-targets.ts'
+import { typeError } from './errors.ts'
 import {
   BREAKS,
   CONTINUES,
@@ -22,9 +23,7 @@ import { type MacroArguments, macro } from './macro.ts'
 import type { Block, CallBlock, Expression, For, If, Macro, Statement, Target } from './nodes.ts'
 import { str } from './represent.ts'
 import { allNodes, FunctionScope, Symbols, undeclared } from './symbols.ts'
-import { type Callable, Iter, iterate, Namespace, truth, Undefined, type Value } from './values.ts'
-
-type Write = (locals: Locals, value: Value) => void
+import { type Callable, Iter, iterate, truth, Undefined, type Value } from './values.ts'
 
 /** A template that can be rendered with the values of names. Throws JinjaError TemplateSyntaxError. */
 export function compile(body: Statement[], library: Library): (context: Context) => string {
@@ -38,7 +37,7 @@ export function compile(body: Statement[], library: Library): (context: Context)
   }
 }
 
-class Compiler extends ExpressionCompiler {
+class Compiler extends TargetCompiler {
   /** The statements of a frame, which sets its variables first. */
   frame(body: Statement[], frame: Frame): Run {
     const run = this.body(body, frame)
@@ -215,45 +214,6 @@ class Compiler extends ExpressionCompiler {
       )
   }
 
-  private target(node: Target, frame: Frame): Write {
-    if (node.type === 'Tuple') return this.unpacking(node.items.map((item) => this.target(item, frame)))
-    const variable = frame.symbols.find(node.name)
-    if (!variable) throw new Error(`the name ${node.name} was not analysed`)
-    if (node.type === 'NSRef') {
-      const read = reader(frame, variable)
-      return (locals, value) => {
-        const namespace = read(locals)
-        if (!(namespace instanceof Namespace))
-          throw new JinjaError('TemplateRuntimeError', 'cannot assign attribute on non-namespace object')
-        namespace.attributes.set(node.attr, value)
-      }
-    }
-    const write = writer(frame, variable)
-    if (!frame.top) return write
-    return (locals, value) => {
-      write(locals, value)
-      locals.context.set.set(node.name, value)
-    }
-  }
-
-  private unpacking(targets: Write[]): Write {
-    return (locals, value) => {
-      let items: Value[]
-      try {
-        items = [...iterate(value)]
-      } catch {
-        throw typeError('cannot unpack non-iterable object')
-      }
-      if (items.length !== targets.length)
-        throw valueError(
-          items.length > targets.length
-            ? `too many values to unpack (expected ${targets.length})`
-            : `not enough values to unpack (expected ${targets.length}, got ${items.length})`,
-        )
-      for (const [i, write] of targets.entries()) write(locals, items[i])
-    }
-  }
-
   private within(frame: Frame, analyse: (symbols: Symbols) => void): Frame {
     const symbols = new Symbols(frame.symbols.scope, frame.symbols)
     analyse(symbols)
@@ -385,12 +345,6 @@ class Compiler extends ExpressionCompiler {
       return GOES_ON
     }
   }
-}
-
-/** What a loop sets belongs to its rounds. */
-function asParameters(symbols: Symbols, target: Target): void {
-  if (target.type === 'Tuple') for (const item of target.items) asParameters(symbols, item)
-  else symbols.parameter(target.name)
 }
 
 /** undefined: there is none any more. */
