@@ -10,6 +10,7 @@ import {
   isInteger,
   Markup,
   plain,
+  Range,
   requireUnits,
   Tuple,
   typeName,
@@ -42,7 +43,7 @@ export function percent(text: string | Markup, values: Value): string {
     return converted(value, type, { flags, width: Math.abs(width), left: flags.includes('-') || width < 0, precision }, shown)
   })
   if (used < all.length && !(named && used === 0))
-    if (!(values instanceof Dict) && !Array.isArray(values))
+    if (!Array.isArray(values) && ![Dict, Undefined, Range].some((type) => values instanceof type))
       throw typeError('not all arguments converted during string formatting')
   return result
 }

@@ -55,7 +55,10 @@ export function makeTests(filters: ReadonlyMap<string, unknown>): Map<string, Te
     of('iterable', isIterable),
     of(
       'callable',
-      (value) => value instanceof Callable || (value instanceof Record && value.attribute('__call__') !== undefined),
+      (value) =>
+        value instanceof Callable ||
+        value instanceof Undefined ||
+        (value instanceof Record && value.attribute('__call__') !== undefined),
     ),
     of('escaped', (value) => value instanceof Markup),
     test('sameas(value, other)', ([value, other]) => same(value as Value, other as Value)),

@@ -142,6 +142,21 @@ const filesize = filter('filesizeformat(value, binary?)', ([value, binaryUnits])
   return `${((base * bytes) / base ** (place + 2)).toFixed(1)} ${prefixes[place]}`
 })
 
+function isIterable(value: Value): boolean {
+  try {
+    iterate(value)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function pairOf(value: Value): [Value, Value] {
+  const items = [...iterate(value)]
+  if (items.length !== 2) throw new JinjaError('ValueError', `a pair of ${items.length} values`)
+  return [items[0], items[1]]
+}
+
 /** urllib's quote: UTF-8, in which letters, digits and a few more stand for themselves. */
 function quoted(value: Value, query: boolean): string {
   const escaped = encodeURIComponent(str(value)).replace(
@@ -153,8 +168,8 @@ function quoted(value: Value, query: boolean): string {
 
 const urlencode = filter('urlencode(value)', ([value]) => {
   const given = value as Value
-  if (isText(given) || numeric(given) !== undefined || given === null) return quoted(given, false)
-  const pairs = given instanceof Dict ? given.entries() : Array.from(iterate(given), (pair) => [...iterate(pair)])
+  if (isText(given) || !isIterable(given)) return quoted(given, false)
+  const pairs = given instanceof Dict ? given.entries() : Array.from(iterate(given), pairOf)
   return Array.from(pairs, ([key, entry]) => `${quoted(key, true)}=${quoted(entry, true)}`).join('&')
 })
 
@@ -259,8 +274,7 @@ export const TEXT_FILTERS: [string, Filter][] = [
   }),
   filter('attr(obj, name)', ([value, name]) => {
     const [object, key] = [value as Value, str(name as Value)]
-    // Of an undefined value none is looked for.
-    const attribute = object instanceof Undefined ? undefined : attributeOf(object, key)
+    const attribute = attributeOf(object, key)
     return attribute !== undefined ? attribute : new Undefined(() => `'${typeName(object)} object' has no attribute '${key}'`)
   }),
   filter('pprint(value)', ([value]) => repr(inOrder(value as Value))),
