@@ -17,6 +17,8 @@ export interface Said {
   /** Further ones. */
   further: string[]
   template?: string
+  /** Beside it, the one for conversations with tools. */
+  toolTemplate?: string
   /** Chat templates that have a name, where none is the default. */
   named: string[]
   /** Tokens with the ids that the config gives them. */
@@ -43,10 +45,12 @@ export function saidBy(read: Read): Said {
   if (inConfig !== undefined && typeof inConfig !== 'string')
     throw invalid(TOKENIZER_CONFIG, 'its default chat template is no text')
   const template = file === undefined ? inConfig : textOf(file, CHAT_TEMPLATE)
+  const forTools = named.find(({ name }) => name === 'tool_use')?.template
   return {
     tokens,
     further: further.map(tokenText).filter((text) => text !== undefined),
     template,
+    toolTemplate: file === undefined && template !== undefined && typeof forTools === 'string' ? forTools : undefined,
     named: template === undefined ? named.map(({ name }) => String(name)) : [],
     decoder: decoderOf(config),
     endTokenIds: endTokensOf(jsonOf(read, GENERATION_CONFIG) ?? {}),

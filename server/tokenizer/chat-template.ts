@@ -43,10 +43,21 @@ export class ModelChatTemplate {
   static load(directory: string, file?: string): ModelChatTemplate {
     const config = readJsonFile(path.join(directory, 'tokenizer_config.json')) ?? {}
     const tokens = specialTokens(directory, config)
-    const templates = templatesOf(directory, config, file)
-    const template = new ModelChatTemplate(templates.get(DEFAULT), tokens)
-    for (const [name, source] of templates) template.others.set(name, new ModelChatTemplate(source, tokens))
+    return ModelChatTemplate.of(templatesOf(directory, config, file), tokens)
+  }
+
+  /** The default one of several, which knows the others. */
+  static of(sources: ReadonlyMap<string, string>, tokens: Record<string, string>, mostCompiled?: number): ModelChatTemplate {
+    const template = new ModelChatTemplate(sources.get(DEFAULT), tokens, mostCompiled)
+    for (const [name, source] of sources)
+      template.others.set(name, name === DEFAULT ? template : new ModelChatTemplate(source, tokens, mostCompiled))
     return template
+  }
+
+  /** All of them by name. */
+  get sources(): ReadonlyMap<string, string> {
+    const named = [...this.others].map(([name, { source }]) => [name, source] as const)
+    return new Map([[DEFAULT, this.source] as const, ...named].filter((pair): pair is [string, string] => pair[1] !== undefined))
   }
 
   /** Which of several serves: the one for tools where the conversation has some, the default one otherwise. */
