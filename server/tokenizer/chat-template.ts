@@ -108,9 +108,19 @@ function run(template: Template, context: Record<string, unknown>): string {
   }
 }
 
-/** From tokenizer_config.json, or special_tokens_map.json where older models keep them. */
+/** From tokenizer_config.json, or special_tokens_map.json where older models keep them; and those that only this model has (image_token). */
 function specialTokens(directory: string, config: Json): Record<string, string> {
   const map = readJsonFile(path.join(directory, 'special_tokens_map.json')) ?? {}
-  const named = TOKENS.map((name) => [name, tokenText(config[name]) ?? tokenText(map[name])] as const)
-  return Object.fromEntries(named.filter((pair): pair is [string, string] => pair[1] !== undefined))
+  const own = Object.keys(config).filter((name) => name.endsWith('_token') && !TOKENS.includes(name))
+  const tokens: Record<string, string> = {}
+  const add = (name: string, ...values: unknown[]) => {
+    const text = values.map(tokenText).find((found) => found !== undefined)
+    if (text !== undefined) tokens[name] = text
+  }
+  for (const name of TOKENS) add(name, config[name], map[name])
+  for (const name of own) add(name, config[name])
+  for (const named of [config.extra_special_tokens, config.model_specific_special_tokens])
+    if (typeof named === 'object' && named !== null && !Array.isArray(named))
+      for (const [name, value] of Object.entries(named)) add(name, value)
+  return tokens
 }

@@ -81,12 +81,15 @@ t.test('where a template comes from: the flag, chat_template.jinja, tokenizer_co
   write('tokenizer_config.json', {
     chat_template: [
       { name: 'rag', template: 'rag' },
-      { name: 'default', template: '{{ bos_token }}{{ eos_token }}named' },
+      { name: 'default', template: '{{ bos_token }}{{ eos_token }}{{ image_token }}{{ audio_token }}{{ add_bos_token }}named' },
     ],
     bos_token: { content: '<b>' },
+    image_token: '<i>',
+    add_bos_token: true,
+    extra_special_tokens: { audio_token: '<a>' },
   })
   write('special_tokens_map.json', { bos_token: 'not this', eos_token: '<e>' })
-  t.equal(rendered(), '<b><e>named')
+  t.equal(rendered(), '<b><e><i><a>named')
   write('chat_template.jinja', 'beside')
   t.equal(rendered(), 'beside')
   write('given.jinja', 'given')
