@@ -13,6 +13,9 @@ const TEXT_OF: { [type: string]: string } = {
   thinking: 'thinking',
 }
 
+/** Fields of a request that are variables of the template too. */
+const HINTS = ['tool_choice', 'reasoning_effort']
+
 /** Fields that clients send as null where they mean that there is none; templates ask whether they are there. */
 const ABSENT_IF_NULL = [
   'name',
@@ -106,6 +109,13 @@ function listOf(body: Body, field: string): unknown[] | undefined {
   return Array.isArray(list) && list.length > 0 ? list : undefined
 }
 
+/** Variables for the template: what a request says beside its messages that some templates ask for, and chat_template_kwargs. */
+function variablesOf(body: Body): Record<string, unknown> {
+  const said = HINTS.filter((name) => body[name] !== undefined && body[name] !== null)
+  const hints = Object.fromEntries(said.map((name) => [name, exactField(body, name)]))
+  return { ...hints, ...asObject(exactField(body, 'chat_template_kwargs') ?? {}) }
+}
+
 /** What a body says of its conversation. */
 export function conversationOf(body: Body, { trustRequestChatTemplate }: Limits): Conversation {
   if (!trustRequestChatTemplate && body.chat_template != null)
@@ -123,13 +133,12 @@ export function conversationOf(body: Body, { trustRequestChatTemplate }: Limits)
       'continue_final_message',
     )
   const messages = messagesOf(body)
-  const kwargs = exactField(body, 'chat_template_kwargs') ?? undefined
   const options = {
     addGenerationPrompt,
     continueFinalMessage,
     tools: listOf(body, 'tools'),
     documents: listOf(body, 'documents'),
-    kwargs: kwargs === undefined ? undefined : asObject(kwargs),
+    kwargs: variablesOf(body),
   }
   return { messages, options, template: given<string | undefined>(body, 'chat_template', undefined) }
 }

@@ -112,6 +112,19 @@ t.test('numbers and keys reach the prompt as they were written', async (t) => {
   )
 })
 
+t.test('hints are variables', async (t) => {
+  const said = '{{ tool_choice is defined }} {{ reasoning_effort }} {{ enable_thinking }}'
+  const messages = '"messages":[{"role":"user","content":"x"}]'
+  t.equal(rendered(said, `{${messages}}`), 'False  ')
+  t.equal(rendered(said, `{${messages},"tool_choice":null,"reasoning_effort":null}`), 'False  ')
+  const kwargs = '"chat_template_kwargs":{"enable_thinking":false}'
+  t.equal(rendered(said, `{${messages},"tool_choice":"none","reasoning_effort":"low",${kwargs}}`), 'True low False')
+  t.equal(
+    rendered(said, `{${messages},"reasoning_effort":"low","chat_template_kwargs":{"reasoning_effort":"high"}}`),
+    'False high ',
+  )
+})
+
 t.test('a message that the template changes is not continued', async (t) => {
   const json = (content: string) =>
     JSON.stringify({ messages: [{ role: 'assistant', content }], continue_final_message: true, add_generation_prompt: false })
