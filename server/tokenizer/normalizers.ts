@@ -32,7 +32,7 @@ export function makeNormalizer(step: Step): Normalize {
     case 'Strip':
       return (text) => stripped(text, step.strip_left === true, step.strip_right === true)
     case 'StripAccents':
-      return (text) => text.replace(/\p{Mn}/gu, '')
+      return (text) => text.replace(/\p{M}/gu, '')
     case 'Prepend': {
       const prefix = String(step.prepend)
       return (text) => (text === '' ? text : prefix + text)
