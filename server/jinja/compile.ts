@@ -160,7 +160,8 @@ class Compiler extends TargetCompiler {
     const writeLoop = loopVariable && writer(round, loopVariable)
     const elseSymbols = new Symbols(scope, outside)
     elseSymbols.visit(...node.else)
-    const otherwise = node.else.length > 0 ? this.frame(node.else, inner(frame, elseSymbols)) : undefined
+    const otherwise =
+      node.else.length > 0 ? this.frame(node.else, inner(frame, elseSymbols, frame.inLoop && !node.recursive)) : undefined
     const filtered = node.test && this.loopFilter(node.target, node.test, frame, scope)
 
     const go = (locals: Locals, values: Value, out: string[], recurse?: Recurse, depth = 0) => {
@@ -261,7 +262,7 @@ class Compiler extends TargetCompiler {
   }
 
   private callBlock(node: CallBlock, frame: Frame): Run {
-    const make = this.macroOf(node, 'caller', frame)
+    const make = this.macroOf(node, null, frame)
     if (!node.call)
       return (locals, out) => {
         out.push(str(make(locals).call([], new Map())))
@@ -279,7 +280,7 @@ class Compiler extends TargetCompiler {
   }
 
   /** Of a macro, or of the block that a call gets. */
-  private macroOf(node: Macro | CallBlock, name: string, frame: Frame): (locals: Locals) => Callable {
+  private macroOf(node: Macro | CallBlock, name: string | null, frame: Frame): (locals: Locals) => Callable {
     const scope = new FunctionScope(frame.symbols.scope)
     const symbols = new Symbols(scope, frame.symbols)
     const params = node.params.map((param) => symbols.parameter(param.name))

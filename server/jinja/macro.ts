@@ -3,7 +3,8 @@ import { typeError } from './errors.ts'
 import { Callable, Dict, type Keywords, Tuple, Undefined, type Value } from './values.ts'
 
 export interface MacroForm {
-  name: string
+  /** null: of the block that a call gets. */
+  name: string | null
   /** Names of the parameters. */
   params: readonly string[]
   /** What its body uses beside them. */
@@ -28,10 +29,17 @@ export function macro({ name, params, uses }: MacroForm, body: (given: MacroArgu
     ['caller', uses.caller],
   ])
   const invoke = (args: Value[], keywords: Keywords) => body(taken(name, params, uses, args, keywords))
-  return new Callable(name, invoke, { type: 'Macro', attributes })
+  return new Callable(name ?? '', invoke, { type: 'Macro', attributes })
 }
 
-function taken(name: string, params: readonly string[], uses: MacroForm['uses'], args: Value[], given: Keywords): MacroArguments {
+function taken(
+  name: string | null,
+  params: readonly string[],
+  uses: MacroForm['uses'],
+  args: Value[],
+  given: Keywords,
+): MacroArguments {
+  const shown = name === null ? 'None' : `'${name}'`
   const keywords = new Map(given)
   const values: (Value | undefined)[] = args.slice(0, params.length)
   let foundCaller = args.length >= params.length && params.includes('caller')
@@ -48,9 +56,9 @@ function taken(name: string, params: readonly string[], uses: MacroForm['uses'],
   if (uses.keywords) all.keywords = Dict.of(keywords)
   else if (keywords.size > 0) {
     const [odd] = keywords.keys()
-    throw typeError(`macro '${name}' takes no keyword argument '${odd}'`)
+    throw typeError(`macro ${shown} takes no keyword argument '${odd}'`)
   }
   if (uses.rest) all.rest = new Tuple(args.slice(params.length))
-  else if (args.length > params.length) throw typeError(`macro '${name}' takes not more than ${params.length} argument(s)`)
+  else if (args.length > params.length) throw typeError(`macro ${shown} takes not more than ${params.length} argument(s)`)
   return all
 }

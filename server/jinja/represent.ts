@@ -47,7 +47,7 @@ export function repr(value: Value): string {
 
 /** An address is another each time, and none here. */
 function reprCallable({ type, name, owner }: Callable): string {
-  if (type === 'Macro') return `<Macro ${reprText(name)}>`
+  if (type === 'Macro') return `<Macro ${name === '' ? 'anonymous' : reprText(name)}>`
   return owner === undefined ? `<function ${name} at 0x0>` : `<built-in method ${name} of ${owner} object at 0x0>`
 }
 
