@@ -12,8 +12,8 @@ const TOKEN = /\s*(?:([{}[\],:])|("(?:[^"\\]|\\.)*")|(-?\d+(?:\.\d+)?(?:[eE][-+]
 /** Values in each other that are read; JSON.parse goes as deep as the stack. */
 const MOST_DEEP = 1000
 
-/** Characters of a body that is kept to be read a second time: some ten milliseconds. Of larger ones prompts show what JSON.parse makes of them. */
-const MOST_KEPT = 1 << 18
+/** Characters of a body that is kept to be read a second time: at worst some 25 ms on the server's thread. Of larger ones prompts show what JSON.parse makes of them. */
+const MOST_KEPT = 1 << 17
 
 /** Texts of bodies in which there is something to lose. */
 const kept = new WeakMap<object, string>()
