@@ -131,6 +131,8 @@ export interface AdapterText {
   definition?: SharedArrayBuffer
   /** Its own chat template. Absent: the base's. */
   template?: string
+  /** Another of its own, for conversations with tools. */
+  toolTemplate?: string
   /** Special tokens by name (`bos_token`, …), those of the base where it names none. */
   tokens: Record<string, string>
   /** Ids that skip_special_tokens leaves out, ascending. */

@@ -12,6 +12,7 @@ import { checkBodyWork } from './body-work.ts'
 import { answerRaw, clientErrorHandler } from './client-errors.ts'
 import { errorBody } from './error-shapes.ts'
 import { ApiError, type Limit, toApiError } from './errors.ts'
+import { keepText } from './exact-json.ts'
 import { handleInTurn } from './in-turn.ts'
 import { keepSeed } from './openai/seed.ts'
 import { ClientLeft } from './tokenizer/process-pool.ts'
@@ -157,6 +158,7 @@ function parsed(bytes: Buffer): unknown {
     // TGI's and LoRAX's stands one further down.
     const { parameters } = body as { parameters?: unknown }
     if (typeof parameters === 'object') keepSeed(text, parameters as Record<string, unknown> | null)
+    keepText(text, body)
   }
   return body
 }

@@ -53,22 +53,29 @@ export interface Tokenizer extends TokenReader {
 
 export interface ChatMessage {
   role: string
-  /** Text only, or OpenAI's content parts; the caller has joined text parts already. */
-  content: string | null
+  /** Text, or its parts: templates that go through parts get them, others all of them with newlines between. */
+  content: string | TextPart[] | null
   [key: string]: unknown
+}
+
+export interface TextPart {
+  type: 'text'
+  text: string
 }
 
 export interface RenderOptions {
   addGenerationPrompt: boolean
   continueFinalMessage?: boolean
   tools?: unknown[]
+  /** What templates for retrieval quote. */
+  documents?: unknown[]
   kwargs?: Record<string, unknown>
 }
 
 export interface Conversation {
   messages: ChatMessage[]
   options: RenderOptions
-  /** A template that the request brought, instead of the model's own. */
+  /** A template that the request brought, instead of the model's own, or the name of one of the model's. */
   template?: string
 }
 

@@ -108,9 +108,12 @@ export class TextReader {
     )
     const baseSpecialIds = specialsOf(base.said, this.#tokens().specials, idInBase)
     const endTokenIds = endTokens(own, base.said, idOf, idInBase, vocabSize)
+    const ownTemplate =
+      own.template !== undefined && (own.template !== base.said.template || own.toolTemplate !== base.said.toolTemplate)
+    const toolTemplate = ownTemplate ? own.toolTemplate : undefined
     const differs = {
       tokenizer: definition !== undefined,
-      'chat template': own.template !== undefined && own.template !== base.said.template,
+      'chat template': ownTemplate,
       'special tokens':
         names.some((name) => tokens[name] !== base.said.tokens[name]) || specialIds.join() !== baseSpecialIds.join(),
       'end tokens': endTokenIds.length > 0,
@@ -118,19 +121,28 @@ export class TextReader {
     }
     const what = Object.entries(differs).flatMap(([name, is]) => (is ? [name] : []))
     if (what.length === 0) return undefined
-    const content: unknown[] = [definition?.parts ?? this.#tokens().parts, shown, specialIds, template ?? null, endTokenIds]
-    if (differs['message format']) content.push(own.parsers)
+    const content = [
+      definition?.parts ?? this.#tokens().parts,
+      shown,
+      specialIds,
+      template ?? null,
+      endTokenIds,
+      // Adapters without one keep the digests that they had.
+      ...(toolTemplate === undefined ? [] : [toolTemplate]),
+      ...(differs['message format'] ? [own.parsers] : []),
+    ]
     const { changed } = definition ?? {}
     return {
       digest: createHash('sha256').update(JSON.stringify(content)).digest('hex'),
       what,
       ...(changed && { definition: changed }),
-      ...(differs['chat template'] && { template: own.template }),
+      ...(ownTemplate && { template: own.template }),
+      ...(toolTemplate !== undefined && { toolTemplate }),
       tokens,
       specialIds,
       endTokenIds,
       ...(differs['message format'] && { parsers: own.parsers }),
-      bytes: (changed?.byteLength ?? 0) + 2 * (own.template?.length ?? 0),
+      bytes: (changed?.byteLength ?? 0) + 2 * ((own.template?.length ?? 0) + (toolTemplate?.length ?? 0)),
     }
   }
 
@@ -289,7 +301,9 @@ function saysNothingNew(own: Said, base: Said): boolean {
   return (
     Object.entries(own.tokens).every(([name, text]) => base.tokens[name] === text) &&
     own.further.every((text) => specials.has(text)) &&
-    (own.template === undefined ? own.named.length === 0 : own.template === base.template) &&
+    (own.template === undefined
+      ? own.named.length === 0
+      : own.template === base.template && own.toolTemplate === base.toolTemplate) &&
     own.decoder.every(([text, id]) => base.decoder.some(([other, otherId]) => other === text && otherId === id)) &&
     own.endTokenIds.every((id) => base.endTokenIds.includes(id)) &&
     Object.keys(own.parsers).length === 0

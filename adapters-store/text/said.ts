@@ -18,6 +18,8 @@ export interface Said {
   /** Further ones. */
   further: string[]
   template?: string
+  /** Beside it, the one for conversations with tools. */
+  toolTemplate?: string
   /** Chat templates that have a name, where none is the default. */
   named: string[]
   /** Tokens with the ids that the config gives them. */
@@ -33,10 +35,15 @@ export function saidBy(read: Read): Said {
   const config = jsonOf(read, TOKENIZER_CONFIG) ?? {}
   const map = jsonOf(read, SPECIAL_TOKENS) ?? {}
   const tokens: Record<string, string> = {}
-  for (const name of NAMED) {
-    const text = tokenText(config[name]) ?? tokenText(map[name])
+  const add = (name: string, text: string | undefined) => {
     if (text !== undefined) tokens[name] = text
   }
+  for (const name of NAMED) add(name, tokenText(config[name]) ?? tokenText(map[name]))
+  // Those that only this model has (image_token).
+  for (const name of Object.keys(config)) if (name.endsWith('_token') && !(name in tokens)) add(name, tokenText(config[name]))
+  for (const own of [config.extra_special_tokens, config.model_specific_special_tokens])
+    if (typeof own === 'object' && own !== null && !Array.isArray(own))
+      for (const [name, value] of Object.entries(own)) add(name, tokenText(value))
   const lists = [config.additional_special_tokens, config.extra_special_tokens, map.additional_special_tokens]
   const further = lists.flatMap((list) => (typeof list === 'object' && list !== null ? Object.values(list) : []))
   const file = read(CHAT_TEMPLATE)
@@ -46,10 +53,12 @@ export function saidBy(read: Read): Said {
   if (inConfig !== undefined && typeof inConfig !== 'string')
     throw invalid(TOKENIZER_CONFIG, 'its default chat template is no text')
   const template = file === undefined ? inConfig : textOf(file, CHAT_TEMPLATE)
+  const forTools = named.find(({ name }) => name === 'tool_use')?.template
   return {
     tokens,
     further: further.map(tokenText).filter((text) => text !== undefined),
     template,
+    toolTemplate: file === undefined && template !== undefined && typeof forTools === 'string' ? forTools : undefined,
     named: template === undefined ? named.map(({ name }) => String(name)) : [],
     decoder: decoderOf(config),
     endTokenIds: endTokensOf(jsonOf(read, GENERATION_CONFIG) ?? {}),

@@ -12,7 +12,7 @@ import { toolUseOf } from './message/chat-tools.ts'
 import type { MessageReader } from './message/delta.ts'
 import { PlainReader } from './message/plain.ts'
 import { checkCallable, type MessageReading, messageReaderFor } from './message/reader-for.ts'
-import { conversationOf, messagesOf } from './messages.ts'
+import { conversationOf, messagesOf, textOf } from './messages.ts'
 import { type Body, checkFields, given, settleMaxTokens, textOptions } from './parameters.ts'
 import { requestId } from './request-id.ts'
 import { samplingOf, seededChoices } from './sampling.ts'
@@ -126,5 +126,5 @@ function checkUnserved(body: Body): void {
 /** With echo, the text before the answer: the last message if the answer goes on with it, which is if it is the assistant's too (as vLLM has it). */
 function echoOf(body: Body): string {
   const last = body.echo ? messagesOf(body).at(-1) : undefined
-  return (last?.role === 'assistant' && last.content) || ''
+  return last?.role === 'assistant' ? textOf(last) : ''
 }

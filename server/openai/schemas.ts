@@ -136,6 +136,8 @@ export const CONVERSATION: Properties = {
   continue_final_message: boolean,
   chat_template: string,
   chat_template_kwargs: nullable({ type: 'object' }),
+  tools: nullable({ type: 'array', items: { type: 'object' } }),
+  documents: nullable({ type: 'array', items: { type: 'object' } }),
 }
 
 /** A function that may be called. */
@@ -227,7 +229,6 @@ export const UNSERVED: Record<string, unknown[]> = {
   logprob_token_ids: [],
   bad_words: [[]],
   thinking_token_budget: [-1],
-  documents: [[]],
   lora: [],
   ...Object.fromEntries(OTHERS.map((name) => [name, []])),
 }

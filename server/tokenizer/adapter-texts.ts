@@ -12,6 +12,7 @@ import {
 import { formatsOf, toolFormatOf } from '../openai/message/from-template.ts'
 import type { AdapterTexts, ServedText } from '../types.ts'
 import { ModelChatTemplate } from './chat-template.ts'
+import { DEFAULT, TOOL_USE } from './named-templates.ts'
 import type { Spellings } from './process-jobs.ts'
 import type { Lesson } from './process-pool.ts'
 import type { ModelPromptReader } from './prompt-reader.ts'
@@ -100,16 +101,17 @@ export class OwnTexts implements AdapterTexts {
     return formatsOf({ tools, reasoning }, undefined)
   }
 
-  private lessonOf({ digest, definition, specialIds, template, tokens }: AdapterText): Lesson {
+  private lessonOf({ digest, definition, specialIds, template, toolTemplate, tokens }: AdapterText): Lesson {
     const bytes = definition ? this.baseBytes + definition.byteLength : 0
+    const templates = [template, toolTemplate].filter((source) => source !== undefined)
     return {
-      job: { kind: 'learn', digest, definition: definition && new Uint8Array(definition), specialIds, template, tokens },
+      job: { kind: 'learn', digest, definition: definition && new Uint8Array(definition), specialIds, templates, tokens },
       milliseconds: Math.round(LEARN_MS + bytes * LEARN_MS_PER_BYTE),
     }
   }
 
   private async tried(lesson: Lesson): Promise<Spellings | undefined> {
-    const own = lesson.job.template !== undefined || lesson.job.definition !== undefined
+    const own = lesson.job.templates.length > 0 || lesson.job.definition !== undefined
     if (!own) return undefined
     const answer = await this.base.prompts.learn(lesson).catch((cause: Error) => {
       if (this.closed) throw new AdapterError('adapter_store_closed', 'the server is closing')
@@ -126,14 +128,19 @@ export class OwnTexts implements AdapterTexts {
 
   private make(text: AdapterText, lesson: Lesson, spellings: Spellings | undefined): ServedText {
     const { base } = this
-    const source = text.template ?? base.template.source
-    const template = new ModelChatTemplate(source, text.tokens, MOST_COMPILED)
+    const template = ModelChatTemplate.of(ownTemplates(text) ?? base.template.sources, text.tokens, MOST_COMPILED)
     if (!spellings)
       return { tokenizer: base.tokenizer.withSpecial(text.specialIds), prompts: base.prompts.forAdapter({ template }) }
     const { longest, decoder } = spellings
     const tokenizer = new TokenTexts(spellingOf(spellings), decoder, text.specialIds, longest)
     return { tokenizer, prompts: base.prompts.forAdapter({ template, tokenizer: { longestToken: longest, lesson } }) }
   }
+}
+
+/** An adapter that has a template was trained with that: the base's other ones are none of its. */
+function ownTemplates({ template, toolTemplate }: AdapterText): Map<string, string> | undefined {
+  if (template === undefined) return undefined
+  return new Map([[DEFAULT, template], ...(toolTemplate === undefined ? [] : [[TOOL_USE, toolTemplate] as const])])
 }
 
 const refused = (message: string) => new AdapterError('adapter_tokenizer_invalid', message)

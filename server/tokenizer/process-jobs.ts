@@ -27,7 +27,8 @@ export interface LearnJob {
   /** JSON: fields that take the place of those of the base's tokenizer.json; null: it has none. */
   definition?: Uint8Array
   specialIds: readonly number[]
-  template?: string
+  /** What it renders with. */
+  templates: readonly string[]
   tokens: Record<string, string>
 }
 

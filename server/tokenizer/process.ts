@@ -37,7 +37,7 @@ function attempt(job: Job, milliseconds: number): Answer {
 function answerTo(job: Job): Answer {
   if (job.kind === 'render') return { text: render(job) }
   if (job.kind === 'learn') {
-    if (job.template !== undefined) new ModelChatTemplate(job.template, job.tokens)
+    for (const source of job.templates) new ModelChatTemplate(source, job.tokens)
     return { spellings: job.definition && taught?.learn(job) }
   }
   const { addSpecialTokens } = job

@@ -131,16 +131,12 @@ export class ModelPromptReader implements PromptReader {
   }
 
   async encodeConversation(conversation: Conversation, options: EncodeOptions, signal: AbortSignal): Promise<TokenIds> {
-    const { messages, template } = conversation
+    const { messages, template: given } = conversation
+    const template = this.template.for(conversation.options)
     let text: string | undefined
-    if (
-      template === undefined &&
-      this.proven &&
-      this.template.rendersHere &&
-      sizeOf([messages, conversation.options], SHORT) <= SHORT
-    ) {
+    if (given === undefined && this.proven && template.rendersHere && sizeOf([messages, conversation.options], SHORT) <= SHORT) {
       const here = this.conversations.attempt(() => {
-        const rendered = this.template.render(messages, conversation.options)
+        const rendered = template.render(messages, conversation.options)
         return rendered.length > SHORT || !this.tokenizesHere ? rendered : this.tokenizer.encode(rendered, options)
       })
       if (typeof here?.value === 'object') return here.value
@@ -151,8 +147,11 @@ export class ModelPromptReader implements PromptReader {
   }
 
   /** The conversation as the model reads it, rendered in a process. */
-  async render({ messages, options, template: given }: Conversation, signal: AbortSignal): Promise<string> {
-    const { template } = this
+  async render(conversation: Conversation, signal: AbortSignal): Promise<string> {
+    const { messages, options } = conversation
+    const named = conversation.template === undefined ? undefined : this.template.named(conversation.template)
+    const given = named ? undefined : conversation.template
+    const template = named ?? this.template.for(options)
     const source = given ?? template.source
     // It says what is missing.
     if (source === undefined) return template.render(messages, options)

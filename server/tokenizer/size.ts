@@ -12,6 +12,7 @@ export function sizeOf(value: unknown, enough: number): number {
     size += OF_ANYTHING
     if (typeof one === 'string') size += one.length
     else if (Array.isArray(one)) for (const item of one) open.push(item)
+    else if (one instanceof Map) open.push([...one.keys()], [...one.values()])
     else if (one !== null && typeof one === 'object')
       for (const [key, item] of Object.entries(one)) {
         size += key.length

@@ -32,7 +32,8 @@ export class TextProcess {
     const flags = [`--max-old-space-size=${heapMegabytes}`]
     this.child = fork(new URL('./process.js', import.meta.url), args, {
       ...(existsSync(SHELL) ? { execPath: SHELL, execArgv: ['-c', LIMITED, process.execPath, ...flags] } : { execArgv: flags }),
-      env: {},
+      // Templates show the date.
+      env: process.env.TZ === undefined ? {} : { TZ: process.env.TZ },
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     })

@@ -3,7 +3,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers'
 import type { Tokenizer } from '../types.ts'
-import { faithful, type Json } from './definition.ts'
+import { type Json, readDefinition } from './definition.ts'
+import { Encoder } from './encoder.ts'
 import { TokenTexts } from './token-texts.ts'
 
 /** The object that a file holds; undefined where there is none. Throws, naming the file, when it is no JSON object. */
@@ -31,6 +32,7 @@ const TRIAL = ' Hello,\n  world 42! é 你好 🦜'
 
 export class ModelTokenizer extends TokenTexts implements Tokenizer {
   private readonly inner: HuggingFaceTokenizer
+  private readonly encoder: Encoder
 
   /** Reads tokenizer.json and tokenizer_config.json of a model folder. Throws, naming the file, when there is none or it is not supported. */
   static load(directory: string): ModelTokenizer {
@@ -48,16 +50,18 @@ export class ModelTokenizer extends TokenTexts implements Tokenizer {
   constructor(definition: Json, config: Json, specialIds?: readonly number[]) {
     // Of the config only what the Rust library knows: the rest (lower-casing, removing spaces) belongs to slow tokenizers.
     requireIds(definition)
-    const inner = new HuggingFaceTokenizer(faithful(definition), { eos_token: tokenText(config.eos_token) })
+    const read = readDefinition(definition)
+    const inner = new HuggingFaceTokenizer(read.forLibrary, { eos_token: tokenText(config.eos_token) })
     let longest = 1
     // A gap between the ids has no spelling.
     for (const [spelling] of inner.get_vocab(true)) longest = Math.max(longest, spelling?.length ?? 0)
     super((id) => inner.id_to_token(id), decoderOf(definition), specialIds ?? specialTokens(inner, config), longest)
     this.inner = inner
+    this.encoder = new Encoder(read, inner)
   }
 
   encode(text: string, options: { addSpecialTokens: boolean }): number[] {
-    return this.inner.encode(text, { add_special_tokens: options.addSpecialTokens }).ids
+    return this.encoder.encode(text, options)
   }
 
   /** Itself. The library looks at much of a definition only when it is used: what fails then would fail every request. */

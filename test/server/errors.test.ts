@@ -161,7 +161,7 @@ const CHAT: Wrong[] = [
     'chat_template_failed',
   ],
   [{ messages, chat_template: '{% if %}' }, 'messages', /the chat template is not valid/, 'chat_template_failed'],
-  [{ messages, chat_template: '{{ range(99999999)|length }}' }, 'messages', /took more than/, 'chat_template_failed'],
+  [{ messages, chat_template: '{{ range(99999999)|length }}' }, 'messages', /Range too big/, 'chat_template_failed'],
   [{ messages, chat_template: '{# nothing #}' }, 'messages', /hold no token/],
   [{ messages, prompt: 'a' }, 'prompt', /supplied: prompt/, 'unknown_parameter'],
   [{ messages, max_completion_token: 5 }, 'max_completion_token', /Did you mean max_completion_tokens\?/, 'unknown_parameter'],

@@ -101,7 +101,7 @@ t.test('streams, several choices, stop strings and logprobs are in its tokens', 
 })
 
 t.test('adapters are mixed only where they read text alike', async (t) => {
-  const named = files('named-templates')
+  const named = files('template-file')
   const served = await serving(t, {
     a: {},
     b: files('template'),

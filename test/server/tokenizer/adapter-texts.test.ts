@@ -78,6 +78,21 @@ t.test('one template with other special tokens is another, in the same process t
   }
 })
 
+t.test("an adapter's own template for tools", async (t) => {
+  const { own } = texts(t)
+  const rest = { what: [], tokens: {}, specialIds: [], endTokenIds: [], bytes: 0 }
+  const text: AdapterText = { digest: 'both', template: '<|user|>', toolTemplate: '<|end|>', ...rest }
+  const { text: admitted } = await own.admit(imageOf(text))
+  const { prompts } = own.of(admitted as AdapterText)
+  const messages = [{ role: 'user', content: 'x' }]
+  const ids = async (tools?: unknown[]) => {
+    const conversation = { messages, options: { addGenerationPrompt: true, tools } }
+    return [...(await prompts.encodeConversation(conversation, { addSpecialTokens: false, param: 'messages' }, stays()))]
+  }
+  t.same([await ids(), await ids([{}])], [[3], [5]])
+  await t.rejects(own.admit(imageOf({ ...text, digest: 'broken', toolTemplate: '{% if %}' })), { message: /not valid/ })
+})
+
 t.test('what its process has let go it learns again', async (t) => {
   const { own } = texts(t)
   // Two of them are more than a process keeps.
@@ -95,7 +110,14 @@ t.test('a process keeps those that were used last', async (t) => {
   const taught = new TaughtTokenizers(folder)
   const learn = (content: string, padding: number) => {
     const { digest, definition, specialIds, tokens } = markedBy(content, padding)
-    taught.learn({ kind: 'learn', digest, definition: new Uint8Array(definition as SharedArrayBuffer), specialIds, tokens })
+    taught.learn({
+      kind: 'learn',
+      digest,
+      definition: new Uint8Array(definition as SharedArrayBuffer),
+      specialIds,
+      templates: [],
+      tokens,
+    })
   }
   const known = () => ['<a>', '<b>', '<c>', '<d>'].filter((digest) => taught.get(digest)).join('')
   learn('<a>', 15 << 20)

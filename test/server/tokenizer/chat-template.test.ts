@@ -81,16 +81,32 @@ t.test('where a template comes from: the flag, chat_template.jinja, tokenizer_co
   write('tokenizer_config.json', {
     chat_template: [
       { name: 'rag', template: 'rag' },
-      { name: 'default', template: '{{ bos_token }}{{ eos_token }}named' },
+      { name: 'default', template: '{{ bos_token }}{{ eos_token }}{{ image_token }}{{ audio_token }}{{ add_bos_token }}named' },
     ],
     bos_token: { content: '<b>' },
+    image_token: '<i>',
+    add_bos_token: true,
+    extra_special_tokens: { audio_token: '<a>' },
   })
   write('special_tokens_map.json', { bos_token: 'not this', eos_token: '<e>' })
-  t.equal(rendered(), '<b><e>named')
+  t.equal(rendered(), '<b><e><i><a>named')
   write('chat_template.jinja', 'beside')
   t.equal(rendered(), 'beside')
   write('given.jinja', 'given')
   t.equal(rendered(path.join(folder, 'given.jinja')), 'given')
+
+  const withTools = { ...plain, tools: [{ type: 'function' }] }
+  const further = path.join(folder, 'additional_chat_templates')
+  mkdirSync(further)
+  writeFileSync(path.join(further, 'tool_use.jinja'), 'with {{ tools | length }}')
+  writeFileSync(path.join(further, 'rag.jinja'), 'rag')
+  const all = ModelChatTemplate.load(folder)
+  t.equal(all.for(withTools).render(user, withTools), 'with 1', 'the one for tools, where there are some')
+  t.equal(all.for(plain).render(user, plain), 'beside')
+  t.equal(all.named('rag')?.render(user, plain), 'rag')
+  t.equal(all.named('missing'), undefined)
+  const given = ModelChatTemplate.load(folder, path.join(folder, 'given.jinja'))
+  t.equal(given.for(withTools).render(user, withTools), 'given', 'a file that is given is the only one')
 
   t.throws(() => rendered(path.join(folder, 'missing.jinja')), { message: /missing\.jinja cannot be read/ })
   write('broken.jinja', '{% for %}')

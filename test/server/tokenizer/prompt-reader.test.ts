@@ -23,6 +23,9 @@ const plain = { addGenerationPrompt: false }
 const stays = () => new AbortController().signal
 const encoding = { addSpecialTokens: true, param: 'prompt' }
 const ENDLESS = '{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}'
+/** Fills any memory, list by list. */
+const FILLING =
+  '{% set n = namespace(a=[]) %}{% for i in range(90000) %}{% for j in range(10) %}{% set n.a = [n.a, range(1000) | list] %}{% endfor %}{% endfor %}{{ n.a }}'
 
 /** A text that no cache knows. */
 function words(units: number, seed = 1): string {
@@ -114,12 +117,13 @@ t.test("a request's template that never ends, or fills the memory, costs its own
   const prompts = reader(t, folder)
   const doubling =
     "{% set n = namespace(x='aaaaaaaaaaaaaaaa') %}{% for i in range(21) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}"
-  const wrong = [ENDLESS, '{{ range(200000000)|length }}', doubling].map((given) => failure(rendered(prompts, given)))
+  const wrong = [ENDLESS, FILLING, doubling].map((given) => failure(rendered(prompts, given)))
   t.equal(await rendered(prompts, '{{ messages[0].content }} still'), 'hi still')
   const [slow, large, long] = await Promise.all(wrong)
   t.match(slow, { message: /the request's chat template took more than 1000 ms/ })
   t.match(large, { message: /took more than \d+ (ms|MB)/ })
   t.match(long, { message: /more than 16777216 characters/ })
+  t.match(await failure(rendered(prompts, '{{ range(200000000)|length }}')), { message: /Range too big/ })
   for (const error of [slow, large, long]) t.ok(error instanceof TemplateError)
 })
 
@@ -128,13 +132,18 @@ t.test("the model's own template may be as hostile: it is refused, and the main 
     ENDLESS,
     '{{ range(1000000000) | length }}',
     '{% set n = namespace(a=[1]) %}{% for i in range(40) %}{% set n.a = n.a + n.a %}{% endfor %}{{ n.a }}',
+    '{{ 2 ** (10 ** 9) }}',
+    "{{ 'a' * 10 ** 9 }}",
   ]) {
     const prompts = reader(t, folder, new ModelChatTemplate(source, tokens))
     prompts.warm()
     const gap = await longestGap(async () => {
       const error = await failure(prompts.encodeConversation({ messages: user, options: plain }, encoding, stays()))
       t.ok(error instanceof TemplateError, source)
-      t.match(error, { message: /the chat template (took more than \d+ (ms|MB)|failed: Invalid array length)/ })
+      t.match(error, {
+        message:
+          /the chat template (took more than \d+ (ms|MB)|failed: (Range too big|a list of more than|a text of more than|an integer of that size))/,
+      })
     })
     t.ok(gap < 500, `${source}: the longest gap was ${gap} ms`)
     t.equal(await rendered(prompts, 'still {{ messages[0].content }}'), 'still hi')

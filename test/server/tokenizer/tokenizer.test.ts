@@ -1,7 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
-import { faithful } from '../../../server/tokenizer/definition.ts'
 import { ModelTokenizer, requireDefinition } from '../../../server/tokenizer/tokenizer.ts'
 import { demoModel, fixture, readJson, temporaryFolder } from '../../support/repo.ts'
 import { STYLES, shown, tokenizerOf, VECTORS } from './vectors.ts'
@@ -89,7 +88,6 @@ t.test('what cannot be done right is refused with its name', async (t) => {
   })
   t.throws(decoder({ type: 'Replace', pattern: { Regex: '▁' }, content: ' ' }), { message: /Replace with a regular/ })
   t.throws(decoder({ type: 'WordPiece', prefix: '##', cleanup: true }), { message: /WordPiece with cleanup/ })
-  t.throws(() => faithful({ added_tokens: [{ content: 'x', single_word: true }] }), { message: /"x" has single_word/ })
   const folder = temporaryFolder(t)
   t.throws(() => ModelTokenizer.load(folder), { message: /has no tokenizer\.json/ })
 })
