@@ -1,6 +1,7 @@
 /** An engine's core whose memory another hand gives out: who may be admitted is asked of a gate, beside the pool's own say. */
 import type { NativeEngine } from '../../native/types.ts'
-import { type CoreSettings, EngineCore } from '../../runtime/engine/core.ts'
+import { EngineCore } from '../../runtime/engine/core.ts'
+import type { CoreSettings } from '../../runtime/engine/core-settings.ts'
 import { WaitingQueue } from '../../runtime/scheduler/queue.ts'
 import { Scheduler } from '../../runtime/scheduler/scheduler.ts'
 import type { Sequence } from '../../runtime/scheduler/sequence.ts'

@@ -1,6 +1,7 @@
 /** A shape's engine on this machine: the real one, what its time is made of, and as many virtual ones as are wanted. */
 import type { AdapterImage } from '../../adapters-store/types.ts'
-import { type CoreSettings, EngineCore } from '../../runtime/engine/core.ts'
+import { EngineCore } from '../../runtime/engine/core.ts'
+import type { CoreSettings } from '../../runtime/engine/core-settings.ts'
 import { loadEngine } from '../../runtime/engine/load.ts'
 import { readBaseModel } from '../../runtime/model/index.ts'
 import type { EngineInfo } from '../../runtime/types.ts'

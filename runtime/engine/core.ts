@@ -10,33 +10,21 @@ import { Sequence } from '../scheduler/sequence.ts'
 import type { EngineSnapshot, Logprobs, MaskThread, SequenceOutput, StepTimes } from '../types.ts'
 import { Adapters } from './adapters.ts'
 import { Batch, type PackedStep } from './batch.ts'
+import type { CoreSettings } from './core-settings.ts'
 import { Masks } from './masks.ts'
-import { addSum, finishReason, logprobsOf, pooledOf, sumsOf, withStart } from './outputs.ts'
+import {
+  addSum,
+  finishReason,
+  goneBefore,
+  logprobsOf,
+  NOTHING_ALLOWED,
+  pooledOf,
+  sumsOf,
+  THREAD_LOST,
+  withStart,
+} from './outputs.ts'
 import type { PackedRequest } from './packed-request.ts'
 import { takeSnapshot } from './snapshot.ts'
-
-export interface CoreSettings {
-  blockCount: number
-  blockSize: number
-  /** Of the adapters' images. Absent: a block's, which are not divided. */
-  frameBytes?: number
-  vocabSize: number
-  maxModelLen: number
-  maxBatchTokens: number
-  maxSequences: number
-  prefixCache: boolean
-  /** See EngineSettings. */
-  longPrefillTokens?: number
-  maxStepMs?: number
-  fair?: boolean
-  adapterCluster?: number
-  clock?: () => number
-  /** Adapters' bytes travel by the device's own means, beside a step (CUDA). */
-  copiesAside: boolean
-  /** The next step is planned and queued while one runs. */
-  overlap: boolean
-  validate: boolean
-}
 
 /** A step on its way. */
 interface Flight extends PackedStep {
@@ -123,12 +111,8 @@ export class EngineCore {
   submit(request: PackedRequest): void {
     const seed = request.sampling.seed === undefined ? this.random() : BigInt.asUintN(64, request.sampling.seed)
     const sequence = new Sequence(request, seed, this.submitted++)
-    const unknown = request.adapters.find((use) => !this.adapters.images.has(use.digest))
-    const lost = request.constraint && !this.masks.has(request.constraint.thread)
-    if (unknown || lost) {
-      const error = unknown
-        ? { code: 'unknown_adapter', message: `adapter ${unknown.name} was removed before the request could run` }
-        : { code: 'constraint_lost', message: THREAD_LOST }
+    const error = goneBefore(request, this.adapters.images, this.masks)
+    if (error) {
       this.outputs.push({ id: request.id, tokens: [], finish: 'error', error })
       return
     }
@@ -398,9 +382,6 @@ export class EngineCore {
   }
 }
 
-const THREAD_LOST = 'the thread that keeps answers to their format was lost; try again'
-const NOTHING_ALLOWED =
-  'nothing that the required format allows here may be sampled: allowed_token_ids, min_tokens or the vocabulary rule out all of it'
 /** Tens of thousands may be aborted at once. */
 const NO_TOKENS: number[] = []
 const NO_BATCH = { sequences: new Int32Array(0), blocks: new Int32Array(0) }

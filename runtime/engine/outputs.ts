@@ -3,6 +3,24 @@ import type { StepOutput } from '../../native/types.ts'
 import type { Scheduled } from '../scheduler/scheduled.ts'
 import type { Sequence } from '../scheduler/sequence.ts'
 import type { FinishReason, Logprobs, SequenceOutput } from '../types.ts'
+import type { Masks } from './masks.ts'
+import type { PackedRequest } from './packed-request.ts'
+
+export const NOTHING_ALLOWED =
+  'nothing that the required format allows here may be sampled: allowed_token_ids, min_tokens or the vocabulary rule out all of it'
+export const THREAD_LOST = 'the thread that keeps answers to their format was lost; try again'
+
+/** Why a request cannot run any more that could when it was made: what it names has gone meanwhile. */
+export function goneBefore(
+  { adapters, constraint }: Pick<PackedRequest, 'adapters' | 'constraint'>,
+  images: { has(digest: string): boolean },
+  masks: Pick<Masks, 'has'>,
+): SequenceOutput['error'] {
+  const unknown = adapters.find(({ digest }) => !images.has(digest))
+  if (unknown) return { code: 'unknown_adapter', message: `adapter ${unknown.name} was removed before the request could run` }
+  if (constraint && !masks.has(constraint.thread)) return { code: 'constraint_lost', message: THREAD_LOST }
+  return undefined
+}
 
 /** The step's logprobs, not copied: one object, to which the outputs of all its sequences refer. */
 export function logprobsOf({ tokens, logprob, rank, topStarts, topTokens, topLogprobs }: StepOutput): Logprobs {

@@ -29,8 +29,7 @@ export function pooledRoute(
   for (const path of paths)
     app.post<{ Body: Body }>(path, { schema: { body: schema, tags: ['embeddings'], summary } }, async (request, reply) => {
       const { body } = request
-      // A field of other routes that is refused there.
-      checkFields({ ...body, documents: undefined }, schema)
+      checkFields(body, schema)
       const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
       const adapter = await leaseAdapters(all, choice, reply, { exact: true })
       const id = requestId(prefix, request, body)

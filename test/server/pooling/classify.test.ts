@@ -176,6 +176,6 @@ t.test('/score and /rerank without a classifier are cosines', async (t) => {
   await refused('/rerank', { query: 'a' }, { param: 'documents' })
   await refused('/rerank', { query: '', documents: ['a'] }, { param: 'query' })
   await refused('/rerank', { query: 'a', documents: ['a', { txt: 'b' }] }, { message: /documents\.1/ })
-  await refused('/v1/completions', { prompt: 'a', documents: ['a'] }, { code: 'unsupported_parameter', param: 'documents' })
+  await refused('/v1/completions', { prompt: 'a', documents: ['a'] }, { code: 'unknown_parameter', param: 'documents' })
   await idle(t, served)
 })

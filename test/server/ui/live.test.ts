@@ -81,7 +81,7 @@ t.test('what is told: the server, the whole map, then what changes', async (t) =
     'all is free',
   )
   const ask = (model: string) =>
-    served.post('/v1/completions', { model, prompt: 'A fox had a red ball. '.repeat(9), max_tokens: 300, ignore_eos: true })
+    served.post('/v1/completions', { model, prompt: 'A fox had a red ball. '.repeat(9), max_tokens: 600, ignore_eos: true })
   const first = ask('pirate')
   // The second finds the prompt of the first in the cache.
   apply(values, await socket.next((one) => isFrame(one) && one[2] > 0))
@@ -90,7 +90,7 @@ t.test('what is told: the server, the whole map, then what changes', async (t) =
   const seen = { running: 0, states: new Set<string>(), names: new Set<string>() }
   for (let done = false; !done; ) {
     const message = await socket.next((one) => isFrame(one) || one.type === 'owners' || one.type === 'now')
-    if (message.type === 'now') done = message.running === 0 && message.counters.generationTokens >= 900
+    if (message.type === 'now') done = message.running === 0 && message.counters.generationTokens >= 1800
     else if (message.type === 'owners') {
       for (const { adapters } of message.groups) seen.names.add(adapters.map(({ name }: { name: string }) => name).join())
     } else {
