@@ -20,7 +20,7 @@ const openai = new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0 })
 const anthropic = new Anthropic({ baseURL: url, apiKey, maxRetries: 0 })
 const ai = createOpenAI({ baseURL: `${url}/v1`, apiKey })
 const claude = createAnthropic({ baseURL: `${url}/v1`, apiKey })
-const chain = new ChatOpenAI({ model, apiKey, maxRetries: 0, maxTokens: 60, configuration: { baseURL: `${url}/v1` } })
+const chain = new ChatOpenAI({ model, apiKey, maxRetries: 0, maxTokens: 400, configuration: { baseURL: `${url}/v1` } })
 
 const Pet = z.object({ name: z.string().max(12), kind: z.enum(['cat', 'dog']) })
 const parameters = {
