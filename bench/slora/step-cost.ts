@@ -1,5 +1,6 @@
 /** What a step costs as a sum over what it computes, with coefficients that are fitted to steps of the real engine. */
 import { type SlotInput, STEP_SEQUENCE, STEP_SEQUENCE_FIELDS, type StepBatch } from '../../native/types.ts'
+import { solve } from '../../runtime/scheduler/equations.ts'
 import { addWork, noWork, type Work } from '../../runtime/scheduler/step-time.ts'
 
 export interface StepWork extends Work {
@@ -59,23 +60,6 @@ function leastSquares(measured: readonly Measured[]): StepCost {
       return Object.fromEntries(PARTS.map((part, i) => [part, used.includes(i) ? solved[used.indexOf(i)] : 0])) as StepCost
     used = used.filter((_, n) => solved[n] > least)
   }
-}
-
-/** Gauss, without pivots: the matrix is symmetric and positive. The right side is each row's last. */
-function solve(rows: number[][]): number[] {
-  const n = rows.length
-  for (let i = 0; i < n; i++)
-    for (let k = i + 1; k < n; k++) {
-      const factor = rows[k][i] / rows[i][i]
-      for (let j = i; j <= n; j++) rows[k][j] -= factor * rows[i][j]
-    }
-  const solved: number[] = new Array(n).fill(0)
-  for (let i = n - 1; i >= 0; i--) {
-    let right = rows[i][n]
-    for (let j = i + 1; j < n; j++) right -= rows[i][j] * solved[j]
-    solved[i] = right / rows[i][i]
-  }
-  return solved
 }
 
 /** Follows what an engine is told, so as to know what a step computes. */

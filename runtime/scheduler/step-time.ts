@@ -1,4 +1,5 @@
 /** How long a step will take, learned from the steps that were measured. Pure: it knows no clock. */
+import { solve } from './equations.ts'
 
 /** What a step computes, as far as its time depends on it. */
 export interface Work {
@@ -138,23 +139,6 @@ function leastSquares(kinds: readonly Sums[]): number[] {
     }
     used = kept
   }
-}
-
-/** Solves equations, each a row with its right side last; their matrix is symmetric and positive (Gauss, without pivots). */
-function solve(rows: number[][]): number[] {
-  const n = rows.length
-  for (let i = 0; i < n; i++)
-    for (let k = i + 1; k < n; k++) {
-      const factor = rows[k][i] / rows[i][i]
-      for (let j = i; j <= n; j++) rows[k][j] -= factor * rows[i][j]
-    }
-  const solved: number[] = new Array(n).fill(0)
-  for (let i = n - 1; i >= 0; i--) {
-    let right = rows[i][n]
-    for (let j = i + 1; j < n; j++) right -= rows[i][j] * solved[j]
-    solved[i] = right / rows[i][i]
-  }
-  return solved
 }
 
 /** In UNITS. */

@@ -1,19 +1,9 @@
 /** Answers held to a format on the CUDA engine without a GPU: masks travel with a step's inputs, and a row is not planned before its mask is there. */
 import t from 'tap'
-import { needsEmulated } from '../support/emulated.ts'
-import { demoModel } from '../support/repo.ts'
-import { startServed } from '../support/served.ts'
+import { needsEmulated, serveEmulated } from '../support/emulated.ts'
 
 t.test('constrained rows beside free ones, with adapters', needsEmulated, async (t) => {
-  const machine = { cudaObstacles: () => [], hasGpu: () => true }
-  const settings = {
-    model: demoModel('base'),
-    adapters: demoModel('adapters'),
-    device: 'cuda',
-    pool: '32MiB',
-    'max-batch-tokens': 256,
-  }
-  const { post, serving, idleComplaints } = await startServed(t, settings, { machine })
+  const { post, serving, idleComplaints } = await serveEmulated(t)
   const names = [serving.model.name, ...serving.adapters.list().map(({ name }) => name)]
   const schema = {
     type: 'object',

@@ -1,9 +1,8 @@
 /** The demo model over HTTP on the CUDA engine without a GPU: the golden file, many adapters in one batch, and that an answer alone is the one in the batch. */
 import t from 'tap'
-import { needsEmulated } from '../support/emulated.ts'
+import { needsEmulated, serveEmulated } from '../support/emulated.ts'
 import { inFlight } from '../support/pace.ts'
 import { demoModel, readJsonLines } from '../support/repo.ts'
-import { startServed } from '../support/served.ts'
 
 interface Golden {
   model: string
@@ -21,15 +20,7 @@ const all = readJsonLines<Golden>(demoModel('golden.jsonl'))
 const golden = all.filter((row, i) => all.slice(0, i).filter((other) => other.model === row.model).length < 2)
 
 t.test('the demo model', needsEmulated, async (t) => {
-  const machine = { cudaObstacles: () => [], hasGpu: () => true }
-  const settings = {
-    model: demoModel('base'),
-    adapters: demoModel('adapters'),
-    device: 'cuda',
-    pool: '32MiB',
-    'max-batch-tokens': 256,
-  }
-  const served = await startServed(t, settings, { machine })
+  const served = await serveEmulated(t)
   t.match(served.serving.engine.info, {
     device: 'cuda',
     dtype: 'float16',

@@ -5,7 +5,8 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import { OracleFamily } from './oracle.ts'
-import { fixture, repoRoot } from './repo.ts'
+import { demoModel, fixture, repoRoot } from './repo.ts'
+import { startServed } from './served.ts'
 
 export { type Answer, ask } from './ask.ts'
 
@@ -25,6 +26,14 @@ export const FAMILIES = [
   ...['added-heads16', 'added-tied-heads16', 'added-gemma2-heads16'],
   ...['alora-heads16', 'alora-qwen3-heads16'],
 ]
+
+/** The demo model with its adapters over HTTP. */
+export const serveEmulated = (t: Parameters<typeof startServed>[0]) =>
+  startServed(
+    t,
+    { model: demoModel('base'), adapters: demoModel('adapters'), device: 'cuda', pool: '32MiB', 'max-batch-tokens': 256 },
+    { machine: { cudaObstacles: () => [], hasGpu: () => true } },
+  )
 
 /** On the emulated device in float16, or for comparison on this addon's CPU engine in float32. */
 export const emulatedFamily = (name = FAMILIES[0], device: 'cuda' | 'cpu' = 'cuda', leastFrameBytes?: number) =>

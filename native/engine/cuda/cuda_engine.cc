@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 #include "../../ops/cuda/adapter_ops.h"
+#include "cache_type.h"
 
 namespace lorikeet::cuda {
 namespace {
@@ -38,17 +39,6 @@ void within(const std::string& what, const std::function<void()>& work) {
   } catch (const std::exception& e) {
     throw std::runtime_error(what + ": " + e.what());
   }
-}
-
-ONNXTensorElementDataType cache_type(CacheType type) {
-  switch (type) {
-    case CacheType::f16: return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16;
-    case CacheType::bf16: return ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16;
-    case CacheType::i8: return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8;
-    case CacheType::f8: return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT8E4M3FN;
-    case CacheType::f32: break;
-  }
-  throw std::invalid_argument("the KV cache on CUDA is float16, bfloat16, int8 or float8");
 }
 
 }  // namespace
