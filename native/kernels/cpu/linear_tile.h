@@ -1,0 +1,171 @@
+// The product of one tile of weights with one block of rows, in registers: kTileVectors vectors of outputs, R rows. Each output of a row is summed in the same
+// order whatever R is.
+#pragma once
+#include "linear_layout.h"
+#include "linear_rows.h"
+#include "unroll.h"
+
+namespace lorikeet::LORIKEET_ISA {
+
+constexpr int kTileVectors = 2, kTileWidth = kTileVectors * Vec::N;
+static_assert(kLinearTile % kTileWidth == 0);
+
+// Rows of a block at most: integer sums and float sums both want registers.
+template <WeightForm form>
+constexpr int kBlockRows = form == WeightForm::int8 || form == WeightForm::int4 ? Bytes::kRows : Vec::registers >= 32 ? 12 : 6;
+
+inline Vec spread_float(const uint32_t* word) { return Vec::set(bits_as<float>(*word)); }
+
+// sums[r][c] = Σ over the groups, of rows r and outputs c · Vec::N ….  Shape: tile and x as linear_layout.h and linear_rows.h have them.
+template <WeightForm form, int R>
+inline __attribute__((always_inline)) void tile_sums(const uint8_t* tile, const uint32_t* x, int64_t groups, Vec (&sums)[R][kTileVectors]) {
+  constexpr int C = kTileVectors;
+  Vec acc[R][C];
+  LORIKEET_UNROLL
+  for (int r = 0; r < R; r++)
+    LORIKEET_UNROLL
+    for (int c = 0; c < C; c++) acc[r][c] = Vec::set(0);
+  for (int64_t g = 0; g < groups; g++) {
+    if constexpr (form == WeightForm::f16) {
+      for (int k = 0; k < kLinearGroup; k++) {
+        Vec w[C];
+        LORIKEET_UNROLL
+        for (int c = 0; c < C; c++) w[c] = Vec::load_f16(reinterpret_cast<const uint16_t*>(tile) + k * kTileWidth + c * Vec::N);
+        LORIKEET_UNROLL
+        for (int r = 0; r < R; r++) {
+          const Vec xr = spread_float(x + k * R + r);
+          LORIKEET_UNROLL
+          for (int c = 0; c < C; c++) acc[r][c] = Vec::fma(xr, w[c], acc[r][c]);
+        }
+      }
+      tile += 64 * kTileWidth;
+    } else if constexpr (form == WeightForm::bf16) {
+      for (int p = 0; p < kLinearGroup / 2; p++) {
+        Pairs::Weights w[C];
+        LORIKEET_UNROLL
+        for (int c = 0; c < C; c++) w[c] = Pairs::load(tile + (p * C + c) * 4 * Vec::N);
+        LORIKEET_UNROLL
+        for (int r = 0; r < R; r++) {
+          const Pairs::Inputs xr = Pairs::spread(x + p * Pairs::kUnits * R + r, R);
+          LORIKEET_UNROLL
+          for (int c = 0; c < C; c++) acc[r][c] = Pairs::dot(acc[r][c], w[c], xr);
+        }
+      }
+      tile += 64 * kTileWidth;
+    } else {
+      const uint32_t* scale = x + 8 * Bytes::kUnits * R;
+      const uint32_t* offset = scale + R;
+      Bytes::Sums whole[R][C];
+      if constexpr (form == WeightForm::int8) {
+        LORIKEET_UNROLL
+        for (int r = 0; r < R; r++)
+          LORIKEET_UNROLL
+          for (int c = 0; c < C; c++) whole[r][c] = Bytes::start(static_cast<int32_t>(offset[r]));
+        LORIKEET_UNROLL
+        for (int s = 0; s < 8; s++) {
+          Bytes::Weights w[C];
+          LORIKEET_UNROLL
+          for (int c = 0; c < C; c++) w[c] = Bytes::load(tile + (s * C + c) * 4 * Vec::N);
+          LORIKEET_UNROLL
+          for (int r = 0; r < R; r++) {
+            const Bytes::Inputs xr = Bytes::spread(x + s * Bytes::kUnits * R + r, R);
+            LORIKEET_UNROLL
+            for (int c = 0; c < C; c++) whole[r][c] = Bytes::dot(whole[r][c], w[c], xr);
+          }
+        }
+        LORIKEET_UNROLL
+        for (int r = 0; r < R; r++)
+          LORIKEET_UNROLL
+          for (int c = 0; c < C; c++) acc[r][c] = Vec::fma(Bytes::floats(whole[r][c]), spread_float(scale + r), acc[r][c]);
+        tile += 32 * kTileWidth;
+      } else {
+        const auto* scales = reinterpret_cast<const uint16_t*>(tile);
+        const uint8_t* quads = tile + 4 * kTileWidth;
+        LORIKEET_UNROLL
+        for (int r = 0; r < R; r++)
+          LORIKEET_UNROLL
+          for (int c = 0; c < C; c++) whole[r][c] = Bytes::start(0);
+        LORIKEET_UNROLL
+        for (int s = 0; s < 4; s++) {
+          Bytes::Weights low[C], high[C];
+          LORIKEET_UNROLL
+          for (int c = 0; c < C; c++) Bytes::load_halves(quads + (s * C + c) * 4 * Vec::N, low[c], high[c]);
+          LORIKEET_UNROLL
+          for (int r = 0; r < R; r++) {
+            const Bytes::Inputs xl = Bytes::spread(x + s * Bytes::kUnits * R + r, R);
+            LORIKEET_UNROLL
+            for (int c = 0; c < C; c++) whole[r][c] = Bytes::dot(whole[r][c], low[c], xl);
+            const Bytes::Inputs xh = Bytes::spread(x + (s + 4) * Bytes::kUnits * R + r, R);
+            LORIKEET_UNROLL
+            for (int c = 0; c < C; c++) whole[r][c] = Bytes::dot(whole[r][c], high[c], xh);
+          }
+        }
+        LORIKEET_UNROLL
+        for (int c = 0; c < C; c++) {
+          const Vec s = Vec::load_f16(scales + c * Vec::N), least = Vec::load_f16(scales + kTileWidth + c * Vec::N);
+          LORIKEET_UNROLL
+          for (int r = 0; r < R; r++) {
+            acc[r][c] = Vec::fma(Bytes::floats(whole[r][c]) * spread_float(scale + r), s, acc[r][c]);
+            acc[r][c] = Vec::fma(spread_float(offset + r), least, acc[r][c]);
+          }
+        }
+        tile += 20 * kTileWidth;
+      }
+    }
+    x += kGroupWords<form> * R;
+  }
+  LORIKEET_UNROLL
+  for (int r = 0; r < R; r++)
+    LORIKEET_UNROLL
+    for (int c = 0; c < C; c++) sums[r][c] = acc[r][c];
+}
+
+// Where a tile's results go: y's first element of the block's first row and the tile's first output; `count` outputs are there.
+struct TileTarget {
+  float* y;
+  int64_t stride, count;
+  const float* bias;  // of the tile's first output, or null
+  bool accumulate;
+};
+
+// y = (sum · head + bias) + y: the same operations in the same order for whole and cut tiles.
+inline Vec finish(Vec sum, bool scaled, Vec head, const float* bias, const float* y) {
+  if (scaled) sum = sum * head;
+  if (bias) sum = sum + Vec::load(bias);
+  return y ? sum + Vec::load(y) : sum;
+}
+
+template <WeightForm form, int R>
+void tile_product(const uint8_t* tile, const uint32_t* x, int64_t groups, const TileTarget& to) {
+  constexpr bool kScaled = form == WeightForm::int8 || form == WeightForm::int4;
+  const uint8_t* body = tile + (kScaled ? 4 * kTileWidth : 0);
+  Vec sums[R][kTileVectors];
+  tile_sums<form, R>(body, x, groups, sums);
+  const auto* heads = reinterpret_cast<const float*>(tile);
+  LORIKEET_UNROLL
+  for (int c = 0; c < kTileVectors; c++) {
+    const int64_t first = c * Vec::N, there = std::min<int64_t>(Vec::N, to.count - first);
+    if (there <= 0) break;
+    const Vec head = kScaled ? Vec::load(heads + first) : Vec::set(1);
+    if (there == Vec::N) {
+      const float* bias = to.bias ? to.bias + first : nullptr;
+      LORIKEET_UNROLL
+      for (int r = 0; r < R; r++) {
+        float* y = to.y + r * to.stride + first;
+        finish(sums[r][c], kScaled, head, bias, to.accumulate ? y : nullptr).store(y);
+      }
+      continue;
+    }
+    float bias[Vec::N] = {}, y[Vec::N] = {};
+    if (to.bias) std::copy_n(to.bias + first, there, bias);
+    LORIKEET_UNROLL
+    for (int r = 0; r < R; r++) {
+      float* row = to.y + r * to.stride + first;
+      if (to.accumulate) std::copy_n(row, there, y);
+      finish(sums[r][c], kScaled, head, to.bias ? bias : nullptr, to.accumulate ? y : nullptr).store(y);
+      std::copy_n(y, there, row);
+    }
+  }
+}
+
+}  // namespace lorikeet::LORIKEET_ISA
