@@ -8,6 +8,8 @@
 
 /** Element types of checkpoint tensors that the graph may reference. */
 export type TensorType = 'float32' | 'float16' | 'bfloat16'
+/** How the CPU keeps a product's weights: in 16 bits, or in 8 or 4 with scales (native/kernels/linear.h). */
+export type WeightForm = 'float16' | 'bfloat16' | 'int8' | 'int4'
 /** Element type of rank rows in the pool. Scales and biases are float32 whatever this says. */
 export type AdapterDtype = TensorType
 
@@ -30,6 +32,7 @@ export interface TensorRef {
  * - `as`: to another float type (round to nearest even).
  * - `int4` / `int8`: a [out, in] weight for com.microsoft.MatMulNBits (symmetric, blocks of `quantize.block` along `in`): initializer `name` gets the packed
  *   integers, `quantize.scales` the scales, of type `as` (or `dtype`).
+ * - `pack`: not as an initializer of the graph, but for the CPU's Linear and PackedEmbedding, which name a packed weight by its place among all such refs. [out, in].
  * Refs of one name that follow each other are the parts of one initializer, along its first dimension and in this order; what they become (type, quantization,
  * other dimensions) must be the same.
  */
@@ -42,6 +45,7 @@ export interface InitializerRef {
   length: number
   as?: TensorType
   quantize?: { bits: 4 | 8; block: number; scales: string }
+  pack?: WeightForm
   /** So many zeros (`shape`, and `length` bytes of `dtype`) instead of what a file holds; not the first of its name. */
   zeros?: true
 }

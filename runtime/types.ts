@@ -116,13 +116,13 @@ export interface SequenceOutput {
 export interface EngineSettings {
   modelDir: string
   device: Device
-  /** Of activations; auto: see BuildOptions. */
+  /** Of weights, and on CUDA of activations; auto: see BuildOptions. */
   dtype: 'auto' | TensorType
   /** Of rank rows. auto: float16 on the CPU; on CUDA it is the activations'. */
   adapterDtype: 'auto' | AdapterDtype
   /** auto, the default: as the activations. */
   cacheDtype?: 'auto' | CacheDtype
-  /** Weights of projections in 4 or 8 bits. */
+  /** Weights of projections in 4 or 8 bits, on the CPU the head's too. */
   quantization?: 'int4' | 'int8'
   /** Absent (CUDA): as much as `memoryFraction` of the device's memory (0.9) leaves. */
   poolBytes?: number
@@ -179,6 +179,7 @@ export interface EngineInfo {
   device: Device
   /** The GPU's name, or the CPU's instruction set. */
   deviceName: string
+  /** Of weights that are not quantized, and on CUDA of activations. */
   dtype: TensorType
   cacheDtype: CacheDtype
   adapterDtype: AdapterDtype

@@ -70,6 +70,10 @@ function deviceName(addon: NativeAddon, { device }: EngineSettings): string {
   return found.name
 }
 
+/** The type that a user knows the model by: on the CPU activations are float32 whatever the weights are. */
+const namedDtype = ({ dtype, weights }: BuiltModel): TensorType =>
+  weights === 'float16' || weights === 'bfloat16' ? weights : dtype
+
 export async function loadEngine(
   settings: EngineSettings,
   onProgress: (fraction: number) => void,
@@ -144,7 +148,7 @@ export async function loadEngine(
       frameBytes,
       device,
       deviceName: name,
-      dtype,
+      dtype: namedDtype(model),
       cacheDtype,
       adapterDtype,
       slots: maxSequences,

@@ -55,11 +55,8 @@ export function chooseDevice(config: Config, machine: Machine): Choice {
 }
 
 /** Settings that only CUDA can honour: another device would give other answers. */
-function cudaDemands({ dtype, kvCacheDtype }: Config): string[] {
-  return [
-    ...(dtype === 'float16' || dtype === 'bfloat16' ? [`--dtype ${dtype}`] : []),
-    ...(kvCacheDtype === 'auto' ? [] : [`--kv-cache-dtype ${kvCacheDtype}`]),
-  ]
+function cudaDemands({ kvCacheDtype }: Config): string[] {
+  return kvCacheDtype === 'auto' ? [] : [`--kv-cache-dtype ${kvCacheDtype}`]
 }
 
 const refusal = (what: string, obstacles: string[]) =>

@@ -147,7 +147,7 @@ export const SETTINGS = {
     choices: ['auto', 'float32', 'float16', 'bfloat16'],
     spellings: { half: 'float16', float: 'float32' },
     fallback: 'auto',
-    help: "what the model computes in; auto: float32 on the CPU, on CUDA the checkpoint's own 16-bit type",
+    help: "of the weights; on CUDA of all that is computed; auto: float32 on the CPU, on CUDA the checkpoint's own 16-bit type",
   },
   'adapter-dtype': {
     kind: 'choice',
@@ -168,7 +168,7 @@ export const SETTINGS = {
     kind: 'choice',
     choices: ['none', 'int4', 'int8'],
     fallback: 'none',
-    help: "round the layers' weights to 4 or 8 bits while they are loaded",
+    help: "round the layers' weights to 4 or 8 bits while they are loaded; on the CPU head and embedding to 8",
   },
   'enforce-eager': {
     kind: 'flag',

@@ -1,0 +1,141 @@
+/**
+ * Steps in every precision of the CPU, side by side (issue 14): the 135M-parameter shape, base alone, each precision against float32. One engine of each is open, and they
+ * take turns, so that a slow moment of the machine hits neighbours alike; ratios are taken within a round, then their median.
+ * Then what each keeps in memory: a process of its own starts the engine and runs a step, and says how its resident memory is made up.
+ * `node dist/bench/precisions.js [--rounds 30] [--threads 2] [--dtype bfloat16,float16] [--quantization int8,int4] [--context 128] [--model DIR] [--no-memory]`
+ */
+import { spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import type { NativeEngine } from '../native/types.ts'
+import { type BuildOptions, type BuiltModel, buildModel } from '../runtime/model/index.ts'
+import { startNativeEngine } from '../test/support/native-step.ts'
+import { admitRows, releaseRows, slotInput } from './decode-batch.ts'
+import { model135m } from './model135m.ts'
+import { heading, median, sleep, table } from './report.ts'
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '30' },
+    threads: { type: 'string', default: '2' },
+    dtype: { type: 'string', default: 'bfloat16,float16' },
+    quantization: { type: 'string', default: 'int8,int4' },
+    context: { type: 'string', default: '128' },
+    model: { type: 'string' },
+    'no-memory': { type: 'boolean', default: false },
+    /** Of the process that measures memory: the precision. */
+    resident: { type: 'string' },
+  },
+})
+const ROWS = 32
+const PROMPT = 256
+const BLOCK_SIZE = 16
+const context = Number(values.context)
+const directory = values.model ?? model135m(0).directory
+const listed = (names: string) => names.split(',').filter((name) => name !== '')
+
+const precisions: Record<string, BuildOptions> = { float32: {} }
+for (const name of listed(values.dtype)) precisions[name] = { dtype: name as BuildOptions['dtype'] }
+for (const name of listed(values.quantization)) precisions[name] = { quantization: name as BuildOptions['quantization'] }
+
+function open(model: BuiltModel): Promise<NativeEngine> {
+  const perSequence = Math.ceil((context + 1) / BLOCK_SIZE)
+  return startNativeEngine(model, {
+    threads: Number(values.threads),
+    adapterDtype: 'float16',
+    blockSize: BLOCK_SIZE,
+    blockCount: Math.max(ROWS * perSequence, PROMPT / BLOCK_SIZE),
+    maxBatchTokens: PROMPT,
+    maxSequences: ROWS,
+    maxModelLen: Math.max(context + 1, PROMPT),
+  })
+}
+
+/** Milliseconds of a decode step of so many rows. */
+async function decode(engine: NativeEngine, rows: number, vocabSize: number): Promise<number> {
+  const batch = admitRows(engine, { rows, context, blockSize: BLOCK_SIZE, vocabSize, adapters: [] })
+  const started = performance.now()
+  await engine.step(batch)
+  const took = performance.now() - started
+  releaseRows(engine, rows)
+  return took
+}
+
+/** Milliseconds of a prompt's one step. */
+async function prefill(engine: NativeEngine, vocabSize: number): Promise<number> {
+  engine.admit(
+    slotInput(
+      0,
+      Int32Array.from({ length: PROMPT }, (_, i) => (i * 7919 + 11) % vocabSize),
+    ),
+  )
+  const blocks = Array.from({ length: PROMPT / BLOCK_SIZE }, (_, place) => [0, place, place]).flat()
+  const started = performance.now()
+  await engine.step({ sequences: Int32Array.from([0, 0, PROMPT, 0, 0, 1, 0, 0]), blocks: Int32Array.from(blocks) })
+  const took = performance.now() - started
+  engine.release(0)
+  return took
+}
+
+/** MiB by kind of this process's resident memory, and the most that it has been. */
+function residentMiB(): Record<'anonymous' | 'file' | 'peak', number> {
+  const status = readFileSync('/proc/self/status', 'utf8')
+  const of = (field: string) => Math.round(Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0) / 1024)
+  return { anonymous: of('RssAnon'), file: of('RssFile'), peak: of('VmHWM') }
+}
+
+if (values.resident !== undefined) {
+  const empty = residentMiB()
+  const started = performance.now()
+  const model = buildModel(directory, precisions[values.resident])
+  const engine = await open(model)
+  const seconds = (performance.now() - started) / 1000
+  await decode(engine, 1, model.vocabSize)
+  console.log(JSON.stringify({ ...residentMiB(), before: empty.anonymous, seconds }))
+  engine.close()
+  process.exit()
+}
+
+console.log(heading(`Steps in each precision, base alone, ${values.threads} threads`))
+const engines: { engine: NativeEngine; vocabSize: number }[] = []
+for (const options of Object.values(precisions)) {
+  const model = buildModel(directory, options)
+  engines.push({ engine: await open(model), vocabSize: model.vocabSize })
+}
+const kinds: Record<string, (engine: NativeEngine, vocabSize: number) => Promise<number>> = {
+  '1 row': (engine, vocabSize) => decode(engine, 1, vocabSize),
+  [`${ROWS} rows`]: (engine, vocabSize) => decode(engine, ROWS, vocabSize),
+  [`${PROMPT} prompt tokens`]: prefill,
+}
+const names = Object.keys(precisions)
+const times: number[][][] = Object.keys(kinds).map(() => names.map(() => []))
+for (let round = -2; round < Number(values.rounds); round++)
+  for (const [k, measure] of Object.values(kinds).entries())
+    for (const [p, { engine, vocabSize }] of engines.entries()) {
+      await sleep(5) // the session before it has its threads asleep by then
+      const took = await measure(engine, vocabSize)
+      if (round >= 0) times[k][p].push(took)
+    }
+for (const { engine } of engines) engine.close()
+console.log(
+  table(
+    ['step', ...names.map((name) => `${name}, ms`), ...names.slice(1).map((name) => `${name} / float32`)],
+    Object.keys(kinds).map((kind, k) => [
+      kind,
+      ...times[k].map((one) => median(one).toFixed(1)),
+      ...times[k].slice(1).map((one) => median(one.map((time, i) => time / times[k][0][i])).toFixed(3)),
+    ]),
+  ),
+)
+if (!values['no-memory']) {
+  const rows = names.map((name) => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [...process.argv.slice(1), '--resident', name], {
+      encoding: 'utf8',
+    })
+    if (status !== 0) throw new Error(stderr)
+    const { anonymous, file, peak, before, seconds } = JSON.parse(stdout)
+    return [name, anonymous - before, anonymous, file, peak, seconds.toFixed(1)]
+  })
+  const head = ['MiB', 'added by the engine', 'of the process alone', 'mapped files', 'at the most', 'load s']
+  console.log(`\nResident after one step, with a pool for ${ROWS} sequences of ${context + 1} tokens\n${table(head, rows)}`)
+}
