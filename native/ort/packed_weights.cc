@@ -36,20 +36,20 @@ void PackedWeights::reserve() {
   for (size_t i = 0; i < list_.size(); i++) list_[i].data = base_ + offsets_[i];
 }
 
-void PackedWeights::pack(size_t i, const Matrix& weight, int threads) {
+void PackedWeights::pack(size_t i, int64_t first, const Matrix& rows, int threads) {
   const LinearShape& shape = list_.at(i).shape;
   const int64_t tiles = std::max<int64_t>(1, kElementsAtOnce / (shape.in * kLinearTile)), at_once = tiles * kLinearTile;
   std::atomic<int64_t> next = 0;
   const auto take = [&] {
-    std::vector<float> rows(static_cast<size_t>(std::min(at_once, shape.out) * shape.in));
-    for (int64_t first; (first = next.fetch_add(at_once)) < shape.out;) {
-      const int64_t count = std::min(at_once, shape.out - first);
-      convert_elements(weight.at(first, 0), weight.dtype, rows.data(), DType::f32, static_cast<size_t>(count * shape.in), 1);
-      pack_linear(shape, rows.data(), first, count, base_ + offsets_[i]);
+    std::vector<float> floats(static_cast<size_t>(std::min(at_once, rows.rows) * shape.in));
+    for (int64_t row; (row = next.fetch_add(at_once)) < rows.rows;) {
+      const int64_t count = std::min(at_once, rows.rows - row);
+      convert_elements(rows.at(row, 0), rows.dtype, floats.data(), DType::f32, static_cast<size_t>(count * shape.in), 1);
+      pack_linear(shape, floats.data(), first + row, count, base_ + offsets_[i]);
     }
   };
   std::vector<std::thread> others;
-  for (int64_t t = 1; t < std::min<int64_t>(threads, (shape.out + at_once - 1) / at_once); t++) others.emplace_back(take);
+  for (int64_t t = 1; t < std::min<int64_t>(threads, (rows.rows + at_once - 1) / at_once); t++) others.emplace_back(take);
   take();
   for (auto& other : others) other.join();
 }

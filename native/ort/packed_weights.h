@@ -24,8 +24,8 @@ class PackedWeights {
   void add(const LinearShape& shape);
   // Throws std::runtime_error where there is no such memory.
   void reserve();
-  // Writes the i-th weight, on `threads` threads.
-  void pack(size_t i, const Matrix& weight, int threads);
+  // Writes outputs [first, first + rows.rows) of the i-th weight, on `threads` threads; all but the last outputs in multiples of kLinearTile.
+  void pack(size_t i, int64_t first, const Matrix& rows, int threads);
   const std::vector<PackedWeight>& list() const { return list_; }
 
  private:

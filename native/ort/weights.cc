@@ -1,8 +1,15 @@
 #include "weights.h"
+#include <algorithm>
 #include <cstring>
 #include "../numeric/quantize.h"
 
 namespace lorikeet {
+namespace {
+
+// Of a checkpoint's tensors that are packed: what is in memory beside the packed weights.
+constexpr size_t kBytesAtOnce = 16 << 20;
+
+}  // namespace
 
 ONNXTensorElementDataType element_type(DType type) {
   return type == DType::f32   ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
@@ -56,10 +63,17 @@ void Weights::pack(const std::vector<const InitializerRef*>& refs, int threads, 
     const InitializerRef& ref = *refs[i];
     if (i + 1 < refs.size()) files_[refs[i + 1]->file].expect(refs[i + 1]->offset, refs[i + 1]->length);
     const MappedFile& file = files_[ref.file];
-    packed_.pack(i, {file.data() + ref.offset, ref.dtype, ref.shape[0], ref.shape[1], ref.shape[1]}, threads);
-    file.release_pages(ref.offset, ref.length);
-    read += ref.length;
-    progress(static_cast<float>(read) / static_cast<float>(total));
+    const int64_t out = ref.shape[0], in = ref.shape[1];
+    const size_t row_bytes = in * element_size(ref.dtype);
+    const int64_t at_once = std::max<int64_t>(1, kBytesAtOnce / (row_bytes * kLinearTile)) * kLinearTile;
+    for (int64_t first = 0; first < out; first += at_once) {
+      const int64_t count = std::min(at_once, out - first);
+      const size_t offset = ref.offset + first * row_bytes, length = count * row_bytes;
+      packed_.pack(i, first, {file.data() + offset, ref.dtype, count, in, in}, threads);
+      file.release_pages(offset, length);
+      read += length;
+      progress(static_cast<float>(read) / static_cast<float>(total));
+    }
   }
 }
 

@@ -33,7 +33,7 @@ class Weights {
   explicit Weights(const std::vector<std::string>& files);
   // Gives every initializer to the session to be made: in place where the file's type is the graph's, else converted, quantized or put together from
   // its parts, in memory of its own that lasts as long as this does. Weights that are packed come into `packed` instead. `progress` gets the fraction of the bytes
-  // read: of the whole files, ahead, or where weights are packed of these, each of which is let go of when it is packed.
+  // read: of the whole files, ahead, or where weights are packed of these, whose pages are let go of as they are packed.
   void add_to(OrtSessionOptions* session, std::span<const InitializerRef> initializers, int threads, const std::function<void(float)>& progress);
   // In the order of their refs.
   const std::vector<PackedWeight>& packed() const { return packed_.list(); }
