@@ -2,14 +2,15 @@
  * Steps in every precision of the CPU, side by side (issue 14): the 135M-parameter shape, base alone, each precision against float32. One engine of each is open, and they
  * take turns, so that a slow moment of the machine hits neighbours alike; ratios are taken within a round, then their median.
  * Then what each keeps in memory: a process of its own starts the engine and runs a step, and says how its resident memory is made up.
- * `node dist/bench/precisions.js [--rounds 30] [--threads 2] [--dtype bfloat16,float16] [--quantization int8,int4] [--context 128] [--model DIR] [--no-memory]`
+ * `node dist/bench/precisions.js [--rounds 30] [--threads 2] [--only bfloat16,int8] [--context 128] [--model DIR] [--no-memory]`
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import type { NativeEngine } from '../native/types.ts'
-import { type BuildOptions, type BuiltModel, buildModel } from '../runtime/model/index.ts'
+import { type BuiltModel, buildModel } from '../runtime/model/index.ts'
 import { startNativeEngine } from '../test/support/native-step.ts'
+import { CPU_PRECISIONS, precisionsNamed } from './cpu-precisions.ts'
 import { admitRows, releaseRows, slotInput } from './decode-batch.ts'
 import { model135m } from './model135m.ts'
 import { heading, median, sleep, table } from './report.ts'
@@ -18,8 +19,7 @@ const { values } = parseArgs({
   options: {
     rounds: { type: 'string', default: '30' },
     threads: { type: 'string', default: '2' },
-    dtype: { type: 'string', default: 'bfloat16,float16' },
-    quantization: { type: 'string', default: 'int8,int4' },
+    only: { type: 'string', default: Object.keys(CPU_PRECISIONS).join(',') },
     context: { type: 'string', default: '128' },
     model: { type: 'string' },
     'no-memory': { type: 'boolean', default: false },
@@ -32,11 +32,7 @@ const PROMPT = 256
 const BLOCK_SIZE = 16
 const context = Number(values.context)
 const directory = values.model ?? model135m(0).directory
-const listed = (names: string) => names.split(',').filter((name) => name !== '')
-
-const precisions: Record<string, BuildOptions> = { float32: {} }
-for (const name of listed(values.dtype)) precisions[name] = { dtype: name as BuildOptions['dtype'] }
-for (const name of listed(values.quantization)) precisions[name] = { quantization: name as BuildOptions['quantization'] }
+const precisions = precisionsNamed(values.only)
 
 function open(model: BuiltModel): Promise<NativeEngine> {
   const perSequence = Math.ceil((context + 1) / BLOCK_SIZE)
@@ -87,7 +83,7 @@ function residentMiB(): Record<'anonymous' | 'file' | 'peak', number> {
 if (values.resident !== undefined) {
   const empty = residentMiB()
   const started = performance.now()
-  const model = buildModel(directory, precisions[values.resident])
+  const model = buildModel(directory, CPU_PRECISIONS[values.resident])
   const engine = await open(model)
   const seconds = (performance.now() - started) / 1000
   await decode(engine, 1, model.vocabSize)
@@ -98,7 +94,7 @@ if (values.resident !== undefined) {
 
 console.log(heading(`Steps in each precision, base alone, ${values.threads} threads`))
 const engines: { engine: NativeEngine; vocabSize: number }[] = []
-for (const options of Object.values(precisions)) {
+for (const [, options] of precisions) {
   const model = buildModel(directory, options)
   engines.push({ engine: await open(model), vocabSize: model.vocabSize })
 }
@@ -107,7 +103,7 @@ const kinds: Record<string, (engine: NativeEngine, vocabSize: number) => Promise
   [`${ROWS} rows`]: (engine, vocabSize) => decode(engine, ROWS, vocabSize),
   [`${PROMPT} prompt tokens`]: prefill,
 }
-const names = Object.keys(precisions)
+const names = precisions.map(([name]) => name)
 const times: number[][][] = Object.keys(kinds).map(() => names.map(() => []))
 for (let round = -2; round < Number(values.rounds); round++)
   for (const [k, measure] of Object.values(kinds).entries())
