@@ -60,6 +60,11 @@ export interface EngineOptions {
   model: Uint8Array
   files: string[]
   initializers: InitializerRef[]
+  /**
+   * A file that packed weights are kept in: mapped where it is there and whole, else written when they have been packed, if it can be. Its name must tell what they are
+   * made of and `NativeAddon.info().packedLayout`. Absent: nowhere.
+   */
+  packedFile?: string
   /** Threads of ORT's own pool; the custom ops use the same. */
   threads: number
   layers: number
@@ -267,8 +272,8 @@ export interface NativeEngine {
 export interface NativeAddon {
   /** Loads the library, maps the files, creates the session. onProgress: fraction 0..1 of the bytes mapped and read. */
   createEngine(options: EngineOptions, onProgress: (fraction: number) => void): Promise<NativeEngine>
-  /** `cuda`: whether the addon has CUDA kernels. */
-  info(): { simd: 'avx512' | 'avx2' | 'portable'; cuda: boolean }
+  /** `cuda`: whether the addon has CUDA kernels. `packedLayout`: tells packed weights that this machine's products can read from others (EngineOptions.packedFile). */
+  info(): { simd: 'avx512' | 'avx2' | 'portable'; cuda: boolean; packedLayout: number }
   /** The CUDA device that would be used, or why there is none. */
   cudaDevice(): { name: string; totalBytes: number; freeBytes: number; computeCapability: [number, number] } | { missing: string }
 }

@@ -22,7 +22,7 @@ StepContext context_of(const EngineOptions& options) {
 
 CpuEngine::CpuEngine(const EngineOptions& options, const std::function<void(float)>& progress)
     : context_(context_of(options)),
-      weights_(options.files),
+      weights_(options.files, options.packed_file),
       pool_(options.block_count, options.block_bytes()),
       limits_(options.image_limits(options.block_count)),
       domain_(context_),

@@ -79,6 +79,7 @@ EngineOptions engine_options(const Napi::Object& from) {
     ref.length = size(object, "length");
     options.initializers.push_back(std::move(ref));
   }
+  if (!from.Get("packedFile").IsUndefined()) options.packed_file = text(from, "packedFile");
   options.threads = integer(from, "threads");
   options.layers = integer(from, "layers");
   options.kv_heads = integer(from, "kvHeads");

@@ -17,7 +17,7 @@ ONNXTensorElementDataType element_type(DType type) {
                               : ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16;
 }
 
-Weights::Weights(const std::vector<std::string>& files) {
+Weights::Weights(const std::vector<std::string>& files, std::string kept) : kept_(std::move(kept)) {
   OrtMemoryInfo* memory = nullptr;
   check(ort().CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &memory));
   memory_.reset(memory);
@@ -58,6 +58,7 @@ void Weights::pack(const std::vector<const InitializerRef*>& refs, int threads, 
     packed_.add({*ref->pack, in, out});
     total += ref->length;
   }
+  if (!kept_.empty() && packed_.map(kept_, progress)) return;
   packed_.reserve();
   for (size_t i = 0; i < refs.size(); i++) {
     const InitializerRef& ref = *refs[i];
@@ -75,6 +76,7 @@ void Weights::pack(const std::vector<const InitializerRef*>& refs, int threads, 
       progress(static_cast<float>(read) / static_cast<float>(total));
     }
   }
+  if (!kept_.empty()) packed_.keep(kept_);  // where it cannot be kept, it is packed again the next time
 }
 
 void Weights::add_one(std::span<const InitializerRef> parts, int threads) {

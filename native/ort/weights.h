@@ -29,8 +29,8 @@ struct InitializerRef {
 
 class Weights {
  public:
-  // Maps the files.
-  explicit Weights(const std::vector<std::string>& files);
+  // Maps the files. `kept`: a file that packed weights are kept in, and found in the next time; empty: none.
+  explicit Weights(const std::vector<std::string>& files, std::string kept = {});
   // Gives every initializer to the session to be made: in place where the file's type is the graph's, else converted, quantized or put together from
   // its parts, in memory of its own that lasts as long as this does. Weights that are packed come into `packed` instead. `progress` gets the fraction of the bytes
   // read: of the whole files, ahead, or where weights are packed of these, whose pages are let go of as they are packed.
@@ -49,6 +49,7 @@ class Weights {
   void add(const std::string& name, const void* data, size_t bytes, std::vector<int64_t> shape, ONNXTensorElementDataType type);
 
   std::vector<MappedFile> files_;
+  std::string kept_;
   PackedWeights packed_;
   std::vector<std::unique_ptr<uint8_t[]>> made_;
   MemoryInfoPtr memory_;

@@ -8,6 +8,7 @@ import { type BuiltModel, buildModel, defaultBlockSize } from '../model/index.ts
 import { siteOptions } from '../model/sites.ts'
 import { maxLogitsRows } from '../scheduler/admission.ts'
 import type { EngineInfo, EngineSettings } from '../types.ts'
+import { settleWeightFile, weightFileOf } from './weight-cache.ts'
 
 /** Blocks below which nothing sensible runs: a sequence and an adapter beside it. */
 const LEAST_BLOCKS = 4
@@ -96,6 +97,9 @@ export async function loadEngine(
   const pool = poolOf(settings, model, blockSize)
   const frameBytes = frameBytesOf(model.base.sites, adapterDtype, pool.blockBytes, settings.leastFrameBytes)
   const addon = loadNative()
+  const { weightCache } = settings
+  const { packedLayout } = addon.info()
+  const packedFile = weightCache && weightFileOf(weightCache, model, packedLayout)
   const name = deviceName(addon, settings)
   const headless = !model.base.sites.some(({ kind }) => kind === 'head')
   const native = await addon.createEngine(
@@ -105,6 +109,7 @@ export async function loadEngine(
       model: model.graph,
       files: model.files,
       initializers: model.initializers,
+      packedFile,
       threads: settings.threads > 0 ? settings.threads : computingThreads(),
       layers: model.layers,
       kvHeads: model.kvHeads,
@@ -129,6 +134,7 @@ export async function loadEngine(
     },
     onProgress,
   )
+  if (weightCache && packedFile) settleWeightFile(weightCache, packedFile, model, packedLayout)
   const { blockCount, blockBytes } = native
   return {
     native,

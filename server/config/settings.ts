@@ -4,6 +4,7 @@ import { REASONING_FORMATS, REASONING_SPELLINGS, TOOL_FORMATS, TOOL_SPELLINGS } 
 import { ACCESS_SETTINGS } from './access-settings.ts'
 import { ADAPTER_SETTINGS } from './adapter-settings.ts'
 import { type Device, LONGEST_TIMER, type Setting } from './setting.ts'
+import { WEIGHT_SETTINGS } from './weight-settings.ts'
 
 export type { Device, Setting }
 
@@ -142,13 +143,7 @@ export const SETTINGS = {
     fallback: 'auto',
     help: 'where the model runs; auto: CUDA if this machine and the model allow it',
   },
-  dtype: {
-    kind: 'choice',
-    choices: ['auto', 'float32', 'float16', 'bfloat16'],
-    spellings: { half: 'float16', float: 'float32' },
-    fallback: 'auto',
-    help: "of the weights; on CUDA of all that is computed; auto: float32 on the CPU, on CUDA the checkpoint's own 16-bit type",
-  },
+  ...WEIGHT_SETTINGS,
   'adapter-dtype': {
     kind: 'choice',
     choices: ['auto', 'float16', 'bfloat16', 'float32'],
@@ -163,12 +158,6 @@ export const SETTINGS = {
     spellings: { fp8_e4m3: 'fp8' },
     fallback: 'auto',
     help: "of the KV cache; auto: the dtype; fp8 and int8 need CUDA, int8 a checkpoint's scales too",
-  },
-  quantization: {
-    kind: 'choice',
-    choices: ['none', 'int4', 'int8'],
-    fallback: 'none',
-    help: "round the layers' weights to 4 or 8 bits while they are loaded; on the CPU head and embedding to 8",
   },
   'enforce-eager': {
     kind: 'flag',

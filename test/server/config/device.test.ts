@@ -72,7 +72,7 @@ t.test('float32 is the CPU alone', async (t) => {
 
 t.test('what only CUDA computes is refused on the CPU, whoever chose it', async (t) => {
   const settings = { 'kv-cache-dtype': 'fp8' } as const
-  t.match(complaint(settings, plain), /^--kv-cache-dtype fp8: only on CUDA.*\n  - there is no NVIDIA driver/)
+  t.match(complaint(settings, plain), /^--kv-cache-dtype fp8: only on CUDA.*\n {2}- there is no NVIDIA driver/)
   t.match(complaint({ device: 'cpu', ...settings }, untouched), '--kv-cache-dtype fp8: only with --device cuda')
 })
 
@@ -98,6 +98,8 @@ t.test('a pool size and a share of the memory are not both used', async (t) => {
     /--gpu-memory-utilization has no effect: --pool/,
   ])
   t.same(choose({ pool: '8GiB' }, gpu).warnings, [])
+  t.match(choose({ 'weight-cache': '/w' }, gpu).warnings, [/--weight-cache has no effect/])
+  t.same(choose({ 'weight-cache': '/w' }, plain).warnings, [])
 })
 
 t.test('the device in one line', async (t) => {

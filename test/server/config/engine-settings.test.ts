@@ -17,6 +17,7 @@ t.test('defaults on the CPU', async (t) => {
     adapterDtype: 'auto',
     cacheDtype: 'auto',
     quantization: undefined,
+    weightCache: undefined,
     poolBytes: 512 * 2 ** 20,
     memoryFraction: undefined,
     blockSize: 16,
