@@ -8,6 +8,8 @@ namespace lorikeet::bench {
 
 // Threads that wait busily for work, like ONNX Runtime's between two ops of a step.
 Parallel thread_pool(int threads);
+// Its threads sleep until the next run: for turns of others' threads.
+void rest(const Parallel& parallel);
 
 struct Machine {
   int threads;
@@ -26,6 +28,7 @@ void bench_attention(const Machine& machine, const Parallel& parallel);
 void bench_sampling(const Machine& machine, const Parallel& parallel);
 void bench_slots(const Machine& machine);
 void bench_product(const Machine& machine, const Parallel& parallel);
+void bench_linear(const Machine& machine, const Parallel& parallel);
 
 // SmolLM-135M's shape.
 constexpr int kLayers = 30, kHidden = 576, kFeed = 1536, kHeads = 9, kKvHeads = 3, kHead = 64, kBlock = 16;

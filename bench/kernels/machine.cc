@@ -12,9 +12,12 @@ class Threads {
   }
   ~Threads() {
     closing_ = true;
+    wake();
     for (auto& worker : workers_) worker.join();
   }
+  void rest() { resting_ = true; }
   void run(void (*task)(void*, size_t), size_t count, void* data) {
+    if (resting_) wake();
     task_ = task;
     data_ = data;
     count_ = count;
@@ -30,9 +33,14 @@ class Threads {
   void take() {
     for (size_t i; (i = next_++) < count_;) task_(data_, i);
   }
+  void wake() {
+    resting_ = false;
+    resting_.notify_all();
+  }
   void serve() {
     int seen = 0;
     for (int round = 0; !closing_; round++) {
+      if (resting_) resting_.wait(true);
       if (generation_ == seen) {
         if (round % 4096 == 0) std::this_thread::yield();
         continue;
@@ -43,7 +51,7 @@ class Threads {
     }
   }
   std::vector<std::thread> workers_;
-  std::atomic<bool> closing_{false};
+  std::atomic<bool> closing_{false}, resting_{false};
   std::atomic<int> generation_{0}, busy_{0};
   std::atomic<size_t> next_{0};
   void (*task_)(void*, size_t) = nullptr;
@@ -141,6 +149,8 @@ Parallel thread_pool(int threads) {
   p.run = [](void* context, void (*task)(void*, size_t), size_t count, void* data) { static_cast<Threads*>(context)->run(task, count, data); };
   return p;
 }
+
+void rest(const Parallel& parallel) { static_cast<Threads*>(parallel.context)->rest(); }
 
 Machine measure_machine(const Parallel& parallel) { return {parallel.threads, bandwidth(parallel), flops(parallel)}; }
 
