@@ -18,8 +18,9 @@ struct Machine {
 };
 Machine measure_machine(const Parallel& parallel);
 
-// The least of `rounds` runs, in milliseconds: what others on the machine cost is not the kernel's.
-double least_ms(int rounds, const std::function<void()>& work);
+// The least of `rounds` runs, in milliseconds: what others on the machine cost is not the kernel's. With `threads` = 1 it is the caller's processor time, which
+// stays the same on a machine that others use.
+double least_ms(int rounds, const std::function<void()>& work, int threads = 2);
 
 void report(const std::string& what, double ms, double floor_ms, const char* floor);
 

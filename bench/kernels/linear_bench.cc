@@ -1,8 +1,8 @@
 // Products of packed weights against ONNX Runtime's float32 products (MLAS) of the same chain, in turns; at one row also against their bytes at the measured
-// bandwidth. Chains are long enough that no weight is still in a cache when it comes again.
+// bandwidth. Chains are long enough that no weight is still in a cache when it comes again. LORIKEET_SHAPES (135m, head, 1b, 8b) and LORIKEET_ROWS (1,32,256)
+// choose some; LORIKEET_ORT names ONNX Runtime's library.
 #include <chrono>
 #include <cstdlib>
-#include <ctime>
 #include "bench.h"
 #include "kernels/linear.h"
 #include "ort_products.h"
@@ -74,6 +74,13 @@ class Chain {
   std::vector<float> values_[2];
 };
 
+std::vector<int64_t> row_counts() {
+  const char* wanted = std::getenv("LORIKEET_ROWS");
+  std::vector<int64_t> counts;
+  for (char* at = const_cast<char*>(wanted ? wanted : "1,2,4,8,16,32,64,256"); *at; at += *at == ',') counts.push_back(std::max(1L, std::strtol(at, &at, 10)));
+  return counts;
+}
+
 struct Times {
   std::vector<double> ms;
   double least() const { return *std::min_element(ms.begin(), ms.end()); }
@@ -84,20 +91,10 @@ struct Times {
   }
 };
 
-// The thread's processor time, which others on the machine do not count in.
-double processor_ms() {
-  timespec t{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return double(t.tv_sec) * 1e3 + double(t.tv_nsec) / 1e6;
-}
-
-// One run to wake the threads, then `runs` that are timed: by the clock, or where there is one thread by its processor time.
+// One run to wake the threads, then `runs` that are timed.
 void time_runs(Times& times, int runs, int threads, const std::function<void()>& work) {
   work();
-  for (int i = 0; i < runs; i++) {
-    const double start = processor_ms(), passed = least_ms(1, work);
-    times.ms.push_back(threads == 1 ? processor_ms() - start : passed);
-  }
+  for (int i = 0; i < runs; i++) times.ms.push_back(least_ms(1, work, threads));
 }
 
 void run_shape(const char* name, const ChainShape& shape, const Machine& machine, const Parallel& parallel) {
@@ -113,7 +110,7 @@ void run_shape(const char* name, const ChainShape& shape, const Machine& machine
   std::vector<std::unique_ptr<Chain>> chains;
   for (const WeightForm form : kForms) chains.push_back(std::make_unique<Chain>(form, shape, weights, parallel));
   weights.clear();
-  for (const int64_t rows : {1, 2, 4, 8, 16, 32, 64, 256}) {
+  for (const int64_t rows : row_counts()) {
     const auto x = random.floats(static_cast<size_t>(rows * shape.in));
     Times float32, ours[4];
     const double flops = 4.0 * double(shape.in * shape.out * shape.pairs * rows);
@@ -141,7 +138,7 @@ void bench_linear(const Machine& machine, const Parallel& parallel) {
   std::printf("\nProducts of packed weights (%s): float32 ms by ONNX Runtime; then for each form its time against that, of the least times (of the medians), "
               "ms, its time against its bytes at bandwidth, GFLOP/s.\n\n| chain | rows | float32 | bf16 | f16 | int8 | int4 |\n|---|---|---|---|---|---|---|\n",
               linear_kernels().name);
-  const char* only = std::getenv("LORIKEET_SHAPES");  // 135m, head, 1b, 8b; all without it
+  const char* only = std::getenv("LORIKEET_SHAPES");
   const auto wanted = [&](const char* name) { return !only || std::strstr(only, name); };
   if (wanted("135m")) run_shape("135M 576 ↔ 1536", {576, 1536, 60}, machine, parallel);
   if (wanted("head")) run_shape("135M head 576 ↔ 49152", {576, 49152, 2}, machine, parallel);
