@@ -8,6 +8,8 @@ namespace lorikeet::bench {
 
 // Threads that wait busily for work, like ONNX Runtime's between two ops of a step.
 Parallel thread_pool(int threads);
+// Its threads sleep until the next run: for turns of others' threads.
+void rest(const Parallel& parallel);
 
 struct Machine {
   int threads;
@@ -16,8 +18,9 @@ struct Machine {
 };
 Machine measure_machine(const Parallel& parallel);
 
-// The least of `rounds` runs, in milliseconds: what others on the machine cost is not the kernel's.
-double least_ms(int rounds, const std::function<void()>& work);
+// The least of `rounds` runs, in milliseconds: what others on the machine cost is not the kernel's. With `threads` = 1 it is the caller's processor time, which
+// stays the same on a machine that others use.
+double least_ms(int rounds, const std::function<void()>& work, int threads = 2);
 
 void report(const std::string& what, double ms, double floor_ms, const char* floor);
 
@@ -26,6 +29,7 @@ void bench_attention(const Machine& machine, const Parallel& parallel);
 void bench_sampling(const Machine& machine, const Parallel& parallel);
 void bench_slots(const Machine& machine);
 void bench_product(const Machine& machine, const Parallel& parallel);
+void bench_linear(const Machine& machine, const Parallel& parallel);
 
 // SmolLM-135M's shape.
 constexpr int kLayers = 30, kHidden = 576, kFeed = 1536, kHeads = 9, kKvHeads = 3, kHead = 64, kBlock = 16;

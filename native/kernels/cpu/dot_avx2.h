@@ -1,6 +1,6 @@
 // Products of bytes and of bfloat16 pairs in ymm registers: bytes with VPDPBUSD (AVX-VNNI) where the file is compiled for it.
 #pragma once
-#include "../../numeric/half.h"
+#include "linear_round.h"
 
 namespace lorikeet::LORIKEET_ISA {
 
@@ -53,6 +53,12 @@ struct Bytes {
     return _mm256_add_epi32(_mm256_add_epi32(sums, _mm256_madd_epi16(w.even, x.even)), _mm256_madd_epi16(w.odd, x.odd));
   }
 #endif
+  static float round_and_put(const float* x, uint32_t* to, int64_t n, int32_t& sum) {
+    int32_t q[kLinearGroup];
+    const float scale = round_group(x, q, sum);
+    for (int s = 0; s < 8; s++) put(q + 4 * s, to + s * kUnits * n, n);
+    return scale;
+  }
   static Sums start(int32_t x) { return _mm256_set1_epi32(x); }
   static Vec floats(Sums sums) { return {_mm256_cvtepi32_ps(sums)}; }
 };
@@ -63,10 +69,7 @@ struct Pairs {
     Vec even, odd;
   };
   using Inputs = Weights;
-  static void put(const float* two, uint32_t* to, int64_t n) {
-    to[0] = bits_as<uint32_t>(two[0]);
-    to[n] = bits_as<uint32_t>(two[1]);
-  }
+  static void put(const float* x, uint32_t* to, int64_t n) { put_floats(x, to, n); }
   static Weights load(const uint8_t* from) {
     const __m256i both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
     return {{_mm256_castsi256_ps(_mm256_slli_epi32(both, 16))}, {_mm256_castsi256_ps(_mm256_and_si256(both, _mm256_set1_epi32(-65536)))}};

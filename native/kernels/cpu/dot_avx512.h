@@ -1,6 +1,6 @@
 // Products of bytes and of bfloat16 pairs in zmm registers: with VPDPBUSD (AVX512-VNNI) and VDPBF16PS (AVX512-BF16) where the file is compiled for them.
 #pragma once
-#include "../../numeric/half.h"
+#include "linear_round.h"
 
 namespace lorikeet::LORIKEET_ISA {
 
@@ -8,13 +8,17 @@ namespace lorikeet::LORIKEET_ISA {
 // sums += Σ of four products of an unsigned by a signed byte: exact.
 struct Bytes {
   static constexpr int kUnits = 1;  // words that a row's step of four inputs takes: four bytes
-  static constexpr int kRows = 7;
+  static constexpr int kRows = 6;
   using Weights = __m512i;
   using Inputs = __m512i;
   using Sums = __m512i;
 
-  static void put(const int32_t* four, uint32_t* to, int64_t) {
-    *to = static_cast<uint32_t>((four[0] & 255) | (four[1] & 255) << 8 | (four[2] & 255) << 16) | static_cast<uint32_t>(four[3]) << 24;
+  // A group of 32, already rounded: [0, 16) and [16, 32).
+  static void put(__m512i first, __m512i second, uint32_t* to, int64_t n) {
+    alignas(16) uint32_t words[8];
+    _mm_store_si128(reinterpret_cast<__m128i*>(words), _mm512_cvtepi32_epi8(first));
+    _mm_store_si128(reinterpret_cast<__m128i*>(words + 4), _mm512_cvtepi32_epi8(second));
+    for (int s = 0; s < 8; s++) to[s * n] = words[s];
   }
   static Weights load(const uint8_t* from) { return _mm512_loadu_si512(from); }
   static void load_halves(const uint8_t* from, Weights& low, Weights& high) {
@@ -28,16 +32,23 @@ struct Bytes {
 // Bytes widened to 16 bits, two products at a time: VPMADDUBSW would saturate.
 struct Bytes {
   static constexpr int kUnits = 2;  // inputs 0 and 2 of a step, then 1 and 3, in 16 bits each
-  static constexpr int kRows = 5;
+  static constexpr int kRows = 2;  // with more, GCC 12 keeps sums in memory: half the speed
   struct Weights {
     __m512i even, odd;
   };
   using Inputs = Weights;
   using Sums = __m512i;
 
-  static void put(const int32_t* four, uint32_t* to, int64_t n) {
-    to[0] = static_cast<uint32_t>(four[0] & 0xffff) | static_cast<uint32_t>(four[2]) << 16;
-    to[n] = static_cast<uint32_t>(four[1] & 0xffff) | static_cast<uint32_t>(four[3]) << 16;
+  // A group of 32, already rounded: [0, 16) and [16, 32).
+  static void put(__m512i first, __m512i second, uint32_t* to, int64_t n) {
+    alignas(32) uint32_t words[16];  // pairs 0 1, 2 3, …
+    _mm256_store_si256(reinterpret_cast<__m256i*>(words), _mm512_cvtepi32_epi16(first));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(words + 8), _mm512_cvtepi32_epi16(second));
+    for (int s = 0; s < 8; s++) {
+      const uint32_t a = words[2 * s], b = words[2 * s + 1];
+      to[2 * s * n] = (a & 0xffff) | b << 16;
+      to[(2 * s + 1) * n] = a >> 16 | (b & 0xffff0000u);
+    }
   }
   static Weights widened(__m512i bytes) { return {_mm512_and_si512(bytes, _mm512_set1_epi16(255)), _mm512_srli_epi16(bytes, 8)}; }
   static Weights load(const uint8_t* from) { return widened(_mm512_loadu_si512(from)); }
@@ -53,6 +64,20 @@ struct Bytes {
     return _mm512_add_epi32(_mm512_add_epi32(sums, _mm512_madd_epi16(w.even, x.even)), _mm512_madd_epi16(w.odd, x.odd));
   }
 #endif
+  // As round_group in linear_round.h, and laid out.
+  static float round_and_put(const float* x, uint32_t* to, int64_t n, int32_t& sum) {
+    const __m512 a = _mm512_loadu_ps(x), b = _mm512_loadu_ps(x + 16);
+    const __m512i size = _mm512_set1_epi32(0x7fffffff);
+    const int32_t most = _mm512_reduce_max_epi32(_mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(a), size), _mm512_and_si512(_mm512_castps_si512(b), size)));
+    const auto [scale, inverse] = group_scale(most);
+    const __m512 factor = _mm512_set1_ps(inverse);
+    // Of a NaN the conversion makes the least integer, of which a zero factor would leave something.
+    const __mmask16 kept = inverse != 0 ? 0xffff : 0;
+    const __m512i first = _mm512_maskz_cvtps_epi32(kept, _mm512_mul_ps(a, factor)), second = _mm512_maskz_cvtps_epi32(kept, _mm512_mul_ps(b, factor));
+    sum = _mm512_reduce_add_epi32(_mm512_add_epi32(first, second));
+    put(first, second, to, n);
+    return scale;
+  }
   static Sums start(int32_t x) { return _mm512_set1_epi32(x); }
   static Vec floats(Sums sums) { return {_mm512_cvtepi32_ps(sums)}; }
 };
@@ -62,7 +87,12 @@ struct Pairs {
   static constexpr int kUnits = 1;  // words that two inputs take: two bfloat16
   using Weights = __m512bh;
   using Inputs = __m512bh;
-  static void put(const float* two, uint32_t* to, int64_t) { *to = to_bfloat(two[0]) | static_cast<uint32_t>(to_bfloat(two[1])) << 16; }
+  // A group of 32 inputs, rounded to nearest even; denormals become zero, as in the product.
+  static void put(const float* x, uint32_t* to, int64_t n) {
+    alignas(64) uint32_t words[16];
+    _mm512_store_si512(words, (__m512i)_mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + 16), _mm512_loadu_ps(x)));
+    for (int p = 0; p < 16; p++) to[p * n] = words[p];
+  }
   static Weights load(const uint8_t* from) { return (__m512bh)_mm512_loadu_si512(from); }
   static Inputs spread(const uint32_t* word, int64_t) { return (__m512bh)_mm512_set1_epi32(static_cast<int32_t>(*word)); }
   static Vec dot(Vec sum, Weights w, Inputs x) { return {_mm512_dpbf16_ps(sum.v, w, x)}; }
@@ -74,10 +104,7 @@ struct Pairs {
     Vec even, odd;
   };
   using Inputs = Weights;
-  static void put(const float* two, uint32_t* to, int64_t n) {
-    to[0] = bits_as<uint32_t>(two[0]);
-    to[n] = bits_as<uint32_t>(two[1]);
-  }
+  static void put(const float* x, uint32_t* to, int64_t n) { put_floats(x, to, n); }
   static Weights load(const uint8_t* from) {
     const __m512i both = _mm512_loadu_si512(from);
     return {{_mm512_castsi512_ps(_mm512_slli_epi32(both, 16))}, {_mm512_castsi512_ps(_mm512_and_si512(both, _mm512_set1_epi32(-65536)))}};

@@ -1,6 +1,6 @@
 // Products of bytes and of bfloat16 pairs with float32 arithmetic, in vectors of GCC and Clang. Bytes are exact: a group's sum is an integer below 2^24.
 #pragma once
-#include "../../numeric/half.h"
+#include "linear_round.h"
 
 namespace lorikeet::LORIKEET_ISA {
 
@@ -19,6 +19,12 @@ struct Bytes {
 
   static void put(const int32_t* four, uint32_t* to, int64_t n) {
     for (int i = 0; i < 4; i++) to[i * n] = bits_as<uint32_t>(static_cast<float>(four[i]));
+  }
+  static float round_and_put(const float* x, uint32_t* to, int64_t n, int32_t& sum) {
+    int32_t q[kLinearGroup];
+    const float scale = round_group(x, q, sum);
+    for (int s = 0; s < 8; s++) put(q + 4 * s, to + s * kUnits * n, n);
+    return scale;
   }
   static Sums start(int32_t x) { return Vec::set(static_cast<float>(x)); }
   static Weights load(const uint8_t* from) {
@@ -61,10 +67,7 @@ struct Pairs {
   struct Inputs {
     Vec even, odd;
   };
-  static void put(const float* two, uint32_t* to, int64_t n) {
-    to[0] = bits_as<uint32_t>(two[0]);
-    to[n] = bits_as<uint32_t>(two[1]);
-  }
+  static void put(const float* x, uint32_t* to, int64_t n) { put_floats(x, to, n); }
   static Weights load(const uint8_t* from) {
     Words4 w, even, odd;
     std::memcpy(&w, from, sizeof w);

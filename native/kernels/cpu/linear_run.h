@@ -32,7 +32,18 @@ inline void put_block(void* data, size_t index) {
     put_row<form>(job.args->x + (first + r) * job.args->x_stride, job.args->shape[0].in, job.x + first * job.words + r, n);
 }
 
-using TileProduct = void (*)(const uint8_t*, const uint32_t*, int64_t, const TileTarget&);
+// Where weights are fetched before they are read. With several blocks of rows: the next tile, while this one lies in a cache. With one: this far ahead, as the
+// processor's own prefetching ends at each page of memory and is late where much is computed with each weight; it serves best where a single row reads plain
+// bytes. (Measured: 4 rows of int4 39 GB/s instead of 32, 32 rows of int8 a third faster.)
+constexpr int64_t kAheadBytes = 8192;
+
+inline Ahead ahead_of(const uint8_t* tile, const LinearLayout& layout, int64_t rows, int64_t block, int64_t blocks) {
+  const int64_t lines = (layout.group_bytes() + 63) / 64, share = (lines + blocks - 1) / blocks;
+  if (blocks > 1) return {tile + layout.tile_bytes() + block * share * 64 * layout.groups, share};
+  return {tile + kAheadBytes, rows > 1 || layout.form == WeightForm::int4 ? lines : 0};
+}
+
+using TileProduct = void (*)(const uint8_t*, const uint32_t*, int64_t, Ahead, const TileTarget&);
 
 template <WeightForm form, size_t... I>
 constexpr std::array<TileProduct, sizeof...(I)> tile_products(std::index_sequence<I...>) {
@@ -54,7 +65,7 @@ inline void run_tiles(void* data, size_t index) {
       const uint8_t* weights = static_cast<const uint8_t*>(args.packed[p]) + t * layout.tile_bytes();
       for (int64_t block = 0; block < job.blocks; block++) {
         const int64_t first = job.first_row(block), n = job.first_row(block + 1) - first;
-        kProducts[static_cast<size_t>(n - 1)](weights, job.x + first * job.words, layout.groups,
+        kProducts[static_cast<size_t>(n - 1)](weights, job.x + first * job.words, layout.groups, ahead_of(weights, layout, args.rows, block, job.blocks),
                                               {args.y[p] + first * args.y_stride[p] + column, args.y_stride[p], args.shape[p].out - column,
                                                args.bias[p] ? args.bias[p] + column : nullptr, args.accumulate[p]});
       }

@@ -10,15 +10,24 @@ namespace lorikeet::LORIKEET_ISA {
 constexpr int kTileVectors = 2, kTileWidth = kTileVectors * Vec::N;
 static_assert(kLinearTile % kTileWidth == 0);
 
-// Rows of a block at most: integer sums and float sums both want registers.
+// Rows of a block at most: as many as there are registers for. Integer sums need a float sum beside each, pairs of bfloat16 two vectors of weights.
 template <WeightForm form>
-constexpr int kBlockRows = form == WeightForm::int8 || form == WeightForm::int4 ? Bytes::kRows : Vec::registers >= 32 ? 12 : 6;
+constexpr int kBlockRows = form == WeightForm::int8 || form == WeightForm::int4 ? Bytes::kRows
+                           : Vec::registers >= 32                               ? 12
+                           : form == WeightForm::bf16                           ? 5
+                                                                                : 6;
+
+// Weights that will be wanted soon: `lines` cache lines from `at` on for each group that is worked on. They may lie behind the last weight.
+struct Ahead {
+  const uint8_t* at;
+  int64_t lines;
+};
 
 inline Vec spread_float(const uint32_t* word) { return Vec::set(bits_as<float>(*word)); }
 
 // sums[r][c] = Σ over the groups, of rows r and outputs c · Vec::N ….  Shape: tile and x as linear_layout.h and linear_rows.h have them.
 template <WeightForm form, int R>
-inline __attribute__((always_inline)) void tile_sums(const uint8_t* tile, const uint32_t* x, int64_t groups, Vec (&sums)[R][kTileVectors]) {
+inline __attribute__((always_inline)) void tile_sums(const uint8_t* tile, const uint32_t* x, int64_t groups, Ahead ahead, Vec (&sums)[R][kTileVectors]) {
   constexpr int C = kTileVectors;
   Vec acc[R][C];
   LORIKEET_UNROLL
@@ -26,6 +35,7 @@ inline __attribute__((always_inline)) void tile_sums(const uint8_t* tile, const 
     LORIKEET_UNROLL
     for (int c = 0; c < C; c++) acc[r][c] = Vec::set(0);
   for (int64_t g = 0; g < groups; g++) {
+    for (int64_t i = 0; i < ahead.lines; i++, ahead.at += 64) __builtin_prefetch(ahead.at);
     if constexpr (form == WeightForm::f16) {
       for (int k = 0; k < kLinearGroup; k++) {
         Vec w[C];
@@ -136,11 +146,15 @@ inline Vec finish(Vec sum, bool scaled, Vec head, const float* bias, const float
 }
 
 template <WeightForm form, int R>
-void tile_product(const uint8_t* tile, const uint32_t* x, int64_t groups, const TileTarget& to) {
+void tile_product(const uint8_t* tile, const uint32_t* x, int64_t groups, Ahead ahead, const TileTarget& to) {
   constexpr bool kScaled = form == WeightForm::int8 || form == WeightForm::int4;
   const uint8_t* body = tile + (kScaled ? 4 * kTileWidth : 0);
+  // What is written, at the latest when the sums are there.
+  LORIKEET_UNROLL
+  for (int r = 0; r < R; r++)
+    for (int64_t i = 0; i < kTileWidth; i += 16) __builtin_prefetch(to.y + r * to.stride + i, 1);
   Vec sums[R][kTileVectors];
-  tile_sums<form, R>(body, x, groups, sums);
+  tile_sums<form, R>(body, x, groups, ahead, sums);
   const auto* heads = reinterpret_cast<const float*>(tile);
   LORIKEET_UNROLL
   for (int c = 0; c < kTileVectors; c++) {
