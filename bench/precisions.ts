@@ -1,13 +1,14 @@
 /**
  * Steps in every precision of the CPU, side by side (issue 14): the 135M-parameter shape, base alone, each precision against float32. One engine of each is open, and they
- * take turns, so that a slow moment of the machine hits neighbours alike; ratios are taken within a round, then their median.
+ * take turns, so that a slow moment of the machine hits neighbours alike; ratios are taken within a round, then their median. Beside the time that passes the processor's is
+ * measured, of all threads with what they spin: it says less of what else the machine does.
  * Then what each keeps in memory: a process of its own starts the engine and runs a step, and says how its resident memory is made up.
  * `node dist/bench/precisions.js [--rounds 30] [--threads 2] [--only bfloat16,int8] [--context 128] [--model DIR] [--no-memory]`
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import type { NativeEngine } from '../native/types.ts'
+import type { NativeEngine, StepBatch } from '../native/types.ts'
 import { type BuiltModel, buildModel } from '../runtime/model/index.ts'
 import { startNativeEngine } from '../test/support/native-step.ts'
 import { CPU_PRECISIONS, precisionsNamed } from './cpu-precisions.ts'
@@ -47,18 +48,26 @@ function open(model: BuiltModel): Promise<NativeEngine> {
   })
 }
 
-/** Milliseconds of a decode step of so many rows. */
-async function decode(engine: NativeEngine, rows: number, vocabSize: number): Promise<number> {
-  const batch = admitRows(engine, { rows, context, blockSize: BLOCK_SIZE, vocabSize, adapters: [] })
+/** Milliseconds of a step: those that passed, and the processor's. */
+type Times = [passed: number, processor: number]
+
+async function timed(engine: NativeEngine, batch: StepBatch): Promise<Times> {
   const started = performance.now()
+  const before = process.cpuUsage()
   await engine.step(batch)
-  const took = performance.now() - started
+  const { user, system } = process.cpuUsage(before)
+  return [performance.now() - started, (user + system) / 1000]
+}
+
+/** A decode step of so many rows. */
+async function decode(engine: NativeEngine, rows: number, vocabSize: number): Promise<Times> {
+  const took = await timed(engine, admitRows(engine, { rows, context, blockSize: BLOCK_SIZE, vocabSize, adapters: [] }))
   releaseRows(engine, rows)
   return took
 }
 
-/** Milliseconds of a prompt's one step. */
-async function prefill(engine: NativeEngine, vocabSize: number): Promise<number> {
+/** A prompt's one step. */
+async function prefill(engine: NativeEngine, vocabSize: number): Promise<Times> {
   engine.admit(
     slotInput(
       0,
@@ -66,9 +75,8 @@ async function prefill(engine: NativeEngine, vocabSize: number): Promise<number>
     ),
   )
   const blocks = Array.from({ length: PROMPT / BLOCK_SIZE }, (_, place) => [0, place, place]).flat()
-  const started = performance.now()
-  await engine.step({ sequences: Int32Array.from([0, 0, PROMPT, 0, 0, 1, 0, 0]), blocks: Int32Array.from(blocks) })
-  const took = performance.now() - started
+  const sequences = Int32Array.from([0, 0, PROMPT, 0, 0, 1, 0, 0])
+  const took = await timed(engine, { sequences, blocks: Int32Array.from(blocks) })
   engine.release(0)
   return took
 }
@@ -98,13 +106,13 @@ for (const [, options] of precisions) {
   const model = buildModel(directory, options)
   engines.push({ engine: await open(model), vocabSize: model.vocabSize })
 }
-const kinds: Record<string, (engine: NativeEngine, vocabSize: number) => Promise<number>> = {
+const kinds: Record<string, (engine: NativeEngine, vocabSize: number) => Promise<Times>> = {
   '1 row': (engine, vocabSize) => decode(engine, 1, vocabSize),
   [`${ROWS} rows`]: (engine, vocabSize) => decode(engine, ROWS, vocabSize),
   [`${PROMPT} prompt tokens`]: prefill,
 }
 const names = precisions.map(([name]) => name)
-const times: number[][][] = Object.keys(kinds).map(() => names.map(() => []))
+const times: Times[][][] = Object.keys(kinds).map(() => names.map(() => []))
 for (let round = -2; round < Number(values.rounds); round++)
   for (const [k, measure] of Object.values(kinds).entries())
     for (const [p, { engine, vocabSize }] of engines.entries()) {
@@ -113,16 +121,16 @@ for (let round = -2; round < Number(values.rounds); round++)
       if (round >= 0) times[k][p].push(took)
     }
 for (const { engine } of engines) engine.close()
-console.log(
-  table(
-    ['step', ...names.map((name) => `${name}, ms`), ...names.slice(1).map((name) => `${name} / float32`)],
-    Object.keys(kinds).map((kind, k) => [
-      kind,
-      ...times[k].map((one) => median(one).toFixed(1)),
-      ...times[k].slice(1).map((one) => median(one.map((time, i) => time / times[k][0][i])).toFixed(3)),
-    ]),
-  ),
-)
+for (const [which, what] of ['passed', 'processor'].entries()) {
+  const of = times.map((kind) => kind.map((rounds) => rounds.map((both) => both[which])))
+  const rows = Object.keys(kinds).map((kind, k) => [
+    kind,
+    ...of[k].map((one) => median(one).toFixed(1)),
+    ...of[k].slice(1).map((one) => median(one.map((time, i) => time / of[k][0][i])).toFixed(3)),
+  ])
+  const head = [`ms, ${what}`, ...names, ...names.slice(1).map((name) => `${name} / float32`)]
+  console.log(`${table(head, rows)}\n`)
+}
 if (!values['no-memory']) {
   const rows = names.map((name) => {
     const { status, stdout, stderr } = spawnSync(process.execPath, [...process.argv.slice(1), '--resident', name], {
@@ -133,5 +141,5 @@ if (!values['no-memory']) {
     return [name, anonymous - before, anonymous, file, peak, seconds.toFixed(1)]
   })
   const head = ['MiB', 'added by the engine', 'of the process alone', 'mapped files', 'at the most', 'load s']
-  console.log(`\nResident after one step, with a pool for ${ROWS} sequences of ${context + 1} tokens\n${table(head, rows)}`)
+  console.log(`Resident after one step, with a pool for ${ROWS} sequences of ${context + 1} tokens\n${table(head, rows)}`)
 }
