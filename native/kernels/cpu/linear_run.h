@@ -43,7 +43,7 @@ inline Ahead ahead_of(const uint8_t* tile, const LinearLayout& layout, int64_t r
   return {tile + kAheadBytes, rows > 1 || layout.form == WeightForm::int4 ? lines : 0};
 }
 
-using TileProduct = void (*)(const uint8_t*, const uint32_t*, int64_t, Ahead, const TileTarget&);
+using TileProduct = void (*)(const uint8_t*, const uint32_t*, const LinearLayout&, Ahead, const TileTarget&);
 
 template <WeightForm form, size_t... I>
 constexpr std::array<TileProduct, sizeof...(I)> tile_products(std::index_sequence<I...>) {
@@ -65,7 +65,7 @@ inline void run_tiles(void* data, size_t index) {
       const uint8_t* weights = static_cast<const uint8_t*>(args.packed[p]) + t * layout.tile_bytes();
       for (int64_t block = 0; block < job.blocks; block++) {
         const int64_t first = job.first_row(block), n = job.first_row(block + 1) - first;
-        kProducts[static_cast<size_t>(n - 1)](weights, job.x + first * job.words, layout.groups, ahead_of(weights, layout, args.rows, block, job.blocks),
+        kProducts[static_cast<size_t>(n - 1)](weights, job.x + first * job.words, layout, ahead_of(weights, layout, args.rows, block, job.blocks),
                                               {args.y[p] + first * args.y_stride[p] + column, args.y_stride[p], args.shape[p].out - column,
                                                args.bias[p] ? args.bias[p] + column : nullptr, args.accumulate[p]});
       }

@@ -25,109 +25,123 @@ struct Ahead {
 
 inline Vec spread_float(const uint32_t* word) { return Vec::set(bits_as<float>(*word)); }
 
-// sums[r][c] = Σ over the groups, of rows r and outputs c · Vec::N ….  Shape: tile and x as linear_layout.h and linear_rows.h have them.
-template <WeightForm form, int R>
-inline __attribute__((always_inline)) void tile_sums(const uint8_t* tile, const uint32_t* x, int64_t groups, Ahead ahead, Vec (&sums)[R][kTileVectors]) {
+// What one group of 32 inputs adds to acc[r][c], the sums of rows r and outputs c · Vec::N …. Shape: group and x as linear_layout.h and linear_rows.h have them.
+#define LORIKEET_GROUP template <int R> inline __attribute__((always_inline)) void
+
+LORIKEET_GROUP add_floats(const uint8_t* group, const uint32_t* x, Vec (&acc)[R][kTileVectors]) {
   constexpr int C = kTileVectors;
-  Vec acc[R][C];
+  for (int k = 0; k < kLinearGroup; k++) {
+    Vec w[C];
+    LORIKEET_UNROLL
+    for (int c = 0; c < C; c++) w[c] = Vec::load_f16(reinterpret_cast<const uint16_t*>(group) + k * kTileWidth + c * Vec::N);
+    LORIKEET_UNROLL
+    for (int r = 0; r < R; r++) {
+      const Vec xr = spread_float(x + k * R + r);
+      LORIKEET_UNROLL
+      for (int c = 0; c < C; c++) acc[r][c] = Vec::fma(xr, w[c], acc[r][c]);
+    }
+  }
+}
+
+LORIKEET_GROUP add_pairs(const uint8_t* group, const uint32_t* x, Vec (&acc)[R][kTileVectors]) {
+  constexpr int C = kTileVectors;
+  for (int p = 0; p < kLinearGroup / 2; p++) {
+    Pairs::Weights w[C];
+    LORIKEET_UNROLL
+    for (int c = 0; c < C; c++) w[c] = Pairs::load(group + (p * C + c) * 4 * Vec::N);
+    LORIKEET_UNROLL
+    for (int r = 0; r < R; r++) {
+      const Pairs::Inputs xr = Pairs::spread(x + p * Pairs::kUnits * R + r, R);
+      LORIKEET_UNROLL
+      for (int c = 0; c < C; c++) acc[r][c] = Pairs::dot(acc[r][c], w[c], xr);
+    }
+  }
+}
+
+// One step of four inputs: whole[r][c] += w[c] · x[r].
+LORIKEET_GROUP add_step(const Bytes::Weights (&w)[kTileVectors], const uint32_t* x, Bytes::Sums (&whole)[R][kTileVectors]) {
+  LORIKEET_UNROLL
+  for (int r = 0; r < R; r++) {
+    const Bytes::Inputs xr = Bytes::spread(x + r, R);
+    LORIKEET_UNROLL
+    for (int c = 0; c < kTileVectors; c++) whole[r][c] = Bytes::dot(whole[r][c], w[c], xr);
+  }
+}
+
+LORIKEET_GROUP add_bytes(const uint8_t* group, const uint32_t* x, Vec (&acc)[R][kTileVectors]) {
+  constexpr int C = kTileVectors, kStep = Bytes::kUnits * R;
+  const uint32_t* scale = x + 8 * kStep;
+  const uint32_t* offset = scale + R;
+  Bytes::Sums whole[R][C];
   LORIKEET_UNROLL
   for (int r = 0; r < R; r++)
     LORIKEET_UNROLL
-    for (int c = 0; c < C; c++) acc[r][c] = Vec::set(0);
-  for (int64_t g = 0; g < groups; g++) {
-    for (int64_t i = 0; i < ahead.lines; i++, ahead.at += 64) __builtin_prefetch(ahead.at);
-    if constexpr (form == WeightForm::f16) {
-      for (int k = 0; k < kLinearGroup; k++) {
-        Vec w[C];
-        LORIKEET_UNROLL
-        for (int c = 0; c < C; c++) w[c] = Vec::load_f16(reinterpret_cast<const uint16_t*>(tile) + k * kTileWidth + c * Vec::N);
-        LORIKEET_UNROLL
-        for (int r = 0; r < R; r++) {
-          const Vec xr = spread_float(x + k * R + r);
-          LORIKEET_UNROLL
-          for (int c = 0; c < C; c++) acc[r][c] = Vec::fma(xr, w[c], acc[r][c]);
-        }
-      }
-      tile += 64 * kTileWidth;
-    } else if constexpr (form == WeightForm::bf16) {
-      for (int p = 0; p < kLinearGroup / 2; p++) {
-        Pairs::Weights w[C];
-        LORIKEET_UNROLL
-        for (int c = 0; c < C; c++) w[c] = Pairs::load(tile + (p * C + c) * 4 * Vec::N);
-        LORIKEET_UNROLL
-        for (int r = 0; r < R; r++) {
-          const Pairs::Inputs xr = Pairs::spread(x + p * Pairs::kUnits * R + r, R);
-          LORIKEET_UNROLL
-          for (int c = 0; c < C; c++) acc[r][c] = Pairs::dot(acc[r][c], w[c], xr);
-        }
-      }
-      tile += 64 * kTileWidth;
-    } else {
-      const uint32_t* scale = x + 8 * Bytes::kUnits * R;
-      const uint32_t* offset = scale + R;
-      Bytes::Sums whole[R][C];
-      if constexpr (form == WeightForm::int8) {
-        LORIKEET_UNROLL
-        for (int r = 0; r < R; r++)
-          LORIKEET_UNROLL
-          for (int c = 0; c < C; c++) whole[r][c] = Bytes::start(static_cast<int32_t>(offset[r]));
-        LORIKEET_UNROLL
-        for (int s = 0; s < 8; s++) {
-          Bytes::Weights w[C];
-          LORIKEET_UNROLL
-          for (int c = 0; c < C; c++) w[c] = Bytes::load(tile + (s * C + c) * 4 * Vec::N);
-          LORIKEET_UNROLL
-          for (int r = 0; r < R; r++) {
-            const Bytes::Inputs xr = Bytes::spread(x + s * Bytes::kUnits * R + r, R);
-            LORIKEET_UNROLL
-            for (int c = 0; c < C; c++) whole[r][c] = Bytes::dot(whole[r][c], w[c], xr);
-          }
-        }
-        LORIKEET_UNROLL
-        for (int r = 0; r < R; r++)
-          LORIKEET_UNROLL
-          for (int c = 0; c < C; c++) acc[r][c] = Vec::fma(Bytes::floats(whole[r][c]), spread_float(scale + r), acc[r][c]);
-        tile += 32 * kTileWidth;
-      } else {
-        const auto* scales = reinterpret_cast<const uint16_t*>(tile);
-        const uint8_t* quads = tile + 4 * kTileWidth;
-        LORIKEET_UNROLL
-        for (int r = 0; r < R; r++)
-          LORIKEET_UNROLL
-          for (int c = 0; c < C; c++) whole[r][c] = Bytes::start(0);
-        LORIKEET_UNROLL
-        for (int s = 0; s < 4; s++) {
-          Bytes::Weights low[C], high[C];
-          LORIKEET_UNROLL
-          for (int c = 0; c < C; c++) Bytes::load_halves(quads + (s * C + c) * 4 * Vec::N, low[c], high[c]);
-          LORIKEET_UNROLL
-          for (int r = 0; r < R; r++) {
-            const Bytes::Inputs xl = Bytes::spread(x + s * Bytes::kUnits * R + r, R);
-            LORIKEET_UNROLL
-            for (int c = 0; c < C; c++) whole[r][c] = Bytes::dot(whole[r][c], low[c], xl);
-            const Bytes::Inputs xh = Bytes::spread(x + (s + 4) * Bytes::kUnits * R + r, R);
-            LORIKEET_UNROLL
-            for (int c = 0; c < C; c++) whole[r][c] = Bytes::dot(whole[r][c], high[c], xh);
-          }
-        }
-        LORIKEET_UNROLL
-        for (int c = 0; c < C; c++) {
-          const Vec s = Vec::load_f16(scales + c * Vec::N), least = Vec::load_f16(scales + kTileWidth + c * Vec::N);
-          LORIKEET_UNROLL
-          for (int r = 0; r < R; r++) {
-            acc[r][c] = Vec::fma(Bytes::floats(whole[r][c]) * spread_float(scale + r), s, acc[r][c]);
-            acc[r][c] = Vec::fma(spread_float(offset + r), least, acc[r][c]);
-          }
-        }
-        tile += 20 * kTileWidth;
-      }
+    for (int c = 0; c < C; c++) whole[r][c] = Bytes::start(static_cast<int32_t>(offset[r]));
+  LORIKEET_UNROLL
+  for (int s = 0; s < 8; s++) {
+    Bytes::Weights w[C];
+    LORIKEET_UNROLL
+    for (int c = 0; c < C; c++) w[c] = Bytes::load(group + (s * C + c) * 4 * Vec::N);
+    add_step<R>(w, x + s * kStep, whole);
+  }
+  LORIKEET_UNROLL
+  for (int r = 0; r < R; r++)
+    LORIKEET_UNROLL
+    for (int c = 0; c < C; c++) acc[r][c] = Vec::fma(Bytes::floats(whole[r][c]), spread_float(scale + r), acc[r][c]);
+}
+
+LORIKEET_GROUP add_halves(const uint8_t* group, const uint32_t* x, Vec (&acc)[R][kTileVectors]) {
+  constexpr int C = kTileVectors, kStep = Bytes::kUnits * R;
+  const auto* scales = reinterpret_cast<const uint16_t*>(group);
+  const uint8_t* quads = group + 4 * kTileWidth;
+  const uint32_t* scale = x + 8 * kStep;
+  const uint32_t* offset = scale + R;
+  Bytes::Sums whole[R][C];
+  LORIKEET_UNROLL
+  for (int r = 0; r < R; r++)
+    LORIKEET_UNROLL
+    for (int c = 0; c < C; c++) whole[r][c] = Bytes::start(0);
+  LORIKEET_UNROLL
+  for (int s = 0; s < 4; s++) {
+    Bytes::Weights low[C], high[C];
+    LORIKEET_UNROLL
+    for (int c = 0; c < C; c++) Bytes::load_halves(quads + (s * C + c) * 4 * Vec::N, low[c], high[c]);
+    add_step<R>(low, x + s * kStep, whole);
+    add_step<R>(high, x + (s + 4) * kStep, whole);
+  }
+  LORIKEET_UNROLL
+  for (int c = 0; c < C; c++) {
+    const Vec factor = Vec::load_f16(scales + c * Vec::N), least = Vec::load_f16(scales + kTileWidth + c * Vec::N);
+    LORIKEET_UNROLL
+    for (int r = 0; r < R; r++) {
+      acc[r][c] = Vec::fma(Bytes::floats(whole[r][c]) * spread_float(scale + r), factor, acc[r][c]);
+      acc[r][c] = Vec::fma(spread_float(offset + r), least, acc[r][c]);
     }
+  }
+}
+#undef LORIKEET_GROUP
+
+// sums[r][c] = Σ over the groups.
+template <WeightForm form, int R>
+inline __attribute__((always_inline)) void tile_sums(const uint8_t* groups, const uint32_t* x, const LinearLayout& layout, Ahead ahead, Vec (&sums)[R][kTileVectors]) {
+  Vec acc[R][kTileVectors];
+  LORIKEET_UNROLL
+  for (int r = 0; r < R; r++)
+    LORIKEET_UNROLL
+    for (int c = 0; c < kTileVectors; c++) acc[r][c] = Vec::set(0);
+  for (int64_t g = 0; g < layout.groups; g++) {
+    for (int64_t i = 0; i < ahead.lines; i++, ahead.at += 64) __builtin_prefetch(ahead.at);
+    if constexpr (form == WeightForm::f16) add_floats<R>(groups, x, acc);
+    if constexpr (form == WeightForm::bf16) add_pairs<R>(groups, x, acc);
+    if constexpr (form == WeightForm::int8) add_bytes<R>(groups, x, acc);
+    if constexpr (form == WeightForm::int4) add_halves<R>(groups, x, acc);
+    groups += layout.group_bytes();
     x += kGroupWords<form> * R;
   }
   LORIKEET_UNROLL
   for (int r = 0; r < R; r++)
     LORIKEET_UNROLL
-    for (int c = 0; c < C; c++) sums[r][c] = acc[r][c];
+    for (int c = 0; c < kTileVectors; c++) sums[r][c] = acc[r][c];
 }
 
 // Where a tile's results go: y's first element of the block's first row and the tile's first output; `count` outputs are there.
@@ -146,15 +160,14 @@ inline Vec finish(Vec sum, bool scaled, Vec head, const float* bias, const float
 }
 
 template <WeightForm form, int R>
-void tile_product(const uint8_t* tile, const uint32_t* x, int64_t groups, Ahead ahead, const TileTarget& to) {
+void tile_product(const uint8_t* tile, const uint32_t* x, const LinearLayout& layout, Ahead ahead, const TileTarget& to) {
   constexpr bool kScaled = form == WeightForm::int8 || form == WeightForm::int4;
-  const uint8_t* body = tile + (kScaled ? 4 * kTileWidth : 0);
   // What is written, at the latest when the sums are there.
   LORIKEET_UNROLL
   for (int r = 0; r < R; r++)
     for (int64_t i = 0; i < kTileWidth; i += 16) __builtin_prefetch(to.y + r * to.stride + i, 1);
   Vec sums[R][kTileVectors];
-  tile_sums<form, R>(body, x, groups, ahead, sums);
+  tile_sums<form, R>(tile + layout.head_bytes(), x, layout, ahead, sums);
   const auto* heads = reinterpret_cast<const float*>(tile);
   LORIKEET_UNROLL
   for (int c = 0; c < kTileVectors; c++) {
