@@ -171,5 +171,12 @@ t.test('one product for projections that share their input, and no table twice',
   t.notOk(ops.includes('PackedEmbedding'), 'a table of its own stays in the file')
   t.equal(initializers.find(({ name }) => name === 'model.embed_tokens.weight')?.pack, undefined)
   t.equal(initializers.find(({ name }) => name === 'lm_head.weight')?.pack, 'int8')
+  const headless = buildModel(fixture('pooling/mistral-bare/base'), FORMS.int4)
+  const products = readGraph(headless.graph).nodes.map(({ op }) => op)
+  t.ok(products.includes('Linear') && !products.includes('Gemm'), 'without a head')
+  t.notOk(
+    headless.initializers.some(({ name, pack }) => pack && !name.endsWith('proj.weight')),
+    'the table has no head to share',
+  )
   t.end()
 })
