@@ -3,6 +3,7 @@
 import type { PackedRequest } from '../engine/packed-request.ts'
 import { adapterHash, blockHash, rootHash } from '../pool/prefix-cache.ts'
 import type { AdapterUse } from '../types.ts'
+import type { Found } from './speculation.ts'
 
 const useKey = ({ digest, weight, rank }: AdapterUse) => `${digest}:${weight}${rank === undefined ? '' : `:${rank}`}`
 
@@ -67,6 +68,9 @@ export class Sequence {
   cachedTokens?: number
   scheduledAt?: number
   reportedStart = false
+  /** In a slot: what may come behind the last token that has come, by what has stood before (speculation.ts), and how often that is right of late. */
+  found: Found | undefined
+  foresight: number | undefined
   /** Of a pooled sequence: the sum of the hidden states that have come, of its tokens up to `computed`. Shape: [hidden]. */
   sum: Float64Array | undefined
   /** Its end has been told. */

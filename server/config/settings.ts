@@ -1,9 +1,11 @@
 /** Every setting of `lorikeet serve`: one row each. The same names serve as flag (--max-batch-tokens), environment variable (LORIKEET_MAX_BATCH_TOKENS) and key of the config file. */
 import { computingThreads } from '../../runtime/cores.ts'
+import type { SpeculationSettings } from '../../runtime/types.ts'
 import { REASONING_FORMATS, REASONING_SPELLINGS, TOOL_FORMATS, TOOL_SPELLINGS } from '../openai/message/formats.ts'
 import { ACCESS_SETTINGS } from './access-settings.ts'
 import { ADAPTER_SETTINGS } from './adapter-settings.ts'
 import { type Device, LONGEST_TIMER, type Setting } from './setting.ts'
+import { SPECULATION_SETTINGS } from './speculation.ts'
 
 export type { Device, Setting }
 
@@ -341,6 +343,7 @@ export const SETTINGS = {
     fallback: 8,
     help: 'responses that one WebSocket may have in progress at a time, each by its stream_id',
   },
+  ...SPECULATION_SETTINGS,
   ...ACCESS_SETTINGS,
   'drain-timeout': {
     kind: 'integer',
@@ -374,6 +377,7 @@ interface Values {
   decimal: number
   flag: boolean
   adapters: Record<string, string>
+  speculation: SpeculationSettings
 }
 type Value<Row> = Row extends { choices: readonly (infer Choice)[] }
   ? Choice

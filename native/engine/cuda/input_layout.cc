@@ -5,7 +5,7 @@
 namespace lorikeet::cuda {
 namespace {
 
-static_assert(sizeof(TableChange) == sizeof(StepBlock));
+static_assert(sizeof(TableChange) == sizeof(StepBlock) && sizeof(TokenChange) == sizeof(DraftedToken));
 
 size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
@@ -51,6 +51,7 @@ void write_inputs(const StepInput& input, const std::vector<SampleRow>& rows, co
   padded(indices, input.logits_indices, shape.logits, 0);
   for (auto r = static_cast<int32_t>(input.logits_indices.size()); shape.captured && r < shape.logits; r++) indices[r] = r;
   if (!input.blocks.empty()) std::memcpy(base + at.changes, input.blocks.data(), sizeof(TableChange) * input.blocks.size());
+  if (!input.drafted.empty()) std::memcpy(base + at.drafted(input), input.drafted.data(), sizeof(TokenChange) * input.drafted.size());
   if (!input.summed.empty()) std::memcpy(base + at.summed(input), input.summed.data(), sizeof(RowRange) * input.summed.size());
 }
 

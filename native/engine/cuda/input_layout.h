@@ -13,9 +13,10 @@ struct InputLayout {
   size_t input_ids, slot_mapping, block_table;  // made there
   size_t uploaded;                              // from here on the host writes them
   size_t slots, cumulative, past, logits_indices, adapters, head, samples;
-  size_t changes;  // of block tables: as many as there are; then the rows to be summed
+  size_t changes;  // of block tables: as many as there are; then of the slots' tokens, then the rows to be summed
 
-  size_t summed(const StepInput& input) const { return changes + sizeof(TableChange) * input.blocks.size(); }
+  size_t drafted(const StepInput& input) const { return changes + sizeof(TableChange) * input.blocks.size(); }
+  size_t summed(const StepInput& input) const { return drafted(input) + sizeof(TokenChange) * input.drafted.size(); }
   // Behind them the masks of the step's rows, which no graph reads but through a row's pointer.
   size_t masks(const StepInput& input) const { return (summed(input) + sizeof(RowRange) * input.summed.size() + 255) / 256 * 256; }
   size_t end(const StepInput& input, const std::vector<uint32_t>& words) const { return masks(input) + sizeof(uint32_t) * words.size(); }
