@@ -10,7 +10,7 @@ import type { Sequence } from './sequence.ts'
 import { addWork, noWork, type StepTime } from './step-time.ts'
 
 /** Weights of a new verdict in a sequence's rate and in that of all. */
-const OWN = 1 / 12
+const OWN = 1 / 6
 const ALL = 1 / 64
 /** The rate before any verdict. */
 const FIRST_RATE = 0.5
