@@ -14,8 +14,6 @@ import type { CoreSettings } from './core-settings.ts'
 import { Masks } from './masks.ts'
 import {
   addSum,
-  type Ending,
-  finishReason,
   foundOf,
   goneBefore,
   isFault,
@@ -26,6 +24,7 @@ import {
   pooledOf,
   sumsOf,
   THREAD_LOST,
+  takeTokens,
   withStart,
 } from './outputs.ts'
 import type { PackedRequest } from './packed-request.ts'
@@ -317,17 +316,12 @@ export class EngineCore {
       this.end(sequence, { ...output, finish: 'length' })
       return
     }
-    let end: Ending = {}
-    let r = first
-    for (; r <= first + drafted && step.rowStatus[r] !== ROW_STATUS.notReached && !end.finish; r++) {
-      const token = step.tokens[r]
-      sequence.tokens.push(token)
-      this.scheduler.sampled(sequence)
-      this.counters.generationTokens++
-      output.tokens.push(token)
-      end = finishReason(sequence, token, step.stopped[r] === 1, this.settings.maxModelLen)
-    }
-    const taken = r - first - 1
+    const { tokens, end } = takeTokens(sequence, step, first, drafted, this.settings.maxModelLen)
+    for (let i = 0; i < tokens.length; i++) this.scheduler.sampled(sequence)
+    this.counters.generationTokens += tokens.length
+    output.tokens.push(...tokens)
+    const r = first + tokens.length
+    const taken = tokens.length - 1
     this.scheduler.speculation?.judged(sequence, drafted, taken, step.tokens[first])
     if (taken > 0) {
       sequence.computed += taken

@@ -39,17 +39,35 @@ export function transferable(outputs: readonly SequenceOutput[]): ArrayBuffer[] 
   return [...buffers]
 }
 
-export interface Ending {
+interface Ending {
   finish?: FinishReason
   stopToken?: number
 }
 
 /** Why a sequence ends with the token it has just got, if it does. `stopped`: it is one of its stop tokens. */
-export function finishReason(sequence: Sequence, token: number, stopped: boolean, maxModelLen: number): Ending {
+function finishReason(sequence: Sequence, token: number, stopped: boolean, maxModelLen: number): Ending {
   if (stopped) return { finish: 'stop', stopToken: token }
   if (sequence.outputLength >= sequence.request.sampling.maxTokens || sequence.tokens.length >= maxModelLen)
     return { finish: 'length' }
   return {}
+}
+
+/** The sequence gets its tokens of a step: the one of row `first`, and those behind it whose drafts stay, up to its end. */
+export function takeTokens(
+  sequence: Sequence,
+  step: StepOutput,
+  first: number,
+  drafted: number,
+  maxModelLen: number,
+): { tokens: number[]; end: Ending } {
+  const tokens: number[] = []
+  let end: Ending = {}
+  for (let r = first; r <= first + drafted && step.rowStatus[r] !== ROW_STATUS.notReached && !end.finish; r++) {
+    tokens.push(step.tokens[r])
+    sequence.tokens.push(step.tokens[r])
+    end = finishReason(sequence, step.tokens[r], step.stopped[r] === 1, maxModelLen)
+  }
+  return { tokens, end }
 }
 
 /** Whether a row has no token, and never will. */

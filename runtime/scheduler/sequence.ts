@@ -3,7 +3,6 @@
 import type { PackedRequest } from '../engine/packed-request.ts'
 import { adapterHash, blockHash, rootHash } from '../pool/prefix-cache.ts'
 import type { AdapterUse } from '../types.ts'
-import type { Found } from './speculation.ts'
 
 const useKey = ({ digest, weight, rank }: AdapterUse) => `${digest}:${weight}${rank === undefined ? '' : `:${rank}`}`
 
@@ -22,6 +21,12 @@ export const MAX_LEVEL = 32
 
 /** Where it stands with the scheduler: in the queue; admitted; ended, but named by a step in flight, until which it keeps what it holds; out of everything. */
 export type SequenceState = 'waiting' | 'running' | 'leaving' | 'ended'
+
+/** What the addon has found that may come next of a sequence. */
+export interface Found {
+  count: number
+  first: number
+}
 
 export class Sequence {
   readonly request: PackedRequest

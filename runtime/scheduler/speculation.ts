@@ -15,12 +15,6 @@ const ALL = 1 / 64
 /** The rate before any verdict. */
 const FIRST_RATE = 0.5
 
-/** What the addon has found that may come next of a sequence. */
-export interface Found {
-  count: number
-  first: number
-}
-
 /** What drafts are chosen from: one that decodes, and how many tokens may be drafted for it. */
 export interface Candidate {
   sequence: Sequence

@@ -1,15 +1,10 @@
 // What is found where the last tokens of a sequence stood before, against a search of the whole of it.
 #include "step/ngram_index.h"
 #include <algorithm>
-#include "harness.h"
+#include "slots_support.h"
 
 namespace lorikeet::test {
 namespace {
-
-bool once(const Kernels& kernels) {
-  static const char* first = kernels.name;
-  return kernels.name == first;
-}
 
 std::vector<int32_t> searched(const std::vector<int32_t>& history, int32_t length, NgramLengths lengths, int32_t count) {
   for (int32_t n = lengths.longest; n >= lengths.shortest; n--)

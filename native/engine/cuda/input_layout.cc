@@ -70,4 +70,11 @@ StepInputs inputs_at(const StepShape& shape, const InputLayout& at, const SlotSt
   return inputs;
 }
 
+int change_slots(const StepInput& input, const InputLayout& at, const SlotState& state, uint8_t* base, CUstream_st* stream) {
+  const auto blocks = static_cast<int32_t>(input.blocks.size()), drafted = static_cast<int32_t>(input.drafted.size());
+  int error = blocks ? change_tables(state, items<TableChange>(base, at.changes), blocks, stream) : 0;
+  if (error == 0 && drafted) error = change_tokens(state, items<TokenChange>(base, at.drafted(input)), drafted, stream);
+  return error;
+}
+
 }  // namespace lorikeet::cuda

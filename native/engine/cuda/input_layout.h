@@ -33,4 +33,7 @@ void write_inputs(const StepInput& input, const std::vector<SampleRow>& rows, co
 // What is made from that, as the kernel takes it, but for block_size and views; `base` is the device's buffer.
 StepInputs inputs_at(const StepShape& shape, const InputLayout& at, const SlotState& state, uint8_t* base);
 
+// Brings the slots' block tables and tokens up to date with what was uploaded; `base` as above. Returns a cudaError_t (0 = launched).
+int change_slots(const StepInput& input, const InputLayout& at, const SlotState& state, uint8_t* base, CUstream_st* stream);
+
 }  // namespace lorikeet::cuda
