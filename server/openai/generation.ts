@@ -66,6 +66,9 @@ export interface Piece {
   stopReason?: string | number | null
 }
 
+/** Told what came of a choice. True: it has all that it may have, and ends here. */
+export type OnPiece = (choice: number, piece: Piece) => boolean
+
 export interface Counts {
   promptTokens: number
   completionTokens: number
@@ -97,12 +100,12 @@ export class Generation {
   private readonly requests: Scored<ChoiceRequest>[]
   private readonly choices: Choice[] = []
   private readonly started = Date.now()
-  private readonly onPiece: (choice: number, piece: Piece) => void
+  private readonly onPiece: OnPiece
   private settle: { resolve: () => void; reject: (error: Error) => void } | undefined
   private openChoices = 0
   private ended = false
 
-  constructor(serving: Serving, request: GenerationRequest, onPiece: (choice: number, piece: Piece) => void) {
+  constructor(serving: Serving, request: GenerationRequest, onPiece: OnPiece) {
     this.serving = serving
     this.request = request
     this.requests = scoredOnce(request.choices)
@@ -227,9 +230,13 @@ export class Generation {
     const piece = this.pieceOf(choice, output)
     const finish = piece.finish
     if (finish) this.close(choice, finish, output.finish === undefined)
-    this.onPiece(index, piece)
+    const enough = this.onPiece(index, piece) && !finish && !this.ended
+    if (enough) {
+      this.close(choice, 'stop', true)
+      this.onPiece(index, { first: false, text: '', tokens: [], finish: 'stop', stopReason: null })
+    }
     if (!this.ended) for (const other of choice.others.splice(0)) this.submit(other, this.choices[other])
-    if (finish && this.openChoices === 0) {
+    if ((finish || enough) && this.openChoices === 0) {
       this.ended = true
       this.settle?.resolve()
     }

@@ -181,7 +181,7 @@ export class ResponseRun {
       run.turn = await takeTurn(asker, life, wanted.chat, wanted.turn, (_choice, piece) => {
         run.begin()
         run.writer.progress()
-        run.reading.take(piece)
+        return run.reading.take(piece)
       })
     } catch (error) {
       throw renamed(error)
