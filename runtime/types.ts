@@ -245,6 +245,9 @@ export interface EngineSnapshot {
     failedSteps: number
     /** Rows that were computed and not sampled: their masks were late. */
     lateMasks: number
+    /** Sequences refused for the time of their first token (`too_late`): room for them would not have come in time, or the prompts before theirs would have taken too long. */
+    lateForRoom: number
+    lateForTime: number
   }
   lastStep: StepTimes
 }

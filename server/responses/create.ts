@@ -34,6 +34,7 @@ export interface Responses {
 
 export function responsesOf(all: Serving, turns: ChatTurns): Responses {
   const store = new ResponseStore(all.limits.responseStoreSize)
+  all.metrics.conversations.responses = () => ({ count: store.size, bytes: store.held })
   return { all, turns, store, schema: responsesSchema(all), shared: Object.keys(sharedFields(all)) }
 }
 

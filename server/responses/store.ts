@@ -55,6 +55,11 @@ export class ResponseStore {
     return this.entries.size
   }
 
+  /** Bytes that all take, roughly. */
+  get held(): number {
+    return this.bytes
+  }
+
   /** Keeps it, in place of what had its id. What is larger than all may take together is not kept. `scope`: where it is found; `owner`: whose bytes it takes. */
   put(scope: string, stored: Stored, owner = scope): void {
     const { response, items } = stored

@@ -29,6 +29,8 @@ function engine() {
       steps: 20,
       failedSteps: 21,
       lateMasks: 22,
+      lateForRoom: 23,
+      lateForTime: 24,
     },
     lastStep: { tokens: 40, sequences: 3, scheduleMs: 0.3, runMs: 30, sampleMs: 3 },
   }
@@ -120,6 +122,8 @@ t.test('the pool by what its blocks hold', async (t) => {
   t.equal(one(all, 'lorikeet_adapter_evictions_total'), 18)
   t.equal(one(all, 'lorikeet_prefix_evictions_total'), 19)
   t.equal(one(all, 'lorikeet_failed_steps_total'), 21)
+  t.equal(one(all, 'lorikeet_early_aborts_total', { reason: 'room' }), 23)
+  t.equal(one(all, 'lorikeet_early_aborts_total', { reason: 'time' }), 24)
 })
 
 t.test('requests fill the histograms', async (t) => {
