@@ -155,6 +155,8 @@ export interface SlotInput {
   biasValues: Float32Array
   /** A bit per token id, those that adapters may add included, the lowest first: only these may be sampled. Empty: all may. */
   allowed: Uint32Array
+  /** Words not to be written, as records: how many tokens a word has, then those. Its last token is not sampled where the output ends with its others. Absent: none. */
+  badWords?: Int32Array
   /** End the sequence when sampled; reported in `stopped`. Not sampled before minTokens. */
   stopTokens: Int32Array
   /** Not sampled before minTokens either (the model's end tokens, which do not stop a sequence that ignores them). */
@@ -219,7 +221,7 @@ export interface StepOutput {
   topLogprobs: Float32Array
   /** 0 = fine; 1 = an adapter's (index, generation, digest) is not what is resident: the sequence's rows are void. */
   sequenceStatus: Uint8Array // [B]
-  /** Not 0: the row's token is void. 1: its logits are not finite numbers (NaN), or nothing may be sampled; 2: its mask was late; 3: its mask and what else the request allows leave nothing; 4: a draft before it is not what was sampled, or the sequence has ended. */
+  /** Not 0: the row's token is void. 1: its logits are not finite numbers (NaN); 2: its mask was late; 3: what the request allows leaves nothing; 4: a draft before it is not what was sampled, or the sequence has ended. */
   rowStatus: Uint8Array // [R]
   /** 1 where a stop token was sampled, at minTokens or later. */
   stopped: Uint8Array // [R]

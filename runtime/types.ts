@@ -13,6 +13,8 @@ export interface SamplingParams extends SamplingScalars {
   /** token id → bias */
   logitBias: [number, number][]
   allowedTokenIds?: number[]
+  /** Words that it must not write, as records: how many tokens a word has, then those. A word's last token is not sampled where the output ends with its others. */
+  badWords?: Int32Array
   /** End the sequence when sampled (after minTokens). Includes the model's eos ids unless ignoreEos. */
   stopTokenIds: number[]
   /** Banned until minTokens; the model's eos ids. */
@@ -23,7 +25,7 @@ export interface SamplingParams extends SamplingScalars {
 }
 
 /** What of the sampling parameters is no list. */
-export type ScalarSampling = Omit<SamplingParams, 'allowedTokenIds' | 'logitBias' | 'stopTokenIds' | 'eosTokenIds'>
+export type ScalarSampling = Omit<SamplingParams, 'allowedTokenIds' | 'badWords' | 'logitBias' | 'stopTokenIds' | 'eosTokenIds'>
 
 /** An adapter by name, content and weight. The image must have been given to the engine (`Engine.addAdapter`) before. */
 export interface AdapterUse {
@@ -255,6 +257,9 @@ export interface EngineSnapshot {
     drafts: number
     draftTokens: number
     acceptedTokens: number
+    /** Sequences refused for the time of their first token (`too_late`): room for them would not have come in time, or the prompts before theirs would have taken too long. */
+    lateForRoom: number
+    lateForTime: number
   }
   /** `acceptedTokens` by place in the draft. Empty where there is no speculative decoding. */
   acceptedAt: readonly number[]

@@ -132,6 +132,9 @@ struct TokenCount {
   int32_t token = 0, occurrences = 0, output = 0;
 };
 
+// Status of a row whose logits are finite numbers, but none is of a token that may be sampled.
+inline constexpr uint8_t kNothingAllowed = 3;
+
 // One row of logits to sample from; see SamplingParams in runtime/types.ts for the meaning of each option.
 struct SamplingRow {
   float temperature = 0, top_p = 1, min_p = 0;
@@ -146,6 +149,9 @@ struct SamplingRow {
   int32_t bias_count = 0;
   const int32_t* banned = nullptr;  // never sampled
   int32_t banned_count = 0;
+  const int32_t* bad_words = nullptr;  // bad_words.h; they forbid a token by the row's output so far, which has `position` tokens
+  int32_t bad_word_count = 0;
+  const int32_t* output = nullptr;  // [position], where there are bad words
   const uint32_t* allowed = nullptr;  // bit i % 32 of word i / 32: token i may be sampled; null: all may
   int32_t logprobs = -1, target = -1;
   uint8_t withheld = 0;  // not 0: nothing is sampled, and this is the row's status
@@ -157,7 +163,7 @@ struct SamplingResult {
   float logprob = 0;
   int32_t rank = 0;
   int32_t top_count = 0;   // entries written to top_tokens / top_logprobs, best first
-  uint8_t status = 0;      // 1: the row holds NaN or +inf, or nothing may be sampled; or SamplingRow::withheld
+  uint8_t status = 0;      // 1: the row holds NaN or +inf, or nothing but −inf; kNothingAllowed; or SamplingRow::withheld
 };
 
 // Order of effects (as vLLM's): raw logprobs are read from the untouched logits; then bias and bans, repetition, frequency and presence penalties,

@@ -124,6 +124,7 @@ SlotInput slot_input(const Napi::Object& from) {
   input.bias_values = vector_of<float>(from, "biasValues");
   input.stop_tokens = vector_of<int32_t>(from, "stopTokens");
   input.end_tokens = vector_of<int32_t>(from, "endTokens");
+  if (!from.Get("badWords").IsUndefined()) input.bad_words = vector_of<int32_t>(from, "badWords");
   input.allowed = vector_of<uint32_t>(from, "allowed");
   const auto adapter = vector_of<int32_t>(from, "entryAdapter"), generation = vector_of<int32_t>(from, "entryGeneration");
   const auto digest = vector_of<uint64_t>(from, "entryDigest");

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include "bad_words.h"
 
 namespace lorikeet {
 namespace {
@@ -65,6 +66,7 @@ void Slots::admit(SlotInput input) {
   check_tokens(input.bias_tokens, "biasTokens[]", vocab);
   check_tokens(input.stop_tokens, "stopTokens[]", vocab);
   check_tokens(input.end_tokens, "endTokens[]", vocab);
+  std::vector<int32_t> bad_words = bad_words_of(input.bad_words, vocab);
   const auto pair = [](size_t a, size_t b, const char* name) { require(a == b, name, static_cast<int64_t>(b), "it must be " + std::to_string(a)); };
   pair(static_cast<size_t>(SamplingOption::count), input.options.size(), "options.length");
   pair(input.bias_tokens.size(), input.bias_values.size(), "biasValues.length");
@@ -80,6 +82,7 @@ void Slots::admit(SlotInput input) {
                                   std::to_string(kRanges[i].least) + " to " + std::to_string(kRanges[i].most));
   if (!input.allowed.empty()) pair(static_cast<size_t>((vocab + 31) / 32), input.allowed.size(), "allowed.length");
 
+  slot.bad_words = std::move(bad_words);
   slot.banned = input.stop_tokens;
   slot.banned.insert(slot.banned.end(), input.end_tokens.begin(), input.end_tokens.end());
   std::sort(slot.banned.begin(), slot.banned.end());
@@ -309,6 +312,7 @@ SamplingRow Slots::asks(const StepInput& input, const LogitsRow& at) const {
     row.banned = slot.banned.data();
     row.banned_count = static_cast<int32_t>(slot.banned.size());
   }
+  if ((row.bad_word_count = bad_word_count(slot.bad_words))) row.bad_words = slot.bad_words.data();
   if (!slot.input.allowed.empty()) row.allowed = slot.input.allowed.data();
   return row;
 }
@@ -331,6 +335,7 @@ std::vector<SamplingRow> Slots::sampling_rows(const StepInput& input) {
       row.target = slot.history[at.position + 1];
       continue;
     }
+    if (row.bad_words) row.output = slot.history.data() + slot.input.prompt_length;
     row.withheld = masked(input, at, row, slot.mask);
     if (!slot.mask.empty()) row.allowed = slot.mask.data();
     if (slot.penalised) {

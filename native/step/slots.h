@@ -23,6 +23,7 @@ struct SlotInput {
   std::vector<double> options;  // by SamplingOption
   uint64_t seed = 0;
   std::vector<int32_t> bias_tokens, stop_tokens, end_tokens;
+  std::vector<int32_t> bad_words;  // of each word how many tokens it has, then those
   std::vector<float> bias_values;
   std::vector<uint32_t> allowed;  // a bit per token id; empty: all are
   std::vector<AdapterIdentity> adapters;
@@ -35,6 +36,7 @@ struct SlotInput {
 struct Slot {
   SlotInput input;
   std::vector<int32_t> banned;  // stop and end tokens, ascending: not to be sampled before min_tokens
+  std::vector<int32_t> bad_words;  // bad_words_of
   bool penalised = false;
   // The JavaScript thread's.
   bool admitted = false;

@@ -20,6 +20,7 @@ import {
   logitsOf,
   logprobsOf,
   NOTHING_ALLOWED,
+  NOTHING_LEFT,
   outgrownText,
   pooledOf,
   sumsOf,
@@ -268,11 +269,11 @@ export class EngineCore {
       }
       const status = step.rowStatus.subarray(first, r).find(isFault)
       if (status === ROW_STATUS.nothingAllowed) {
-        this.fail(sequence, 'constraint_unsatisfiable', NOTHING_ALLOWED)
+        this.fail(sequence, 'constraint_unsatisfiable', sequence.request.constraint ? NOTHING_ALLOWED : NOTHING_LEFT)
         continue
       }
       if (status !== undefined) {
-        this.fail(sequence, 'non_finite_logits', 'the model computed no finite logits, or every token is banned')
+        this.fail(sequence, 'non_finite_logits', 'the model computed no finite logits')
         continue
       }
       // Its last token is computed again, once there is a mask to sample by.

@@ -7,7 +7,9 @@ import type { Masks } from './masks.ts'
 import type { PackedRequest } from './packed-request.ts'
 
 export const NOTHING_ALLOWED =
-  'nothing that the required format allows here may be sampled: allowed_token_ids, min_tokens or the vocabulary rule out all of it'
+  'nothing that the required format allows here may be sampled: allowed_token_ids, bad_words, min_tokens or the vocabulary rule out all of it'
+export const NOTHING_LEFT =
+  'no token is left that may be sampled: allowed_token_ids, bad_words, logit_bias, min_tokens and the vocabulary together rule out all'
 export const THREAD_LOST = 'the thread that keeps answers to their format was lost; try again'
 
 /** Why a request cannot run any more that could when it was made: what it names has gone meanwhile. */

@@ -39,6 +39,8 @@ export function takeSnapshot(scheduler: Scheduler, pool: Pool, counters: CoreCou
       prefixQueries: scheduler.admission.prefixQueries,
       prefixHits: scheduler.admission.prefixHits,
       preemptions: scheduler.preemptions,
+      lateForRoom: scheduler.tooLate.room,
+      lateForTime: scheduler.tooLate.time,
       adapterLoads: pool.adapters.loads,
       adapterEvictions: pool.adapters.evictions,
       prefixEvictions: pool.prefixEvictions,

@@ -36,6 +36,8 @@ export class Scheduler {
   /** Admitted, in order of service: the last is preempted first. */
   readonly running: Sequence[] = []
   preemptions = 0
+  /** Refused for the time of their first token, by what they would have waited for. */
+  readonly tooLate = { room: 0, time: 0 }
   readonly admission: Admission
   /** Told of every step by whoever runs them. */
   readonly stepTime = new StepTime()
@@ -263,7 +265,8 @@ export class Scheduler {
     const waiting = this.waiting.first(this.waiting.length)
     let ahead = 0
     for (const sequence of this.running) if (!sequence.decodes) ahead += sequence.remaining
-    for (const { sequence, after } of this.firstTokens.late(waiting, ahead, now)) {
+    for (const { sequence, after, waitsFor } of this.firstTokens.late(waiting, ahead, now)) {
+      this.tooLate[waitsFor]++
       const wanted = sequence.request.firstTokenMs as number
       this.finish(sequence)
       const reason = `its first token could be expected ${seconds(after)} after it came, and is wanted within ${seconds(wanted)}; try again later`

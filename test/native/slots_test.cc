@@ -242,6 +242,7 @@ KERNEL_TEST(what_admission_refuses) {
   refused([](SlotInput& in) { in.bias_tokens = {-1}, in.bias_values = {1}; }, "biasTokens[] is -1");
   refused([](SlotInput& in) { in.stop_tokens = {99}; }, "stopTokens[] is 99");
   refused([](SlotInput& in) { in.end_tokens = {99}; }, "endTokens[] is 99");
+  refused([](SlotInput& in) { in.bad_words = {2, 1}; }, "badWords: a word's length is 2");
   refused([](SlotInput& in) { in.allowed = {1, 2}; }, "allowed.length is 2");
   refused([](SlotInput& in) { in.weights = {1}; }, "entryWeight.length is 1");
   slots.admit(input(0, {5, 6}));

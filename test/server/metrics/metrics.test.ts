@@ -29,9 +29,11 @@ function engine() {
       steps: 20,
       failedSteps: 21,
       lateMasks: 22,
-      drafts: 23,
-      draftTokens: 24,
-      acceptedTokens: 25,
+      lateForRoom: 23,
+      lateForTime: 24,
+      drafts: 25,
+      draftTokens: 26,
+      acceptedTokens: 27,
     },
     acceptedAt: [18, 7],
     lastStep: { tokens: 40, sequences: 3, scheduleMs: 0.3, runMs: 30, sampleMs: 3 },
@@ -85,7 +87,7 @@ t.test("vLLM's gauges and counters are read off the snapshot", async (t) => {
   }
   for (const [name, value] of Object.entries(counters)) t.equal(one(all, `vllm:${name}_total`, labels), value, name)
   t.equal(one(all, 'vllm:num_preemptions_total', labels), 16)
-  const drafts = { num_drafts: 23, num_draft_tokens: 24, num_accepted_tokens: 25 }
+  const drafts = { num_drafts: 25, num_draft_tokens: 26, num_accepted_tokens: 27 }
   for (const [name, value] of Object.entries(drafts)) t.equal(one(all, `vllm:spec_decode_${name}_total`, labels), value, name)
   const at = 'vllm:spec_decode_num_accepted_tokens_per_pos_total'
   t.equal(one(all, at, { ...labels, position: '0' }), 18)
@@ -129,6 +131,8 @@ t.test('the pool by what its blocks hold', async (t) => {
   t.equal(one(all, 'lorikeet_adapter_evictions_total'), 18)
   t.equal(one(all, 'lorikeet_prefix_evictions_total'), 19)
   t.equal(one(all, 'lorikeet_failed_steps_total'), 21)
+  t.equal(one(all, 'lorikeet_early_aborts_total', { reason: 'room' }), 23)
+  t.equal(one(all, 'lorikeet_early_aborts_total', { reason: 'time' }), 24)
 })
 
 t.test('requests fill the histograms', async (t) => {
