@@ -1,8 +1,25 @@
+#include <sys/mman.h>
+#include <memory>
 #include "bench.h"
 
 namespace lorikeet::bench {
 namespace {
 using lorikeet::test::Random;
+
+// Zeros on huge pages, as the pool's. As elements of any type they are as good as others, and so are int8's scales.
+struct Memory {
+  size_t bytes;
+  uint8_t* data;
+
+  explicit Memory(size_t size) : bytes(size), data(static_cast<uint8_t*>(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))) {
+#ifdef MADV_HUGEPAGE
+    madvise(data, size, MADV_HUGEPAGE);
+#endif
+    std::memset(data, 0, size);
+  }
+  Memory(const Memory&) = delete;
+  ~Memory() { munmap(data, bytes); }
+};
 
 // `sequences` of `context` tokens, the last `fresh` of them new in this step.
 void run(const std::string& what, CacheType cache, int sequences, int context, int fresh, float softcap, const Machine& machine, const Parallel& parallel) {
@@ -11,8 +28,7 @@ void run(const std::string& what, CacheType cache, int sequences, int context, i
   const size_t bytes = size_t(sequences) * blocks * cache_view_bytes(cache, kBlock, kKvHeads, kHead);
   // Layers enough that a layer's cache is no longer in the processor's when its turn comes again.
   const int layers = fresh > 1 ? 1 : static_cast<int>(std::min<size_t>(kLayers, (size_t{400} << 20) / (bytes * 2) + 1));
-  // Zeros: as elements of any type they are as good as others, and so are int8's scales.
-  std::vector<std::vector<uint8_t>> keys(layers, std::vector<uint8_t>(bytes)), values = keys;
+  const Memory caches(2 * bytes * layers);
   const auto q = random.floats(size_t(tokens) * kHeads * kHead), k = random.floats(size_t(tokens) * kKvHeads * kHead);
   std::vector<float> out(q.size()), cos(size_t(context) * kHead / 2, 0.6f), sin(cos.size(), 0.8f);
   std::vector<int32_t> cumulative{0}, past, table, slots;
@@ -45,8 +61,8 @@ void run(const std::string& what, CacheType cache, int sequences, int context, i
   args.softcap = softcap;
   const double ms = least_ms(9, [&] {
     for (int l = 0; l < layers; l++) {
-      args.key_cache = keys[l].data();
-      args.value_cache = values[l].data();
+      args.key_cache = caches.data + 2 * l * bytes;
+      args.value_cache = args.key_cache + bytes;
       kernels().paged_attention(args, parallel);
     }
   });

@@ -140,8 +140,15 @@ void attend_span(const AttentionArgs& a, const AttentionTask& task, int64_t span
     };
     if (whole_vectors) {
       const TilePlaces places(a, table, start, first, keys);
+      const int64_t next = start + kKeyTile;
+      const TilePlaces following(a, table, next, next, int(std::clamp<int64_t>(last + 1 - next, 0, kKeyTile)));
       KeyTile<Element> tile;
-      each_head(tile, [&](int32_t kv) { point_at(a, places, kv, tile); });
+      each_head(tile, [&](int32_t kv) {
+        point_at(a, places, kv, tile);
+        if (rows_a_head > kQueryRows) return;  // enough to compute on each line
+        if (kv + 1 < task.kv_end) look_ahead(a, places, kv + 1, tile);
+        else look_ahead(a, following, task.kv_begin, tile);
+      });
     } else {
       KeyTile<CacheF32> tile;
       each_head(tile, [&](int32_t kv) { collect<Element>(a, table, start, first, keys, kv, room, tile); });

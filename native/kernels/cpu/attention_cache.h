@@ -37,6 +37,18 @@ void point_at(const AttentionArgs& a, const TilePlaces& places, int32_t head, Ke
   }
 }
 
+// What is read after the tile: where there is nothing more, the tile itself.
+template <typename Element>
+void look_ahead(const AttentionArgs& a, const TilePlaces& places, int32_t head, KeyTile<Element>& tile) {
+  const int64_t size = a.head_size, block = a.block_size;
+  tile.ahead = true;
+  for (int g = 0; g < kKeyTile / Vec::N; g++) {
+    const bool there = g >= places.begin && g < places.end;
+    tile.next_key[g] = there ? CacheView<Element>(a, a.key_cache, places.view[g]).elements + head * size * block + places.offset[g] : tile.key[g];
+    tile.next_value[g] = there ? CacheView<Element>(a, a.value_cache, places.view[g]).elements + (head * block + places.offset[g]) * size : tile.value[g * Vec::N];
+  }
+}
+
 // The same from blocks of any size, token by token, into `room`: [head_size][kKeyTile] keys, then [kKeyTile][head_size] values, with their scales multiplied in.
 template <typename Element>
 void collect(const AttentionArgs& a, const int32_t* table, int64_t start, int64_t first, int keys, int32_t head, float* room, KeyTile<CacheF32>& tile) {

@@ -29,10 +29,16 @@ struct KeyTile {
   int64_t key_stride;
   const Stored* value[kKeyTile];
   alignas(64) float key_scale[kKeyTile], value_scale[kKeyTile];  // of int8 alone
+  // What is read next, one head or one tile on: its lines are asked for while this one is computed. Blocks are too short for the hardware to see a stream coming.
+  bool ahead = false;
+  const Stored* next_key[kKeyTile / Vec::N];
+  const Stored* next_value[kKeyTile / Vec::N];
 };
 
+inline void fetch_line(const void* at) { __builtin_prefetch(at); }
+
 // scores[r][k] = q_r · key_k of the tile's vectors [first, last) of keys, V of them at a time.
-template <typename Element, int R, int V>
+template <typename Element, int R, int V, bool ahead = false>
 void score(const QueryRow* rows, const KeyTile<Element>& tile, int size, int first, int last, float* scores) {
   for (int g = first; g + V <= last; g += V) {
     const typename Element::Stored* key[V];
@@ -43,7 +49,11 @@ void score(const QueryRow* rows, const KeyTile<Element>& tile, int size, int fir
     for (int r = 0; r < R; r++)
       LORIKEET_UNROLL
       for (int v = 0; v < V; v++) sum[r][v] = Vec::set(0);
+    const int64_t channel_bytes = tile.key_stride * int64_t(sizeof(typename Element::Stored));
     for (int d = 0; d < size; d++) {
+      if (ahead && d * channel_bytes % 64 < channel_bytes)  // a cache line begins
+        LORIKEET_UNROLL
+        for (int v = 0; v < V; v++) fetch_line(tile.next_key[g + v] + d * tile.key_stride);
       Vec keys[V];
       LORIKEET_UNROLL
       for (int v = 0; v < V; v++) keys[v] = Element::load(key[v] + d * tile.key_stride);
@@ -92,14 +102,16 @@ inline float soften(QueryRow& row, int from, int to, int width, float softcap, f
 }
 
 // out_r = factor_r · out_r + Σ_k p_r[k] · value_k over keys [from, to), for V vectors of the head at offset d.
-template <typename Element, int R, int V>
-void weigh(const float* scores, const float* factor, const KeyTile<Element>& tile, int from, int to, int d, float* const* out) {
+template <typename Element, int R, int V, bool ahead>
+void weigh(const float* scores, const float* factor, const KeyTile<Element>& tile, int from, int to, int d, int size, float* const* out) {
   Vec sum[R][V];
   LORIKEET_UNROLL
   for (int r = 0; r < R; r++)
     LORIKEET_UNROLL
     for (int v = 0; v < V; v++) sum[r][v] = Vec::load(out[r] + d + v * Vec::N) * Vec::set(factor[r]);
   for (int k = from; k < to; k++) {
+    if (ahead)
+      for (int i = 0; i < V * Vec::N; i += 64 / int(sizeof(typename Element::Stored))) fetch_line(tile.next_value[k / Vec::N] + (k % Vec::N) * size + d + i);
     Vec value[V];
     LORIKEET_UNROLL
     for (int v = 0; v < V; v++) value[v] = Element::load(tile.value[k] + d + v * Vec::N);
@@ -116,11 +128,11 @@ void weigh(const float* scores, const float* factor, const KeyTile<Element>& til
     for (int v = 0; v < V; v++) sum[r][v].store(out[r] + d + v * Vec::N);
 }
 
-template <typename Element, int R>
+template <typename Element, int R, bool ahead = false>
 void weigh_head(const float* scores, const float* factor, const KeyTile<Element>& tile, int from, int to, int size, float* const* out) {
   int d = 0;
-  for (; d + kTileVectors * Vec::N <= size; d += kTileVectors * Vec::N) weigh<Element, R, kTileVectors>(scores, factor, tile, from, to, d, out);
-  for (; d + Vec::N <= size; d += Vec::N) weigh<Element, R, 1>(scores, factor, tile, from, to, d, out);
+  for (; d + kTileVectors * Vec::N <= size; d += kTileVectors * Vec::N) weigh<Element, R, kTileVectors, ahead>(scores, factor, tile, from, to, d, size, out);
+  for (; d + Vec::N <= size; d += Vec::N) weigh<Element, R, 1, false>(scores, factor, tile, from, to, d, size, out);
   for (; d < size; d++)
     for (int r = 0; r < R; r++) {
       float sum = out[r][d] * factor[r];
@@ -145,7 +157,8 @@ void attend_tile(QueryRow* rows, const AttentionArgs& a, int64_t tile_start, int
   // Vectors without a key that a row sees add nothing that counts: they may be left out and give the same bits.
   const int begin = first / Vec::N, end = (last + Vec::N - 1) / Vec::N, width = (keys + Vec::N - 1) / Vec::N * Vec::N;
   const int wide = begin + (end - begin) / kTileVectors * kTileVectors;
-  score<Element, R, kTileVectors>(rows, tile, a.head_size, begin, wide, scores);
+  if (tile.ahead) score<Element, R, kTileVectors, true>(rows, tile, a.head_size, begin, wide, scores);
+  else score<Element, R, kTileVectors>(rows, tile, a.head_size, begin, wide, scores);
   score<Element, R, 1>(rows, tile, a.head_size, wide, end, scores);
   for (int r = 0; r < R; r++) {
     factor[r] = soften(rows[r], from[r], to[r], width, a.softcap, scores + r * kKeyTile);
@@ -160,7 +173,8 @@ void attend_tile(QueryRow* rows, const AttentionArgs& a, int64_t tile_start, int
       weigh_head<Element, 1>(scores + r * kKeyTile, factor + r, tile, from[r], stop, a.head_size, out + r);
       factor[r] = 1;
     }
-  weigh_head<Element, R>(scores, factor, tile, all_from, all_to, a.head_size, out);
+  if (tile.ahead) weigh_head<Element, R, true>(scores, factor, tile, all_from, all_to, a.head_size, out);
+  else weigh_head<Element, R>(scores, factor, tile, all_from, all_to, a.head_size, out);
   for (int r = 0; r < R; r++)
     if (const int start = std::max(all_to, from[r]); start < to[r]) {
       const float one = 1;
