@@ -56,7 +56,10 @@ export function elementTypes(
 /** Beside weights of fewer bits a cache in float32 would be what a step mostly reads. */
 function cpuCache({ dtype, cacheDtype, quantization }: BuildOptions, { wideRange }: Architecture): CacheDtype {
   if (cacheDtype === 'float8')
-    throw new ModelError('invalid_config', '--kv-cache-dtype fp8 needs --device cuda: on the CPU it is auto, float32, float16, bfloat16 or int8')
+    throw new ModelError(
+      'invalid_config',
+      '--kv-cache-dtype fp8 needs --device cuda: on the CPU it is auto, float32, float16, bfloat16 or int8',
+    )
   if (cacheDtype) return cacheDtype
   if (dtype === 'float16' || dtype === 'bfloat16') return dtype
   return quantization ? (wideRange ? 'bfloat16' : 'float16') : 'float32'

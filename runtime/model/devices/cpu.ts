@@ -29,9 +29,8 @@ export class Cpu extends Device {
     for (const [name, shape] of ints) this.graph.input(name, 'int32', shape)
     this.graph.input('entry_weight', 'float32', ['E'])
     for (let i = 0; i < layers; i++)
-      for (const cache of [`key_cache.${i}`, `value_cache.${i}`])
-        // Of whatever type: the addon knows, and where in a view which element lies.
-        this.graph.input(cache, 'uint8', [`N_${cache}`, 'view_bytes'])
+      // Of whatever type: the addon knows, and where in a view which element lies.
+      for (const cache of [`key_cache.${i}`, `value_cache.${i}`]) this.graph.input(cache, 'uint8', [`N_${cache}`, 'view_bytes'])
   }
 
   /** A checkpoint tensor as it lies in the file. */
