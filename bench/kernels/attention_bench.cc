@@ -1,25 +1,8 @@
-#include <sys/mman.h>
-#include <memory>
 #include "bench.h"
 
 namespace lorikeet::bench {
 namespace {
 using lorikeet::test::Random;
-
-// Zeros on huge pages, as the pool's. As elements of any type they are as good as others, and so are int8's scales.
-struct Memory {
-  size_t bytes;
-  uint8_t* data;
-
-  explicit Memory(size_t size) : bytes(size), data(static_cast<uint8_t*>(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))) {
-#ifdef MADV_HUGEPAGE
-    madvise(data, size, MADV_HUGEPAGE);
-#endif
-    std::memset(data, 0, size);
-  }
-  Memory(const Memory&) = delete;
-  ~Memory() { munmap(data, bytes); }
-};
 
 // `sequences` of `context` tokens, the last `fresh` of them new in this step.
 void run(const std::string& what, CacheType cache, int sequences, int context, int fresh, float softcap, const Machine& machine, const Parallel& parallel) {
