@@ -4,12 +4,13 @@
  *   (b) base    a step of 32 rows, no adapter:               target ≤ 1.25 × (a)
  *   (c) mixed   32 rows on 32 different rank-16 adapters:     target ≤ (b) + 1.5 × (the adapters' bytes / the measured read bandwidth)
  * The three alternate in one run; times are the native step's: attention, sampling and all, scheduling and HTTP excluded.
- * `node dist/bench/step.js [--rounds 60] [--context 128] [--adapter-dtype float16]`
+ * `node dist/bench/step.js [--rounds 60] [--context 128] [--adapter-dtype float16] [--kv-cache-dtype float32]`
  */
 import { parseArgs } from 'node:util'
 import { loadAdapter } from '../adapters-store/index.ts'
 import { loadNative, onnxRuntimeLibrary } from '../native/index.ts'
-import type { AdapterDtype, NativeEngine } from '../native/types.ts'
+import type { AdapterDtype, CacheDtype, NativeEngine } from '../native/types.ts'
+import { blockBytesOf } from '../runtime/model/block-size.ts'
 import { buildModel } from '../runtime/model/index.ts'
 import { siteOptions } from '../runtime/model/sites.ts'
 import { decodeStep, residentsOf } from './decode-batch.ts'
@@ -22,6 +23,7 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '60' },
     context: { type: 'string', default: '128' },
     'adapter-dtype': { type: 'string', default: 'float16' },
+    'kv-cache-dtype': { type: 'string', default: 'float32' },
   },
 })
 const ROWS = 32
@@ -34,8 +36,8 @@ console.log(
   heading(`A decode step of ${ROWS} sequences, each ${context} tokens long, 135M parameters in float32, ${THREADS} threads`),
 )
 const model = model135m(ROWS)
-const built = buildModel(model.directory)
-const blockBytes = BLOCK_SIZE * built.layers * 2 * built.kvHeads * built.headDim * 4
+const built = buildModel(model.directory, { cacheDtype: values['kv-cache-dtype'] as CacheDtype })
+const blockBytes = blockBytesOf(built, 'cpu', BLOCK_SIZE)
 const images = model.names.map((name) =>
   loadAdapter(name, `${model.adapters}/${name}`, built.base, { dtype: adapterDtype, blockBytes }),
 )
@@ -48,7 +50,7 @@ const engine: NativeEngine = await loadNative().createEngine(
     device: 'cpu',
     library: onnxRuntimeLibrary(),
     dtype: 'float32',
-    cacheDtype: 'float32',
+    cacheDtype: built.cacheDtype,
     memoryFraction: 0,
     maxBlockCount: 0,
     maxBatchTokens: ROWS,

@@ -1,5 +1,6 @@
 // What the kernels' benchmarks share: the machine's floors, measured in the same run, a pool of threads, and one table of results.
 #pragma once
+#include <sys/mman.h>
 #include <functional>
 #include <string>
 #include "harness.h"
@@ -15,6 +16,21 @@ struct Machine {
   double flops_per_ms;  // fused multiply-adds of the widest vectors the kernels use, two operations each, by all threads
 };
 Machine measure_machine(const Parallel& parallel);
+
+// Zeros on huge pages, as the pool's.
+struct Memory {
+  size_t bytes;
+  uint8_t* data;
+
+  explicit Memory(size_t size) : bytes(size), data(static_cast<uint8_t*>(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))) {
+#ifdef MADV_HUGEPAGE
+    madvise(data, size, MADV_HUGEPAGE);
+#endif
+    std::memset(data, 0, size);
+  }
+  Memory(const Memory&) = delete;
+  ~Memory() { munmap(data, bytes); }
+};
 
 // The least of `rounds` runs, in milliseconds: what others on the machine cost is not the kernel's.
 double least_ms(int rounds, const std::function<void()>& work);

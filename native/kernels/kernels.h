@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include "../numeric/cache_type.h"
 #include "matrix.h"
 
 namespace lorikeet {
@@ -68,8 +69,9 @@ struct EmbeddingArgs {
   LoraArgs lora;
 };
 
-// Semantics: see docs/graph.md, PagedAttention. All in float32.
-// Shape: query [tokens, heads*head_size]; key, value [tokens, kv_heads*head_size]; key_cache, value_cache [views, block_size, kv_heads, head_size];
+// Semantics: see docs/graph.md, PagedAttention. All in float32 but the caches, whose elements are rounded once, when they are written.
+// Shape: query [tokens, heads*head_size]; key, value [tokens, kv_heads*head_size]; key_cache [views, kv_heads, head_size, block_size] and
+//        value_cache [views, kv_heads, block_size, head_size] of `cache`, a view being cache_view_bytes long (int8: scales behind its elements);
 //        cumulative [batch+1]; past [batch]; block_table [batch, max_blocks] in views; cos, sin [positions, rotary_dim/2] or null (no rotary);
 //        slots [tokens], view*block_size+offset, -1 = write nothing and attend to what the cache holds, at the token's own position too;
 //        q_norm, k_norm [head_size] or null; out [tokens, heads*head_size].
@@ -77,8 +79,8 @@ struct AttentionArgs {
   const float* query = nullptr;
   const float* key = nullptr;
   const float* value = nullptr;
-  float* key_cache = nullptr;
-  float* value_cache = nullptr;
+  uint8_t* key_cache = nullptr;
+  uint8_t* value_cache = nullptr;
   const int32_t* cumulative = nullptr;
   const int32_t* past = nullptr;
   const int32_t* block_table = nullptr;
@@ -92,6 +94,7 @@ struct AttentionArgs {
   int32_t heads = 0, kv_heads = 0, head_size = 0, block_size = 0;
   float scale = 1, softcap = 0, norm_epsilon = 1e-6f;
   int32_t window = -1;  // tokens a query sees, itself included; -1 = all
+  CacheType cache = CacheType::f32;  // any but f8
   bool interleaved = false;
 };
 

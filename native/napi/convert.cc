@@ -79,6 +79,8 @@ EngineOptions engine_options(const Napi::Object& from) {
   options.block_size = integer(from, "blockSize");
   options.block_count = integer(from, "blockCount");
   options.site_count = integer(from, "siteCount");
+  const std::string cache = text(from, "cacheDtype");
+  options.cache = cache == "int8" ? CacheType::i8 : cache == "float8" ? CacheType::f8 : static_cast<CacheType>(dtype(from, "cacheDtype"));
   options.adapter_dtype = dtype(from, "adapterDtype");
   if (!from.Get("frameBytes").IsUndefined()) {
     options.frame_bytes = integer(from, "frameBytes");
@@ -90,8 +92,6 @@ EngineOptions engine_options(const Napi::Object& from) {
     if (shapes.size() != size_t{3} * options.site_count) throw Napi::TypeError::New(from.Env(), "siteShapes must have three numbers per site");
     for (size_t i = 0; i < shapes.size(); i += 3) options.sites.push_back({shapes[i], shapes[i + 1], shapes[i + 2]});
   }
-  const std::string cache = text(from, "cacheDtype");
-  options.cache = cache == "int8" ? CacheType::i8 : cache == "float8" ? CacheType::f8 : static_cast<CacheType>(dtype(from, "cacheDtype"));
   options.memory_fraction = from.Get("memoryFraction").ToNumber().DoubleValue();
   options.max_block_count = integer(from, "maxBlockCount");
   options.max_batch_tokens = integer(from, "maxBatchTokens");

@@ -3,6 +3,7 @@ import { cudaLibrary, loadNative, onnxRuntimeLibrary } from '../../native/index.
 import type { AdapterDtype, NativeAddon, NativeEngine, TensorType } from '../../native/types.ts'
 import { computingThreads } from '../cores.ts'
 import { EngineError } from '../errors.ts'
+import { blockBytesOf } from '../model/block-size.ts'
 import { frameBytesOf } from '../model/frame-size.ts'
 import { type BuiltModel, buildModel, defaultBlockSize } from '../model/index.ts'
 import { siteOptions } from '../model/sites.ts'
@@ -14,7 +15,6 @@ const LEAST_BLOCKS = 4
 /** Block ids, times 2 · layers, are 32-bit integers in the graph; so are slots. */
 const MOST_SLOTS = 2 ** 31 - 1
 const CPU_BLOCK_SIZE = 16
-const CACHE_BYTES = { float32: 4, float16: 2, bfloat16: 2, int8: 1, float8: 1 }
 
 /** Limits below one would leave the scheduler with nothing it may ever do. */
 function checkLimits(settings: EngineSettings): void {
@@ -38,7 +38,7 @@ function poolOf(
   model: BuiltModel,
   blockSize: number,
 ): { count: number; most: number; blockBytes: number } {
-  const blockBytes = blockSize * model.layers * 2 * model.kvHeads * model.headDim * CACHE_BYTES[model.cacheDtype]
+  const blockBytes = blockBytesOf(model, settings.device, blockSize)
   const most = Math.floor(MOST_SLOTS / (2 * model.layers * blockSize))
   if (settings.poolBytes === undefined) {
     if (settings.device === 'cuda') return { count: 0, most, blockBytes }

@@ -14,7 +14,10 @@ export interface BuildOptions {
    * and bfloat16 where the family's activations do not fit float16.
    */
   dtype?: TensorType
-  /** Element type of the KV cache: `dtype`, or on CUDA int8 or float8. `dtype` where it is not given. */
+  /**
+   * Element type of the KV cache. On CUDA `dtype`, or int8 or float8 with scales for a layer; on the CPU any but float8, int8 with a scale for each head and token.
+   * `dtype` where it is not given, but on the CPU beside quantized weights a 16-bit one.
+   */
   cacheDtype?: CacheDtype
   /** The layers' projections in 4 or 8 bits. */
   quantization?: 'int4' | 'int8'
@@ -36,13 +39,9 @@ export function elementTypes(
   tensors: Record<string, TensorRef>,
 ): { dtype: TensorType; cacheDtype: CacheDtype } {
   if (options.device !== 'cuda') {
-    for (const [setting, type] of [
-      ['dtype', options.dtype],
-      ['kv-cache-dtype', options.cacheDtype],
-    ])
-      if ((type ?? 'float32') !== 'float32')
-        throw new ModelError('invalid_config', `--${setting} ${type} needs --device cuda: the CPU computes in float32`)
-    return { dtype: 'float32', cacheDtype: 'float32' }
+    if ((options.dtype ?? 'float32') !== 'float32')
+      throw new ModelError('invalid_config', `--dtype ${options.dtype} needs --device cuda: the CPU computes in float32`)
+    return { dtype: 'float32', cacheDtype: cpuCache(options, architecture) }
   }
   const stored = tensors[`${EMBEDDING}.weight`]?.dtype
   const dtype = options.dtype ?? (stored === 'bfloat16' || architecture.wideRange ? 'bfloat16' : 'float16')
@@ -52,6 +51,18 @@ export function elementTypes(
   if (cacheDtype !== dtype && cacheDtype !== 'int8' && cacheDtype !== 'float8')
     throw new ModelError('invalid_config', `--kv-cache-dtype must be auto (${dtype}, the dtype), int8 or fp8, not ${cacheDtype}`)
   return { dtype, cacheDtype }
+}
+
+/** Beside weights of fewer bits a cache in float32 would be what a step mostly reads. */
+function cpuCache({ dtype, cacheDtype, quantization }: BuildOptions, { wideRange }: Architecture): CacheDtype {
+  if (cacheDtype === 'float8')
+    throw new ModelError(
+      'invalid_config',
+      '--kv-cache-dtype fp8 needs --device cuda: on the CPU it is auto, float32, float16, bfloat16 or int8',
+    )
+  if (cacheDtype) return cacheDtype
+  if (dtype === 'float16' || dtype === 'bfloat16') return dtype
+  return quantization ? (wideRange ? 'bfloat16' : 'float16') : 'float32'
 }
 
 export function quantizationOf({ device, quantization, quantizedCompute }: BuildOptions): Quantization | undefined {

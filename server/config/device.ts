@@ -58,7 +58,7 @@ export function chooseDevice(config: Config, machine: Machine): Choice {
 function cudaDemands({ dtype, kvCacheDtype }: Config): string[] {
   return [
     ...(dtype === 'float16' || dtype === 'bfloat16' ? [`--dtype ${dtype}`] : []),
-    ...(kvCacheDtype === 'auto' ? [] : [`--kv-cache-dtype ${kvCacheDtype}`]),
+    ...(kvCacheDtype === 'fp8' ? ['--kv-cache-dtype fp8'] : []),
   ]
 }
 

@@ -162,10 +162,10 @@ export const SETTINGS = {
   },
   'kv-cache-dtype': {
     kind: 'choice',
-    choices: ['auto', 'fp8', 'int8'],
-    spellings: { fp8_e4m3: 'fp8' },
+    choices: ['auto', 'float32', 'float16', 'bfloat16', 'fp8', 'int8'],
+    spellings: { fp8_e4m3: 'fp8', half: 'float16', float: 'float32' },
     fallback: 'auto',
-    help: "of the KV cache; auto: the dtype; fp8 and int8 need CUDA, int8 a checkpoint's scales too",
+    help: "of the KV cache; auto: the dtype, on the CPU 16 bits beside quantized weights; fp8 needs CUDA, where int8 needs a checkpoint's scales",
   },
   quantization: {
     kind: 'choice',

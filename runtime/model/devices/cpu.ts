@@ -1,4 +1,4 @@
-/** The CPU's graph: float32 throughout, our own PagedAttention, and the adapters' segments as graph inputs (docs/graph.md). */
+/** The CPU's graph: float32 throughout but for the cache, our own PagedAttention, and the adapters' segments as graph inputs (docs/graph.md). */
 import type { AddedTokens, Site } from '../../../adapters-store/types.ts'
 import type { TensorType } from '../../../native/types.ts'
 import { type Attribute, DATA_TYPE } from '../onnx.ts'
@@ -12,7 +12,7 @@ const LOGITS_SEGMENTS = ['logits_segment_starts', ...SEGMENTS.slice(1)]
 export class Cpu extends Device {
   private readonly casts = new Set<string>()
 
-  inputs(layers: number, kvHeads: number, headDim: number): void {
+  inputs(layers: number): void {
     const ints: [string, (number | string)[]][] = [
       ['input_ids', ['T']],
       ['cumulative_sequence_length', ['B1']],
@@ -29,8 +29,8 @@ export class Cpu extends Device {
     for (const [name, shape] of ints) this.graph.input(name, 'int32', shape)
     this.graph.input('entry_weight', 'float32', ['E'])
     for (let i = 0; i < layers; i++)
-      for (const cache of [`key_cache.${i}`, `value_cache.${i}`])
-        this.graph.input(cache, 'float32', [`N_${cache}`, 'block_size', kvHeads, headDim])
+      // Of whatever type: the addon knows, and where in a view which element lies.
+      for (const cache of [`key_cache.${i}`, `value_cache.${i}`]) this.graph.input(cache, 'uint8', [`N_${cache}`, 'view_bytes'])
   }
 
   /** A checkpoint tensor as it lies in the file. */
