@@ -43,6 +43,12 @@ export interface UseLimits {
   tokensPerMinute?: number
 }
 
+/** Names of the formats that a name's answers are read by, as it was registered; absent: what its folder or the base says. */
+export interface SaidFormats {
+  tools?: string
+  reasoning?: string
+}
+
 /** What a name stood for before. */
 export interface Previous {
   directory: string
@@ -78,6 +84,8 @@ export class Adapter {
   pinned = false
   /** Of a name's own version: its limits. */
   limits?: UseLimits
+  /** Likewise: its formats. */
+  formats?: SaidFormats
   /** Those who use it now. */
   leases = 0
   /** Those who have used it. */

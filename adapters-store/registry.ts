@@ -191,6 +191,7 @@ export class AdapterRegistry {
         requireDigest(name, adapter.digest, expectedDigest)
         adapter.previous = previousOf(there)
         adapter.limits = there.limits
+        adapter.formats = there.formats
         there.canary = undefined
         this.#retire(name)
         return this.#enter(adapter)
@@ -302,6 +303,7 @@ export class AdapterRegistry {
       if (there) {
         next.pinned = there.pinned
         next.limits = there.limits
+        next.formats = there.formats
         const same = there.digest === next.digest && there.directory === next.directory
         next.previous = same ? there.previous : previousOf(there)
         next.canary = there.canary

@@ -1,14 +1,20 @@
 /** The precisions that the CPU keeps weights in, as settings of a model or an engine; the first is what the others are compared with. */
 import type { EngineSettings } from '../runtime/types.ts'
 
-export type Precision = Partial<Pick<EngineSettings, 'quantization'>> & { dtype?: 'float32' | 'float16' | 'bfloat16' }
+export interface Precision extends Pick<EngineSettings, 'quantization'> {
+  dtype?: 'float32' | 'float16' | 'bfloat16'
+  cacheDtype: 'float32'
+}
+
+/** The weights alone differ: a cache that follows them would be measured with them. */
+const cacheDtype = 'float32'
 
 export const CPU_PRECISIONS: Record<string, Precision> = {
-  float32: { dtype: 'float32' },
-  bfloat16: { dtype: 'bfloat16' },
-  float16: { dtype: 'float16' },
-  int8: { quantization: 'int8' },
-  int4: { quantization: 'int4' },
+  float32: { dtype: 'float32', cacheDtype },
+  bfloat16: { dtype: 'bfloat16', cacheDtype },
+  float16: { dtype: 'float16', cacheDtype },
+  int8: { quantization: 'int8', cacheDtype },
+  int4: { quantization: 'int4', cacheDtype },
 }
 
 /** Those named, separated by commas, in the table's order and after the first. */

@@ -75,7 +75,7 @@ async function prefill(engine: NativeEngine, vocabSize: number): Promise<Times> 
     ),
   )
   const blocks = Array.from({ length: PROMPT / BLOCK_SIZE }, (_, place) => [0, place, place]).flat()
-  const sequences = Int32Array.from([0, 0, PROMPT, 0, 0, 1, 0, 0])
+  const sequences = Int32Array.from([0, 0, PROMPT, 0, 0, 1, 0, 0, 0])
   const took = await timed(engine, { sequences, blocks: Int32Array.from(blocks) })
   engine.release(0)
   return took

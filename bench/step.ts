@@ -5,12 +5,13 @@
  *   (c) mixed   32 rows on 32 different rank-16 adapters:     target ≤ (b) + 1.5 × (the adapters' bytes / the measured read bandwidth)
  * The three alternate in one run; times are the native step's: attention, sampling and all, scheduling and HTTP excluded.
  * The targets are float32's; with other weights the floor stays float32's products. Precisions side by side: bench/precisions.ts.
- * `node dist/bench/step.js [--rounds 60] [--context 128] [--adapter-dtype float16] [--dtype bfloat16 | --quantization int8]`
+ * `node dist/bench/step.js [--rounds 60] [--context 128] [--adapter-dtype float16] [--kv-cache-dtype float32] [--dtype bfloat16 | --quantization int8]`
  */
 import { parseArgs } from 'node:util'
 import { loadAdapter } from '../adapters-store/index.ts'
 import { loadNative, onnxRuntimeLibrary } from '../native/index.ts'
-import type { AdapterDtype, NativeEngine } from '../native/types.ts'
+import type { AdapterDtype, CacheDtype, NativeEngine } from '../native/types.ts'
+import { blockBytesOf } from '../runtime/model/block-size.ts'
 import { buildModel } from '../runtime/model/index.ts'
 import { siteOptions } from '../runtime/model/sites.ts'
 import type { Precision } from './cpu-precisions.ts'
@@ -26,6 +27,7 @@ const { values } = parseArgs({
     'adapter-dtype': { type: 'string', default: 'float16' },
     dtype: { type: 'string', default: 'float32' },
     quantization: { type: 'string' },
+    'kv-cache-dtype': { type: 'string', default: 'float32' },
   },
 })
 const ROWS = 32
@@ -43,8 +45,9 @@ const model = model135m(ROWS)
 const built = buildModel(model.directory, {
   dtype: values.dtype as Precision['dtype'],
   quantization: values.quantization as Precision['quantization'],
+  cacheDtype: values['kv-cache-dtype'] as CacheDtype,
 })
-const blockBytes = BLOCK_SIZE * built.layers * 2 * built.kvHeads * built.headDim * 4
+const blockBytes = blockBytesOf(built, 'cpu', BLOCK_SIZE)
 const images = model.names.map((name) =>
   loadAdapter(name, `${model.adapters}/${name}`, built.base, { dtype: adapterDtype, blockBytes }),
 )
@@ -57,7 +60,7 @@ const engine: NativeEngine = await loadNative().createEngine(
     device: 'cpu',
     library: onnxRuntimeLibrary(),
     dtype: 'float32',
-    cacheDtype: 'float32',
+    cacheDtype: built.cacheDtype,
     memoryFraction: 0,
     maxBlockCount: 0,
     maxBatchTokens: ROWS,

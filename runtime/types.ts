@@ -14,6 +14,8 @@ export interface SamplingParams extends SamplingScalars {
   /** token id → bias */
   logitBias: [number, number][]
   allowedTokenIds?: number[]
+  /** Words that it must not write, as records: how many tokens a word has, then those. A word's last token is not sampled where the output ends with its others. */
+  badWords?: Int32Array
   /** End the sequence when sampled (after minTokens). Includes the model's eos ids unless ignoreEos. */
   stopTokenIds: number[]
   /** Banned until minTokens; the model's eos ids. */
@@ -24,7 +26,7 @@ export interface SamplingParams extends SamplingScalars {
 }
 
 /** What of the sampling parameters is no list. */
-export type ScalarSampling = Omit<SamplingParams, 'allowedTokenIds' | 'logitBias' | 'stopTokenIds' | 'eosTokenIds'>
+export type ScalarSampling = Omit<SamplingParams, 'allowedTokenIds' | 'badWords' | 'logitBias' | 'stopTokenIds' | 'eosTokenIds'>
 
 /** An adapter by name, content and weight. The image must have been given to the engine (`Engine.addAdapter`) before. */
 export interface AdapterUse {
@@ -114,6 +116,12 @@ export interface SequenceOutput {
 }
 
 /** Already validated by the caller; what is left out depends on device and model (runtime/model/options.ts, runtime/engine/load.ts). */
+export interface SpeculationSettings {
+  tokens: number
+  shortest: number
+  longest: number
+}
+
 export interface EngineSettings {
   modelDir: string
   device: Device
@@ -155,6 +163,8 @@ export interface EngineSettings {
   asyncScheduling?: boolean
   /** Bytes of which no frame has fewer (runtime/pool/frames.ts). Absent: 64 KiB. Lower where blocks of small models are to be cut as well (tests). */
   leastFrameBytes?: number
+  /** Speculative decoding (runtime/scheduler/speculation.ts): at most `tokens` are drafted, where the last `shortest` to `longest` tokens have stood before. Absent: none. */
+  speculation?: SpeculationSettings
   /** Run the invariant validator after every step (tests). */
   validate?: boolean
 }
@@ -247,7 +257,16 @@ export interface EngineSnapshot {
     failedSteps: number
     /** Rows that were computed and not sampled: their masks were late. */
     lateMasks: number
+    /** Speculative decoding: drafts that steps computed, their tokens, and those that stayed. */
+    drafts: number
+    draftTokens: number
+    acceptedTokens: number
+    /** Sequences refused for the time of their first token (`too_late`): room for them would not have come in time, or the prompts before theirs would have taken too long. */
+    lateForRoom: number
+    lateForTime: number
   }
+  /** `acceptedTokens` by place in the draft. Empty where there is no speculative decoding. */
+  acceptedAt: readonly number[]
   lastStep: StepTimes
 }
 

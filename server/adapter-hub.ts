@@ -35,7 +35,7 @@ interface Named extends Kept {
 }
 
 /** What an adapter is given once it is here. */
-type Kept = Pick<Adapter, 'pinned' | 'limits'>
+type Kept = Pick<Adapter, 'pinned' | 'limits' | 'formats'>
 
 export interface HubLimits {
   /** Patterns of `org/name`. */
@@ -92,7 +92,7 @@ export class AdapterHub implements OnDemand {
 
   /** Brings those that are named. What cannot be had is told, and looked for again when somebody wants it. What was registered over HTTP and is not here comes beside serving. */
   async enterNamed(): Promise<void> {
-    const bring = async (name: string, { hub, registered, pinned, limits }: Named) => {
+    const bring = async (name: string, { hub, registered, ...kept }: Named) => {
       const source = hubText(hub)
       const other = this.registry.get(name)
       if (other)
@@ -101,8 +101,8 @@ export class AdapterHub implements OnDemand {
           `the name ${name} is taken by the adapter in ${other.directory}; ${source} needs another name`,
         )
       const there = registered ? await this.downloads.cached(hub, 'adapter') : undefined
-      if (there) return this.enter(name, there, { pinned, limits })
-      const fetching = this.bring(name, hub, { pinned, limits }, this.closing.signal).catch((error) => {
+      if (there) return this.enter(name, there, kept)
+      const fetching = this.bring(name, hub, kept, this.closing.signal).catch((error) => {
         const { message: refusal, detail: why } = asAdapterError(error)
         const detail = registered ? why : `${why}; and there is no folder ${source} here`
         if (!this.closing.signal.aborted) this.onRefusal?.({ name, directory: source, created: 0, refusal, detail })
@@ -170,11 +170,12 @@ export class AdapterHub implements OnDemand {
   }
 
   /** Somebody may have entered it meanwhile. */
-  private enter(name: string, folder: HubFolder, { pinned, limits }: Kept): void {
+  private enter(name: string, folder: HubFolder, { pinned, limits, formats }: Kept): void {
     if (this.registry.get(name)) return
     const adapter = this.registry.enter(name, folder.directory, folder.root)
     adapter.pinned = pinned
     adapter.limits = limits
+    adapter.formats = formats
   }
 
   private countLookup(name: string): void {

@@ -12,6 +12,7 @@ import {
   type Judging,
   namesHub,
   parseHubName,
+  type SaidFormats,
   type UseLimits,
 } from '../adapters-store/index.ts'
 import type { Engine } from '../runtime/index.ts'
@@ -47,6 +48,8 @@ export interface Wanted {
   pin?: boolean
   /** Absent: as they are. */
   limits?: ChangedLimits
+  /** Absent: as they are. */
+  formats?: ChangedFormats
   /** Take a name that is known. */
   replace: boolean
   expectedDigest?: string
@@ -66,6 +69,9 @@ export interface WantedCanary {
 
 /** undefined: as it is; null: that of all adapters. */
 export type ChangedLimits = { [Limit in keyof UseLimits]: number | null }
+
+/** Likewise; null: what the folder or the base says. */
+export type ChangedFormats = { [Format in keyof SaidFormats]: string | null }
 
 const FIELDS = { name: 'name', source: 'src' }
 
@@ -120,6 +126,8 @@ export class AdapterManagement {
       created,
       ...this.version(adapter),
       limits: limitsShown(adapter.limits, this.settings.limits),
+      tool_call_parser: adapter.formats?.tools ?? null,
+      reasoning_parser: adapter.formats?.reasoning ?? null,
       canary: canary ? { share: canary.share, requests: canary.requests, ...this.version(canary.adapter) } : null,
       previous: previous ? { digest: previous.digest ?? null, root: previous.directory } : null,
       draining,
@@ -128,7 +136,7 @@ export class AdapterManagement {
 
   /** Serves an adapter from now on. Resolves when it can be asked for, having been read if that was wanted. `signal`: nobody waits for it any more. */
   async load(wanted: Wanted, signal: AbortSignal): Promise<Adapter> {
-    const { name, source, preload, pin, limits, replace, expectedDigest, fields } = wanted
+    const { name, source, preload, pin, limits, formats, replace, expectedDigest, fields } = wanted
     const { directory, root } = await this.locate(source, fields, signal)
     const onlyNew = !replace && expectedDigest === undefined
     const there = this.registry.get(name)
@@ -141,6 +149,7 @@ export class AdapterManagement {
           : await this.registry.replace(name, directory, { root, expectedDigest, onlyNew, signal })
       adapter.pinned = pin ?? adapter.pinned
       adapter.limits = changed(adapter.limits, limits)
+      adapter.formats = changed(adapter.formats, formats)
       await this.keep(adapter)
       return adapter
     } catch (error) {
@@ -173,8 +182,12 @@ export class AdapterManagement {
     return this.change(() => this.registry.rollback(own.name, judging))
   }
 
-  /** Changes what a name has, whatever lies behind it: whether the version that it stands for is kept in host memory once it is there, and the name's limits. */
-  async set(name: string, { pin, limits }: { pin?: boolean; limits?: ChangedLimits }, expectedDigest?: string): Promise<Adapter> {
+  /** Changes what a name has, whatever lies behind it: whether the version that it stands for is kept in host memory once it is there, and the name's limits and formats. */
+  async set(
+    name: string,
+    { pin, limits, formats }: Pick<Wanted, 'pin' | 'limits' | 'formats'>,
+    expectedDigest?: string,
+  ): Promise<Adapter> {
     const own = this.find(name, FIELDS.name)
     if (expectedDigest !== undefined && own.digest !== expectedDigest)
       throw new ApiError(
@@ -184,6 +197,7 @@ export class AdapterManagement {
       ).at(own.digest)
     own.pinned = pin ?? own.pinned
     own.limits = changed(own.limits, limits)
+    own.formats = changed(own.formats, formats)
     await this.keep(own)
     return own
   }
@@ -297,11 +311,14 @@ export function rootOf(directory: string, roots: readonly string[]): string | un
 }
 
 /** undefined: none of its own. */
-function changed(own: UseLimits | undefined, by: ChangedLimits | undefined): UseLimits | undefined {
-  const next = { ...own }
-  for (const [limit, value] of Object.entries(by ?? {}) as [keyof UseLimits, number | null | undefined][])
-    if (value === null) delete next[limit]
-    else if (value !== undefined) next[limit] = value
+function changed<Own extends object>(
+  own: Own | undefined,
+  by: { [Key in keyof Own]: Own[Key] | null } | undefined,
+): Own | undefined {
+  const next = { ...own } as Own
+  for (const [key, value] of Object.entries(by ?? {}) as [keyof Own, Own[keyof Own] | null | undefined][])
+    if (value === null) delete next[key]
+    else if (value !== undefined) next[key] = value
   return Object.keys(next).length > 0 ? next : undefined
 }
 

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { statSync } from 'node:fs'
 import path from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
-import type { Adapter, UseLimits } from '../adapters-store/index.ts'
+import type { Adapter, SaidFormats, UseLimits } from '../adapters-store/index.ts'
 import { ConfigError } from './config/values.ts'
 import { NotKept } from './errors.ts'
 import { makeFolder } from './folders.ts'
@@ -18,6 +18,7 @@ interface Place {
 export interface Registered extends Place {
   pinned: boolean
   limits?: UseLimits
+  formats?: SaidFormats
   /** `digest`: as it was when it was set. */
   canary?: Place & { pinned: boolean; share: number; digest: string }
   previous?: Place & { digest?: string }
@@ -29,9 +30,10 @@ export type Registration = Registered | { removed: true }
 export const wasRemoved = (registration: Registration | undefined): registration is { removed: true } =>
   registration !== undefined && 'removed' in registration
 
-export function registrationOf({ directory, root, pinned, limits, canary, previous }: Adapter): Registered {
+export function registrationOf({ directory, root, pinned, limits, formats, canary, previous }: Adapter): Registered {
   const registered: Registered = { directory, root, pinned }
   if (limits) registered.limits = limits
+  if (formats) registered.formats = formats
   if (canary) {
     const { adapter, share, identity } = canary
     registered.canary = {

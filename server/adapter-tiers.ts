@@ -106,15 +106,17 @@ export class AdapterTiers {
   }
 
   /** As it was registered over HTTP before the last end, unless that is no place to read from any more. What came from the hub is looked for in its cache, and there again. */
-  private enterAgain(name: string, { directory, pinned, limits }: Registered): void {
+  private enterAgain(name: string, { directory, pinned, limits, formats }: Registered): void {
     const root = this.placeOf(name, directory)
     const hub = hubOfFolder(directory)?.name
     if (root === undefined) this.warnOutside(`adapter ${name}`, directory)
-    else if (hub && rootOf(directory, this.roots) === undefined) this.hub.name(name, { hub, registered: true, pinned, limits })
+    else if (hub && rootOf(directory, this.roots) === undefined)
+      this.hub.name(name, { hub, registered: true, pinned, limits, formats })
     else {
       const adapter = this.registry.enter(name, directory, root)
       adapter.pinned = pinned
       adapter.limits = limits
+      adapter.formats = formats
     }
   }
 

@@ -180,6 +180,9 @@ function bestComplaint(all: Complaint[]): Complaint | undefined {
 }
 
 /** The field that a complaint is about, and what would be right. */
+/** Characters of a client's key that an answer repeats. */
+const MOST_SHOWN = 128
+
 function validationError(error: FastifyError): ApiError {
   const all = error.validation ?? []
   const best = bestComplaint(all)
@@ -188,6 +191,11 @@ function validationError(error: FastifyError): ApiError {
   if (best?.keyword === 'required') {
     const missing = path ? `${path}.${params.missingProperty}` : String(params.missingProperty)
     return new ApiError('invalid_request', `you must provide ${missing}`, missing)
+  }
+  if (best?.keyword === 'additionalProperties') {
+    const key = String(params.additionalProperty).slice(0, MOST_SHOWN)
+    const odd = path ? `${path}.${key}` : key
+    return new ApiError('unknown_parameter', `Unrecognized request argument supplied: ${odd}`, odd)
   }
   const allowed = Array.isArray(params.allowedValues) ? `: ${params.allowedValues.map((v) => JSON.stringify(v)).join(', ')}` : ''
   return new ApiError('invalid_request', `${path || 'the body'} ${best?.message ?? 'is invalid'}${allowed}`, path || null)

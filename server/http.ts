@@ -117,9 +117,10 @@ export function readJson(app: FastifyInstance): void {
   app.addContentTypeParser<Buffer>(
     'application/json',
     { parseAs: 'buffer' },
-    async ({ method }: FastifyRequest, bytes: Buffer) => {
-      // As many clients send it, with a type and nothing of it.
-      if (bytes.length === 0 && method === 'DELETE') return undefined
+    async ({ routeOptions }: FastifyRequest, bytes: Buffer) => {
+      // As many clients send it where nothing is to be sent, with a type and nothing of it.
+      const { body } = (routeOptions.schema ?? {}) as { body?: unknown }
+      if (bytes.length === 0 && body === undefined) return undefined
       return bodyOf(bytes)
     },
   )

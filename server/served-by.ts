@@ -2,6 +2,8 @@
 import type { AdapterText } from '../adapters-store/index.ts'
 import type { AdapterRecord, Lease } from './catalogue.ts'
 import { ApiError } from './errors.ts'
+import type { MessageFormats } from './openai/message/formats.ts'
+import { formatsOf } from './openai/message/from-template.ts'
 import type { Serving } from './types.ts'
 
 /** Throws ApiError when a mix has no text in common. */
@@ -10,9 +12,21 @@ export function servedBy(serving: Serving, records: readonly AdapterRecord[], { 
   const other = texts.findIndex((one) => one?.digest !== text?.digest)
   if (other > 0) throw differ(records[0].name, text, records[other].name, texts[other])
   const vocabSize = Math.min(...vocabSizes.map((size) => size ?? serving.vocabSize))
-  if (!text) return vocabSize === serving.vocabSize ? serving : { ...serving, vocabSize }
+  const said = formatsIn(serving, records)
+  if (!text) return vocabSize === serving.vocabSize && !said ? serving : withFormats({ ...serving, vocabSize }, said)
   const endTokenIds = [...new Set([...serving.endTokenIds, ...text.endTokenIds])]
-  return { ...serving, ...serving.texts.of(text), vocabSize, endTokenIds }
+  return withFormats({ ...serving, ...serving.texts.of(text), vocabSize, endTokenIds }, said)
+}
+
+/** What the names were registered with, where all of a mix say the same. */
+function formatsIn({ adapters }: Serving, records: readonly AdapterRecord[]): MessageFormats | undefined {
+  const [first, ...others] = records.map(({ name }) => adapters.get(name)?.formats)
+  const same = others.every((other) => other?.tools === first?.tools && other?.reasoning === first?.reasoning)
+  return same ? (first as MessageFormats | undefined) : undefined
+}
+
+function withFormats(serving: Serving, said: MessageFormats | undefined): Serving {
+  return said ? { ...serving, formats: formatsOf({ ...serving.formats, ...said }, undefined) } : serving
 }
 
 function differ(name: string, text: AdapterText | undefined, other: string, otherText: AdapterText | undefined): ApiError {

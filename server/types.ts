@@ -157,6 +157,18 @@ export interface RequestTimes {
   timePerOutputToken?: number
 }
 
+/**
+ * Why the engine was told to end a sequence: a stop string stood in its text; it had the one call that it may have; nobody waited for it any more (its client left, or what was in the
+ * background was cancelled); another sequence of its request failed.
+ */
+export type EarlyEnd = 'stop_string' | 'one_call' | 'left' | 'other_failed'
+
+/** How many of something there are, when the page is made. */
+export interface Conversations {
+  websockets: () => number
+  responses: () => { count: number; bytes: number }
+}
+
 export interface Metrics {
   firstToken(seconds: number): void
   interToken(seconds: number): void
@@ -165,6 +177,10 @@ export interface Metrics {
   refused(limit: Limit): void
   /** A request has fewer ranks than its adapters, since the server is busy. */
   lowered(): void
+  /** The engine was told to end a sequence. */
+  endedEarly(reason: EarlyEnd): void
+  /** Set by whoever holds them. */
+  readonly conversations: Conversations
   /** Told of the same while a page watches. */
   watched?: Pick<Metrics, 'firstToken' | 'interToken'>
   /** The page; `names`: with those of the adapters. Cheap: scraped as often as every 50 ms. */

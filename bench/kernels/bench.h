@@ -1,5 +1,6 @@
 // What the kernels' benchmarks share: the machine's floors, measured in the same run, a pool of threads, and one table of results.
 #pragma once
+#include <sys/mman.h>
 #include <functional>
 #include <string>
 #include "harness.h"
@@ -18,8 +19,23 @@ struct Machine {
 };
 Machine measure_machine(const Parallel& parallel);
 
-// The least of `rounds` runs, in milliseconds: what others on the machine cost is not the kernel's. With `threads` = 1 it is the caller's processor time, which
-// stays the same on a machine that others use.
+// Zeros on huge pages, as the pool's.
+struct Memory {
+  size_t bytes;
+  uint8_t* data;
+
+  explicit Memory(size_t size) : bytes(size), data(static_cast<uint8_t*>(mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0))) {
+#ifdef MADV_HUGEPAGE
+    madvise(data, size, MADV_HUGEPAGE);
+#endif
+    std::memset(data, 0, size);
+  }
+  Memory(const Memory&) = delete;
+  ~Memory() { munmap(data, bytes); }
+};
+
+// The least of `rounds` runs, in milliseconds: what others on the machine cost is not the kernel's. With `threads` = 1, or LORIKEET_BENCH_CPU_TIME set, it is the caller's
+// processor time, which stays the same on a machine that others use.
 double least_ms(int rounds, const std::function<void()>& work, int threads = 2);
 
 void report(const std::string& what, double ms, double floor_ms, const char* floor);

@@ -1,5 +1,6 @@
 // Decode: 32 rows, each with its own rank-16 adapter on all seven projections. Prefill: many rows of few adapters.
 #include <memory>
+#include <span>
 #include "bench.h"
 
 namespace lorikeet::bench {
@@ -15,7 +16,8 @@ const std::vector<Group> kGroups{{kHidden, {kHidden, kKvHeads * kHead, kKvHeads 
 
 // An adapter's rows one after the other, layer by layer, as an image lies in the pool.
 struct Adapter {
-  std::vector<uint16_t> image;
+  std::unique_ptr<Memory> memory;
+  std::span<uint16_t> image;
   std::vector<const void*> rows;
   std::vector<SiteDelta> deltas;  // [layer][group][product]
 
@@ -23,7 +25,8 @@ struct Adapter {
     size_t elements = 0, count = 0;
     for (const Group& g : kGroups)
       for (int64_t out : g.outs) elements += size_t(rank) * (g.in + out), count += 2 * size_t(rank);
-    image.resize(elements * layers);
+    memory = std::make_unique<Memory>(elements * layers * 2);
+    image = {reinterpret_cast<uint16_t*>(memory->data), elements * layers};
     rows.reserve(count * layers);
     for (auto& e : image) e = lorikeet::test::to_half(random.uniform() * 0.1f);
     const uint16_t* at = image.data();

@@ -12,6 +12,8 @@ double ms_since(std::chrono::steady_clock::time_point start) {
 StepContext context_of(const EngineOptions& options) {
   StepContext context;
   context.adapter_dtype = options.adapter_dtype;
+  context.cache = options.cache;
+  context.block_size = options.block_size;
   context.threads = options.threads;
   context.vocab_size = options.vocab_size;
   context.added_tokens = options.added_tokens;
@@ -28,8 +30,6 @@ CpuEngine::CpuEngine(const EngineOptions& options, const std::function<void(floa
       domain_(context_),
       headless_(options.headless),
       layers_(options.layers),
-      kv_heads_(options.kv_heads),
-      head_dim_(options.head_dim),
       block_size_(options.block_size),
       site_count_(options.site_count) {
   OrtMemoryInfo* memory = nullptr;
@@ -62,15 +62,13 @@ void CpuEngine::bring_in(const AdapterIdentity& id, const PackedAdapter& adapter
 }
 
 void CpuEngine::bind_cache() {
-  const int64_t view_floats = int64_t{block_size_} * kv_heads_ * head_dim_;
-  const int64_t views = pool_.block_count() * 2 * layers_;
+  const int64_t views = pool_.block_count() * 2 * layers_, view_bytes = pool_.block_bytes() / (2 * layers_);
   for (int64_t shift = 0; shift < 2 * layers_; shift++) {
     // From here the pool's end is `shift` views nearer; block_table never reaches past it, since block * 2L + shift < views.
-    const int64_t shape[] = {views - shift, block_size_, kv_heads_, head_dim_};
-    float* data = reinterpret_cast<float*>(pool_.data()) + shift * view_floats;
+    const int64_t shape[] = {views - shift, view_bytes};
     OrtValue* value = nullptr;
-    check(ort().CreateTensorWithDataAsOrtValue(memory_.get(), data, (views - shift) * view_floats * sizeof(float), shape, 4,
-                                               ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &value));
+    check(ort().CreateTensorWithDataAsOrtValue(memory_.get(), pool_.data() + shift * view_bytes, (views - shift) * view_bytes, shape, 2,
+                                               ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8, &value));
     cache_.emplace_back(value);
     cache_names_.push_back((shift % 2 ? "value_cache." : "key_cache.") + std::to_string(shift / 2));
   }

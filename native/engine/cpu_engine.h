@@ -38,7 +38,7 @@ class CpuEngine : public Engine {
   std::vector<std::string> cache_names_;
   std::vector<ValuePtr> cache_;  // key_cache.0, value_cache.0, key_cache.1, …: views of the pool
   bool headless_;
-  int32_t layers_, kv_heads_, head_dim_, block_size_, site_count_;
+  int32_t layers_, block_size_, site_count_;
 };
 
 }  // namespace lorikeet

@@ -3,13 +3,12 @@
 #include <cstdint>
 #include <string>
 #include <vector>
+#include "../numeric/cache_type.h"
 #include "../ort/weights.h"
 #include "../pool/residents.h"
+#include "../step/ngram_index.h"
 
 namespace lorikeet {
-
-enum class CacheType { f32, f16, bf16, i8, f8 };
-inline size_t element_size(CacheType t) { return t == CacheType::f32 ? 4 : t == CacheType::f16 || t == CacheType::bf16 ? 2 : 1; }
 
 struct EngineOptions {
   bool cuda = false;
@@ -30,9 +29,13 @@ struct EngineOptions {
   // CUDA only; see native/types.ts.
   double memory_fraction = 0;
   int32_t max_block_count = 0, max_batch_tokens = 0, max_sequences = 0, max_model_len = 0, max_logits_rows = 0, max_site_inputs = 0, hidden_size = 0, head_site = -1, added_head_site = -1;
+  NgramLengths lookup = {};  // drafts are looked up by n-grams of these lengths; 0: none
   bool capture_graphs = false, overlap_launches = false;
 
-  int64_t view_bytes() const { return int64_t{block_size} * kv_heads * head_dim * static_cast<int64_t>(element_size(cache)); }
+  // On CUDA an int8 cache has a scale for each layer, and none in the blocks.
+  int64_t view_bytes() const {
+    return cuda ? int64_t{block_size} * kv_heads * head_dim * static_cast<int64_t>(element_size(cache)) : cache_view_bytes(cache, block_size, kv_heads, head_dim);
+  }
   ImageLimits image_limits(int64_t pool_blocks) const { return {pool_blocks, block_bytes(), block_bytes() / frames_in_block(), site_count, adapter_dtype, sites}; }
   // Ids that a sequence may have, whatever its adapters.
   int64_t columns() const { return vocab_size + added_tokens; }

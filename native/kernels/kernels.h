@@ -3,6 +3,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include "../numeric/cache_type.h"
 #include "matrix.h"
 
 namespace lorikeet {
@@ -68,8 +69,9 @@ struct EmbeddingArgs {
   LoraArgs lora;
 };
 
-// Semantics: see docs/graph.md, PagedAttention. All in float32.
-// Shape: query [tokens, heads*head_size]; key, value [tokens, kv_heads*head_size]; key_cache, value_cache [views, block_size, kv_heads, head_size];
+// Semantics: see docs/graph.md, PagedAttention. All in float32 but the caches, whose elements are rounded once, when they are written.
+// Shape: query [tokens, heads*head_size]; key, value [tokens, kv_heads*head_size]; key_cache [views, kv_heads, head_size, block_size] and
+//        value_cache [views, kv_heads, block_size, head_size] of `cache`, a view being cache_view_bytes long (int8: scales behind its elements);
 //        cumulative [batch+1]; past [batch]; block_table [batch, max_blocks] in views; cos, sin [positions, rotary_dim/2] or null (no rotary);
 //        slots [tokens], view*block_size+offset, -1 = write nothing and attend to what the cache holds, at the token's own position too;
 //        q_norm, k_norm [head_size] or null; out [tokens, heads*head_size].
@@ -77,8 +79,8 @@ struct AttentionArgs {
   const float* query = nullptr;
   const float* key = nullptr;
   const float* value = nullptr;
-  float* key_cache = nullptr;
-  float* value_cache = nullptr;
+  uint8_t* key_cache = nullptr;
+  uint8_t* value_cache = nullptr;
   const int32_t* cumulative = nullptr;
   const int32_t* past = nullptr;
   const int32_t* block_table = nullptr;
@@ -92,6 +94,7 @@ struct AttentionArgs {
   int32_t heads = 0, kv_heads = 0, head_size = 0, block_size = 0;
   float scale = 1, softcap = 0, norm_epsilon = 1e-6f;
   int32_t window = -1;  // tokens a query sees, itself included; -1 = all
+  CacheType cache = CacheType::f32;  // any but f8
   bool interleaved = false;
 };
 
@@ -132,6 +135,9 @@ struct TokenCount {
   int32_t token = 0, occurrences = 0, output = 0;
 };
 
+// Status of a row whose logits are finite numbers, but none is of a token that may be sampled.
+inline constexpr uint8_t kNothingAllowed = 3;
+
 // One row of logits to sample from; see SamplingParams in runtime/types.ts for the meaning of each option.
 struct SamplingRow {
   float temperature = 0, top_p = 1, min_p = 0;
@@ -146,6 +152,9 @@ struct SamplingRow {
   int32_t bias_count = 0;
   const int32_t* banned = nullptr;  // never sampled
   int32_t banned_count = 0;
+  const int32_t* bad_words = nullptr;  // bad_words.h; they forbid a token by the row's output so far, which has `position` tokens
+  int32_t bad_word_count = 0;
+  const int32_t* output = nullptr;  // [position], where there are bad words
   const uint32_t* allowed = nullptr;  // bit i % 32 of word i / 32: token i may be sampled; null: all may
   int32_t logprobs = -1, target = -1;
   uint8_t withheld = 0;  // not 0: nothing is sampled, and this is the row's status
@@ -157,7 +166,7 @@ struct SamplingResult {
   float logprob = 0;
   int32_t rank = 0;
   int32_t top_count = 0;   // entries written to top_tokens / top_logprobs, best first
-  uint8_t status = 0;      // 1: the row holds NaN or +inf, or nothing may be sampled; or SamplingRow::withheld
+  uint8_t status = 0;      // 1: the row holds NaN or +inf, or nothing but −inf; kNothingAllowed; or SamplingRow::withheld
 };
 
 // Order of effects (as vLLM's): raw logprobs are read from the untouched logits; then bias and bans, repetition, frequency and presence penalties,

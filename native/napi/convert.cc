@@ -89,6 +89,8 @@ EngineOptions engine_options(const Napi::Object& from) {
   options.block_size = integer(from, "blockSize");
   options.block_count = integer(from, "blockCount");
   options.site_count = integer(from, "siteCount");
+  const std::string cache = text(from, "cacheDtype");
+  options.cache = cache == "int8" ? CacheType::i8 : cache == "float8" ? CacheType::f8 : static_cast<CacheType>(dtype(from, "cacheDtype"));
   options.adapter_dtype = dtype(from, "adapterDtype");
   if (!from.Get("frameBytes").IsUndefined()) {
     options.frame_bytes = integer(from, "frameBytes");
@@ -100,8 +102,6 @@ EngineOptions engine_options(const Napi::Object& from) {
     if (shapes.size() != size_t{3} * options.site_count) throw Napi::TypeError::New(from.Env(), "siteShapes must have three numbers per site");
     for (size_t i = 0; i < shapes.size(); i += 3) options.sites.push_back({shapes[i], shapes[i + 1], shapes[i + 2]});
   }
-  const std::string cache = text(from, "cacheDtype");
-  options.cache = cache == "int8" ? CacheType::i8 : cache == "float8" ? CacheType::f8 : static_cast<CacheType>(dtype(from, "cacheDtype"));
   options.memory_fraction = from.Get("memoryFraction").ToNumber().DoubleValue();
   options.max_block_count = integer(from, "maxBlockCount");
   options.max_batch_tokens = integer(from, "maxBatchTokens");
@@ -114,6 +114,10 @@ EngineOptions engine_options(const Napi::Object& from) {
   options.head_site = integer(from, "headSite");
   options.added_head_site = integer_or(from, "addedHeadSite", -1);
   options.capture_graphs = from.Get("captureGraphs").ToBoolean();
+  if (const Napi::Value lookup = from.Get("lookup"); lookup.IsObject()) {
+    options.lookup = {integer(lookup.As<Napi::Object>(), "shortest"), integer(lookup.As<Napi::Object>(), "longest")};
+    if (options.lookup.shortest < 1 || options.lookup.longest < options.lookup.shortest) throw Napi::TypeError::New(from.Env(), "lookup.shortest must be 1 to lookup.longest");
+  }
   options.overlap_launches = from.Get("overlapLaunches").ToBoolean();
   return options;
 }
@@ -130,6 +134,7 @@ SlotInput slot_input(const Napi::Object& from) {
   input.bias_values = vector_of<float>(from, "biasValues");
   input.stop_tokens = vector_of<int32_t>(from, "stopTokens");
   input.end_tokens = vector_of<int32_t>(from, "endTokens");
+  if (!from.Get("badWords").IsUndefined()) input.bad_words = vector_of<int32_t>(from, "badWords");
   input.allowed = vector_of<uint32_t>(from, "allowed");
   const auto adapter = vector_of<int32_t>(from, "entryAdapter"), generation = vector_of<int32_t>(from, "entryGeneration");
   const auto digest = vector_of<uint64_t>(from, "entryDigest");
@@ -139,6 +144,7 @@ SlotInput slot_input(const Napi::Object& from) {
   input.weights = vector_of<float>(from, "entryWeight");
   if (!from.Get("entryRank").IsUndefined()) input.ranks = vector_of<int32_t>(from, "entryRank");
   input.adapters_from = integer_or(from, "adaptersFrom", 0);
+  input.drafts = integer_or(from, "drafts", 0);
   return input;
 }
 
@@ -161,6 +167,7 @@ Napi::Object step_output(Napi::Env env, const Step& step) {
   to.Set("sequenceStatus", typed_array(env, sequence_status));
   to.Set("rowStatus", typed_array(env, result.row_status));
   to.Set("stopped", typed_array(env, result.stopped));
+  if (!result.drafts.empty()) to.Set("drafts", typed_array(env, result.drafts));
   if (!step.input.summed.empty()) to.Set("sums", typed_array(env, result.sums));
   if (step.input.return_logits) to.Set("logits", typed_array(env, result.logits));
   to.Set("runMs", result.run_ms);

@@ -17,6 +17,7 @@ struct Arg {
   OrtCustomOpInputOutputCharacteristic kind = INPUT_OUTPUT_REQUIRED;
 };
 constexpr auto kFloat = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+constexpr auto kBytes = ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8;
 constexpr auto kInt32 = ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32;
 
 // Output `output` may take over the buffer of input `input` when nobody else reads that.

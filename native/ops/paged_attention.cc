@@ -30,16 +30,18 @@ void PagedAttention::compute(OrtKernelContext* kernel) {
   args.tokens = query[0];
   args.batch = table[0];
   args.max_blocks = table[1];
-  args.block_size = static_cast<int32_t>(cache[1]);
+  args.cache = context_.cache;
+  args.block_size = context_.block_size;
   require(query[1] == int64_t{args.heads} * args.head_size, "query is not heads * head_size wide");
-  require(cache[2] == args.kv_heads && cache[3] == args.head_size, "the cache's heads differ from the op's");
+  require(args.cache != CacheType::f8, "there is no float8 cache on the CPU");
+  require(cache[1] == cache_view_bytes(args.cache, args.block_size, args.kv_heads, args.head_size), "the cache's views are not as long as the op's heads");
   require(input_dims(kernel, kCumulative)[0] == args.batch + 1, "cumulative_sequence_length must have batch + 1 entries");
   args.query = input<float>(kernel, kQuery);
   args.key = input<float>(kernel, kKey);
   args.value = input<float>(kernel, kValue);
   // The op updates the cache in place, like ORT's own; the buffers are the pool's and ours to write.
-  args.key_cache = const_cast<float*>(input<float>(kernel, kKeyCache));
-  args.value_cache = const_cast<float*>(input<float>(kernel, kValueCache));
+  args.key_cache = const_cast<uint8_t*>(input<uint8_t>(kernel, kKeyCache));
+  args.value_cache = const_cast<uint8_t*>(input<uint8_t>(kernel, kValueCache));
   args.cumulative = input<int32_t>(kernel, kCumulative);
   args.past = input<int32_t>(kernel, kPast);
   args.block_table = input<int32_t>(kernel, kBlockTable);

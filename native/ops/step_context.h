@@ -3,6 +3,7 @@
 #include <memory>
 #include <span>
 #include <vector>
+#include "../numeric/cache_type.h"
 #include "../ort/packed_weights.h"
 #include "../pool/host_blocks.h"
 #include "../step/slots.h"
@@ -11,6 +12,8 @@ namespace lorikeet {
 
 struct StepContext {
   DType adapter_dtype = DType::f16;
+  CacheType cache = CacheType::f32;
+  int32_t block_size = 0;
   int threads = 1;
   int64_t vocab_size = 0;    // the base's
   int64_t added_tokens = 0;  // that adapters may add to it, behind its own

@@ -4,11 +4,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <vector>
+#include "../kernels/kernels.h"
 
 namespace lorikeet {
 
-// Statuses of a row of logits that was not sampled (StepOutput::rowStatus in native/types.ts); 1 is the kernels'.
-inline constexpr uint8_t kMaskLate = 2, kNothingAllowed = 3;
+// Statuses of a row of logits that was not sampled (StepOutput::rowStatus in native/types.ts); 1 and 3 are the kernels'.
+inline constexpr uint8_t kMaskLate = 2, kNotReached = 4;
 
 // A sequence's place, and the ticket that it must have; `place` is null for one without a constraint.
 struct MaskAt {

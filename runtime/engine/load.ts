@@ -3,11 +3,12 @@ import { cudaLibrary, loadNative, onnxRuntimeLibrary } from '../../native/index.
 import type { AdapterDtype, NativeAddon, NativeEngine, TensorType } from '../../native/types.ts'
 import { computingThreads } from '../cores.ts'
 import { EngineError } from '../errors.ts'
+import { blockBytesOf } from '../model/block-size.ts'
 import { frameBytesOf } from '../model/frame-size.ts'
 import { type BuiltModel, buildModel, defaultBlockSize } from '../model/index.ts'
 import { siteOptions } from '../model/sites.ts'
 import { maxLogitsRows } from '../scheduler/admission.ts'
-import type { EngineInfo, EngineSettings } from '../types.ts'
+import type { EngineInfo, EngineSettings, SpeculationSettings } from '../types.ts'
 import { settleWeightFile, weightFileOf } from './weight-cache.ts'
 
 /** Blocks below which nothing sensible runs: a sequence and an adapter beside it. */
@@ -15,7 +16,6 @@ const LEAST_BLOCKS = 4
 /** Block ids, times 2 · layers, are 32-bit integers in the graph; so are slots. */
 const MOST_SLOTS = 2 ** 31 - 1
 const CPU_BLOCK_SIZE = 16
-const CACHE_BYTES = { float32: 4, float16: 2, bfloat16: 2, int8: 1, float8: 1 }
 
 /** Limits below one would leave the scheduler with nothing it may ever do. */
 function checkLimits(settings: EngineSettings): void {
@@ -23,6 +23,7 @@ function checkLimits(settings: EngineSettings): void {
     ['--block-size', settings.blockSize ?? CPU_BLOCK_SIZE],
     ['--max-batch-tokens', settings.maxBatchTokens],
     ['--max-sequences', settings.maxSequences],
+    ['--speculative-config num_speculative_tokens', settings.speculation?.tokens ?? 1],
   ] as const)
     if (!Number.isInteger(value) || value < 1)
       throw new EngineError('invalid_settings', `${name} must be a positive integer, not ${value}`)
@@ -38,7 +39,7 @@ function poolOf(
   model: BuiltModel,
   blockSize: number,
 ): { count: number; most: number; blockBytes: number } {
-  const blockBytes = blockSize * model.layers * 2 * model.kvHeads * model.headDim * CACHE_BYTES[model.cacheDtype]
+  const blockBytes = blockBytesOf(model, settings.device, blockSize)
   const most = Math.floor(MOST_SLOTS / (2 * model.layers * blockSize))
   if (settings.poolBytes === undefined) {
     if (settings.device === 'cuda') return { count: 0, most, blockBytes }
@@ -63,6 +64,8 @@ function rowsDtype({ device, adapterDtype }: EngineSettings, dtype: TensorType):
     )
   return adapterDtype
 }
+
+const lookupOf = ({ shortest, longest }: SpeculationSettings) => ({ shortest, longest })
 
 function deviceName(addon: NativeAddon, { device }: EngineSettings): string {
   if (device === 'cpu') return addon.info().simd
@@ -131,6 +134,7 @@ export async function loadEngine(
       maxLogitsRows: headless ? 0 : maxLogitsRows(maxSequences),
       captureGraphs: settings.captureGraphs ?? true,
       overlapLaunches: settings.overlapLaunches ?? false,
+      ...(settings.speculation && !headless && { lookup: lookupOf(settings.speculation) }),
     },
     onProgress,
   )

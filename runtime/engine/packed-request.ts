@@ -11,6 +11,7 @@ export interface PackedLists {
   allowed: Uint32Array
   biasTokens: Int32Array
   biasValues: Float32Array
+  badWords: Int32Array
   stopTokens: Int32Array
   endTokens: Int32Array
 }
@@ -74,7 +75,7 @@ function once<From extends object, To>(pack: (from: From) => To): (from: From) =
 
 /** A packer for one vocabulary, the tokens included that adapters may add: a list is packed once, whosever request it is in. Lists must not be changed once they have been packed. */
 export function requestPacker(vocabSize: number): (request: SequenceRequest) => PackedRequest {
-  const ids = once(packedIds)
+  const ids = once<readonly number[] | Int32Array, Int32Array>(packedIds)
   // What is not in the vocabulary is never sampled: it stops, bans and favours nothing.
   const known = (id: number) => id >= 0 && id < vocabSize
   const knownIds = once((list: number[]) => packedIds(list.filter(known)))
@@ -83,7 +84,7 @@ export function requestPacker(vocabSize: number): (request: SequenceRequest) => 
   const tokens = once((bias: [number, number][]) => packedIds(bias.map(([token]) => token).filter(known)))
   const everything = new Uint32Array(0)
   return ({ promptIds, sampling, ...request }) => {
-    const { allowedTokenIds, logitBias, stopTokenIds, eosTokenIds, ...scalars } = sampling
+    const { allowedTokenIds, badWords, logitBias, stopTokenIds, eosTokenIds, ...scalars } = sampling
     return {
       ...request,
       promptIds: ids(promptIds),
@@ -92,6 +93,7 @@ export function requestPacker(vocabSize: number): (request: SequenceRequest) => 
         allowed: allowedTokenIds ? mask(allowedTokenIds) : everything,
         biasTokens: tokens(logitBias),
         biasValues: values(logitBias),
+        badWords: badWords ? ids(badWords) : NO_IDS,
         stopTokens: knownIds(stopTokenIds),
         endTokens: knownIds(eosTokenIds),
       },

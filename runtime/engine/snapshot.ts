@@ -35,13 +35,19 @@ export function takeSnapshot(scheduler: Scheduler, pool: Pool, counters: CoreCou
     residentAdapters: pool.adapters.count,
     counters: {
       ...counters,
+      ...(scheduler.speculation?.counters ?? NO_DRAFTS),
       prefixQueries: scheduler.admission.prefixQueries,
       prefixHits: scheduler.admission.prefixHits,
       preemptions: scheduler.preemptions,
+      lateForRoom: scheduler.tooLate.room,
+      lateForTime: scheduler.tooLate.time,
       adapterLoads: pool.adapters.loads,
       adapterEvictions: pool.adapters.evictions,
       prefixEvictions: pool.prefixEvictions,
     },
+    acceptedAt: scheduler.speculation?.acceptedAt ?? [],
     lastStep,
   }
 }
+
+const NO_DRAFTS = { drafts: 0, draftTokens: 0, acceptedTokens: 0 }

@@ -13,7 +13,10 @@ export interface BuildOptions {
    * is not given the checkpoint's, float16 for one in float32 (as vLLM), and bfloat16 where the family's activations do not fit float16.
    */
   dtype?: TensorType
-  /** Element type of the KV cache: that of activations, or on CUDA int8 or float8. That of activations where it is not given. */
+  /**
+   * Element type of the KV cache. On CUDA `dtype`, or int8 or float8 with scales for a layer; on the CPU any but float8, int8 with a scale for each head and token.
+   * Where it is not given, as the weights: `dtype`, but on the CPU beside quantized weights a 16-bit one.
+   */
   cacheDtype?: CacheDtype
   /** The layers' projections in 4 or 8 bits; on the CPU also the head, and the embedding where it is the same, in 8. There it goes before `dtype`. */
   quantization?: 'int4' | 'int8'
@@ -41,11 +44,9 @@ export function elementTypes(
   tensors: Record<string, TensorRef>,
 ): ElementTypes {
   if (options.device !== 'cuda') {
-    const { cacheDtype = 'float32', dtype, quantization } = options
-    if (cacheDtype !== 'float32')
-      throw new ModelError('invalid_config', `--kv-cache-dtype ${cacheDtype} needs --device cuda: the CPU's is float32`)
+    const { dtype, quantization } = options
     const weights = quantization ?? (dtype === 'float32' ? undefined : dtype)
-    return { dtype: 'float32', cacheDtype, weights }
+    return { dtype: 'float32', cacheDtype: cpuCache(options, architecture), weights }
   }
   const stored = tensors[`${EMBEDDING}.weight`]?.dtype
   const dtype = options.dtype ?? (stored === 'bfloat16' || architecture.wideRange ? 'bfloat16' : 'float16')
@@ -55,4 +56,16 @@ export function elementTypes(
   if (cacheDtype !== dtype && cacheDtype !== 'int8' && cacheDtype !== 'float8')
     throw new ModelError('invalid_config', `--kv-cache-dtype must be auto (${dtype}, the dtype), int8 or fp8, not ${cacheDtype}`)
   return { dtype, cacheDtype, weights: options.quantization }
+}
+
+/** Beside weights of fewer bits a cache in float32 would be what a step mostly reads. */
+function cpuCache({ dtype, cacheDtype, quantization }: BuildOptions, { wideRange }: Architecture): CacheDtype {
+  if (cacheDtype === 'float8')
+    throw new ModelError(
+      'invalid_config',
+      '--kv-cache-dtype fp8 needs --device cuda: on the CPU it is auto, float32, float16, bfloat16 or int8',
+    )
+  if (cacheDtype) return cacheDtype
+  if (dtype === 'bfloat16') return dtype
+  return quantization || dtype === 'float16' ? (wideRange ? 'bfloat16' : 'float16') : 'float32'
 }

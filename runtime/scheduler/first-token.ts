@@ -50,6 +50,13 @@ class Rate {
   }
 }
 
+/** `after`: milliseconds from its arrival to when its first token can be expected; `waitsFor`: what takes so long. */
+export interface Late {
+  sequence: Sequence
+  after: number
+  waitsFor: 'room' | 'time'
+}
+
 export class FirstTokens {
   /** Admissions while somebody waited. */
   private readonly admissions = new Rate()
@@ -92,8 +99,8 @@ export class FirstTokens {
    * Of those that wait, in order, whoever cannot have its first token in time, with the milliseconds that it could be expected after. Who goes makes way for those behind it. `ahead`: tokens that those who run have
    * to compute before they decode. Whoever has been admitted stays, also where it was put back before its first token.
    */
-  late(waiting: readonly Sequence[], ahead: number, now: number): { sequence: Sequence; after: number }[] {
-    const late: { sequence: Sequence; after: number }[] = []
+  late(waiting: readonly Sequence[], ahead: number, now: number): Late[] {
+    const late: Late[] = []
     const [admissions, prompts] = [this.admissions.value, this.prompts.value]
     let tokens = ahead
     let before = 0
@@ -102,9 +109,11 @@ export class FirstTokens {
       const own = sequence.remaining
       const isNew = sequence.outputLength === 0 && sequence.preemptions === 0
       // Whichever it is that they wait for: room, or the prompts before theirs.
-      const expected = Math.max((before + 1) / admissions + own / prompts, (tokens + own) / prompts)
+      const [room, time] = [(before + 1) / admissions + own / prompts, (tokens + own) / prompts]
+      const expected = Math.max(room, time)
       const after = now - arrival + expected
-      if (firstTokenMs !== undefined && isNew && after > firstTokenMs) late.push({ sequence, after })
+      if (firstTokenMs !== undefined && isNew && after > firstTokenMs)
+        late.push({ sequence, after, waitsFor: room > time ? 'room' : 'time' })
       else {
         before++
         tokens += own

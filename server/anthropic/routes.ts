@@ -83,7 +83,7 @@ async function answer(request: FastifyRequest, reply: FastifyReply, chat: Body, 
   const reading = new Reading(turn.reader(), writer)
   const { generation, terms, run } = await takeTurn(request, reply, chat, turn, (_choice, piece) => {
     begin()
-    reading.take(piece)
+    return reading.take(piece)
   })
   const usage = () => usageOf(generation.counts, limits.enablePromptTokensDetails)
   let begun = false

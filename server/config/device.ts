@@ -58,7 +58,7 @@ export function chooseDevice(config: Config, machine: Machine): Choice {
 
 /** Settings that only CUDA can honour: another device would give other answers. */
 function cudaDemands({ kvCacheDtype }: Config): string[] {
-  return kvCacheDtype === 'auto' ? [] : [`--kv-cache-dtype ${kvCacheDtype}`]
+  return kvCacheDtype === 'fp8' ? ['--kv-cache-dtype fp8'] : []
 }
 
 const refusal = (what: string, obstacles: string[]) =>

@@ -5,7 +5,7 @@ import { type Config, type Device, SETTINGS, type Setting } from './settings.ts'
 import { readValue } from './values.ts'
 
 /** vLLM calls it fp8; there are several, and this is the one of com.microsoft.PagedAttention (e4m3). */
-const CACHE_TYPES = { auto: 'auto', fp8: 'float8', int8: 'int8' } as const
+const cacheType = (name: Config['kvCacheDtype']) => (name === 'fp8' ? 'float8' : name)
 
 /** Fills in the defaults that depend on the device; what neither names is left to the engine. Throws ConfigError where the weight cache's folder cannot be written. */
 export function engineSettings(config: Config, device: Device, modelDir: string): EngineSettings {
@@ -15,7 +15,7 @@ export function engineSettings(config: Config, device: Device, modelDir: string)
     device,
     dtype: config.dtype,
     adapterDtype: config.adapterDtype,
-    cacheDtype: CACHE_TYPES[config.kvCacheDtype],
+    cacheDtype: cacheType(config.kvCacheDtype),
     quantization: config.quantization === 'none' ? undefined : config.quantization,
     weightCache: weightCacheOf(config),
     poolBytes: config.pool ?? defaultOn(device, 'pool'),
@@ -27,6 +27,7 @@ export function engineSettings(config: Config, device: Device, modelDir: string)
     maxStepMs: config.maxStepMs,
     fair: config.scheduling === 'fair',
     adapterCluster: config.adapterCluster,
+    speculation: config.speculativeConfig,
     maxSequences: config.maxSequences ?? (defaultOn(device, 'max-sequences') as number),
     maxModelLen: config.maxModelLen,
     extraTokens: config.maxExtraTokens,

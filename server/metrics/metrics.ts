@@ -4,10 +4,12 @@ import type { Engine, EngineSnapshot, StepTimes } from '../../runtime/index.ts'
 import type { Config } from '../config/settings.ts'
 import type { Limit } from '../errors.ts'
 import { logSink } from '../log.ts'
-import type { Grammars, Metrics, RequestTimes } from '../types.ts'
+import type { Conversations, Grammars, Metrics, RequestTimes } from '../types.ts'
 import { VERSION } from '../version.ts'
 import * as buckets from './buckets.ts'
+import { conversationMetrics } from './conversations.ts'
 import { grammarMetrics } from './grammars.ts'
+import { speculationMetrics } from './speculation.ts'
 import { type AdapterTierSources, tierMetrics } from './tiers.ts'
 import { type VersionedName, versionMetrics } from './versions.ts'
 
@@ -72,6 +74,8 @@ export class ServerMetrics implements Metrics {
   canaries: () => readonly VersionedName[] = () => []
   /** What has come of the constraints of requests so far. */
   grammars: () => Grammars['counters'] = () => ({ compiled: 0, refused: 0, reused: 0, threadsLost: 0 })
+  readonly conversations: Conversations = { websockets: () => 0, responses: () => ({ count: 0, bytes: 0 }) }
+  readonly endedEarly: Metrics['endedEarly']
   private readonly registry = new Registry()
   /** What gateways are told of the adapters, with their names and without. */
   private readonly named = new Registry()
@@ -102,7 +106,14 @@ export class ServerMetrics implements Metrics {
     this.counters()
     this.adapters()
     versionMetrics(this.named, this.labels, () => this.canaries())
+    speculationMetrics(this.registry, this.labels, () => engine.snapshot)
     grammarMetrics(this.registry, this.labels, () => this.grammars())
+    this.endedEarly = conversationMetrics(
+      this.registry,
+      this.labels,
+      () => this.conversations,
+      () => engine.snapshot.counters,
+    )
     this.pool()
     this.engineInfo(quantization)
     this.adapterRead = tierMetrics(this.registry, this.labels, tiers)

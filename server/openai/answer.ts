@@ -39,13 +39,17 @@ export async function answer(
   // What all chunks of a stream begin with: one is sent for every token.
   const opening = openingOf({ ...envelope, object: shape.chunkObject, system_fingerprint: FINGERPRINT })
   const { generation, terms, run } = await takeTurn(request, reply, body, prepared, (index, piece) => {
-    if (!streamed) return shape.collect(index, piece)
+    if (!streamed) {
+      shape.collect(index, piece)
+      return shape.enough(index)
+    }
     const choices = shape.chunks(index, piece)
     const usage = options.continuous_usage_stats && usageOf(generation.countsOf(index), details, shape.reasoningTokens(index))
     for (const choice of choices) {
       const chunk: object = piece.first ? { choices: [choice], ...shape.extra() } : { choices: [choice] }
       open().send(usage ? { ...chunk, usage } : chunk, opening)
     }
+    return shape.enough(index)
   })
   reply.headers(adapter.headers)
   const running = run()

@@ -82,6 +82,10 @@ export class ChatShape extends Shape {
     }
   }
 
+  override enough(index: number): boolean {
+    return this.messages[index]?.reader.enough === true
+  }
+
   override reasoningTokens(index?: number): number {
     const counted = index === undefined ? this.messages : this.messages.slice(index, index + 1)
     return counted.reduce((sum, { reader }) => sum + reader.reasoningTokens, 0)

@@ -6,6 +6,7 @@ import { ApiError } from '../errors.ts'
 import { structuredOf } from '../structured/request.ts'
 import type { Serving } from '../types.ts'
 import { answer } from './answer.ts'
+import { badWordsOf } from './bad-words.ts'
 import { ChatShape } from './chat-shape.ts'
 import type { ChoiceRequest } from './generation.ts'
 import { toolUseOf } from './message/chat-tools.ts'
@@ -62,7 +63,9 @@ export function chatTurns(all: Serving) {
       const asked = given<number | undefined>(body, limit, undefined)
       if (asked === 0) throw new ApiError('invalid_request', `${limit} must be at least 1`, limit)
       const maxTokens = settleMaxTokens(asked, Number.POSITIVE_INFINITY, promptIds.length, serving.model.maxModelLen, 'messages')
+      const badWords = await badWordsOf(serving, body, leaving(reply))
       const sampling = samplingOf(serving, body, {
+        badWords,
         maxTokens: asked,
         logprobs: given<boolean>(body, 'logprobs', false) ? given(body, 'top_logprobs', 0) : -1,
         promptLogprobs: given(body, 'prompt_logprobs', -1),

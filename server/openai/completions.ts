@@ -9,6 +9,7 @@ import { slicedNumbers } from '../json.ts'
 import { structuredOf } from '../structured/request.ts'
 import type { Serving, TokenIds } from '../types.ts'
 import { answer } from './answer.ts'
+import { badWordsOf } from './bad-words.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
 import type { LogprobList } from './logprob-list.ts'
 import { completionLogprobs, TextOffsets } from './logprobs.ts'
@@ -70,7 +71,9 @@ export function completionTurns(all: Serving) {
       if (asked === 0 && !echo)
         throw new ApiError('invalid_request', 'max_tokens must be at least 1 unless echo is true', 'max_tokens')
       const logprobs = given(body, 'logprobs', -1)
+      const badWords = await badWordsOf(serving, body, leaving(reply))
       const sampling = samplingOf(serving, body, {
+        badWords,
         maxTokens: asked ?? fallback,
         // What is chosen among is compared by them.
         logprobs: drawn > n ? Math.max(0, logprobs) : logprobs,

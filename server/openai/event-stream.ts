@@ -1,10 +1,16 @@
 /** Server-sent events to one client: `data: {…}` lines in compact JSON, then `data: [DONE]`. */
+import { setImmediate, setTimeout } from 'node:timers/promises'
 import type { FastifyReply } from 'fastify'
 import type { ApiError } from '../errors.ts'
 import { jsonOf, paced } from '../json.ts'
 
 /** Bytes that may wait for a slow client; past that its request is ended, since nobody reads it. */
 const BACKLOG_LIMIT = 4 << 20
+
+/** Bytes of events that are there already which may wait for a client, before more of them are given. */
+const READ_AHEAD = 1 << 16
+/** Milliseconds after which it is looked whether they have gone. */
+const ROOM_MS = 10
 
 /** Streams with events of this turn: what a step of the engine brings for all choices of a request goes out at once. */
 let holding: EventStream[] = []
@@ -55,7 +61,10 @@ export class EventStream {
   /** `opening`: text of the fields that come before the event's own (jsonOf). */
   send(event: object, opening?: string): void {
     if (this.raw.destroyed || this.ending) return
-    const json = jsonOf(event, opening)
+    this.sendJson(jsonOf(event, opening))
+  }
+
+  private sendJson(json: string | Iterable<string>): void {
     this.write(typeof json === 'string' ? `data: ${json}\n\n` : framed(json))
     this.cutBacklog()
   }
@@ -65,6 +74,19 @@ export class EventStream {
     if (this.raw.destroyed || this.ending) return
     this.write(`event: ${name}\n`)
     this.send(event)
+  }
+
+  /** An event whose JSON is there already. Resolves when the client can take another. */
+  async sendTold(name: string, json: string | Iterable<string>): Promise<void> {
+    if (this.raw.destroyed || this.ending) return
+    this.write(`event: ${name}\n`)
+    this.sendJson(json)
+    if (this.held.length > READ_AHEAD) {
+      this.flush()
+      await setImmediate()
+    }
+    // Whoever takes nothing for long is cut (Connections).
+    while (!this.raw.destroyed && (this.writing || this.raw.writableLength > READ_AHEAD)) await setTimeout(ROOM_MS)
   }
 
   private cutBacklog(): void {

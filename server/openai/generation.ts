@@ -11,7 +11,7 @@ import {
 import { ADAPTER_HEADER } from '../adapter-choice.ts'
 import { ApiError, engineError } from '../errors.ts'
 import type { Constraint } from '../structured/constraint.ts'
-import type { Detokenizer, Serving, TokenIds } from '../types.ts'
+import type { Detokenizer, EarlyEnd, Serving, TokenIds } from '../types.ts'
 import { LogprobList } from './logprob-list.ts'
 import { type Scored, scoredOnce } from './scored-once.ts'
 import { StopAutomaton, StopStrings } from './stop-strings.ts'
@@ -66,6 +66,9 @@ export interface Piece {
   stopReason?: string | number | null
 }
 
+/** Told what came of a choice. True: it has all that it may have, and ends here. */
+export type OnPiece = (choice: number, piece: Piece) => boolean
+
 export interface Counts {
   promptTokens: number
   completionTokens: number
@@ -97,12 +100,12 @@ export class Generation {
   private readonly requests: Scored<ChoiceRequest>[]
   private readonly choices: Choice[] = []
   private readonly started = Date.now()
-  private readonly onPiece: (choice: number, piece: Piece) => void
+  private readonly onPiece: OnPiece
   private settle: { resolve: () => void; reject: (error: Error) => void } | undefined
   private openChoices = 0
   private ended = false
 
-  constructor(serving: Serving, request: GenerationRequest, onPiece: (choice: number, piece: Piece) => void) {
+  constructor(serving: Serving, request: GenerationRequest, onPiece: OnPiece) {
     this.serving = serving
     this.request = request
     this.requests = scoredOnce(request.choices)
@@ -142,7 +145,7 @@ export class Generation {
         this.openChoices++
       }
     } catch (error) {
-      this.abort()
+      this.abort('other_failed')
       throw this.known(error)
     }
     return done
@@ -178,10 +181,10 @@ export class Generation {
   }
 
   /** Ends what still runs; nothing more is handed out. */
-  abort(): void {
+  abort(why: EarlyEnd = 'left'): void {
     if (this.ended) return
     this.ended = true
-    for (const choice of this.choices) if (choice.open) this.close(choice, 'abort', true)
+    for (const choice of this.choices) if (choice.open) this.close(choice, 'abort', why)
     this.settle?.resolve()
   }
 
@@ -203,7 +206,7 @@ export class Generation {
       this.receive(index, output)
     } catch (error) {
       this.settle?.reject(this.known(error))
-      this.abort()
+      this.abort('other_failed')
     }
   }
 
@@ -212,10 +215,10 @@ export class Generation {
     if (this.ended || !choice.open) return
     this.time(choice, output)
     if (output.finish === 'error' || output.finish === 'abort') {
-      this.close(choice, output.finish, false)
+      this.close(choice, output.finish)
       const { code, message, retryAfter } = output.error ?? { code: 'aborted', message: 'the request was aborted' }
       this.ended = true
-      for (const other of this.choices) if (other.open) this.close(other, 'abort', true)
+      for (const other of this.choices) if (other.open) this.close(other, 'abort', 'other_failed')
       this.settle?.reject(this.failure(code, message, retryAfter))
       return
     }
@@ -226,10 +229,14 @@ export class Generation {
     this.counts.completionTokens += output.tokens.length
     const piece = this.pieceOf(choice, output)
     const finish = piece.finish
-    if (finish) this.close(choice, finish, output.finish === undefined)
-    this.onPiece(index, piece)
+    if (finish) this.close(choice, finish, output.finish ? undefined : 'stop_string')
+    const enough = this.onPiece(index, piece) && !finish && !this.ended
+    if (enough) {
+      this.close(choice, 'stop', 'one_call')
+      this.onPiece(index, { first: false, text: '', tokens: [], finish: 'stop', stopReason: null })
+    }
     if (!this.ended) for (const other of choice.others.splice(0)) this.submit(other, this.choices[other])
-    if (finish && this.openChoices === 0) {
+    if ((finish || enough) && this.openChoices === 0) {
       this.ended = true
       this.settle?.resolve()
     }
@@ -297,10 +304,14 @@ export class Generation {
     }
   }
 
-  private close(choice: Choice, finishReason: FinishReason, abort: boolean): void {
+  /** `early`: why the engine is to end it, if it has not. */
+  private close(choice: Choice, finishReason: FinishReason, early?: EarlyEnd): void {
     choice.open = false
     this.openChoices--
-    if (abort) this.serving.engine.abort(choice.id)
+    if (early) {
+      this.serving.engine.abort(choice.id)
+      this.serving.metrics.endedEarly(early)
+    }
     const now = Date.now()
     const seconds = (from: number | undefined, to: number | undefined) =>
       from === undefined || to === undefined ? undefined : Math.max(0, to - from) / 1000

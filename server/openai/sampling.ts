@@ -17,11 +17,13 @@ export interface Limits {
   maxTokens: number | undefined
   logprobs: number
   promptLogprobs: number
+  /** Of badWordsOf. */
+  badWords: Int32Array | undefined
   /** Prompts times choices. */
   sequences: number
 }
 
-/** Biases and stop tokens of all sequences of a request together: each has its own in its slot of the batch. (What is allowed is a bit per token.) */
+/** Biases, stop tokens and bad words of all sequences of a request together: each has its own in its slot of the batch. (What is allowed is a bit per token.) */
 const LISTED_LIMIT = 2 ** 22
 
 /** The sampling parameters of a request; `maxTokens` is still as asked for and is settled per prompt by `settleMaxTokens`. */
@@ -46,7 +48,7 @@ export function samplingOf(serving: Serving, body: Body, limits: Limits): Omit<S
       'allowed_token_ids',
     )
   const bias = logitBias(given(body, 'logit_bias', {}), vocabSize)
-  const listed = (stopTokenIds.length + bias.length) * limits.sequences
+  const listed = (stopTokenIds.length + bias.length + (limits.badWords?.length ?? 0)) * limits.sequences
   if (listed > LISTED_LIMIT)
     throw new ApiError(
       'invalid_request',
@@ -58,6 +60,7 @@ export function samplingOf(serving: Serving, body: Body, limits: Limits): Omit<S
     seed: seedOf(body),
     logitBias: bias,
     allowedTokenIds,
+    badWords: limits.badWords,
     stopTokenIds: ignoreEos ? stopTokenIds : [...banned],
     eosTokenIds,
     ignoreEos,

@@ -12,6 +12,14 @@ const tokenIds = { type: 'array', items: { type: 'integer', minimum: 0, maximum:
 /** With at most 64 of them: an automaton is built of all their characters while others wait (stop-strings.ts). */
 const stopString = { type: 'string', minLength: 1, maxLength: 1024 }
 
+/** See bad-words.ts. */
+const BAD_WORDS = {
+  type: 'array',
+  items: { type: 'string', minLength: 1, maxLength: 256 },
+  maxItems: 1024,
+  description: 'Words that an answer must not hold, as the tokenizer writes them at the beginning of a text and behind a space.',
+}
+
 export const MAX_CHOICES = 128
 
 type Properties = Record<string, object>
@@ -61,6 +69,7 @@ export function common(serving: Serving): Properties {
       additionalProperties: { type: 'number', minimum: -100, maximum: 100 },
     }),
     allowed_token_ids: nullable({ ...tokenIds, minItems: 1, maxItems: mostTokens }),
+    bad_words: nullable(BAD_WORDS),
     skip_special_tokens: boolean,
     add_special_tokens: boolean,
     truncate_prompt_tokens: integer(1),
@@ -227,7 +236,6 @@ export const UNSERVED: Record<string, unknown[]> = {
   web_search_options: [],
   logits_processors: [[]],
   logprob_token_ids: [],
-  bad_words: [[]],
   thinking_token_budget: [-1],
   lora: [],
   ...Object.fromEntries(OTHERS.map((name) => [name, []])),

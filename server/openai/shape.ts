@@ -41,6 +41,11 @@ export abstract class Shape {
   /** `choices` items of a stream for one piece. */
   abstract chunks(index: number, piece: Piece): object[]
 
+  /** Whether a choice has all that it may have. */
+  enough(_index: number): boolean {
+    return false
+  }
+
   /** Fields beside `choices` in the whole answer, or in a stream's first chunk of a choice. */
   abstract extra(): object
 

@@ -5,7 +5,7 @@ import type { Lasting } from '../client-left.ts'
 import { costOf } from '../cost.ts'
 import { type QueueTerms, queueTerms } from '../queue-terms.ts'
 import { ClientLeft } from '../tokenizer/process-pool.ts'
-import { Generation, type GenerationRequest, type Piece } from './generation.ts'
+import { Generation, type GenerationRequest, type OnPiece } from './generation.ts'
 import { type Body, given } from './parameters.ts'
 
 /** Who asks: a request, or a message of a connection with that connection's headers. */
@@ -31,7 +31,7 @@ export async function takeTurn(
   life: Lasting,
   body: Body,
   { adapter, asked, promptTokens }: Prepared,
-  onPiece: (choice: number, piece: Piece) => void,
+  onPiece: OnPiece,
 ): Promise<Turn> {
   const { serving } = adapter
   const { structured, structuredField = 'response_format', skipSpecialTokens, keepTokens = [] } = asked

@@ -111,6 +111,7 @@ class PooledRun {
     this.ended = true
     for (const index of this.open) {
       this.serving.engine.abort(this.idOf(index))
+      this.serving.metrics.endedEarly(error instanceof ClientLeft ? 'left' : 'other_failed')
       this.count(index, 'abort')
     }
     this.open.clear()

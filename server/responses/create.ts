@@ -34,6 +34,7 @@ export interface Responses {
 
 export function responsesOf(all: Serving, turns: ChatTurns): Responses {
   const store = new ResponseStore(all.limits.responseStoreSize)
+  all.metrics.conversations.responses = () => ({ count: store.size, bytes: store.held })
   return { all, turns, store, schema: responsesSchema(all), shared: Object.keys(sharedFields(all)) }
 }
 
@@ -181,7 +182,7 @@ export class ResponseRun {
       run.turn = await takeTurn(asker, life, wanted.chat, wanted.turn, (_choice, piece) => {
         run.begin()
         run.writer.progress()
-        run.reading.take(piece)
+        return run.reading.take(piece)
       })
     } catch (error) {
       throw renamed(error)

@@ -6,6 +6,7 @@ import { EventStream } from '../openai/event-stream.ts'
 import { type Body, given, shown } from '../openai/parameters.ts'
 import type { Places } from '../places.ts'
 import { conversationOf, prepareResponse, ResponseRun, type Responses, scopeOf, type Wanted } from './create.ts'
+import { EventLog } from './event-log.ts'
 import { type Item, responseBody } from './response.ts'
 import type { Stored } from './store.ts'
 import type { ResponseEvent } from './writer.ts'
@@ -91,11 +92,12 @@ async function inBackground(
     const wanted = await prepareResponse(responses, request, life, body, items)
     const { response } = wanted
     response.status = 'queued'
-    reply.headers(wanted.turn.adapter.headers)
-    const events = eventsTo(reply, wanted)
-    const run = await ResponseRun.take(wanted, request, life, streams ? events.emit : () => {})
+    const { headers } = wanted.turn.adapter
+    reply.headers(headers)
+    const events = streams ? new EventLog((bytes) => store.grow(scope, response.id, bytes)) : undefined
+    const run = await ResponseRun.take(wanted, request, life, (event) => events?.add(event))
     run.submit()
-    store.put(scope, { response, items, cancel: () => life.end() })
+    store.put(scope, { response, items, events, cancel: () => life.end() })
     const first = streams ? undefined : await responseBody(response)
     if (streams) run.begin()
     const over = async () => {
@@ -107,14 +109,11 @@ async function inBackground(
       }
       life.end()
       // It is there no more where it was deleted, or has made room, meanwhile.
-      if (store.delete(scope, response.id)) store.put(scope, { response, items })
-      if (streams) events.stream().end()
+      events?.close()
+      if (store.delete(scope, response.id)) store.put(scope, { response, items, events })
     }
-    const running = over()
-    if (streams) {
-      await running
-      return reply
-    }
+    over().catch((error: Error) => request.log.error({ err: error }, 'a response in the background was not kept'))
+    if (events) return told(reply, headers, events, 0)
     reply.type('application/json; charset=utf-8')
     return first
   } catch (error) {
@@ -123,7 +122,43 @@ async function inBackground(
   }
 }
 
+/** Streams what has been told from event `first` on, then what is to come. */
+async function told(reply: FastifyReply, headers: Record<string, string>, events: EventLog, first: number): Promise<unknown> {
+  const stream = new EventStream(reply, headers, () => {})
+  for await (const { type, json } of events.from(first)) {
+    if (reply.raw.destroyed) break
+    await stream.sendTold(type, json)
+  }
+  stream.end()
+  return reply
+}
+
 const idParams = { type: 'object', required: ['id'], properties: { id: { type: 'string', maxLength: 256 } } }
+
+const looked = {
+  type: 'object',
+  properties: {
+    stream: {
+      type: 'string',
+      enum: ['true', 'false'],
+      description: 'Its events, from the first on; of one that was made with `background` and `stream`',
+    },
+    starting_after: {
+      type: 'string',
+      pattern: '^[0-9]{1,9}$',
+      description: 'Events after this sequence number alone; needs stream=true',
+    },
+  },
+}
+
+function eventsOf({ events }: Stored): EventLog {
+  if (events) return events
+  throw new ApiError(
+    'invalid_request',
+    'only a response that was created with background and stream can be streamed again; ask for it without stream',
+    'stream',
+  )
+}
 
 interface ById {
   Params: { id: string }
@@ -140,11 +175,13 @@ export function storedResponseRoutes(app: FastifyInstance, { store }: Responses)
   }
   app.get<ById>(
     '/v1/responses/:id',
-    { schema: { params: idParams, tags, summary: 'A stored response, as it stands' } },
+    { schema: { params: idParams, querystring: looked, tags, summary: 'A stored response, as it stands, or its events' } },
     async (request, reply) => {
-      if (request.query.stream === 'true')
-        throw new ApiError('unsupported_parameter', 'stream: events are told once; ask for the response again later', 'stream')
-      return send(reply, find(request))
+      const { stream, starting_after: after } = request.query
+      const stored = find(request)
+      if (stream === 'true') return told(reply, {}, eventsOf(stored), after === undefined ? 0 : Number(after) + 1)
+      if (after === undefined) return send(reply, stored)
+      throw new ApiError('invalid_request', 'starting_after is for streams: it needs stream=true', 'starting_after')
     },
   )
   app.delete<ById>(

@@ -37,6 +37,7 @@ export async function responseSockets(app: FastifyInstance, tools: SessionTools,
   const all = new Set<Open>()
   let draining = false
   let pingAt = performance.now() + pingEvery
+  responses.all.metrics.conversations.websockets = () => all.size
   const looking = setInterval(() => {
     const now = performance.now()
     const pings = now >= pingAt

@@ -1,4 +1,5 @@
 /** Responses that can be continued or looked at: in memory, as many bytes of them as the server is given, each for its tenant alone. */
+import type { EventLog } from './event-log.ts'
 import type { Item, ResponseObject } from './response.ts'
 
 export interface Stored {
@@ -7,6 +8,8 @@ export interface Stored {
   items: readonly Item[]
   /** Ends a background response that is not over. */
   cancel?: () => void
+  /** Of one that was made as a stream in the background. */
+  events?: EventLog
 }
 
 interface Entry extends Stored {
@@ -52,17 +55,31 @@ export class ResponseStore {
     return this.entries.size
   }
 
+  /** Bytes that all take, roughly. */
+  get held(): number {
+    return this.bytes
+  }
+
   /** Keeps it, in place of what had its id. What is larger than all may take together is not kept. `scope`: where it is found; `owner`: whose bytes it takes. */
   put(scope: string, stored: Stored, owner = scope): void {
     const { response, items } = stored
     this.delete(scope, response.id)
-    const bytes = sizeOf(response) + items.reduce((sum, item) => sum + this.itemSize(item), 0)
+    const bytes = sizeOf(response) + items.reduce((sum, item) => sum + this.itemSize(item), 0) + (stored.events?.bytes ?? 0)
     if (bytes > this.most) return
     const key = scope + BETWEEN + response.id
     const entry: Entry = { ...stored, scope, owner, key, bytes }
     this.entries.set(key, entry)
     for (const item of [...items, ...response.output]) this.items.set(scope + BETWEEN + item.id, entry)
     this.count(owner, bytes)
+    while (this.bytes > this.most) this.evict()
+  }
+
+  /** What is there of it takes so many bytes more. Nothing for one that is not there. */
+  grow(scope: string, id: string, bytes: number): void {
+    const entry = this.entries.get(scope + BETWEEN + id)
+    if (!entry) return
+    entry.bytes += bytes
+    this.count(entry.owner, bytes)
     while (this.bytes > this.most) this.evict()
   }
 

@@ -1,10 +1,11 @@
 /** Loading, unloading and looking at adapters: vLLM's two routes, and SageMaker's `/adapters` with fields of our own. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Adapter } from '../../adapters-store/index.ts'
-import type { AdapterManagement, ChangedLimits, WantedCanary } from '../adapter-management.ts'
+import type { AdapterManagement, ChangedFormats, ChangedLimits, WantedCanary } from '../adapter-management.ts'
 import { leaving } from '../client-left.ts'
 import { ApiError } from '../errors.ts'
 import { jsonBody, SlicedArray } from '../json.ts'
+import { REASONING_FORMATS, REASONING_SPELLINGS, TOOL_FORMATS, TOOL_SPELLINGS } from '../openai/message/formats.ts'
 import { type Body, checkFields, given } from '../openai/parameters.ts'
 import { type BodySchema, boolean, nullable, string } from '../openai/schemas.ts'
 
@@ -55,6 +56,15 @@ const adapterSchema: BodySchema = {
       description:
         'What requests of this name may take together: `max_requests` in flight, `max_queued` of these waiting, `tokens_per_minute`. One that is not named stays as it is; null is what the ' +
         'settings give to all adapters. Without `src`: of the name that is there.',
+    },
+    tool_call_parser: {
+      ...nullable({ type: 'string', enum: [...TOOL_FORMATS, ...Object.keys(TOOL_SPELLINGS)] }),
+      description:
+        'The format in which it writes calls; null is what its folder or the base says. Without `src`: of the name that is there.',
+    },
+    reasoning_parser: {
+      ...nullable({ type: 'string', enum: [...REASONING_FORMATS, ...Object.keys(REASONING_SPELLINGS)] }),
+      description: 'The format in which it writes what it reasons; likewise.',
     },
     expected_digest: { ...string, description: 'Only if the name stands for this digest now; else 412.' },
     canary: {
@@ -137,8 +147,10 @@ export function adapterRoutes(app: FastifyInstance, management: AdapterManagemen
       }
       const pin = given<boolean | undefined>(body, 'pin', undefined)
       const limits = limitsOf(body)
-      if ((pin ?? limits) !== undefined && body.src === undefined && body.replace === undefined && body.preload === undefined)
-        return management.describe(await management.set(body.name as string, { pin, limits }, expectedDigest))
+      const formats = formatsIn(body)
+      const sets = (pin ?? limits ?? formats) !== undefined
+      if (sets && body.src === undefined && body.replace === undefined && body.preload === undefined)
+        return management.describe(await management.set(body.name as string, { pin, limits, formats }, expectedDigest))
       if (body.src === undefined) throw new ApiError('invalid_request', 'you must provide src', 'src')
       const adapter = await management.load(
         {
@@ -147,6 +159,7 @@ export function adapterRoutes(app: FastifyInstance, management: AdapterManagemen
           preload: given<boolean>(body, 'preload', true),
           pin,
           limits,
+          formats,
           replace: given<boolean>(body, 'replace', expectedDigest !== undefined),
           expectedDigest,
           fields: { name: 'name', source: 'src' },
@@ -208,6 +221,13 @@ function limitsOf(body: Body): ChangedLimits | undefined {
   return limits && { maxRequests: limits.max_requests, maxQueued: limits.max_queued, tokensPerMinute: limits.tokens_per_minute }
 }
 
+function formatsIn({ tool_call_parser: tools, reasoning_parser: reasoning }: Body): ChangedFormats | undefined {
+  const named = <Name>(said: unknown, spellings: Readonly<Record<string, Name>>) =>
+    (typeof said === 'string' && Object.hasOwn(spellings, said) ? spellings[said] : said) as string | null | undefined
+  if (tools === undefined && reasoning === undefined) return undefined
+  return { tools: named(tools, TOOL_SPELLINGS), reasoning: named(reasoning, REASONING_SPELLINGS) }
+}
+
 /** What `POST /adapters` says of a canary; undefined: nothing. */
 function canaryOf(body: Body): WantedCanary | undefined {
   const share = given<number | undefined>(body, 'canary', undefined)
@@ -218,6 +238,8 @@ function canaryOf(body: Body): WantedCanary | undefined {
   if (given(body, 'replace', false)) refuse('replace', 'the name keeps its version until the canary is promoted')
   if (!given(body, 'preload', true)) refuse('preload', 'a canary is read before it takes requests')
   if (limitsOf(body)) refuse('limits', "limits are the name's, whichever version answers: send them without it")
+  for (const field of ['tool_call_parser', 'reasoning_parser'])
+    if (body[field] !== undefined) refuse(field, "formats are the name's, whichever version answers: send them without it")
   const source = body.src as string | undefined
   const pin = given<boolean | undefined>(body, 'pin', undefined)
   if (source === undefined && pin !== undefined) refuse('pin', 'without src it changes the share alone')

@@ -65,7 +65,10 @@ async function whole(
   const { body } = request
   const told = toldOf(body, turn)
   const since = performance.now()
-  const { generation, run } = await takeTurn(request, reply, completion, turn, (choice, piece) => told[choice].take(piece))
+  const { generation, run } = await takeTurn(request, reply, completion, turn, (choice, piece) => {
+    told[choice].take(piece)
+    return false
+  })
   await run()
   log(request, reply, turn, generation)
   if (reply.raw.destroyed) return reply.hijack()
@@ -121,6 +124,7 @@ async function streamed(
           : null,
       })
     }
+    return false
   })
   const running = run()
   if (terms.firstTokenMs === undefined) open()

@@ -3,6 +3,7 @@
 #include <limits>
 #include <tuple>
 #include "sampling_run.h"
+#include "step/bad_words.h"
 
 namespace lorikeet::test {
 namespace {
@@ -101,6 +102,20 @@ Ask draw_ask(Random& random, int32_t vocab) {
     const int32_t count = 1 + random.below(30);
     for (int32_t n = 0; n < count; n++) ask.banned.push_back(token());
   }
+  if (one_in(4)) {
+    // Some are the output's end and what follows: those forbid.
+    std::vector<int32_t> records;
+    const auto written = static_cast<int32_t>(ask.history.size()) - ask.prompt;
+    for (int32_t n = random.below(40); n >= 0; n--) {
+      const int32_t before = std::min(written, random.below(4));
+      records.push_back(before + 1);
+      records.insert(records.end(), ask.history.end() - before, ask.history.end());
+      if (before && one_in(3)) records.back() = token();
+      records.push_back(token());
+    }
+    for (int32_t& id : records) id = std::max(id, 0);
+    ask.bad_words = bad_words_of(records, std::numeric_limits<int32_t>::max());
+  }
   if (one_in(3)) ask.logprobs = random.below(20);
   if (one_in(12)) {
     ask.target = random.below(vocab);
@@ -161,7 +176,7 @@ void check_void_rows() {
     asks.push_back(ask);
   };
   const auto untouched = [](std::vector<float>&) {};
-  Ask draw, truncated, banned, lifted, repeated, unknown, forbidden, target;
+  Ask draw, truncated, banned, lifted, repeated, unknown, forbidden, worded, target;
   draw.temperature = truncated.temperature = 0.8f;
   truncated.top_p = 0.9f;
   banned.temperature = 1;
@@ -176,6 +191,10 @@ void check_void_rows() {
   forbidden.banned = {11, -4, vocab};  // not even a bias brings it back
   forbidden.bias_tokens = {11, 11};
   forbidden.bias_values = {kInfinity, 3};
+  worded.history = {4, 9, 9};  // 11 is what follows 9, 9, and the only one that may
+  worded.prompt = 1;
+  worded.bad_words = bad_words_of({3, 9, 9, 11, 4, 4, 9, 9, 12}, vocab);
+  worded.allowed = {11};
   target.target = 17;
   for (const Ask& ask : {Ask{}, draw, truncated}) {
     for (const int32_t at : {0, 2047, 2048, vocab - 1}) add(ask, [&](std::vector<float>& x) { x[at] = at % 2 ? nan : kInfinity; });
@@ -185,7 +204,7 @@ void check_void_rows() {
       x[2300] = -40;
     });
   }
-  for (const Ask& ask : {banned, lifted, repeated, unknown, forbidden, target}) add(ask, untouched);
+  for (const Ask& ask : {banned, lifted, repeated, unknown, forbidden, worded, target}) add(ask, untouched);
   for (int i = 0; i < 4; i++) add(target, [&](std::vector<float>& x) { i % 2 ? std::fill(x.begin(), x.end(), -kInfinity) : void(x[17] = -kInfinity); });
   check_rows({vocab, DType::f32, values}, asks, "rows of which little or nothing may be sampled", 3);
 }

@@ -3,6 +3,7 @@
 #include <map>
 #include <utility>
 #include "kernels/cuda/sampling.h"
+#include "step/bad_words.h"
 #include "memory.h"
 #include "sampling_reference.h"
 #include "world.h"
@@ -18,12 +19,13 @@ SamplingRow scalars_of(const Ask& ask) {
   row.min_p = ask.min_p;
   row.top_k = ask.top_k;
   row.seed = ask.seed;
-  row.position = ask.position;
+  row.position = ask.bad_words.empty() ? ask.position : static_cast<int32_t>(ask.history.size()) - ask.prompt;
   row.presence = ask.presence;
   row.frequency = ask.frequency;
   row.repetition = ask.repetition;
   row.bias_count = static_cast<int32_t>(ask.bias_tokens.size());
   row.banned_count = static_cast<int32_t>(ask.banned.size());
+  row.bad_word_count = bad_word_count(ask.bad_words);
   row.logprobs = ask.logprobs;
   row.vocab = ask.vocab;
   return row;
@@ -45,17 +47,18 @@ std::vector<TokenCount> counts_of(const Ask& ask) {
 
 // What one row's sequence keeps on the device: its tokens with room for the next one, and its lists.
 struct Resident {
-  OnDevice<int32_t> history, bias_tokens, banned;
+  OnDevice<int32_t> history, bias_tokens, banned, bad_words;
   OnDevice<float> bias_values;
   OnDevice<uint32_t> allowed;
 
   Resident(const Ask& ask, int32_t vocab)
-      : history(with_next(ask)), bias_tokens(sorted(ask).first), banned(ask.banned), bias_values(sorted(ask).second), allowed(mask_of(ask, vocab)) {}
+      : history(with_next(ask)), bias_tokens(sorted(ask).first), banned(ask.banned), bad_words(ask.bad_words), bias_values(sorted(ask).second), allowed(mask_of(ask, vocab)) {}
   cuda::SampleRow row(const Ask& ask, int32_t vocab) const {
     SamplingRow asked = scalars_of(ask);
     asked.bias_tokens = bias_tokens.data();
     asked.bias_values = bias_values.data();
     asked.banned = banned.data();
+    asked.bad_words = bad_words.data();
     if (!ask.allowed.empty()) asked.allowed = allowed.data();
     return cuda::sample_row(asked, {history.data(), static_cast<int32_t>(ask.history.size()), ask.prompt, ask.target >= 0}, vocab);
   }
@@ -116,6 +119,8 @@ Sampled on_cpu(const Logits& logits, int32_t r, const Ask& ask) {
   row.bias_tokens = ask.bias_tokens.data();
   row.bias_values = ask.bias_values.data();
   row.banned = ask.banned.data();
+  row.bad_words = ask.bad_words.data();
+  row.output = ask.history.data() + ask.prompt;
   const std::vector<uint32_t> mask = mask_of(ask, logits.vocab);
   if (!ask.allowed.empty()) row.allowed = mask.data();
   row.logprobs = std::min(ask.logprobs, logits.vocab);

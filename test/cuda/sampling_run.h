@@ -16,6 +16,7 @@ struct Ask {
   std::vector<int32_t> bias_tokens;
   std::vector<float> bias_values;
   std::vector<int32_t> banned;
+  std::vector<int32_t> bad_words;  // native/kernels/bad_words.h; empty: none
   std::vector<int32_t> allowed;  // empty: all are
   int32_t logprobs = -1, target = -1;
   int32_t vocab = 0;  // tokens that exist for the row; 0: all

@@ -1,4 +1,4 @@
-// PagedAttention against float64 over a scattered cache, in all its variants; and that a prompt in chunks gives the bits of the prompt in one piece.
+// PagedAttention against float64 over a scattered cache of each type, in all its variants; and that a prompt in chunks gives the bits of the prompt in one piece.
 #include <algorithm>
 #include <limits>
 #include <map>
@@ -23,6 +23,15 @@ const Variant kVariants[] = {
     {"wide head, soft cap", 4, 1, 256, 16, 100, 256, 50, true, false},
 };
 constexpr int64_t kPositions = 1400;
+
+// What rounding the keys and values, all in [−1, 1] before the norms, may change of a mean of values.
+struct Cache {
+  CacheType type;
+  const char* name;
+  double tolerance;
+};
+constexpr Cache kCaches[] = {
+    {CacheType::f32, "float32", 5e-6}, {CacheType::f16, "float16", 2e-3}, {CacheType::bf16, "bfloat16", 1.5e-2}, {CacheType::i8, "int8", 3e-2}};
 
 // One sequence of `length` tokens with its own blocks in one shared cache.
 struct Fixture {
@@ -100,8 +109,8 @@ struct Fixture {
 };
 
 // Runs tokens [from[i], to[i]) of each sequence as one batch on the caches.
-std::vector<float> attend(const Kernels& kernels, const std::vector<const Fixture*>& sequences, const std::vector<int64_t>& from, const std::vector<int64_t>& to,
-                          std::vector<float>& key_cache, std::vector<float>& value_cache, float scale, int threads, bool write = true) {
+std::vector<float> attend(const Kernels& kernels, const Cache& cache, const std::vector<const Fixture*>& sequences, const std::vector<int64_t>& from, const std::vector<int64_t>& to,
+                          std::vector<uint8_t>& key_cache, std::vector<uint8_t>& value_cache, float scale, int threads, bool write = true) {
   const Variant& v = sequences[0]->v;
   std::vector<float> q, k, values;
   std::vector<int32_t> cumulative{0}, past, table, slots;
@@ -124,6 +133,7 @@ std::vector<float> attend(const Kernels& kernels, const std::vector<const Fixtur
   args.query = q.data();
   args.key = k.data();
   args.value = values.data();
+  args.cache = cache.type;
   args.key_cache = key_cache.data();
   args.value_cache = value_cache.data();
   args.cumulative = cumulative.data();
@@ -156,50 +166,55 @@ std::vector<float> attend(const Kernels& kernels, const std::vector<const Fixtur
   return out;
 }
 
-std::vector<float> poisoned_cache(const Variant& v, int64_t views) {
-  return std::vector<float>(views * v.block_size * v.kv_heads * v.head_size, std::numeric_limits<float>::quiet_NaN());
+// Of any type: all ones are NaN, in the elements or in int8's scales.
+std::vector<uint8_t> poisoned_cache(const Cache& cache, const Variant& v, int64_t views) {
+  return std::vector<uint8_t>(views * cache_view_bytes(cache.type, v.block_size, v.kv_heads, v.head_size), 0xff);
 }
+
+std::string named(const Variant& v, const Cache& cache) { return std::string(v.name) + ", " + cache.name; }
 
 KERNEL_TEST(attention_equals_float64) {
   Random random(11);
-  for (const Variant& v : kVariants) {
-    const int64_t views = 3 * (150 / v.block_size + 2);
-    Fixture a(v, 150, random, 0, 2), b(v, 65, random, 1, 2);
-    b.q_norm = a.q_norm;  // the layer's, the same for all
-    b.k_norm = a.k_norm;
-    auto keys = poisoned_cache(v, views), values = poisoned_cache(v, views);
-    const float scale = 1 / std::sqrt(float(v.head_size));
-    const auto got = attend(kernels, {&a, &b}, {0, 0}, {150, 65}, keys, values, scale, 3);
-    auto want = a.reference(scale);
-    const auto second = b.reference(scale);
-    want.insert(want.end(), second.begin(), second.end());
-    double worst = 0;
-    for (size_t i = 0; i < want.size(); i++) worst = std::max(worst, std::isnan(got[i]) ? 1e9 : std::abs(got[i] - want[i]));
-    check_near(worst, 0, 5e-6, v.name);
-  }
+  for (const Cache& cache : kCaches)
+    for (const Variant& v : kVariants) {
+      const int64_t views = 3 * (150 / v.block_size + 2);
+      Fixture a(v, 150, random, 0, 2), b(v, 65, random, 1, 2);
+      b.q_norm = a.q_norm;  // the layer's, the same for all
+      b.k_norm = a.k_norm;
+      auto keys = poisoned_cache(cache, v, views), values = poisoned_cache(cache, v, views);
+      const float scale = 1 / std::sqrt(float(v.head_size));
+      const auto got = attend(kernels, cache, {&a, &b}, {0, 0}, {150, 65}, keys, values, scale, 3);
+      auto want = a.reference(scale);
+      const auto second = b.reference(scale);
+      want.insert(want.end(), second.begin(), second.end());
+      double worst = 0;
+      for (size_t i = 0; i < want.size(); i++) worst = std::max(worst, std::isnan(got[i]) ? 1e9 : std::abs(got[i] - want[i]));
+      check_near(worst, 0, cache.tolerance, named(v, cache));
+    }
 }
 
 KERNEL_TEST(attention_in_chunks_gives_the_same_bits) {
   Random random(12);
-  for (const Variant& v : kVariants) {
-    const int64_t views = 3 * (140 / v.block_size + 2);
-    Fixture a(v, 140, random, 0, 2), other(v, 90, random, 1, 2);
-    other.q_norm = a.q_norm;
-    other.k_norm = a.k_norm;
-    const float scale = 0.3f;
-    auto keys = poisoned_cache(v, views), values = poisoned_cache(v, views);
-    const auto whole = attend(kernels, {&a}, {0}, {140}, keys, values, scale, 1);
-    const int64_t row = int64_t{v.heads} * v.head_size;
-    auto chunk_keys = poisoned_cache(v, views), chunk_values = poisoned_cache(v, views);
-    const int64_t cuts[] = {0, 1, 2, 19, 64, 65, 130, 139, 140};
-    for (size_t c = 0; c + 1 < std::size(cuts); c++) {
-      // Beside another sequence, on other threads.
-      const auto part = attend(kernels, {&other, &a}, {static_cast<int64_t>(c) * 10, cuts[c]}, {static_cast<int64_t>(c) * 10 + 10, cuts[c + 1]}, chunk_keys,
-                               chunk_values, scale, 4);
-      check(std::memcmp(&part[10 * row], &whole[cuts[c] * row], sizeof(float) * (cuts[c + 1] - cuts[c]) * row) == 0,
-            std::string(v.name) + ": chunk from " + std::to_string(cuts[c]) + " has other bits");
+  for (const Cache& cache : kCaches)
+    for (const Variant& v : kVariants) {
+      const int64_t views = 3 * (140 / v.block_size + 2);
+      Fixture a(v, 140, random, 0, 2), other(v, 90, random, 1, 2);
+      other.q_norm = a.q_norm;
+      other.k_norm = a.k_norm;
+      const float scale = 0.3f;
+      auto keys = poisoned_cache(cache, v, views), values = poisoned_cache(cache, v, views);
+      const auto whole = attend(kernels, cache, {&a}, {0}, {140}, keys, values, scale, 1);
+      const int64_t row = int64_t{v.heads} * v.head_size;
+      auto chunk_keys = poisoned_cache(cache, v, views), chunk_values = poisoned_cache(cache, v, views);
+      const int64_t cuts[] = {0, 1, 2, 19, 64, 65, 130, 139, 140};
+      for (size_t c = 0; c + 1 < std::size(cuts); c++) {
+        // Beside another sequence, on other threads.
+        const auto part = attend(kernels, cache, {&other, &a}, {static_cast<int64_t>(c) * 10, cuts[c]}, {static_cast<int64_t>(c) * 10 + 10, cuts[c + 1]}, chunk_keys,
+                                 chunk_values, scale, 4);
+        check(std::memcmp(&part[10 * row], &whole[cuts[c] * row], sizeof(float) * (cuts[c + 1] - cuts[c]) * row) == 0,
+              named(v, cache) + ": chunk from " + std::to_string(cuts[c]) + " has other bits");
+      }
     }
-  }
 }
 
 bool same_bits(const float* a, const float* b, int64_t n) { return std::memcmp(a, b, sizeof(float) * n) == 0; }
@@ -207,55 +222,59 @@ bool same_bits(const float* a, const float* b, int64_t n) { return std::memcmp(a
 // Contexts of more than two spans, which threads share when there are few sequences.
 KERNEL_TEST(attention_over_long_contexts_has_the_same_bits_on_any_threads) {
   Random random(13);
-  for (const Variant& v : {Variant{"long", 2, 1, 16, 16, -1, 16, 0, false, false}, Variant{"long, window", 2, 1, 16, 16, 700, 16, 0, false, false}}) {
-    constexpr int64_t kLength = 1300;
-    Fixture a(v, kLength, random, 0, 1);
-    const int64_t row = int64_t{v.heads} * v.head_size;
-    auto keys = poisoned_cache(v, kLength / v.block_size + 1), values = keys;
-    const auto whole = attend(kernels, {&a}, {0}, {kLength}, keys, values, 0.7f, 1);
-    const auto want = a.reference(0.7f);
-    double worst = 0;
-    for (size_t i = 0; i < want.size(); i++) worst = std::max(worst, std::isnan(whole[i]) ? 1e9 : std::abs(whole[i] - want[i]));
-    check_near(worst, 0, 5e-6, v.name);
-    for (int64_t t : {511, 512, 513, 1100, 1299})
-      for (int threads : {1, 2, 16}) {
-        const auto alone = attend(kernels, {&a}, {t}, {t + 1}, keys, values, 0.7f, threads);
-        check(same_bits(alone.data(), &whole[t * row], row), std::string(v.name) + ": token " + std::to_string(t) + " on " + std::to_string(threads) + " threads");
-      }
-    const auto tail = attend(kernels, {&a}, {1020}, {kLength}, keys, values, 0.7f, 64);
-    check(same_bits(tail.data(), &whole[1020 * row], (kLength - 1020) * row), std::string(v.name) + ": a chunk across spans");
-  }
+  for (const Cache& cache : kCaches)
+    for (const Variant& v : {Variant{"long", 2, 1, 16, 16, -1, 16, 0, false, false}, Variant{"long, window", 2, 1, 16, 16, 700, 16, 0, false, false}}) {
+      constexpr int64_t kLength = 1300;
+      Fixture a(v, kLength, random, 0, 1);
+      const int64_t row = int64_t{v.heads} * v.head_size;
+      auto keys = poisoned_cache(cache, v, kLength / v.block_size + 1), values = keys;
+      const auto whole = attend(kernels, cache, {&a}, {0}, {kLength}, keys, values, 0.7f, 1);
+      const auto want = a.reference(0.7f);
+      double worst = 0;
+      for (size_t i = 0; i < want.size(); i++) worst = std::max(worst, std::isnan(whole[i]) ? 1e9 : std::abs(whole[i] - want[i]));
+      check_near(worst, 0, cache.tolerance, named(v, cache));
+      for (int64_t t : {511, 512, 513, 1100, 1299})
+        for (int threads : {1, 2, 16}) {
+          const auto alone = attend(kernels, cache, {&a}, {t}, {t + 1}, keys, values, 0.7f, threads);
+          check(same_bits(alone.data(), &whole[t * row], row), named(v, cache) + ": token " + std::to_string(t) + " on " + std::to_string(threads) + " threads");
+        }
+      const auto tail = attend(kernels, cache, {&a}, {1020}, {kLength}, keys, values, 0.7f, 64);
+      check(same_bits(tail.data(), &whole[1020 * row], (kLength - 1020) * row), named(v, cache) + ": a chunk across spans");
+    }
 }
 
 KERNEL_TEST(attention_without_a_slot_reads_what_the_cache_holds) {
   Random random(14);
   const Variant& v = kVariants[1];
-  Fixture a(v, 50, random, 0, 1);
-  auto keys = poisoned_cache(v, 4), values = keys;
-  const auto whole = attend(kernels, {&a}, {0}, {50}, keys, values, 0.3f, 1);
-  const auto keys_before = keys, values_before = values;
-  Fixture other = a;  // the same query, another key and value: they go nowhere
-  for (float& x : other.k) x = 9;
-  for (float& x : other.v_rows) x = 9;
-  const auto again = attend(kernels, {&other}, {49}, {50}, keys, values, 0.3f, 2, false);
-  const int64_t row = int64_t{v.heads} * v.head_size;
-  check(same_bits(again.data(), &whole[49 * row], row), "the cached key and value are used");
-  check(same_bits(keys.data(), keys_before.data(), keys.size()) && same_bits(values.data(), values_before.data(), values.size()), "nothing is written");
+  for (const Cache& cache : kCaches) {
+    Fixture a(v, 50, random, 0, 1);
+    auto keys = poisoned_cache(cache, v, 4), values = keys;
+    const auto whole = attend(kernels, cache, {&a}, {0}, {50}, keys, values, 0.3f, 1);
+    const auto keys_before = keys, values_before = values;
+    Fixture other = a;  // the same query, another key and value: they go nowhere
+    for (float& x : other.k) x = 9;
+    for (float& x : other.v_rows) x = 9;
+    const auto again = attend(kernels, cache, {&other}, {49}, {50}, keys, values, 0.3f, 2, false);
+    const int64_t row = int64_t{v.heads} * v.head_size;
+    check(same_bits(again.data(), &whole[49 * row], row), "the cached key and value are used");
+    check(keys == keys_before && values == values_before, "nothing is written");
+  }
 }
 
 KERNEL_TEST(a_broken_token_does_not_reach_those_before_it) {
   Random random(15);
-  for (const Variant& v : kVariants) {
-    Fixture a(v, 90, random, 0, 1);
-    const int64_t views = 90 / v.block_size + 1, row = int64_t{v.heads} * v.head_size, kv_row = int64_t{v.kv_heads} * v.head_size;
-    auto keys = poisoned_cache(v, views), values = keys;
-    const auto sound = attend(kernels, {&a}, {0}, {90}, keys, values, 0.3f, 1);
-    for (int64_t i = 0; i < kv_row; i++) a.k[70 * kv_row + i] = a.v_rows[70 * kv_row + i] = std::numeric_limits<float>::quiet_NaN();
-    auto other_keys = poisoned_cache(v, views), other_values = other_keys;
-    const auto broken = attend(kernels, {&a}, {0}, {90}, other_keys, other_values, 0.3f, 1);
-    check(same_bits(broken.data(), sound.data(), 70 * row), std::string(v.name) + ": earlier tokens are as they were");
-    check(std::isnan(broken[70 * row]), std::string(v.name) + ": the token itself shows it");
-  }
+  for (const Cache& cache : kCaches)
+    for (const Variant& v : kVariants) {
+      Fixture a(v, 90, random, 0, 1);
+      const int64_t views = 90 / v.block_size + 1, row = int64_t{v.heads} * v.head_size, kv_row = int64_t{v.kv_heads} * v.head_size;
+      auto keys = poisoned_cache(cache, v, views), values = keys;
+      const auto sound = attend(kernels, cache, {&a}, {0}, {90}, keys, values, 0.3f, 1);
+      for (int64_t i = 0; i < kv_row; i++) a.k[70 * kv_row + i] = a.v_rows[70 * kv_row + i] = std::numeric_limits<float>::quiet_NaN();
+      auto other_keys = poisoned_cache(cache, v, views), other_values = other_keys;
+      const auto broken = attend(kernels, cache, {&a}, {0}, {90}, other_keys, other_values, 0.3f, 1);
+      check(same_bits(broken.data(), sound.data(), 70 * row), named(v, cache) + ": earlier tokens are as they were");
+      check(std::isnan(broken[70 * row]), named(v, cache) + ": the token itself shows it");
+    }
 }
 
 }  // namespace

@@ -68,7 +68,12 @@ const COMPLETIONS: Wrong[] = [
   [{ prompt: 'a', prompt_logprobs: -1 }, 'prompt_logprobs', /must be >= 0/],
   [{ prompt: 'a', logprobs: 21 }, 'logprobs', /must be <= 20/],
   [{ prompt: 'a', min_tokens: 9, max_tokens: 5 }, 'min_tokens', /min_tokens \(9\) must not exceed max_tokens \(5\)/],
-  [{ prompt: 'a', stream_options: { include_usages: true } }, 'stream_options', /stream_options/],
+  [
+    { prompt: 'a', stream_options: { include_usages: true } },
+    'stream_options.include_usages',
+    /include_usages/,
+    'unknown_parameter',
+  ],
   [{ prompt: 'a', stream_options: { include_usage: true }, stream: false }, 'stream_options', /needs stream to be true/],
   [{ prompt: 'a', stop: 'x'.repeat(1025) }, 'stop', /more than 1024 characters/],
   [{ prompt: 'a', suffix: 'b' }, 'suffix', /not supported/, 'unsupported_parameter'],
@@ -128,7 +133,12 @@ const CHAT: Wrong[] = [
   [{ messages, structured_outputs: { regex: 'a', choice: ['b'] } }, 'structured_outputs', /not regex and choice/],
   [{ messages, structured_outputs: { json: '{' } }, 'structured_outputs.json', /no JSON/],
   [{ messages, structured_outputs: { choice: [] } }, 'structured_outputs.choice', /fewer than 1/],
-  [{ messages, structured_outputs: { lark: 'a' } }, 'structured_outputs', /additional properties/],
+  [
+    { messages, structured_outputs: { lark: 'a' } },
+    'structured_outputs.lark',
+    /^Unrecognized request argument supplied: structured_outputs.lark$/,
+    'unknown_parameter',
+  ],
   [
     { messages, structured_outputs: { json_object: true }, response_format: { type: 'json_object' } },
     'structured_outputs',

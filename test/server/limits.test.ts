@@ -109,12 +109,16 @@ t.test('an adapter has limits by its name, of its own or those of all, also afte
 t.test('wrong limits are told', async (t) => {
   const { url } = await start(t)
   const set = (limits: unknown, others: object = {}) => ask(url, 'POST', '/adapters', { name: 'pirate', limits, ...others })
-  for (const wrong of [{ max_requests: 0 }, { max_requests: 1.5 }, { max_queued: '3' }, { max_reqests: 3 }, 7])
+  for (const wrong of [{ max_requests: 0 }, { max_requests: 1.5 }, { max_queued: '3' }, 7])
     t.match(
       await set(wrong),
       { status: 400, json: { error: { code: 'invalid_request', param: /^limits/ } } },
       JSON.stringify(wrong),
     )
+  t.match(await set({ max_reqests: 3 }), {
+    status: 400,
+    json: { error: { code: 'unknown_parameter', param: 'limits.max_reqests', message: /limits\.max_reqests/ } },
+  })
   t.match(await set({ max_requests: 1 }, { canary: 0.1 }), { status: 400, json: { error: { param: 'limits' } } })
   t.match(await ask(url, 'POST', '/adapters', { name: 'nobody', limits: { max_requests: 1 } }), { status: 404 })
   t.match(await set({ max_requests: 1 }, { expected_digest: '00' }), { status: 412 })

@@ -3,8 +3,9 @@ import { existsSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { type Adapter, AdapterRegistry, HostMemory, loadAdapter } from '../../adapters-store/index.ts'
 import type { AdapterDtype, AdapterImage } from '../../adapters-store/types.ts'
-import type { Device } from '../../native/types.ts'
+import type { CacheDtype, Device } from '../../native/types.ts'
 import { startEngine } from '../../runtime/index.ts'
+import { blockBytesOf } from '../../runtime/model/block-size.ts'
 import { frameBytesOf } from '../../runtime/model/frame-size.ts'
 import { type BuiltModel, buildModel } from '../../runtime/model/index.ts'
 import type {
@@ -76,24 +77,29 @@ export class OracleFamily {
   readonly frameBytes: number
   readonly adapterDtype: AdapterDtype
   readonly device: Device
+  readonly cacheDtype: CacheDtype
   readonly #directory: string
   readonly #leastFrameBytes: number | undefined
 
-  /** On CUDA everything is in `adapterDtype`, activations and KV cache too. `leastFrameBytes`: without it these models' blocks are too small to be cut. */
+  /**
+   * On CUDA everything is in `adapterDtype`, activations and KV cache too; on the CPU the cache is in `cacheDtype`. `leastFrameBytes`: without it these models' blocks
+   * are too small to be cut.
+   */
   constructor(
     name: string,
     adapterDtype: AdapterDtype = 'float32',
     root = oracleRoot(),
     device: Device = 'cpu',
     leastFrameBytes?: number,
+    cacheDtype: CacheDtype = device === 'cpu' ? 'float32' : adapterDtype,
   ) {
     this.name = name
     this.adapterDtype = adapterDtype
     this.device = device
     this.#directory = path.join(root, name, 'base')
     this.model = buildModel(this.#directory)
-    this.blockBytes =
-      this.blockSize * this.model.layers * 2 * this.model.kvHeads * this.model.headDim * (device === 'cpu' ? 4 : 2)
+    this.cacheDtype = cacheDtype
+    this.blockBytes = blockBytesOf({ ...this.model, cacheDtype }, device, this.blockSize)
     this.#leastFrameBytes = leastFrameBytes
     this.frameBytes = frameBytesOf(this.model.base.sites, adapterDtype, this.blockBytes, leastFrameBytes)
     const adapters = path.join(root, name, 'adapters')
@@ -145,6 +151,7 @@ export class OracleFamily {
       maxBatchTokens: 256,
       maxSequences: 128,
       adapterDtype: this.adapterDtype,
+      cacheDtype: this.device === 'cpu' ? this.cacheDtype : undefined,
       leastFrameBytes: this.#leastFrameBytes,
       threads: 2,
       prefixCache: true,

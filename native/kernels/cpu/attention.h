@@ -1,4 +1,4 @@
-// PagedAttention for one instruction set: rotate and store, then attend tile by tile with an online softmax.
+// PagedAttention for one instruction set: rotate and store, then attend tile by tile with an online softmax. By element type of the cache; what is computed is float32.
 // Key tiles and spans start at multiples of kKeyTile and kSpan of the absolute position, so what a query computes depends on its own past alone: the same
 // bits whether its prompt came whole or in chunks, alone or in a batch, on one thread or many.
 // A token whose slot is −1 writes nothing; it attends like any other, to what the cache holds, at its own position too (a prompt's last token, all of whose
@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include "../kernels.h"
-#include "attention_tile.h"
+#include "attention_cache.h"
 #include "math.h"
 #include "parallel.h"
 
@@ -63,7 +63,8 @@ struct AttentionJob {
 };
 
 // One token: its rotated query to `queries`, its key and value to the cache.
-inline void prepare_token(const AttentionJob& job, int64_t t) {
+template <typename Element>
+void prepare_token(const AttentionJob& job, int64_t t) {
   const AttentionArgs& a = *job.args;
   const int64_t half = a.rotary_dim / 2, size = a.head_size;
   const float* cos = a.cos ? a.cos + job.position[t] * half : nullptr;
@@ -76,20 +77,21 @@ inline void prepare_token(const AttentionJob& job, int64_t t) {
     for (int64_t i = 0; i < size; i++) q[i] *= a.scale;
   }
   if (a.slots[t] < 0) return;
-  const int64_t at = int64_t(a.slots[t]) * a.kv_heads * size;
-  float* k = a.key_cache + at;
-  std::copy_n(a.key + t * a.kv_heads * size, a.kv_heads * size, k);
-  for (int32_t h = 0; h < a.kv_heads; h++, k += size) {
-    if (a.k_norm) rms_normalise(k, a.k_norm, a.head_size, a.norm_epsilon);
-    if (cos) rotate(k, cos, sin, half, a.interleaved);
+  float* key = scratch<float>(Scratch::row, size_t(size));
+  for (int32_t h = 0; h < a.kv_heads; h++) {
+    const int64_t at = (t * a.kv_heads + h) * size;
+    std::copy_n(a.key + at, size, key);
+    if (a.k_norm) rms_normalise(key, a.k_norm, a.head_size, a.norm_epsilon);
+    if (cos) rotate(key, cos, sin, half, a.interleaved);
+    write_token<Element>(a, a.slots[t], h, key, a.value + at);
   }
-  std::copy_n(a.value + t * a.kv_heads * size, a.kv_heads * size, a.value_cache + at);
 }
 
-inline void prepare(void* data, size_t index) {
+template <typename Element>
+void prepare(void* data, size_t index) {
   const auto& job = *static_cast<const AttentionJob*>(data);
   const int64_t begin = int64_t(index) * kTaskTokens, end = std::min(job.args->tokens, begin + kTaskTokens);
-  for (int64_t t = begin; t < end; t++) prepare_token(job, t);
+  for (int64_t t = begin; t < end; t++) prepare_token<Element>(job, t);
 }
 
 // A task's rows and where their results go; nothing summed yet.
@@ -119,24 +121,37 @@ struct TaskRows {
 };
 
 // Softmax and weighted values, not yet divided by the sum, of the task's rows over one span.
-inline void attend_span(const AttentionArgs& a, const AttentionTask& task, int64_t span, TaskRows& rows) {
-  const int64_t size = a.head_size, padded = (size + Vec::N - 1) / Vec::N * Vec::N, zeros_size = int64_t(a.kv_heads) * size + Vec::N;
-  float* keys_t = scratch<float>(Scratch::attention, size_t(padded * kKeyTile + zeros_size));
-  float* zeros = keys_t + padded * kKeyTile;
-  std::fill_n(zeros, zeros_size, 0.0f);
-  rows.clear(size);
+template <typename Element>
+void attend_span(const AttentionArgs& a, const AttentionTask& task, int64_t span, TaskRows& rows) {
+  const bool whole_vectors = a.block_size % Vec::N == 0;
+  float* room = whole_vectors ? nullptr : scratch<float>(Scratch::attention, size_t(2 * a.head_size * kKeyTile));
+  rows.clear(a.head_size);
+  const int32_t* table = a.block_table + task.sequence * a.max_blocks;
   const int64_t first = std::max(task.first_key, span * kSpan), last = std::min(task.last_key, (span + 1) * kSpan - 1);
   const int64_t rows_a_head = rows.count / (task.kv_end - task.kv_begin);
-  KeyTile tile;
   for (int64_t start = first / kKeyTile * kKeyTile; start <= last; start += kKeyTile) {
     const int keys = int(std::min<int64_t>(kKeyTile, last + 1 - start));
-    locate(a, a.block_table + task.sequence * a.max_blocks, start, first, keys, zeros, tile);
-    for (int32_t kv = task.kv_begin; kv < task.kv_end; kv++) {
-      transpose_keys(tile, kv * size, keys, size, keys_t);
-      const float* values[kKeyTile];
-      for (int k = 0; k < keys; k++) values[k] = tile.value[k] + kv * size;
-      const int64_t row = (kv - task.kv_begin) * rows_a_head;
-      attend_rows(rows.query + row, rows_a_head, a, start, keys, keys_t, values, rows.out + row);
+    const auto each_head = [&](auto& tile, const auto& fill) {
+      for (int32_t kv = task.kv_begin; kv < task.kv_end; kv++) {
+        fill(kv);
+        const int64_t row = (kv - task.kv_begin) * rows_a_head;
+        attend_rows(rows.query + row, rows_a_head, a, start, keys, tile, rows.out + row);
+      }
+    };
+    if (whole_vectors) {
+      const TilePlaces places(a, table, start, first, keys);
+      const int64_t next = start + kKeyTile;
+      const TilePlaces following(a, table, next, next, int(std::clamp<int64_t>(last + 1 - next, 0, kKeyTile)));
+      KeyTile<Element> tile;
+      each_head(tile, [&](int32_t kv) {
+        point_at(a, places, kv, tile);
+        if (rows_a_head > kQueryRows) return;  // enough to compute on each line
+        if (kv + 1 < task.kv_end) look_ahead(a, places, kv + 1, tile);
+        else look_ahead(a, following, task.kv_begin, tile);
+      });
+    } else {
+      KeyTile<CacheF32> tile;
+      each_head(tile, [&](int32_t kv) { collect<Element>(a, table, start, first, keys, kv, room, tile); });
     }
   }
 }
@@ -164,31 +179,33 @@ inline void divide_by_sums(const TaskRows& rows, int64_t size) {
 }
 
 // All spans of a task, one after the other.
-inline void attend(void* data, size_t index) {
+template <typename Element>
+void attend(void* data, size_t index) {
   const auto& job = *static_cast<const AttentionJob*>(data);
   const AttentionTask& task = job.tasks[index];
   const int64_t size = job.args->head_size;
   TaskRows rows(job, task);
-  attend_span(*job.args, task, task.first_span(), rows);
+  attend_span<Element>(*job.args, task, task.first_span(), rows);
   for (int64_t s = 1; s < task.spans(); s++) {
     TaskRows part(job, task);
     float* room = scratch<float>(Scratch::spans, size_t(part.count * size));
     for (int64_t r = 0; r < part.count; r++) part.out[r] = room + r * size;
-    attend_span(*job.args, task, task.first_span() + s, part);
+    attend_span<Element>(*job.args, task, task.first_span() + s, part);
     for (int64_t r = 0; r < part.count; r++) join(rows.query[r], rows.out[r], part.query[r].max, part.query[r].sum, part.out[r], size);
   }
   divide_by_sums(rows, size);
 }
 
 // One span of a shared task.
-inline void attend_shared(void* data, size_t index) {
+template <typename Element>
+void attend_shared(void* data, size_t index) {
   const auto& job = *static_cast<const AttentionJob*>(data);
   const SpanTask& shared = job.spans[index];
   const int64_t stride = job.args->head_size + 2;
   TaskRows rows(job, *shared.task);
   float* room = shared.task->partial + (shared.span - shared.task->first_span()) * rows.count * stride;
   for (int64_t r = 0; r < rows.count; r++) rows.out[r] = room + r * stride;
-  attend_span(*job.args, *shared.task, shared.span, rows);
+  attend_span<Element>(*job.args, *shared.task, shared.span, rows);
   for (int64_t r = 0; r < rows.count; r++) {
     rows.out[r][stride - 2] = rows.query[r].max;
     rows.out[r][stride - 1] = rows.query[r].sum;
@@ -208,11 +225,12 @@ inline void join_shared(void* data, size_t index) {
   divide_by_sums(rows, size);
 }
 
-inline void paged_attention(const AttentionArgs& args, const Parallel& parallel) {
+template <typename Element>
+void paged_attention_of(const AttentionArgs& args, const Parallel& parallel) {
   auto* position = scratch<int64_t>(Scratch::positions, size_t(args.tokens));
   auto* queries = scratch<float>(Scratch::queries, size_t(args.tokens) * args.heads * args.head_size);
   auto* tasks = scratch<AttentionTask>(Scratch::tasks, size_t(args.tokens) * args.kv_heads);
-  // A token's heads lie side by side in the cache: one task for all of them reads it in one stream. Few sequences are cut by head to occupy the threads.
+  // A token's heads lie side by side in the block: one task for all of them reads it in one stream. Few sequences are cut by head to occupy the threads.
   const bool whole = args.batch >= 4 * int64_t{parallel.threads} && args.heads <= kTaskRowLimit;
   const int32_t heads_a_task = whole ? args.kv_heads : 1;
   const int64_t rows_a_token = int64_t(args.heads / args.kv_heads) * heads_a_task;
@@ -235,8 +253,8 @@ inline void paged_attention(const AttentionArgs& args, const Parallel& parallel)
       }
   }
   AttentionJob job{&args, tasks, nullptr, position, queries};
-  parallel_for(parallel, prepare, size_t((args.tokens + kTaskTokens - 1) / kTaskTokens), &job, args.tokens * (args.heads + args.kv_heads) * args.head_size);
-  if (count >= 2 * size_t(parallel.threads) || span_count == count || parallel.threads <= 1) return parallel_for(parallel, attend, count, &job, work);
+  parallel_for(parallel, prepare<Element>, size_t((args.tokens + kTaskTokens - 1) / kTaskTokens), &job, args.tokens * (args.heads + args.kv_heads) * args.head_size);
+  if (count >= 2 * size_t(parallel.threads) || span_count == count || parallel.threads <= 1) return parallel_for(parallel, attend<Element>, count, &job, work);
 
   // Few sequences with much to read: threads share each one's spans.
   auto* spans = scratch<SpanTask>(Scratch::lora, span_count);
@@ -248,8 +266,18 @@ inline void paged_attention(const AttentionArgs& args, const Parallel& parallel)
     for (int64_t s = 0; s < tasks[i].spans(); s++) spans[at++] = {&tasks[i], tasks[i].first_span() + s};
   }
   job.spans = spans;
-  parallel_for(parallel, attend_shared, span_count, &job, work);
+  parallel_for(parallel, attend_shared<Element>, span_count, &job, work);
   parallel_for(parallel, join_shared, count, &job, partial_floats);
+}
+
+inline void paged_attention(const AttentionArgs& args, const Parallel& parallel) {
+  switch (args.cache) {
+    case CacheType::f32: return paged_attention_of<CacheF32>(args, parallel);
+    case CacheType::f16: return paged_attention_of<CacheF16>(args, parallel);
+    case CacheType::bf16: return paged_attention_of<CacheBF16>(args, parallel);
+    case CacheType::i8: return paged_attention_of<CacheI8>(args, parallel);
+    case CacheType::f8: return;  // of CUDA alone; PagedAttention refuses it
+  }
 }
 
 }  // namespace lorikeet::LORIKEET_ISA

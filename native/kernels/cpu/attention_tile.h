@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include "../kernels.h"
+#include "cache_elements.h"
 #include "math.h"
 #include "unroll.h"
 
@@ -20,73 +21,58 @@ struct QueryRow {
   float max, sum;               // sum is 0 before the first key
 };
 
-// Where a tile's keys and values lie, head 0's; a head's own are `head · head_size` further. Places without a key point at zeros.
+// One head's part of kKeyTile keys and values. What lies where no key is, or none that a row sees, is not read.
+template <typename Element>
 struct KeyTile {
-  const float* key[kKeyTile];
-  const float* value[kKeyTile];
+  using Stored = typename Element::Stored;
+  const Stored* key[kKeyTile / Vec::N];  // channel d of Vec::N keys in a row begins at d · key_stride
+  int64_t key_stride;
+  const Stored* value[kKeyTile];
+  alignas(64) float key_scale[kKeyTile], value_scale[kKeyTile];  // of int8 alone
+  // What is read next, one head or one tile on: its lines are asked for while this one is computed. Blocks are too short for the hardware to see a stream coming.
+  bool ahead = false;
+  const Stored* next_key[kKeyTile / Vec::N];
+  const Stored* next_value[kKeyTile / Vec::N];
 };
 
-inline void locate(const AttentionArgs& a, const int32_t* table, int64_t start, int64_t first, int keys, const float* zeros, KeyTile& tile) {
-  const int64_t stride = int64_t(a.kv_heads) * a.head_size;
-  // Blocks before every window may have been given back: their place in the table is not to be read.
-  const int skipped = int(std::max<int64_t>(0, first - start));
-  int64_t block = (start + skipped) / a.block_size, offset = (start + skipped) % a.block_size;
-  for (int k = 0; k < kKeyTile; k++) {
-    if (k < skipped || k >= keys) {
-      tile.key[k] = tile.value[k] = zeros;
-      continue;
-    }
-    const int64_t at = (int64_t(table[block]) * a.block_size + offset) * stride;
-    tile.key[k] = a.key_cache + at;
-    tile.value[k] = a.value_cache + at;
-    if (++offset == a.block_size) {
-      offset = 0;
-      block++;
-    }
-  }
-}
+inline void fetch_line(const void* at) { __builtin_prefetch(at); }
 
-// keys_t[d · kKeyTile + k] = channel d of the head's key k.
-inline void transpose_keys(const KeyTile& tile, int64_t head_offset, int keys, int64_t size, float* keys_t) {
-  for (int k = 0; k < keys; k += Vec::N) {
-    int64_t d = 0;
-    for (; d + Vec::N <= size; d += Vec::N) {
-      const float* from[Vec::N];
-      for (int i = 0; i < Vec::N; i++) {
-        from[i] = tile.key[k + i] + head_offset + d;
-        __builtin_prefetch(tile.value[k + i] + head_offset + d);  // read right after the scores
-      }
-      transpose(from, keys_t + d * kKeyTile + k, kKeyTile);
-    }
-    for (; d < size; d++)
-      for (int i = 0; i < Vec::N; i++) keys_t[d * kKeyTile + k + i] = tile.key[k + i][head_offset + d];
-  }
-}
-
-// scores[r][k] = q_r · key_k for first ≤ k < width, V vectors of keys at a time, with the tile's keys transposed: keys[d · kKeyTile + k].
-template <int R, int V>
-void score(const QueryRow* rows, const float* keys, int size, int first, int width, float* scores) {
-  for (int k = first; k + V * Vec::N <= width; k += V * Vec::N) {
+// scores[r][k] = q_r · key_k of the tile's vectors [first, last) of keys, V of them at a time.
+template <typename Element, int R, int V, bool ahead = false>
+void score(const QueryRow* rows, const KeyTile<Element>& tile, int size, int first, int last, float* scores) {
+  for (int g = first; g + V <= last; g += V) {
+    const typename Element::Stored* key[V];
     Vec sum[R][V];
+    LORIKEET_UNROLL
+    for (int v = 0; v < V; v++) key[v] = tile.key[g + v];
     LORIKEET_UNROLL
     for (int r = 0; r < R; r++)
       LORIKEET_UNROLL
       for (int v = 0; v < V; v++) sum[r][v] = Vec::set(0);
+    const int64_t channel_bytes = tile.key_stride * int64_t(sizeof(typename Element::Stored));
     for (int d = 0; d < size; d++) {
-      Vec key[V];
+      if (ahead && d * channel_bytes % 64 < channel_bytes)  // a cache line begins
+        LORIKEET_UNROLL
+        for (int v = 0; v < V; v++) fetch_line(tile.next_key[g + v] + d * tile.key_stride);
+      Vec keys[V];
       LORIKEET_UNROLL
-      for (int v = 0; v < V; v++) key[v] = Vec::load(keys + d * kKeyTile + k + v * Vec::N);
+      for (int v = 0; v < V; v++) keys[v] = Element::load(key[v] + d * tile.key_stride);
       LORIKEET_UNROLL
       for (int r = 0; r < R; r++) {
         const Vec q = Vec::set(rows[r].q[d]);
         LORIKEET_UNROLL
-        for (int v = 0; v < V; v++) sum[r][v] = Vec::fma(q, key[v], sum[r][v]);
+        for (int v = 0; v < V; v++) sum[r][v] = Vec::fma(q, keys[v], sum[r][v]);
       }
     }
     LORIKEET_UNROLL
-    for (int r = 0; r < R; r++)
+    for (int v = 0; v < V; v++) {
+      const int k = (g + v) * Vec::N;
       LORIKEET_UNROLL
-      for (int v = 0; v < V; v++) sum[r][v].store(scores + r * kKeyTile + k + v * Vec::N);
+      for (int r = 0; r < R; r++) {
+        if constexpr (Element::scaled) sum[r][v] = sum[r][v] * Vec::load(tile.key_scale + k);
+        sum[r][v].store(scores + r * kKeyTile + k);
+      }
+    }
   }
 }
 
@@ -95,7 +81,7 @@ void score(const QueryRow* rows, const float* keys, int size, int first, int wid
 inline float soften(QueryRow& row, int from, int to, int width, float softcap, float* scores) {
   if (softcap > 0) {
     const Vec cap = Vec::set(softcap), inverse = Vec::set(1 / softcap);
-    for (int k = 0; k < width; k += Vec::N) (cap * tanh(Vec::load(scores + k) * inverse)).store(scores + k);
+    for (int k = from / Vec::N * Vec::N; k < to; k += Vec::N) (cap * tanh(Vec::load(scores + k) * inverse)).store(scores + k);
   }
   for (int k = 0; k < from; k++) scores[k] = kUnseen;
   for (int k = to; k < width; k++) scores[k] = kUnseen;
@@ -116,17 +102,19 @@ inline float soften(QueryRow& row, int from, int to, int width, float softcap, f
 }
 
 // out_r = factor_r · out_r + Σ_k p_r[k] · value_k over keys [from, to), for V vectors of the head at offset d.
-template <int R, int V>
-void weigh(const float* scores, const float* factor, const float* const* values, int from, int to, int d, float* const* out) {
+template <typename Element, int R, int V, bool ahead>
+void weigh(const float* scores, const float* factor, const KeyTile<Element>& tile, int from, int to, int d, int size, float* const* out) {
   Vec sum[R][V];
   LORIKEET_UNROLL
   for (int r = 0; r < R; r++)
     LORIKEET_UNROLL
     for (int v = 0; v < V; v++) sum[r][v] = Vec::load(out[r] + d + v * Vec::N) * Vec::set(factor[r]);
   for (int k = from; k < to; k++) {
+    if (ahead)
+      for (int i = 0; i < V * Vec::N; i += 64 / int(sizeof(typename Element::Stored))) fetch_line(tile.next_value[k / Vec::N] + (k % Vec::N) * size + d + i);
     Vec value[V];
     LORIKEET_UNROLL
-    for (int v = 0; v < V; v++) value[v] = Vec::load(values[k] + d + v * Vec::N);
+    for (int v = 0; v < V; v++) value[v] = Element::load(tile.value[k] + d + v * Vec::N);
     LORIKEET_UNROLL
     for (int r = 0; r < R; r++) {
       const Vec p = Vec::set(scores[r * kKeyTile + k]);
@@ -140,54 +128,63 @@ void weigh(const float* scores, const float* factor, const float* const* values,
     for (int v = 0; v < V; v++) sum[r][v].store(out[r] + d + v * Vec::N);
 }
 
-template <int R>
-void weigh_head(const float* scores, const float* factor, const float* const* values, int from, int to, int size, float* const* out) {
+template <typename Element, int R, bool ahead = false>
+void weigh_head(const float* scores, const float* factor, const KeyTile<Element>& tile, int from, int to, int size, float* const* out) {
   int d = 0;
-  for (; d + kTileVectors * Vec::N <= size; d += kTileVectors * Vec::N) weigh<R, kTileVectors>(scores, factor, values, from, to, d, out);
-  for (; d + Vec::N <= size; d += Vec::N) weigh<R, 1>(scores, factor, values, from, to, d, out);
+  for (; d + kTileVectors * Vec::N <= size; d += kTileVectors * Vec::N) weigh<Element, R, kTileVectors, ahead>(scores, factor, tile, from, to, d, size, out);
+  for (; d + Vec::N <= size; d += Vec::N) weigh<Element, R, 1, false>(scores, factor, tile, from, to, d, size, out);
   for (; d < size; d++)
     for (int r = 0; r < R; r++) {
       float sum = out[r][d] * factor[r];
-      for (int k = from; k < to; k++) sum += scores[r * kKeyTile + k] * values[k][d];
+      for (int k = from; k < to; k++) sum += scores[r * kKeyTile + k] * Element::widen(tile.value[k][d]);
       out[r][d] = sum;
     }
 }
 
 // R rows that each see some of the tile's keys.
-template <int R>
-void attend_tile(QueryRow* rows, const AttentionArgs& a, int64_t tile_start, int keys, const float* keys_t, const float* const* values, float* const* out) {
+template <typename Element, int R>
+void attend_tile(QueryRow* rows, const AttentionArgs& a, int64_t tile_start, int keys, const KeyTile<Element>& tile, float* const* out) {
   float scores[R * kKeyTile], factor[R];
-  int from[R], to[R], all_from = 0, all_to = keys;
-  // Vectors without a key add nothing that counts: a short tile may leave them out and give the same bits.
-  const int width = (keys + Vec::N - 1) / Vec::N * Vec::N, wide = width / (kTileVectors * Vec::N) * (kTileVectors * Vec::N);
-  score<R, kTileVectors>(rows, keys_t, a.head_size, 0, wide, scores);
-  score<R, 1>(rows, keys_t, a.head_size, wide, width, scores);
+  int from[R], to[R], all_from = 0, all_to = keys, first = keys, last = 0;
   for (int r = 0; r < R; r++) {
     from[r] = int(std::max<int64_t>(0, rows[r].first_key - tile_start));
     to[r] = int(std::min<int64_t>(keys, rows[r].last_key + 1 - tile_start));
     all_from = std::max(all_from, from[r]);
     all_to = std::min(all_to, to[r]);
+    first = std::min(first, from[r]);
+    last = std::max(last, to[r]);
+  }
+  // Vectors without a key that a row sees add nothing that counts: they may be left out and give the same bits.
+  const int begin = first / Vec::N, end = (last + Vec::N - 1) / Vec::N, width = (keys + Vec::N - 1) / Vec::N * Vec::N;
+  const int wide = begin + (end - begin) / kTileVectors * kTileVectors;
+  if (tile.ahead) score<Element, R, kTileVectors, true>(rows, tile, a.head_size, begin, wide, scores);
+  else score<Element, R, kTileVectors>(rows, tile, a.head_size, begin, wide, scores);
+  score<Element, R, 1>(rows, tile, a.head_size, wide, end, scores);
+  for (int r = 0; r < R; r++) {
     factor[r] = soften(rows[r], from[r], to[r], width, a.softcap, scores + r * kKeyTile);
+    if constexpr (Element::scaled)
+      for (int k = from[r]; k < to[r]; k++) scores[r * kKeyTile + k] *= tile.value_scale[k];
   }
   // Each row adds exactly its own keys, in order: those that all rows see together, the others by themselves. A value that a row does not see may be NaN (a
   // later token of its own prompt that overflowed), and 0 · NaN would spread it backwards.
   all_to = std::max(all_to, all_from);
   for (int r = 0; r < R; r++)
-    if (const int end = std::min(all_from, to[r]); from[r] < end) {
-      weigh_head<1>(scores + r * kKeyTile, factor + r, values, from[r], end, a.head_size, out + r);
+    if (const int stop = std::min(all_from, to[r]); from[r] < stop) {
+      weigh_head<Element, 1>(scores + r * kKeyTile, factor + r, tile, from[r], stop, a.head_size, out + r);
       factor[r] = 1;
     }
-  weigh_head<R>(scores, factor, values, all_from, all_to, a.head_size, out);
+  if (tile.ahead) weigh_head<Element, R, true>(scores, factor, tile, all_from, all_to, a.head_size, out);
+  else weigh_head<Element, R>(scores, factor, tile, all_from, all_to, a.head_size, out);
   for (int r = 0; r < R; r++)
     if (const int start = std::max(all_to, from[r]); start < to[r]) {
       const float one = 1;
-      weigh_head<1>(scores + r * kKeyTile, &one, values, start, to[r], a.head_size, out + r);
+      weigh_head<Element, 1>(scores + r * kKeyTile, &one, tile, start, to[r], a.head_size, out + r);
     }
 }
 
 // The tile's part of `count` rows of one head: up to kQueryRows at a time, those that see none of it left out.
-inline void attend_rows(QueryRow* query, int64_t count, const AttentionArgs& a, int64_t start, int keys, const float* keys_t, const float* const* values,
-                        float* const* out) {
+template <typename Element>
+void attend_rows(QueryRow* query, int64_t count, const AttentionArgs& a, int64_t start, int keys, const KeyTile<Element>& tile, float* const* out) {
   const auto seen = [&](int64_t i) { return query[i].last_key >= start && query[i].first_key < start + kKeyTile; };
   for (int64_t r = 0; r < count;) {
     if (!seen(r)) {
@@ -196,10 +193,10 @@ inline void attend_rows(QueryRow* query, int64_t count, const AttentionArgs& a, 
     }
     int64_t n = 1;
     while (n < kQueryRows && r + n < count && seen(r + n)) n++;
-    if (n == kQueryRows) attend_tile<kQueryRows>(query + r, a, start, keys, keys_t, values, out + r);
-    else if (n == 3) attend_tile<3>(query + r, a, start, keys, keys_t, values, out + r);
-    else if (n == 2) attend_tile<2>(query + r, a, start, keys, keys_t, values, out + r);
-    else attend_tile<1>(query + r, a, start, keys, keys_t, values, out + r);
+    if (n == kQueryRows) attend_tile<Element, kQueryRows>(query + r, a, start, keys, tile, out + r);
+    else if (n == 3) attend_tile<Element, 3>(query + r, a, start, keys, tile, out + r);
+    else if (n == 2) attend_tile<Element, 2>(query + r, a, start, keys, tile, out + r);
+    else attend_tile<Element, 1>(query + r, a, start, keys, tile, out + r);
     r += n;
   }
 }

@@ -27,9 +27,12 @@ inline Logits logits_of(const SampleArgs& args, size_t r) {
   return {all, vocab};
 }
 
-// The row's token, or −1 when everything is banned.
+// In place of a token: the row is broken, or what is asked of it leaves no token.
+constexpr int32_t kBroken = -1, kNoneLeft = -2;
+
+// The row's token, or why it has none.
 inline int32_t choose(const SamplingRow& row, int64_t vocab, const float* raw, const Largest& raw_largest) {
-  if (row.target >= 0) return row.target < vocab ? row.target : -1;
+  if (row.target >= 0) return row.target < vocab ? row.target : kBroken;
   const float* x = raw;
   Largest best = raw_largest;
   if (changes_logits(row)) {
@@ -39,7 +42,8 @@ inline int32_t choose(const SamplingRow& row, int64_t vocab, const float* raw, c
     x = changed;
     best = largest(x, vocab);
   }
-  if (best.broken || best.value == kNever) return -1;
+  if (best.broken || raw_largest.value == kNever) return kBroken;
+  if (best.value == kNever) return kNoneLeft;
   return row.temperature < kLeastTemperature ? best.id : draw(row, x, vocab, best.value);
 }
 
@@ -51,9 +55,9 @@ inline void sample_row(void* data, size_t r) {
   result = {};
   if ((result.status = row.withheld)) return;
   const Largest best = largest(raw, vocab);
-  const int32_t token = best.broken ? -1 : choose(row, vocab, raw, best);
+  const int32_t token = best.broken ? kBroken : choose(row, vocab, raw, best);
   if (token < 0) {
-    result.status = 1;
+    result.status = token == kNoneLeft ? kNothingAllowed : 1;
     return;
   }
   result.token = token;

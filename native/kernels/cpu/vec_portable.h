@@ -31,6 +31,7 @@ struct Vec {
     return from(scaled | (special & 0x7f800000u) | sign);
   }
   static Vec load_bf16(const uint16_t* p) { return from(wide(p) << 16); }
+  static Vec load_i8(const int8_t* p) { return {Floats{float(p[0]), float(p[1]), float(p[2]), float(p[3])}}; }
   void store(float* p) const { std::memcpy(p, &v, sizeof v); }
   friend Vec operator+(Vec a, Vec b) { return {a.v + b.v}; }
   friend Vec operator-(Vec a, Vec b) { return {a.v - b.v}; }

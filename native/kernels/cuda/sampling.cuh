@@ -50,7 +50,7 @@ struct SampleWork {
     return features.truncation && (row.top_k > 0 || row.top_p < 1 || row.min_p_offset > -INFINITY);
   }
   __device__ bool changes(const SampleRow& row) const {
-    return features.effects && (row.history_count + row.bias_count + row.banned_count > 0 || row.allowed);
+    return features.effects && (row.history_count + row.bias_count + row.banned_count + row.bad_word_count > 0 || row.allowed);
   }
   __device__ bool reports(const SampleRow& row) const { return features.logprobs && row.logprobs >= 0; }
   __device__ int32_t tops(const SampleRow& row) const {

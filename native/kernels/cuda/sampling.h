@@ -18,7 +18,7 @@ constexpr int64_t kMaxSampleVocab = int64_t{1} << 20;
 struct SampleFeatures {
   bool draw = false;        // a row with a temperature
   bool truncation = false;  // a row that draws, with top-k, top-p or min-p
-  bool effects = false;     // a row with bias, banned or allowed tokens, or penalties
+  bool effects = false;     // a row with bias, banned or allowed tokens, bad words, or penalties
   bool logprobs = false;    // a row that wants logprobs
   int32_t top = 0;          // the most of the largest that a row wants; room for that many is in the results, of every row
 };
@@ -41,14 +41,16 @@ struct alignas(16) SampleRow {
   double uniform = 0;   // in [0, 1): the row's draw
   float presence = 0, frequency = 0, repetition = 1;
   int32_t history_count = 0, prompt_length = 0;  // 0: nothing is penalised; of the history, the first so many are the prompt
-  int32_t bias_count = 0, banned_count = 0;
+  int32_t bias_count = 0, banned_count = 0, bad_word_count = 0;
+  int32_t written = 0;    // tokens of the history that are output, where there are bad words
   int32_t logprobs = -1;  // -1: none at all
   int32_t scores = 0;     // 1: the row's token is read at `token`, nothing is sampled
   int32_t vocab = 0;      // tokens from here on do not exist for it. 0: the row is padding; its logits are not read and its token is 0
-  const int32_t* history = nullptr;      // [history_count]
+  const int32_t* history = nullptr;      // [history_count], [prompt_length + written]
   const int32_t* bias_tokens = nullptr;  // [bias_count] ascending; see sort_bias
   const float* bias_values = nullptr;
   const int32_t* banned = nullptr;    // [banned_count]
+  const int32_t* bad_words = nullptr;  // as SamplingRow's
   const uint32_t* allowed = nullptr;  // as SamplingRow's
   int32_t* token = nullptr;  // where the row's token stands in its sequence: it is written there (0 where there is none); null: nowhere
 };

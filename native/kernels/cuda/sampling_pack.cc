@@ -33,6 +33,9 @@ SampleRow sample_row(const SamplingRow& from, const RowPlace& place, int64_t voc
   row.bias_values = from.bias_values;
   row.banned_count = from.banned_count;
   row.banned = from.banned;
+  row.bad_word_count = from.bad_word_count;
+  row.bad_words = from.bad_words;
+  row.written = from.position;
   row.allowed = from.allowed;
   return row;
 }
@@ -44,7 +47,7 @@ SampleFeatures sample_features(const SampleRow* rows, size_t count, int64_t voca
       features.draw = true;
       features.truncation |= row->top_k > 0 || row->top_p < 1 || row->min_p_offset > -std::numeric_limits<float>::infinity();
     }
-    features.effects |= row->history_count + row->bias_count + row->banned_count > 0 || row->allowed;
+    features.effects |= row->history_count + row->bias_count + row->banned_count + row->bad_word_count > 0 || row->allowed;
     features.logprobs |= row->logprobs >= 0;
     features.top = std::max(features.top, static_cast<int32_t>(std::min<int64_t>(row->logprobs, vocab)));
   }

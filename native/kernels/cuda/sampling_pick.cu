@@ -65,12 +65,15 @@ __device__ int32_t draw_of_listed(const SampleWork& work, const SampleRow& row, 
   }).key);
 }
 
-// −1: nothing may be taken.
+// In place of a token: the row is broken, or what is asked of it leaves no token.
+constexpr int32_t kBroken = -1, kNoneLeft = -2;
+
+// The row's token, or why it has none.
 __device__ int32_t choose(const SampleWork& work, const SampleRow& row, int32_t r, const Largest& raw, SelectMemory& memory) {
-  if (raw.broken) return -1;
+  if (raw.broken) return kBroken;
   if (row.scores) return *row.token;
   const Largest largest = work.changes(row) ? largest_of(work, kChosen, row, r) : raw;
-  if (!largest.usable()) return -1;
+  if (!largest.usable()) return largest.broken || !raw.usable() ? kBroken : kNoneLeft;
   if (!work.draws(row)) return largest.id;
   return work.truncates(row) ? draw_of_listed(work, row, r, largest.value, memory) : draw_of_all(work, row, r, largest.value, memory);
 }
@@ -158,12 +161,13 @@ __global__ void __launch_bounds__(kSelectThreads) pick_tokens(const __grid_const
   }
   if (threadIdx.x != 0) return;
   const int64_t to = work.first_row + r;
+  work.statuses[to] = token >= 0 ? 0 : token == kNoneLeft ? kNothingAllowed : 1;
+  if (token < 0) token = -1;
   work.tokens[to] = token;
   if (work.also_tokens) work.also_tokens[to] = token;
   if (row.token && !row.scores) *row.token = token < 0 ? 0 : token;
   work.ranks[to] = rank;
   work.logprobs[to] = logprob;
-  work.statuses[to] = token < 0;
   work.top_counts[to] = token < 0 || row.vocab == 0 ? 0 : work.tops(row);
   atomic_max(work.times + 1, clock_ns());
 }

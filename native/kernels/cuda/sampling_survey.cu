@@ -1,5 +1,6 @@
 // The first pass over the logits: each span's largest, and the float32 plane that later kernels read. The only pass that greedy rows need.
 // Then what a row asks of its logits before sampling (bias, bans, allowed tokens, penalties), on a plane of its own, and that plane's largest.
+#include "../bad_words.h"
 #include "sampling.cuh"
 
 namespace lorikeet::cuda {
@@ -145,6 +146,8 @@ __global__ void __launch_bounds__(kEffectThreads) change_logits(const __grid_con
   __syncthreads();
   for (int32_t i = thread; i < row.banned_count; i += kEffectThreads)
     if (knows(row, row.banned[i])) x[row.banned[i]] = -INFINITY;
+  for (int32_t i = thread; i < row.bad_word_count; i += kEffectThreads)
+    if (const int32_t token = forbidden_by(row.bad_words, i, row.history + row.prompt_length, row.written); knows(row, token)) x[token] = -INFINITY;
   // How often each token stands in the output, and a mark that it stands in the history at all.
   constexpr uint32_t kMark = 0x80000000u;
   const int32_t* history = row.history;

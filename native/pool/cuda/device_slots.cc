@@ -32,10 +32,10 @@ void DeviceSlots::admit(const Slot& slot) {
   std::vector<int32_t> bias_tokens = input.bias_tokens;
   std::vector<float> bias_values = input.bias_values;
   cuda::sort_bias(bias_tokens.data(), bias_values.data(), bias_tokens.size());
-  const size_t bias = bias_tokens.size(), banned = slot.min_tokens() > 0 ? slot.banned.size() : 0, allowed = input.allowed.size();
+  const size_t bias = bias_tokens.size(), banned = slot.min_tokens() > 0 ? slot.banned.size() : 0, allowed = input.allowed.size(), bad_words = slot.bad_words.size();
 
   Lists lists;
-  lists.bytes = sizeof(int32_t) * (2 * bias + banned + allowed);
+  lists.bytes = sizeof(int32_t) * (2 * bias + banned + bad_words + allowed);
   const size_t token_bytes = sizeof(int32_t) * slot.history.size();
   const Staged staged{staging_.allocate(lists.bytes + token_bytes), lists.bytes + token_bytes};
   staged_.push_back(staged);
@@ -52,6 +52,7 @@ void DeviceSlots::admit(const Slot& slot) {
     place(lists.bias_tokens, bias_tokens, bias);
     place(lists.bias_values, bias_values, bias);
     place(lists.banned, slot.banned, banned);
+    place(lists.bad_words, slot.bad_words, bad_words);
     place(lists.allowed, input.allowed, allowed);
     lists_[input.slot] = lists;  // from here on `release` knows of it
     device::copy_to_device(lists.piece, staged.piece, lists.bytes, copies_.get());
@@ -70,6 +71,7 @@ cuda::SampleRow DeviceSlots::row(const Slot& slot, SamplingRow asks, int32_t len
   asks.bias_tokens = lists.bias_tokens;
   asks.bias_values = lists.bias_values;
   if (asks.banned) asks.banned = lists.banned;
+  if (asks.bad_words) asks.bad_words = lists.bad_words;
   if (asks.allowed) asks.allowed = lists.allowed;
   return cuda::sample_row(asks, {history(slot.input.slot), length, slot.input.prompt_length, scores}, vocab_);
 }

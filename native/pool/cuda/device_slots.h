@@ -32,7 +32,7 @@ class DeviceSlots {
   struct Lists {
     uint8_t* piece = nullptr;
     size_t bytes = 0;
-    const int32_t *bias_tokens = nullptr, *banned = nullptr;
+    const int32_t *bias_tokens = nullptr, *banned = nullptr, *bad_words = nullptr;
     const float* bias_values = nullptr;
     const uint32_t* allowed = nullptr;
   };

@@ -17,7 +17,7 @@ export class Cpu extends Device {
   /** Weights that the engine packs, by name: their places in its table. */
   private readonly packed = new Map<string, number>()
 
-  inputs(layers: number, kvHeads: number, headDim: number): void {
+  inputs(layers: number): void {
     const ints: [string, (number | string)[]][] = [
       ['input_ids', ['T']],
       ['cumulative_sequence_length', ['B1']],
@@ -34,8 +34,8 @@ export class Cpu extends Device {
     for (const [name, shape] of ints) this.graph.input(name, 'int32', shape)
     this.graph.input('entry_weight', 'float32', ['E'])
     for (let i = 0; i < layers; i++)
-      for (const cache of [`key_cache.${i}`, `value_cache.${i}`])
-        this.graph.input(cache, 'float32', [`N_${cache}`, 'block_size', kvHeads, headDim])
+      // Of whatever type: the addon knows, and where in a view which element lies.
+      for (const cache of [`key_cache.${i}`, `value_cache.${i}`]) this.graph.input(cache, 'uint8', [`N_${cache}`, 'view_bytes'])
   }
 
   /** A checkpoint tensor as it lies in the file. */

@@ -20,6 +20,8 @@ export interface MessageDelta {
 export interface MessageReader {
   /** Of the tokens so far, those that were reasoning. */
   readonly reasoningTokens: number
+  /** All calls that the message may have are there: what comes now is not wanted. Absent: it may have any number. */
+  readonly enough?: boolean
   /** The text that has come; `tokens`: those that brought it. */
   push(text: string, tokens: readonly number[]): MessageDelta
   /** At the end of the text: what was held back. */

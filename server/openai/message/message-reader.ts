@@ -23,6 +23,10 @@ export class FormatReader implements MessageReader {
     this.parser.next()
   }
 
+  get enough(): boolean {
+    return this.out.enough
+  }
+
   push(text: string, tokens: readonly number[]): MessageDelta {
     const before = this.out.reasons
     if (text !== '') {

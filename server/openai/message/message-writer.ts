@@ -22,6 +22,8 @@ export class MessageWriter {
   /** White space that ends the content so far: it belongs to the calls if one follows, or comes before. */
   private space = ''
   private calls = 0
+  /** Those that are known to be whole. */
+  private whole = 0
   /** Of an attempt whose calls wait for its end. */
   private waiting: ToolCallDelta[] = []
   private announced = false
@@ -72,6 +74,13 @@ export class MessageWriter {
   commit(): void {
     if (this.calls > this.before) this.close()
     for (const delta of this.waiting.splice(0)) this.write(delta)
+    this.whole = this.calls
+  }
+
+  /** All calls that the message may have have been written; of several that stand in one list and are written as they come, the next has begun. */
+  get enough(): boolean {
+    const { mostCalls, whole } = this.options
+    return this.whole >= mostCalls || (!whole && this.calls > mostCalls)
   }
 
   /** It was none, or became none: `text` is what was read since `begin`. */

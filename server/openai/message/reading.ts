@@ -31,7 +31,13 @@ export class Reading {
     this.parts = parts
   }
 
-  take(piece: Piece): void {
+  /** Whether the message has all that it may have: nothing after it is wanted. */
+  take(piece: Piece): boolean {
+    this.read(piece)
+    return this.reader.enough === true
+  }
+
+  private read(piece: Piece): void {
     if (piece.logprobs) this.rows.push(piece.logprobs)
     this.pass(this.reader.push(piece.text, piece.tokens))
     if (!piece.finish) return

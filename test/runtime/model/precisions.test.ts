@@ -17,10 +17,10 @@ import { fixture } from '../../support/repo.ts'
 const ROWS = 6
 const DTYPES = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const
 const FORMS: Record<WeightForm, BuildOptions> = {
-  float16: { dtype: 'float16' },
-  bfloat16: { dtype: 'bfloat16' },
-  int8: { quantization: 'int8' },
-  int4: { quantization: 'int4' },
+  float16: { dtype: 'float16', cacheDtype: 'float32' },
+  bfloat16: { dtype: 'bfloat16', cacheDtype: 'float32' },
+  int8: { quantization: 'int8', cacheDtype: 'float32' },
+  int4: { quantization: 'int4', cacheDtype: 'float32' },
 }
 const forms = Object.keys(FORMS) as WeightForm[]
 

@@ -79,8 +79,9 @@ for (const cv of [1, 4])
       t.match(message, /first token could be expected [\d.]+ s after it came, and is wanted within 0\.5 s; try again later/)
       break
     }
-    const { running, waiting, blocks } = early.toy.core.snapshot()
+    const { running, waiting, blocks, counters } = early.toy.core.snapshot()
     t.equal(running + waiting + blocks.sequences, 0)
+    t.equal(counters.lateForRoom + counters.lateForTime, early.refused.length)
   })
 
 /** Submits `count` requests now, with prompts of so many tokens that begin apart; steps of STEP_MS until nothing is left. What each waited for its first token, and who was refused after how long. */
@@ -142,7 +143,7 @@ t.test('whoever has been admitted is not refused, also where it was put back bef
   const sequence = new Sequence(packed(request), 0n, 0)
   const firstTokens = new FirstTokens()
   t.same(firstTokens.late([sequence], 0, 1050), [])
-  t.same(firstTokens.late([sequence], 0, 1051), [{ sequence, after: 51 }])
+  t.same(firstTokens.late([sequence], 0, 1051), [{ sequence, after: 51, waitsFor: 'time' }])
   sequence.preemptions = 1
   t.same(firstTokens.late([sequence], 0, 1051), [])
 })

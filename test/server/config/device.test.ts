@@ -65,8 +65,8 @@ t.test('float32 is the CPU alone', async (t) => {
   t.match(obstacles, [/--dtype float32/])
   t.match(complaint({ device: 'cuda', dtype: 'float32' }, gpu), /--dtype float32.*float16 or bfloat16/)
   t.match(
-    complaint({ dtype: 'float32', 'kv-cache-dtype': 'int8' }, gpu),
-    /--kv-cache-dtype int8: only on CUDA.*\n.*--dtype float32/,
+    complaint({ dtype: 'float32', 'kv-cache-dtype': 'fp8' }, gpu),
+    /--kv-cache-dtype fp8: only on CUDA.*\n.*--dtype float32/,
   )
 })
 

@@ -29,7 +29,13 @@ function engine() {
       steps: 20,
       failedSteps: 21,
       lateMasks: 22,
+      lateForRoom: 23,
+      lateForTime: 24,
+      drafts: 25,
+      draftTokens: 26,
+      acceptedTokens: 27,
     },
+    acceptedAt: [18, 7],
     lastStep: { tokens: 40, sequences: 3, scheduleMs: 0.3, runMs: 30, sampleMs: 3 },
   }
   const sizes = { blockSize: 16, blockCount: 100, blockBytes: 4096, frameBytes: 512 }
@@ -81,6 +87,11 @@ t.test("vLLM's gauges and counters are read off the snapshot", async (t) => {
   }
   for (const [name, value] of Object.entries(counters)) t.equal(one(all, `vllm:${name}_total`, labels), value, name)
   t.equal(one(all, 'vllm:num_preemptions_total', labels), 16)
+  const drafts = { num_drafts: 25, num_draft_tokens: 26, num_accepted_tokens: 27 }
+  for (const [name, value] of Object.entries(drafts)) t.equal(one(all, `vllm:spec_decode_${name}_total`, labels), value, name)
+  const at = 'vllm:spec_decode_num_accepted_tokens_per_pos_total'
+  t.equal(one(all, at, { ...labels, position: '0' }), 18)
+  t.equal(one(all, at, { ...labels, position: '1' }), 7)
 })
 
 t.test('gateways see exactly one series of adapters, with the resident ones as running', async (t) => {
@@ -120,6 +131,8 @@ t.test('the pool by what its blocks hold', async (t) => {
   t.equal(one(all, 'lorikeet_adapter_evictions_total'), 18)
   t.equal(one(all, 'lorikeet_prefix_evictions_total'), 19)
   t.equal(one(all, 'lorikeet_failed_steps_total'), 21)
+  t.equal(one(all, 'lorikeet_early_aborts_total', { reason: 'room' }), 23)
+  t.equal(one(all, 'lorikeet_early_aborts_total', { reason: 'time' }), 24)
 })
 
 t.test('requests fill the histograms', async (t) => {

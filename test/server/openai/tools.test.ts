@@ -122,6 +122,28 @@ t.test('one call only without parallel_tool_calls', async (t) => {
     t.same(callsOf(answer), [{ content: 'Yes.', calls: [['now', {}]], finish_reason: 'tool_calls' }])
 })
 
+t.test('without parallel_tool_calls nothing is generated behind the first call', async (t) => {
+  const tokens = (text: string) => tokenizer.encode(text, { addSpecialTokens: false }).length
+  const more = 'and so on '.repeat(20)
+  const cases: [format: MessageFormats['tools'], first: string, rest: string][] = [
+    ['hermes', `Yes. ${call('now', {})}`, `${call('get_weather', { city: 'Rome' })}${more}`],
+    // Of a list that is not streamed it is known at its end only that all in it are calls.
+    ['pythonic', '[now(), get_weather(city="Rome")]', more],
+    ['mistral', '[TOOL_CALLS] [{"name": "now", "arguments": {}}, {"name": "now", "arguments": {}}]', more],
+  ]
+  for (const [format, first, rest] of cases) {
+    const { both } = await scripted(t, { tools: format }, [first + rest])
+    for (const [i, answer] of (await both({ parallel_tool_calls: false, n: 2 })).entries()) {
+      const what = `${format}, ${i === 0 ? 'whole' : 'streamed'}`
+      for (const choice of callsOf(answer)) t.match(choice, { calls: [['now', {}]], finish_reason: 'tool_calls' }, what)
+      const used = answer.usage?.completion_tokens ?? 0
+      t.ok(used > 0 && used <= 2 * (tokens(first) + 2), `${what}: ${used} tokens of ${2 * tokens(first + rest)}`)
+    }
+    const [answer] = await both({})
+    t.ok((answer.usage?.completion_tokens ?? 0) >= tokens(rest), `${format}: with it all is generated`)
+  }
+})
+
 t.test('what is no call stays text, and ends as text does', async (t) => {
   const text = '<tool_call>{"name": get_weather}</tool_call>'
   const { both } = await scripted(t, { tools: 'hermes' }, [text])

@@ -187,6 +187,63 @@ t.test('in the background', async (t) => {
   t.same(await served.idleComplaints(), [])
 })
 
+t.test('a stream in the background is taken up again', async (t) => {
+  const served = await start(t)
+  const client = openaiClient(served)
+  const asked = { model: 'demo', input: 'Once', background: true, max_output_tokens: 60, ...endless }
+  const stream = await client.responses.create({ ...asked, stream: true })
+  const seen = []
+  for await (const event of stream) if (seen.push(event) === 6) break
+  const [first] = seen
+  const id = first.type === 'response.created' ? first.response.id : ''
+  // Two who join while it is in progress, one from the beginning.
+  const [rest, whole] = await Promise.all(
+    [{ starting_after: 5 }, {}].map(async (from) => chunksOf(await client.responses.retrieve(id, { stream: true, ...from }))),
+  )
+  t.same(
+    whole.map(({ sequence_number }) => sequence_number),
+    [...whole.keys()],
+    'no event is missing',
+  )
+  t.same(seen, whole.slice(0, 6), 'as it was told')
+  t.same(rest, whole.slice(6))
+  const last = whole.at(-1)
+  t.equal(last?.type, 'response.incomplete', 'the one who left did not end it')
+  const said = whole.map((event) => (event.type === 'response.output_text.delta' ? event.delta : '')).join('')
+  t.equal((await client.responses.retrieve(id)).output_text, said)
+  t.same(await chunksOf(await client.responses.retrieve(id, { stream: true })), whole, 'and when it is over')
+  t.same(await chunksOf(await client.responses.retrieve(id, { stream: true, starting_after: 999 })), [], 'nothing came after')
+
+  const long = await client.responses.create({ ...asked, max_output_tokens: 900, stream: true })
+  const events = []
+  for await (const event of long) {
+    events.push(event)
+    if (events.length === 5 && events[0].type === 'response.created') await client.responses.cancel(events[0].response.id)
+  }
+  t.equal((events.at(-1)?.type as string) ?? '', 'response.cancelled')
+  const plain = await client.responses.create({ ...asked, max_output_tokens: 2 })
+  t.match(await refused(client.responses.retrieve(plain.id, { stream: true })), {
+    status: 400,
+    message: /created with background and stream/,
+  })
+  const get = async (query: string) => (await fetch(`${served.url}/v1/responses/${id}?${query}`)).status
+  t.equal(await get('stream=true&starting_after=-1'), 400)
+  t.equal(await get('starting_after=3'), 400)
+  t.equal(await get('stream=yes'), 400)
+  t.same(await served.idleComplaints(), [])
+})
+
+t.test('a body is empty where nothing is to be sent', async (t) => {
+  const { url } = await start(t)
+  for (const [path, status] of [
+    ['/v1/responses/resp_none/cancel', 404],
+    ['/ping', 200],
+    ['/v1/responses', 400],
+    ['/no/such/route', 404],
+  ] as const)
+    t.equal((await fetch(url + path, { method: 'POST', headers: { 'content-type': 'application/json' } })).status, status, path)
+})
+
 t.test('a place for each in the background', async (t) => {
   const served = await start(t, { 'max-concurrent-requests': 1 })
   const client = openaiClient(served)

@@ -61,3 +61,19 @@ t.test('what is larger than all is not kept, and nothing makes room for it', asy
   store.put('a', { ...small, items: [item('x'.repeat(10_000))] })
   t.equal(store.size, 0, 'nor in place of what it was')
 })
+
+t.test('what a response gains meanwhile counts too', async (t) => {
+  const store = new ResponseStore(30_000)
+  const [growing, other] = [stored('growing'), stored('other')]
+  store.put('a', other)
+  store.put('a', growing)
+  store.grow('a', growing.response.id, 20_000)
+  t.ok(store.get('a', other.response.id))
+  store.grow('a', growing.response.id, 8_000)
+  t.notOk(store.get('a', growing.response.id) && store.get('a', other.response.id), 'one has made room')
+  store.grow('a', 'resp_none', 1 << 30)
+  t.equal(store.size, 1, 'what is not there gains nothing')
+  for (const one of [growing, other]) store.delete('a', one.response.id)
+  store.put('a', stored('x'.repeat(12_000)))
+  t.equal(store.size, 1, 'what is gone takes nothing')
+})

@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, rmSync, symlinkSync, truncateSync } from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
 import { inFlight, seeded } from '../../support/pace.ts'
-import { demoModel } from '../../support/repo.ts'
+import { demoModel, temporaryFolder } from '../../support/repo.ts'
 import { ask, chat, say, start } from './managed.ts'
 
 t.test("vLLM's routes", async (t) => {
@@ -236,4 +236,33 @@ t.test('what is there is pinned, or no longer, without reading it anew', async (
   })
   const closed = await start(t, { 'allow-adapter-management': false })
   t.equal((await ask(closed.url, 'POST', '/adapters', { name: 'pirate', pin: true })).status, 403)
+})
+
+t.test("a name is registered with the formats of its answers, which go before the folder's and stay", async (t) => {
+  const state = path.join(temporaryFolder(t), 'state')
+  const served = await start(t, { 'state-dir': state })
+  const { url, more, folder } = served
+  const tools = [{ type: 'function', function: { name: 'now' } }]
+  const auto = (model: string, to = served) =>
+    to.post('/v1/chat/completions', { model, messages: [{ role: 'user', content: 'a' }], tools, max_tokens: 2 })
+  t.match(await auto('pirate'), { status: 400, body: { error: { param: 'tool_choice' } } }, 'nobody knows how it calls')
+  const set = (body: object) => ask(url, 'POST', '/adapters', { name: 'pirate', ...body })
+  t.match(await set({ tool_call_parser: 'granite4', reasoning_parser: 'qwen3' }), {
+    status: 200,
+    json: { tool_call_parser: 'hermes', reasoning_parser: 'qwen3' },
+  })
+  t.equal((await auto('pirate')).status, 200)
+  t.equal((await auto('spanish')).status, 400)
+  t.equal((await auto('demo')).status, 400, 'the base has none')
+  t.match((await set({ src: path.join(more, 'robot'), replace: true })).json, { tool_call_parser: 'hermes' }, 'another version')
+  t.match(await ask(url, 'POST', '/adapters', { name: 'new', src: path.join(more, 'json'), tool_call_parser: 'pythonic' }), {
+    json: { tool_call_parser: 'pythonic', reasoning_parser: null },
+  })
+  t.equal((await auto('new')).status, 200)
+  for (const wrong of [{ tool_call_parser: 'nobody' }, { reasoning_parser: 3 }, { tool_call_parser: 'hermes', canary: 0.1 }])
+    t.match(await set(wrong), { status: 400, json: { error: { param: Object.keys(wrong)[0] } } })
+  const again = await start(t, { adapters: folder, 'adapter-roots': [more], 'state-dir': path.join(temporaryFolder(t), 'other') })
+  t.equal((await auto('pirate', again)).status, 400)
+  t.match(await set({ tool_call_parser: null }), { json: { tool_call_parser: null, reasoning_parser: 'qwen3' } })
+  t.equal((await auto('pirate')).status, 400, 'and back')
 })
