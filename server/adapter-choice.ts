@@ -99,7 +99,7 @@ export async function chooseAdapter(
         throw error
       tried.add(error.wanted)
       all.requestLimits.requireTenant(tenant)
-      if (!(await all.onDemand.find(error.wanted, error.param as string, leaving(reply)))) throw error
+      if (!(await all.onDemand.find(error.wanted, error.param as string, leaving(reply), tenant))) throw error
     }
   }
 }

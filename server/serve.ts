@@ -82,6 +82,10 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   requireModelFolder(directory)
   if (config.adminHost !== undefined && config.adminPort === undefined)
     throw new ConfigError('--admin-host says where the admin port listens, and there is none: give --admin-port too')
+  if (config.fairness === 'adapter' && config.scheduling !== 'fair')
+    throw new ConfigError(
+      `--fairness adapter says whom fair scheduling counts service for, and --scheduling is ${config.scheduling}: give --scheduling fair too`,
+    )
   const certificate = certificateOf(config)
   const access = new Access(config, log)
   const base = readBaseModel(directory, config.maxExtraTokens)

@@ -87,7 +87,7 @@ const judgeSchema: BodySchema = {
   },
 }
 
-/** Adapters of a list that are written before others have a turn. */
+/** Adapters of a list that are looked at and written before others have a turn. */
 const SLICE = 100
 
 export function adapterRoutes(app: FastifyInstance, management: AdapterManagement): void {
@@ -124,9 +124,10 @@ export function adapterRoutes(app: FastifyInstance, management: AdapterManagemen
   )
   app.get('/adapters', { schema: { tags, summary: 'Every adapter, with its state' } }, async ({ caller }, reply) => {
     management.requireAdmin(caller)
-    const adapters = management.list()
+    const all = management.all()
     const slices = function* () {
-      for (let at = 0; at < adapters.length; at += SLICE) yield adapters.slice(at, at + SLICE)
+      for (let at = 0; at < all.length; at += SLICE)
+        yield all.slice(at, at + SLICE).map((adapter) => management.describe(adapter))
     }
     reply.type('application/json; charset=utf-8')
     return jsonBody({ adapters: new SlicedArray(slices()) })
