@@ -5,6 +5,9 @@ import type { MessageFormats, ToolFormat } from './formats.ts'
 const MARKS: readonly [ToolFormat, RegExp][] = [
   ['openai', /<\|channel\|>[\s\S]*<\|message\|>|<\|message\|>[\s\S]*<\|channel\|>/],
   ['deepseek_v3', /<｜tool▁calls▁begin｜>/],
+  ['kimi_k2', /<\|tool_calls_section_begin\|>/],
+  ['minimax_m2', /<minimax:tool_call>/],
+  ['glm45', /<arg_key>/],
   ['mistral', /\[TOOL_CALLS\]/],
   ['qwen3_coder', /<function=/],
   ['phi4_mini_json', /functools|<\|tool\|>/],

@@ -42,6 +42,20 @@ const cases: Record<ToolFormat, Case[]> = {
     { text: ` \n${object(tricky, 'parameters')}; ${object(paris)}\n`, calls: [tricky, paris] },
     { text: `<|python_tag|>${object(paris, 'parameters')}`, calls: [paris] },
     { text: `{"type": "function", "name": "now", "parameters": {}}`, calls: [['now', {}]] },
+    {
+      text: `Here it is: ${object(tricky, 'parameters')} Shall I say more of {it}?`,
+      content: 'Here it is:Shall I say more of {it}?',
+      calls: [tricky],
+    },
+    {
+      text: `${object(paris, 'parameters')}\n{"city": "Paris"} was what I gave.`,
+      content: '{"city": "Paris"} was what I gave.',
+      calls: [paris],
+    },
+    ...['; ', ';', ';\n', '\n', ' ; '].map((between) => ({
+      text: object(paris, 'parameters') + between + object(['now', {}], 'parameters'),
+      calls: [paris, ['now', {}]] as [string, unknown][],
+    })),
   ],
   granite: [
     { text: `<|tool_call|>[${object(paris)}, ${object(tricky)}]`, calls: [paris, tricky] },
@@ -117,6 +131,46 @@ const cases: Record<ToolFormat, Case[]> = {
       calls: [['get_weather', { city: 'Rome', days: 'soon' }]],
     },
   ],
+  glm45: [
+    {
+      text: '<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>Paris</arg_value>\n<arg_key>days</arg_key>\n<arg_value>3</arg_value>\n</tool_call>',
+      calls: [paris],
+    },
+    // GLM-4.7 sets no lines; what the schema does not know is read as what it looks like.
+    {
+      text: 'So. <tool_call>get_weather<arg_key>city</arg_key><arg_value>a "b"\n</arg_val <tool_call></arg_value><arg_key>near</arg_key><arg_value>["x"]</arg_value><arg_key>other</arg_key><arg_value>7</arg_value><arg_key>date</arg_key><arg_value>2025-08-01</arg_value><arg_key>flag</arg_key><arg_value>True</arg_value></tool_call>\n<tool_call>now\n</tool_call>',
+      content: 'So.',
+      calls: [
+        ['get_weather', { city: 'a "b"\n</arg_val <tool_call>', near: ['x'], other: 7, date: '2025-08-01', flag: true }],
+        ['now', {}],
+      ],
+    },
+  ],
+  kimi_k2: [
+    {
+      text: `I look. <|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0<|tool_call_argument_begin|>${json(paris[1])}<|tool_call_end|><|tool_call_begin|>get_weather:1 <|tool_call_argument_begin|> ${json(tricky[1])} <|tool_call_end|><|tool_calls_section_end|>`,
+      content: 'I look.',
+      calls: [paris, tricky],
+    },
+    {
+      text: `<|tool_calls_section_begin|><|tool_call_begin|>functions.now:7<|tool_call_argument_begin|>{}<|tool_call_end|>`,
+      calls: [['now', {}]],
+    },
+  ],
+  minimax_m2: [
+    {
+      text: '<minimax:tool_call>\n<invoke name="get_weather">\n<parameter name="city">Paris</parameter>\n<parameter name="days">3</parameter>\n</invoke>\n</minimax:tool_call>',
+      calls: [paris],
+    },
+    {
+      text: 'Two:\n<minimax:tool_call><invoke name="get_weather"><parameter name="city">a\n"b" <parameter </para</parameter><parameter name="near">["x"]</parameter><parameter name="note">null</parameter><parameter name="other">7</parameter></invoke><invoke name=now></invoke></minimax:tool_call>',
+      content: 'Two:',
+      calls: [
+        ['get_weather', { city: 'a\n"b" <parameter </para', near: ['x'], note: null, other: '7' }],
+        ['now', {}],
+      ],
+    },
+  ],
   openai: [
     {
       text: `<|channel|>analysis<|message|>I should look.<|end|><|start|>assistant<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>${json(paris[1])}<|call|>`,
@@ -174,7 +228,10 @@ const none: Record<ToolFormat, string[]> = {
     '{"name": "Bob", "age": 3}',
     '{}',
     '{"a": 1',
-    'say {"name": "now", "parameters": {}}',
+    'say {"name": "later", "parameters": {}}',
+    'f() { return {"name": "now"} }',
+    '{"parameters": {}}',
+    '{"name": "now"}',
     '{"name": "now"; "parameters": {}}',
     '<|python_tag|>print(1)',
   ],
@@ -188,6 +245,26 @@ const none: Record<ToolFormat, string[]> = {
   ],
   pythonic: ['[see (1)]', '[1, 2]', '[link](http://x)', '[', '[now(', '[a(b', '[a-b(c)]', 'now()'],
   qwen3_coder: ['<tool_call>', '<tool_call>\n{}', '<function=', '<function=a\n>', '<tool_call>\n<function>'],
+  glm45: [
+    '<tool_call>',
+    '<tool_call>{"name": "now", "arguments": {}}</tool_call>',
+    '<tool_call>get weather</tool_call>',
+    '<tool_call>get_weather\n<arg_ke',
+    '<arg_key>a</arg_key>',
+  ],
+  kimi_k2: [
+    '<|tool_calls_section_begin|><|tool_calls_section_end|>',
+    '<|tool_calls_section_begin|> noise <|tool_call_begin|>',
+    '<|tool_calls_section_begin|><|tool_call_begin|>functions.now.0<|tool_call_argument_begin|>{}',
+    '<|tool_calls_section_begin|><|tool_call_begin|>0<|tool_call_argument_begin|>{}',
+    '<|tool_calls_section_begin|><|tool_call_begin|>functions.now:0<|tool_call_argument_begin|>[]',
+  ],
+  minimax_m2: [
+    '<minimax:tool_call>',
+    '<minimax:tool_call><invoke',
+    '<invoke name="now"></invoke>',
+    '<minimax:tool_call><invoke name=>',
+  ],
   openai: ['plain text', '<|channel', 'a <| b'],
 }
 
@@ -220,6 +297,23 @@ t.test('a call that breaks off is text in a whole answer, and in a stream what c
       if (calls.length > 0 || (whole.calls.length === 0 && whole.content !== cut)) t.fail(`${format} ${cut}: ${json(whole)}`)
     }
   }
+})
+
+t.test('what is no JSON is text in a whole answer', async (t) => {
+  for (const [format, text] of [
+    ['llama3_json', '{"name": "now", "parameters": {invalid json}'],
+    ['hermes', '<tool_call>{"name": "now", "arguments": {"a" 1}}</tool_call>'],
+    [
+      'kimi_k2',
+      '<|tool_calls_section_begin|><|tool_call_begin|>functions.now:0<|tool_call_argument_begin|>{"a": }<|tool_call_end|>',
+    ],
+    ['pythonic', '[now(a=b)]'],
+  ] as const)
+    for (const pieces of cutsOf(text)) {
+      const read = messageOf(readerOf({ tools: format }, { whole: true }), pieces)
+      if (json(read) !== json({ reasoning: '', content: text, calls: [] })) return t.same({ ...read, pieces }, text)
+    }
+  t.pass()
 })
 
 t.test('line ends in JSON strings are written as JSON has them', async (t) => {
@@ -303,6 +397,9 @@ t.test('a long answer takes time by its length', async (t) => {
   const size = 100_000
   const string = `"${'abc \\n'.repeat(size / 6)}"`
   const texts: Record<ToolFormat, string> = {
+    glm45: `<tool_call>f<arg_key>x</arg_key><arg_value>${'\n</arg_val'.repeat(size / 10)}</arg_value></tool_call>`,
+    kimi_k2: `<|tool_calls_section_begin|>${'<|tool_call_begin|>now:0<|tool_call_argument_begin|>{}'.repeat(size / 54)}`,
+    minimax_m2: `<minimax:tool_call>${'<invoke name="now"><parameter name="a">\n</par</parameter></invoke>'.repeat(size / 66)}`,
     hermes: `<tool_call>{"name": "f", "arguments": {"x": ${string}}}</tool_call>`,
     llama3_json: `{"x": ${string}, "name": "f", "parameters": {"x": 1}}`,
     granite: `<tool_call>[${Array(size / 25)
