@@ -28,6 +28,7 @@ export const TOOL_SPELLINGS: Readonly<Record<string, ToolFormat>> = {
   llama4_json: 'llama3_json',
   llama4_pythonic: 'pythonic',
   qwen3_xml: 'qwen3_coder',
+  seed_oss: 'qwen3_coder',
 }
 
 /** Likewise. */

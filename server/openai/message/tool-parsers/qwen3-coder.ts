@@ -1,5 +1,5 @@
 /**
- * Qwen3-Coder and Qwen 3.5: `<tool_call><function=name><parameter=key>value</parameter></function></tool_call>`, a line each. Values are bare text; the tool's schema says what they are.
+ * Qwen3-Coder, Qwen 3.5 and Seed-OSS: `<tool_call><function=name><parameter=key>value</parameter></function></tool_call>`, a line each; Seed-OSS says `<seed:tool_call>`. Values are bare text; the tool's schema says what they are.
  */
 import { bareValue, nameUpTo } from '../bare-values.ts'
 import { textWithCalls } from '../json-calls.ts'
@@ -9,8 +9,8 @@ import type { Reading, TextSource } from '../text-source.ts'
 import type { ToolDefinition } from '../tool-use.ts'
 import type { ToolParser } from './parser.ts'
 
-const BEGIN = '<tool_call>'
-const END = '</tool_call>'
+const BEGINS = ['<tool_call>', '<seed:tool_call>']
+const ENDS = ['</tool_call>', '</seed:tool_call>']
 const FUNCTION = '<function='
 const FUNCTION_END = '</function>'
 const PARAMETER = '<parameter='
@@ -19,11 +19,11 @@ const PARAMETER_END = '</parameter>'
 const VALUE_ENDS = [PARAMETER_END, PARAMETER, FUNCTION_END]
 
 export const qwen3Coder: ToolParser = {
-  tokens: [BEGIN, END],
+  tokens: [...BEGINS, ...ENDS],
   read: (source, out, tools) =>
-    textWithCalls(source, out, [BEGIN, FUNCTION], function* (marker) {
+    textWithCalls(source, out, [...BEGINS, FUNCTION], function* (marker) {
       yield* source.space()
-      if (marker === BEGIN && !(yield* source.literal(FUNCTION))) return false
+      if (marker !== FUNCTION && !(yield* source.literal(FUNCTION))) return false
       return yield* call(source, out, tools)
     }),
 }
@@ -39,7 +39,7 @@ function* call(source: TextSource, out: MessageWriter, tools: readonly ToolDefin
   for (;;) {
     if (next === undefined || next === PARAMETER_END) {
       yield* source.space()
-      next = yield* source.literal(PARAMETER, FUNCTION_END, END)
+      next = yield* source.literal(PARAMETER, FUNCTION_END, ...ENDS)
     }
     if (next !== PARAMETER) break
     const key = yield* nameUpTo(source, '>')
@@ -53,8 +53,8 @@ function* call(source: TextSource, out: MessageWriter, tools: readonly ToolDefin
   }
   if (next === undefined) return false
   out.arguments('}')
-  if (next === END) return true
+  if (next !== FUNCTION_END) return true
   yield* source.space()
-  yield* source.literal(END)
+  yield* source.literal(...ENDS)
   return true
 }

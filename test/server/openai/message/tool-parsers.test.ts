@@ -127,6 +127,11 @@ const cases: Record<ToolFormat, Case[]> = {
       ],
     },
     {
+      text: 'Yes.\n<seed:tool_call>\n<function=get_weather>\n<parameter=city>Paris</parameter>\n<parameter=days>3</parameter>\n</function>\n</seed:tool_call>',
+      content: 'Yes.',
+      calls: [paris],
+    },
+    {
       text: '<function=get_weather>\n<parameter=city>\nRome\n<parameter=days>\nsoon\n</function>',
       calls: [['get_weather', { city: 'Rome', days: 'soon' }]],
     },
