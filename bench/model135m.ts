@@ -70,7 +70,8 @@ export function writeRandom(file: string, tensors: Planned[], dtype: 'F32' | 'F1
 
 const layerNames = Array.from({ length: SHAPE.layers }, (_, i) => `model.layers.${i}`)
 
-function makeBase(directory: string): void {
+/** `head`: with a head of its own in place of the embedding's weights, and what its layers add made so many times smaller. */
+export function makeBase(directory: string, head?: { quieter: number }): void {
   mkdirSync(directory, { recursive: true })
   const config = {
     architectures: ['LlamaForCausalLM'],
@@ -86,7 +87,7 @@ function makeBase(directory: string): void {
     max_position_embeddings: 2048,
     rms_norm_eps: 1e-5,
     rope_theta: 10_000,
-    tie_word_embeddings: true,
+    tie_word_embeddings: !head,
     bos_token_id: 1,
     eos_token_id: 2,
     torch_dtype: 'float32',
@@ -106,10 +107,11 @@ function makeBase(directory: string): void {
       ...PROJECTIONS.map(([name, inputs, outputs]) => ({
         name: `${layer}.${name}.weight`,
         shape: [outputs, inputs],
-        deviation: inputs ** -0.5,
+        deviation: inputs ** -0.5 / (head && /o_proj|down_proj/.test(name) ? head.quieter : 1),
       })),
     ]),
     { name: 'model.norm.weight', shape: [SHAPE.hidden] },
+    ...(head ? [{ name: 'lm_head.weight', shape: [SHAPE.vocabulary, SHAPE.hidden], deviation: 0.05 }] : []),
   ]
   writeRandom(path.join(directory, 'model.safetensors'), tensors, 'F32', 20_260)
 }

@@ -90,6 +90,8 @@ export interface EngineOptions {
   addedHeadSite?: number
   /** Replay decode steps as CUDA graphs. Off: for finding faults. */
   captureGraphs: boolean
+  /** Drafts of what comes next are looked up: what followed where a sequence's last tokens stood before, `shortest` of them at least and `longest` at most. Absent: none are. */
+  lookup?: { shortest: number; longest: number }
   /** Start adapter kernels while the kernel before them drains (CUDA, compute capability 9.0 and up). Off until it has been timed: docs/cuda.md, "Overlap". */
   overlapLaunches: boolean
   /** Number of adapter sites (see adapters-store/types.ts); site ids are 0 .. siteCount-1. */
@@ -142,6 +144,8 @@ export interface SlotInput {
   entryRank?: Int32Array
   /** The first position at which they act, below tokens.length: all before it is the base's. Absent: 0. */
   adaptersFrom?: number
+  /** Tokens that are drafted at most after each one that is sampled (EngineOptions.lookup). Absent: none. */
+  drafts?: number
   /** Scalar sampling options in the order of runtime/sampling-options.ts. */
   options: Float64Array
   /** Random stream: a draw depends on (seed, number of tokens sampled before) alone, so it is the same alone and in any batch. */
@@ -171,8 +175,13 @@ export const STEP_SEQUENCE = {
   /** The final hidden states (after the last norm) at positions [sumFrom, sumFrom + summed), all of them computed in this step, are summed. */
   sumFrom: 6,
   summed: 7,
+  /**
+   * The last so many of `count` are the first tokens of the slot's draft (StepOutput.drafts). With `samples`, and no mask and no step in flight: one token is sampled after the last known
+   * token and one after each drafted token, in as many rows; a row counts for as long as each draft before it is the token that was sampled there.
+   */
+  drafted: 8,
 } as const
-export const STEP_SEQUENCE_FIELDS = 8
+export const STEP_SEQUENCE_FIELDS = 9
 
 /** Fields of one item of `StepBatch.blocks`: slot, place, block. That place of the slot's block table is now that pool block. Items of one slot follow each other. */
 export const STEP_BLOCK_FIELDS = 3
@@ -196,9 +205,9 @@ export interface StepBatch {
 }
 
 /** Of a row of logits (`StepOutput.rowStatus`); 0: fine. */
-export const ROW_STATUS = { notFinite: 1, maskLate: 2, nothingAllowed: 3 } as const
+export const ROW_STATUS = { notFinite: 1, maskLate: 2, nothingAllowed: 3, notReached: 4 } as const
 
-/** R logits rows: of each sequence in turn its scored rows, then the one that samples. */
+/** R logits rows: of each sequence in turn its scored rows, then the one that samples, or those. */
 export interface StepOutput {
   tokens: Int32Array // [R], the sampled token (or the scored one)
   /** log-softmax of the raw logits (before penalties, bias and temperature) at `tokens`; 0 where no logprobs were asked for. */
@@ -210,10 +219,12 @@ export interface StepOutput {
   topLogprobs: Float32Array
   /** 0 = fine; 1 = an adapter's (index, generation, digest) is not what is resident: the sequence's rows are void. */
   sequenceStatus: Uint8Array // [B]
-  /** Not 0: the row's token is void. 1: its logits are not finite numbers (NaN), or nothing may be sampled; 2: its mask was late; 3: its mask and what else the request allows leave nothing. */
+  /** Not 0: the row's token is void. 1: its logits are not finite numbers (NaN), or nothing may be sampled; 2: its mask was late; 3: its mask and what else the request allows leave nothing; 4: a draft before it is not what was sampled, or the sequence has ended. */
   rowStatus: Uint8Array // [R]
   /** 1 where a stop token was sampled, at minTokens or later. */
   stopped: Uint8Array // [R]
+  /** Where drafts are looked up: how many tokens are drafted after the last one that was sampled, and the first of them (−1: none). */
+  drafts?: Int32Array // [B * 2]
   /** [H * hiddenSize] where H sequences have `summed` positions, in their order: the sum of each one's hidden states, its positions in order. Absent without such. */
   sums?: Float64Array
   /** [R*(V + addedTokens)] when returnLogits: −inf where a token does not exist for the row's sequence. */

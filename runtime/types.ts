@@ -113,6 +113,12 @@ export interface SequenceOutput {
 }
 
 /** Already validated by the caller; what is left out depends on device and model (runtime/model/options.ts, runtime/engine/load.ts). */
+export interface SpeculationSettings {
+  tokens: number
+  shortest: number
+  longest: number
+}
+
 export interface EngineSettings {
   modelDir: string
   device: Device
@@ -152,6 +158,8 @@ export interface EngineSettings {
   asyncScheduling?: boolean
   /** Bytes of which no frame has fewer (runtime/pool/frames.ts). Absent: 64 KiB. Lower where blocks of small models are to be cut as well (tests). */
   leastFrameBytes?: number
+  /** Speculative decoding (runtime/scheduler/speculation.ts): at most `tokens` are drafted, where the last `shortest` to `longest` tokens have stood before. Absent: none. */
+  speculation?: SpeculationSettings
   /** Run the invariant validator after every step (tests). */
   validate?: boolean
 }
@@ -243,7 +251,13 @@ export interface EngineSnapshot {
     failedSteps: number
     /** Rows that were computed and not sampled: their masks were late. */
     lateMasks: number
+    /** Speculative decoding: drafts that steps computed, their tokens, and those that stayed. */
+    drafts: number
+    draftTokens: number
+    acceptedTokens: number
   }
+  /** `acceptedTokens` by place in the draft. Empty where there is no speculative decoding. */
+  acceptedAt: readonly number[]
   lastStep: StepTimes
 }
 

@@ -3,7 +3,7 @@
 namespace lorikeet {
 
 void Engine::open_slots(const EngineOptions& options) {
-  slots_.emplace(SlotLimits{options.max_sequences, options.block_size, options.max_batch_tokens, options.max_model_len, options.max_logits_rows, block_count(), options.vocab_size, options.added_tokens, options.frames_in_block()});
+  slots_.emplace(SlotLimits{options.max_sequences, options.block_size, options.max_batch_tokens, options.max_model_len, options.max_logits_rows, block_count(), options.vocab_size, options.added_tokens, options.frames_in_block(), options.lookup});
 }
 
 void Engine::put_adapter(const AdapterIdentity& id, const PackedAdapter& adapter) {

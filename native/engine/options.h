@@ -5,6 +5,7 @@
 #include <vector>
 #include "../ort/weights.h"
 #include "../pool/residents.h"
+#include "../step/ngram_index.h"
 
 namespace lorikeet {
 
@@ -29,6 +30,7 @@ struct EngineOptions {
   // CUDA only; see native/types.ts.
   double memory_fraction = 0;
   int32_t max_block_count = 0, max_batch_tokens = 0, max_sequences = 0, max_model_len = 0, max_logits_rows = 0, max_site_inputs = 0, hidden_size = 0, head_site = -1, added_head_site = -1;
+  NgramLengths lookup = {};  // drafts are looked up by n-grams of these lengths; 0: none
   bool capture_graphs = false, overlap_launches = false;
 
   int64_t view_bytes() const { return int64_t{block_size} * kv_heads * head_dim * static_cast<int64_t>(element_size(cache)); }

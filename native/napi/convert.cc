@@ -104,6 +104,10 @@ EngineOptions engine_options(const Napi::Object& from) {
   options.head_site = integer(from, "headSite");
   options.added_head_site = integer_or(from, "addedHeadSite", -1);
   options.capture_graphs = from.Get("captureGraphs").ToBoolean();
+  if (const Napi::Value lookup = from.Get("lookup"); lookup.IsObject()) {
+    options.lookup = {integer(lookup.As<Napi::Object>(), "shortest"), integer(lookup.As<Napi::Object>(), "longest")};
+    if (options.lookup.shortest < 1 || options.lookup.longest < options.lookup.shortest) throw Napi::TypeError::New(from.Env(), "lookup.shortest must be 1 to lookup.longest");
+  }
   options.overlap_launches = from.Get("overlapLaunches").ToBoolean();
   return options;
 }
@@ -129,6 +133,7 @@ SlotInput slot_input(const Napi::Object& from) {
   input.weights = vector_of<float>(from, "entryWeight");
   if (!from.Get("entryRank").IsUndefined()) input.ranks = vector_of<int32_t>(from, "entryRank");
   input.adapters_from = integer_or(from, "adaptersFrom", 0);
+  input.drafts = integer_or(from, "drafts", 0);
   return input;
 }
 
@@ -151,6 +156,7 @@ Napi::Object step_output(Napi::Env env, const Step& step) {
   to.Set("sequenceStatus", typed_array(env, sequence_status));
   to.Set("rowStatus", typed_array(env, result.row_status));
   to.Set("stopped", typed_array(env, result.stopped));
+  if (!result.drafts.empty()) to.Set("drafts", typed_array(env, result.drafts));
   if (!step.input.summed.empty()) to.Set("sums", typed_array(env, result.sums));
   if (step.input.return_logits) to.Set("logits", typed_array(env, result.logits));
   to.Set("runMs", result.run_ms);

@@ -8,7 +8,7 @@
 namespace lorikeet {
 
 // Statuses of a row of logits that was not sampled (StepOutput::rowStatus in native/types.ts); 1 is the kernels'.
-inline constexpr uint8_t kMaskLate = 2, kNothingAllowed = 3;
+inline constexpr uint8_t kMaskLate = 2, kNothingAllowed = 3, kNotReached = 4;
 
 // A sequence's place, and the ticket that it must have; `place` is null for one without a constraint.
 struct MaskAt {

@@ -71,6 +71,7 @@ void Slots::admit(SlotInput input) {
   pair(input.adapters.size(), input.weights.size(), "entryWeight.length");
   if (input.ranks.empty()) input.ranks.assign(input.adapters.size(), 0);
   pair(input.adapters.size(), input.ranks.size(), "entryRank.length");
+  require(input.drafts >= 0, "drafts", input.drafts, "it must be 0 (none) or more");
   for (const int32_t rank : input.ranks) require(rank >= 0, "entryRank[]", rank, "it must be 0 (all) or more");
   require(input.adapters_from >= 0 && input.adapters_from < length, "adaptersFrom", input.adapters_from, "it must be 0 to below tokens.length");
   for (size_t i = 0; i < input.options.size(); i++)
@@ -155,11 +156,17 @@ StepInput Slots::prepare(const StepBatch& batch) {
   input.segment_entries.push_back(0);
   for (size_t b = 0; b < batch.sequences.size(); b++) {
     Slot& slot = slots_[batch.sequences[b].slot];
+    if (const int32_t drafted = batch.sequences[b].drafted) {
+      // Not behind what is written over: a step that failed may have counted other drafts there.
+      if (slot.penalised) slot.counts.take_back(slot.history, slot.input.prompt_length, slot.length);
+      slot.history.resize(slot.length);
+      slot.history.insert(slot.history.end(), slot.draft.begin(), slot.draft.begin() + drafted);
+    }
     write_out(batch.sequences[b], columns, input);
     for (; slot.handed < static_cast<int32_t>(slot.blocks.size()); slot.handed++)
       input.blocks.push_back({batch.sequences[b].slot, slot.handed, slot.blocks[slot.handed]});
     slot.in_flight++;
-    if (batch.sequences[b].samples) slot.length = std::max(slot.length, batch.sequences[b].past + batch.sequences[b].count + 1);
+    if (batch.sequences[b].samples) slot.length = std::max(slot.length, batch.sequences[b].end() + 1);
   }
   input.segment_starts.push_back(input.tokens());
   if (!batch.masks.empty()) input.masks.resize(batch.sequences.size());
@@ -205,17 +212,21 @@ void Slots::check(const StepBatch& batch) {
     require(s.past >= 0, "past", s.past, "it must not be negative");
     require(s.count > 0, "count", s.count, "it must be positive");
     require(end <= limits_.max_model_len, "past + count", end, "a sequence has at most " + std::to_string(limits_.max_model_len) + " tokens");
-    require(end <= slot.length, "past + count", end, "the sequence has " + std::to_string(slot.length) + " tokens");
+    require(s.drafted == 0 || (s.drafted > 0 && s.drafted < s.count && s.samples && slot.in_flight == 0), "drafted", s.drafted, "drafts come behind a token that is known");
+    require(s.drafted <= static_cast<int32_t>(slot.draft.size()), "drafted", s.drafted, "of the sequence " + std::to_string(slot.draft.size()) + " tokens are drafted");
+    require(s.known() <= slot.length, "past + count", end, "the sequence has " + std::to_string(slot.length) + " tokens");
     require((end - 1) / limits_.block_size < places, "past + count", end, "the sequence has " + std::to_string(places) + " blocks of " + std::to_string(limits_.block_size));
     require(s.scored >= 0 && (s.scored == 0 || (s.score_from >= s.past && int64_t{s.score_from} + s.scored <= end)), "scored", s.scored,
             "what is scored must be computed in the step");
     require(s.scored == 0 || s.score_from + s.scored < slot.input.prompt_length, "scored", s.scored, "only prompt tokens are scored");
     require(s.summed >= 0 && (s.summed == 0 || (s.sum_from >= s.past && int64_t{s.sum_from} + s.summed <= end)), "summed", s.summed,
             "what is summed must be computed in the step");
-    require(s.samples == 0 || (s.samples == 1 && end == slot.length), "samples", s.samples, "the token after the last one can be sampled, no other");
+    require(s.samples == 0 || (s.samples == 1 && s.known() == slot.length), "samples", s.samples, "the token after the last one can be sampled, no other");
     tokens += s.count;
-    rows += s.scored + s.samples;
+    rows += s.scored + s.samples * (1 + s.drafted);
   }
+  for (const StepMask& mask : batch.masks)
+    for (const StepSequence& s : batch.sequences) require(s.slot != mask.slot || s.drafted == 0, "drafted", s.drafted, "a mask is of the next token alone");
   require(!batch.sequences.empty(), "the step's sequences", 0, "it must name one");
   require(tokens <= limits_.max_batch_tokens, "the step's tokens", tokens, up_to(limits_.max_batch_tokens));
   require(rows <= limits_.max_logits_rows, "the step's rows of logits", rows, up_to(limits_.max_logits_rows));
@@ -231,10 +242,11 @@ void Slots::write_out(const StepSequence& s, int32_t columns, StepInput& input) 
     input.rows.push_back({static_cast<int32_t>(b), p, true});
     input.logits_indices.push_back(start + p - s.past);
   }
-  if (s.samples) {
-    input.rows.push_back({static_cast<int32_t>(b), end - 1, false});
-    input.logits_indices.push_back(start + s.count - 1);
+  for (int32_t p = s.known() - 1; s.samples && p < end; p++) {
+    input.rows.push_back({static_cast<int32_t>(b), p, false});
+    input.logits_indices.push_back(start + p - s.past);
   }
+  for (int32_t p = s.known(); p < end; p++) input.drafted.push_back({s.slot, p, slot.history[p]});
   if (s.summed) input.summed.push_back({start + s.sum_from - s.past, s.summed});
   // Neighbours with the same adapters share a segment, and a sequence whose adapters begin to act in this step has two.
   const int32_t acting = std::max(s.past, slot.input.adapters_from);
@@ -247,16 +259,16 @@ void Slots::write_out(const StepSequence& s, int32_t columns, StepInput& input) 
 
 void Slots::settle(const StepInput& input, bool failed, const std::vector<uint8_t>& row_status) {
   for (size_t r = 0; !failed && r < row_status.size(); r++) {
-    if (row_status[r] != kMaskLate) continue;
-    const StepSequence& s = input.sequences[input.rows[r].sequence];
-    slots_[s.slot].length = std::min(slots_[s.slot].length, s.past + s.count);
+    if (row_status[r] != kMaskLate && row_status[r] != kNotReached) continue;
+    int32_t& length = slots_[input.sequences[input.rows[r].sequence].slot].length;
+    length = std::min(length, input.rows[r].position + 1);
   }
   for (const StepSequence& s : input.sequences) {
     Slot& slot = slots_[s.slot];
     slot.in_flight--;
     if (!failed) continue;
     slot.handed = 0;
-    if (s.samples) slot.length = std::min(slot.length, s.past + s.count);
+    if (s.samples) slot.length = std::min(slot.length, s.known());
   }
 }
 
@@ -310,8 +322,10 @@ uint8_t Slots::masked(const StepInput& input, const LogitsRow& at, const Samplin
 std::vector<SamplingRow> Slots::sampling_rows(const StepInput& input) {
   std::vector<SamplingRow> rows;
   rows.reserve(input.rows.size());
+  counts_of_rows_.clear();
   for (const LogitsRow& at : input.rows) {
-    Slot& slot = slots_[input.sequences[at.sequence].slot];
+    const StepSequence& sequence = input.sequences[at.sequence];
+    Slot& slot = slots_[sequence.slot];
     SamplingRow& row = rows.emplace_back(asks(input, at));
     if (at.scores) {
       row.target = slot.history[at.position + 1];
@@ -321,8 +335,11 @@ std::vector<SamplingRow> Slots::sampling_rows(const StepInput& input) {
     if (!slot.mask.empty()) row.allowed = slot.mask.data();
     if (slot.penalised) {
       slot.counts.count(slot.history, slot.input.prompt_length, at.position + 1);
-      row.counts = slot.counts.items().data();
-      row.count_count = static_cast<int32_t>(slot.counts.items().size());
+      std::span<const TokenCount> counts = slot.counts.items();
+      // Each of several rows counts the drafts before it.
+      if (sequence.drafted) counts = counts_of_rows_.emplace_back(counts.begin(), counts.end());
+      row.counts = counts.data();
+      row.count_count = static_cast<int32_t>(counts.size());
     }
   }
   return rows;
@@ -330,15 +347,45 @@ std::vector<SamplingRow> Slots::sampling_rows(const StepInput& input) {
 
 void Slots::sampled(const StepInput& input, StepResult& result) {
   result.stopped.assign(input.rows.size(), 0);
+  int32_t over = -1;  // the sequence whose other rows are behind a draft that was wrong
   for (size_t r = 0; r < input.rows.size(); r++) {
     const LogitsRow& row = input.rows[r];
     if (row.scores) continue;
+    if (row.sequence == over) {
+      result.row_status[r] = kNotReached;
+      continue;
+    }
+    const StepSequence& sequence = input.sequences[row.sequence];
+    Slot& slot = slots_[sequence.slot];
+    const int32_t place = row.position + 1;
+    if (static_cast<int32_t>(slot.history.size()) <= place) slot.history.resize(place + 1);
+    const int32_t token = result.row_status[r] ? 0 : result.tokens[r];  // a step in flight may go on with it, for nobody
+    const int32_t output = place + 1 - slot.input.prompt_length;        // with this token
+    result.stopped[r] = !result.row_status[r] && output >= slot.min_tokens() && std::binary_search(slot.input.stop_tokens.begin(), slot.input.stop_tokens.end(), token);
+    if (place < sequence.end() && (result.row_status[r] || result.stopped[r] || slot.history[place] != token)) {
+      if (slot.penalised) slot.counts.take_back(slot.history, slot.input.prompt_length, place);
+      slot.history.resize(place + 1);
+      over = row.sequence;
+    }
+    slot.history[place] = token;
+  }
+  if (limits_.lookup.shortest > 0) look_up(input, result);
+}
+
+void Slots::look_up(const StepInput& input, StepResult& result) {
+  result.drafts.assign(2 * input.sequences.size(), 0);
+  for (size_t b = 0; b < input.sequences.size(); b++) result.drafts[2 * b + 1] = -1;
+  for (size_t r = 0; r < input.rows.size(); r++) {
+    const LogitsRow& row = input.rows[r];
     Slot& slot = slots_[input.sequences[row.sequence].slot];
-    const auto place = static_cast<size_t>(row.position) + 1;
-    if (slot.history.size() <= place) slot.history.resize(place + 1);
-    slot.history[place] = result.row_status[r] ? 0 : result.tokens[r];  // a step in flight may go on with it, for nobody
-    const int32_t output = row.position + 2 - slot.input.prompt_length;  // with this token
-    result.stopped[r] = !result.row_status[r] && output >= slot.min_tokens() && std::binary_search(slot.input.stop_tokens.begin(), slot.input.stop_tokens.end(), result.tokens[r]);
+    if (row.scores || slot.input.drafts == 0 || result.row_status[r] == kNotReached) continue;
+    slot.draft.clear();
+    const bool last = r + 1 == input.rows.size() || input.rows[r + 1].sequence != row.sequence || result.row_status[r + 1] == kNotReached;
+    if (!last || result.row_status[r] || result.stopped[r]) continue;
+    slot.ngrams.find(slot.history, row.position + 2, limits_.lookup, slot.input.drafts, slot.draft);
+    if (slot.draft.empty()) continue;
+    result.drafts[2 * row.sequence] = static_cast<int32_t>(slot.draft.size());
+    result.drafts[2 * row.sequence + 1] = slot.draft.front();
   }
 }
 

@@ -6,7 +6,9 @@
 // own thread writes, and what begins a step on a device reads only what admission wrote: the tokens of the step before it are not known here yet.
 #pragma once
 #include <cstdint>
+#include <deque>
 #include <vector>
+#include "ngram_index.h"
 #include "sampling_options.h"
 #include "step.h"
 #include "token_counts.h"
@@ -27,6 +29,7 @@ struct SlotInput {
   std::vector<float> weights;
   std::vector<int32_t> ranks;     // of each as many of its rank rows as are used; 0: all. Empty: all of all
   int32_t adapters_from = 0;  // the first position at which they act; before it the base's
+  int32_t drafts = 0;         // tokens that are looked up at most after each one that is sampled; 0: none
 };
 
 struct Slot {
@@ -42,6 +45,8 @@ struct Slot {
   // The step thread's, and the JavaScript thread's while none is in flight.
   std::vector<int32_t> history;  // [≥ length]
   std::vector<uint32_t> mask;    // by which the running step samples
+  NgramIndex ngrams;
+  std::vector<int32_t> draft;    // what may follow the last token of its history
   TokenCounts counts;
 
   double option(SamplingOption o) const { return input.options[static_cast<size_t>(o)]; }
@@ -53,6 +58,7 @@ struct SlotLimits {
   int64_t block_count = 0, vocab_size = 0;
   int64_t added_tokens = 0;  // that adapters may add to the vocabulary
   int64_t frames_in_block = 1;
+  NgramLengths lookup = {};  // nothing is looked up where they are 0
 };
 
 // What an adapter takes of the pool: whole blocks, and frames (block · frames_in_block + place in it), which adapters share blocks by.
@@ -74,7 +80,7 @@ class Slots {
   void hold(const Held& held);
   void let_go(const Held& held);
 
-  // The step is over. After one that failed, what it would have sampled is not known; nor is it of rows whose mask was late (`row_status`).
+  // The step is over. After one that failed, what it would have sampled is not known; nor is it of rows whose mask was late, or that were not reached (`row_status`).
   void settle(const StepInput& input, bool failed, const std::vector<uint8_t>& row_status = {});
   // Where masks come from: see masks.h.
   void add_masks(const uint32_t* data, size_t words) { masks_.add(data, words); }
@@ -90,7 +96,8 @@ class Slots {
   void fill_tokens(StepInput& input) const;
   // Rows for the CPU's kernels; their counts are brought up to each row's position.
   std::vector<SamplingRow> sampling_rows(const StepInput& input);
-  // Notes what was sampled: history, and whether the token ends its sequence (result.stopped).
+  // Notes what was sampled: history, and whether the token ends its sequence (result.stopped). Rows behind a draft that is not what was sampled are marked kNotReached; then
+  // drafts of what comes next are looked up (result.drafts).
   void sampled(const StepInput& input, StepResult& result);
 
   const Slot& at(int32_t slot) const { return slots_[slot]; }
@@ -98,6 +105,7 @@ class Slots {
 
  private:
   void check(const StepBatch& batch);
+  void look_up(const StepInput& input, StepResult& result);
   // Appends one sequence to the step.
   void write_out(const StepSequence& sequence, int32_t columns, StepInput& input) const;
 
@@ -108,6 +116,7 @@ class Slots {
   std::vector<int32_t> table_;     // by slot: how long its block table becomes
   std::vector<int32_t> uses_;      // by block: block tables that name it; below 0 if an adapter lies there (kAdapter), or as many frames of adapters
   std::vector<bool> frames_;       // taken
+  std::deque<std::vector<TokenCount>> counts_of_rows_;  // the step thread's: of sequences that sample several rows in the running step
   int64_t step_ = 0;
 };
 

@@ -11,10 +11,15 @@
 namespace lorikeet {
 
 // Of one sequence: the tokens at positions [past, past + count) are computed, the prompt tokens that follow positions [score_from, score_from + scored) are
-// scored, if `samples` is 1 the token after the last one is sampled, and the final hidden states at positions [sum_from, sum_from + summed) are summed. Field
-// order as STEP_SEQUENCE in native/types.ts.
+// scored, if `samples` is 1 the token after the last one is sampled, and the final hidden states at positions [sum_from, sum_from + summed) are summed. The last `drafted`
+// of these tokens are a draft, the first of those that were found for the slot (StepResult::drafts): a token is sampled before each of them too. Field order as STEP_SEQUENCE
+// in native/types.ts.
 struct StepSequence {
-  int32_t slot = 0, past = 0, count = 0, score_from = 0, scored = 0, samples = 0, sum_from = 0, summed = 0;
+  int32_t slot = 0, past = 0, count = 0, score_from = 0, scored = 0, samples = 0, sum_from = 0, summed = 0, drafted = 0;
+
+  int32_t end() const { return past + count; }
+  // Tokens that are known, or being sampled by the step before.
+  int32_t known() const { return end() - drafted; }
 };
 
 // Place `place` of a slot's block table is pool block `block`. Field order as at STEP_BLOCK_FIELDS in native/types.ts.
@@ -25,6 +30,11 @@ struct StepBlock {
 // The mask by which a slot samples. Field order as at STEP_MASK_FIELDS in native/types.ts.
 struct StepMask {
   int32_t slot = 0, region = 0, ticket = 0;
+};
+
+// The token at `position` of a slot's sequence is a draft.
+struct DraftedToken {
+  int32_t slot = 0, position = 0, token = 0;
 };
 
 struct StepBatch {
@@ -48,6 +58,7 @@ struct StepInput {
   std::vector<int32_t> cumulative, past;              // [B + 1], [B]
   std::vector<int32_t> block_table;                   // [B, columns], padded with 0
   std::vector<StepBlock> blocks;                      // what these tables have gained since the last step that named them: for a device that keeps them
+  std::vector<DraftedToken> drafted;                  // of all sequences: for a device that keeps their tokens
   std::vector<int32_t> slot_mapping;                  // [T]
   std::vector<int32_t> segment_starts, segment_entries;  // [S + 1]
   std::vector<AdapterIdentity> entries;               // of all segments
@@ -72,6 +83,7 @@ struct StepResult {
   std::vector<float> logprob, top_logprobs, logits;
   std::vector<double> sums;                   // [StepInput::summed, hidden]
   std::vector<uint8_t> row_status, stopped;   // [R]
+  std::vector<int32_t> drafts;                // [B, 2] where drafts are looked up: how many tokens may come next by what has stood before, and the first of them or −1
   double run_ms = 0, sample_ms = 0;
   std::string warning;  // for whoever runs the server; mostly empty
 };

@@ -21,10 +21,18 @@ export class Batch {
   private readonly adapters: AdapterResidency
   private readonly free: number[]
   private readonly masks: Pick<Masks, 'begin' | 'end' | 'pack'> | undefined
+  private readonly draftTokens: number
 
   /** Without `masks` no sequence is constrained. */
-  constructor(native: Slots, slots: number, adapters: AdapterResidency, masks?: Pick<Masks, 'begin' | 'end' | 'pack'>) {
+  constructor(
+    native: Slots,
+    slots: number,
+    adapters: AdapterResidency,
+    masks?: Pick<Masks, 'begin' | 'end' | 'pack'>,
+    draftTokens = 0,
+  ) {
     this.masks = masks
+    this.draftTokens = draftTokens
     this.native = native
     this.adapters = adapters
     this.free = Array.from({ length: slots }, (_, i) => slots - 1 - i)
@@ -39,7 +47,7 @@ export class Batch {
     const masks: number[] = []
     let returnLogits = false
     for (let i = 0, at = 0; i < scheduled.length; i++, at += STEP_SEQUENCE_FIELDS) {
-      const { sequence, from, count, scoreFrom, scored, samples, sumFrom, summed } = scheduled[i]
+      const { sequence, from, count, scoreFrom, scored, samples, sumFrom, summed, drafted } = scheduled[i]
       const slot = sequence.slot ?? this.admit(sequence)
       for (; sequence.toldBlocks < sequence.blocks.length; sequence.toldBlocks++)
         blocks.push(slot, sequence.toldBlocks, sequence.blocks[sequence.toldBlocks])
@@ -52,6 +60,7 @@ export class Batch {
       if (samples) this.masks?.pack(sequence, masks)
       sequences[at + STEP_SEQUENCE.sumFrom] = sumFrom
       sequences[at + STEP_SEQUENCE.summed] = summed
+      sequences[at + STEP_SEQUENCE.drafted] = drafted
       tokens += count
       returnLogits ||= sequence.request.sampling.returnLogits === true
     }
@@ -68,6 +77,7 @@ export class Batch {
     this.free.push(sequence.slot)
     sequence.slot = undefined
     sequence.toldBlocks = 0
+    sequence.found = undefined
   }
 
   private admit(sequence: Sequence): number {
@@ -88,6 +98,8 @@ export class Batch {
       adaptersFrom: sequence.adaptersFrom,
       options: packOptions(request.sampling),
       seed: sequence.seed,
+      // What a grammar allows behind a draft is not known.
+      drafts: request.constraint ? 0 : this.draftTokens,
       ...request.lists,
     })
     this.free.pop()

@@ -15,6 +15,7 @@ export interface CoreSettings {
   fair?: boolean
   adapterCluster?: number
   clock?: () => number
+  draftTokens?: number
   /** Adapters' bytes travel by the device's own means, beside a step (CUDA). */
   copiesAside: boolean
   /** The next step is planned and queued while one runs. */

@@ -14,13 +14,17 @@ import type { CoreSettings } from './core-settings.ts'
 import { Masks } from './masks.ts'
 import {
   addSum,
-  finishReason,
+  foundOf,
   goneBefore,
+  isFault,
+  logitsOf,
   logprobsOf,
   NOTHING_ALLOWED,
+  outgrownText,
   pooledOf,
   sumsOf,
   THREAD_LOST,
+  takeTokens,
   withStart,
 } from './outputs.ts'
 import type { PackedRequest } from './packed-request.ts'
@@ -73,7 +77,7 @@ export class EngineCore {
     this.adapters = new Adapters(native, this.pool, warn)
     this.scheduler = new Scheduler(this.pool, settings, this.adapters.images, (sequence) => this.batch.leave(sequence))
     this.masks = new Masks(native, settings.maxSequences, settings.copiesAside)
-    this.batch = new Batch(native, settings.maxSequences, this.pool.adapters, this.masks)
+    this.batch = new Batch(native, settings.maxSequences, this.pool.adapters, this.masks, settings.draftTokens)
   }
 
   get idle(): boolean {
@@ -148,6 +152,7 @@ export class EngineCore {
    * What a step in flight names stays where it is until the step is over: blocks, adapters and slots of a sequence that ends meanwhile go back then.
    */
   async step(whileRunning: () => void): Promise<void> {
+    if (this.flight && this.scheduler.awaitsTokens(this.flight.scheduled, this.lastStep.scheduleMs)) await this.land(this.flight)
     const started = performance.now()
     this.endAborted()
     const before = this.flight
@@ -227,7 +232,7 @@ export class EngineCore {
     const half = open.length >> 1
     for (const part of [open.slice(0, half), open.slice(half)]) {
       if (part.length === 0) continue
-      const again = part.map(({ sequence, count }) => begin(sequence, count))
+      const again = part.map(({ sequence, count, drafted }) => begin(sequence, count - drafted))
       await this.land(this.launch(again, performance.now()))
     }
   }
@@ -247,10 +252,11 @@ export class EngineCore {
     let r = 0
     const sums = sumsOf(scheduled, step)
     for (const [b, item] of scheduled.entries()) {
-      const { sequence, from, count } = item
+      const { sequence, from } = item
+      const count = item.count - item.drafted
       const first = r
       const sum = sums[b]
-      r += item.scored + (item.samples ? 1 : 0)
+      r += item.scored + (item.samples ? 1 + item.drafted : 0)
       landed(item)
       if (sequence.state === 'leaving') {
         this.letGo(sequence)
@@ -260,7 +266,7 @@ export class EngineCore {
         this.fail(sequence, 'adapter_identity_mismatch', 'what lies in the pool is not the adapter that this request named')
         continue
       }
-      const status = step.rowStatus.subarray(first, r).find((one) => one !== 0 && one !== ROW_STATUS.maskLate)
+      const status = step.rowStatus.subarray(first, r).find(isFault)
       if (status === ROW_STATUS.nothingAllowed) {
         this.fail(sequence, 'constraint_unsatisfiable', NOTHING_ALLOWED)
         continue
@@ -280,8 +286,10 @@ export class EngineCore {
       if (sum) addSum(sequence, item, sum)
       if (sequence.request.pooling !== undefined) {
         if (from + count === sequence.promptLength) this.pooled(sequence, output)
-      } else if (item.samples && !late) this.sampled(sequence, step, r - 1, logprobs, output)
-      else if (item.scored > 0) this.outputs.push(withStart(sequence, output))
+      } else if (item.samples && !late) {
+        this.sampled(item, step, first + item.scored, logprobs, output)
+        sequence.found = sequence.slot === undefined ? undefined : foundOf(step, b)
+      } else if (item.scored > 0) this.outputs.push(withStart(sequence, output))
     }
     this.masks.flush()
   }
@@ -299,30 +307,33 @@ export class EngineCore {
     else this.fail(sequence, 'non_finite_logits', 'the model computed no finite hidden state')
   }
 
-  /** `output`: what the step has brought beside the token. */
-  private sampled(sequence: Sequence, step: StepOutput, r: number, logprobs: Logprobs, output: SequenceOutput): void {
-    const token = step.tokens[r]
+  /** From row `first` on its tokens, one and those that were drafted and stay. `output`: what the step has brought beside them. */
+  private sampled(item: Scheduled, step: StepOutput, first: number, logprobs: Logprobs, output: SequenceOutput): void {
+    const { sequence, drafted } = item
     const { sampling } = sequence.request
     if (sampling.maxTokens === 0) {
       // Only the prompt was to be scored.
       this.end(sequence, { ...output, finish: 'length' })
       return
     }
-    sequence.tokens.push(token)
-    this.scheduler.sampled(sequence)
-    this.counters.generationTokens++
-    output.tokens.push(token)
-    if (sampling.logprobs >= 0) output.logprobs = { of: logprobs, from: r, to: r + 1 }
-    if (sampling.returnLogits && step.logits) {
-      const width = step.logits.length / step.tokens.length
-      output.logits = [step.logits.slice(r * width, r * width + (sequence.request.vocabSize ?? this.settings.vocabSize))]
+    const { tokens, end } = takeTokens(sequence, step, first, drafted, this.settings.maxModelLen)
+    for (let i = 0; i < tokens.length; i++) this.scheduler.sampled(sequence)
+    this.counters.generationTokens += tokens.length
+    output.tokens.push(...tokens)
+    const r = first + tokens.length
+    const taken = tokens.length - 1
+    this.scheduler.speculation?.judged(sequence, drafted, taken, step.tokens[first])
+    if (taken > 0) {
+      sequence.computed += taken
+      this.scheduler.register(sequence, item.from + item.count - drafted + taken)
     }
-    const end = finishReason(sequence, token, step.stopped[r] === 1, this.settings.maxModelLen)
+    if (sampling.logprobs >= 0) output.logprobs = { of: logprobs, from: first, to: r }
+    if (sampling.returnLogits) output.logits = logitsOf(step, first, r, sequence.request.vocabSize ?? this.settings.vocabSize)
     if (end.finish) {
       this.end(sequence, { ...output, ...end })
       return
     }
-    this.masks.sampled(sequence, token)
+    this.masks.sampled(sequence, step.tokens[first])
     this.outputs.push(withStart(sequence, output))
   }
 
@@ -356,11 +367,7 @@ export class EngineCore {
 
   /** What it has told stays an answer, cut short: by length, and for a reason that is not the client's. */
   private endOutgrown(sequence: Sequence): void {
-    if (!this.outgrownTold)
-      this.warn(
-        `a request of ${sequence.tokens.length} tokens has outgrown the whole pool of ${this.pool.blocks.count} blocks and ended with stop_reason ` +
-          'pool_exhausted: a larger pool (--pool) or a shorter context (--max-model-len) prevents that; this is told once',
-      )
+    if (!this.outgrownTold) this.warn(outgrownText(sequence, this.pool.blocks.count))
     this.outgrownTold = true
     this.end(sequence, { id: sequence.request.id, tokens: [], finish: 'length', stopReason: 'pool_exhausted' })
   }

@@ -7,7 +7,7 @@ import { frameBytesOf } from '../model/frame-size.ts'
 import { type BuiltModel, buildModel, defaultBlockSize } from '../model/index.ts'
 import { siteOptions } from '../model/sites.ts'
 import { maxLogitsRows } from '../scheduler/admission.ts'
-import type { EngineInfo, EngineSettings } from '../types.ts'
+import type { EngineInfo, EngineSettings, SpeculationSettings } from '../types.ts'
 
 /** Blocks below which nothing sensible runs: a sequence and an adapter beside it. */
 const LEAST_BLOCKS = 4
@@ -22,6 +22,7 @@ function checkLimits(settings: EngineSettings): void {
     ['--block-size', settings.blockSize ?? CPU_BLOCK_SIZE],
     ['--max-batch-tokens', settings.maxBatchTokens],
     ['--max-sequences', settings.maxSequences],
+    ['--speculative-config num_speculative_tokens', settings.speculation?.tokens ?? 1],
   ] as const)
     if (!Number.isInteger(value) || value < 1)
       throw new EngineError('invalid_settings', `${name} must be a positive integer, not ${value}`)
@@ -62,6 +63,8 @@ function rowsDtype({ device, adapterDtype }: EngineSettings, dtype: TensorType):
     )
   return adapterDtype
 }
+
+const lookupOf = ({ shortest, longest }: SpeculationSettings) => ({ shortest, longest })
 
 function deviceName(addon: NativeAddon, { device }: EngineSettings): string {
   if (device === 'cpu') return addon.info().simd
@@ -122,6 +125,7 @@ export async function loadEngine(
       maxLogitsRows: headless ? 0 : maxLogitsRows(maxSequences),
       captureGraphs: settings.captureGraphs ?? true,
       overlapLaunches: settings.overlapLaunches ?? false,
+      ...(settings.speculation && !headless && { lookup: lookupOf(settings.speculation) }),
     },
     onProgress,
   )

@@ -1,5 +1,5 @@
 /** From a native step's arrays to what each sequence is told. */
-import type { StepOutput } from '../../native/types.ts'
+import { ROW_STATUS, type StepOutput } from '../../native/types.ts'
 import type { Scheduled } from '../scheduler/scheduled.ts'
 import type { Sequence } from '../scheduler/sequence.ts'
 import type { FinishReason, Logprobs, SequenceOutput } from '../types.ts'
@@ -39,17 +39,60 @@ export function transferable(outputs: readonly SequenceOutput[]): ArrayBuffer[] 
   return [...buffers]
 }
 
+interface Ending {
+  finish?: FinishReason
+  stopToken?: number
+}
+
 /** Why a sequence ends with the token it has just got, if it does. `stopped`: it is one of its stop tokens. */
-export function finishReason(
-  sequence: Sequence,
-  token: number,
-  stopped: boolean,
-  maxModelLen: number,
-): { finish?: FinishReason; stopToken?: number } {
+function finishReason(sequence: Sequence, token: number, stopped: boolean, maxModelLen: number): Ending {
   if (stopped) return { finish: 'stop', stopToken: token }
   if (sequence.outputLength >= sequence.request.sampling.maxTokens || sequence.tokens.length >= maxModelLen)
     return { finish: 'length' }
   return {}
+}
+
+/** The sequence gets its tokens of a step: the one of row `first`, and those behind it whose drafts stay, up to its end. */
+export function takeTokens(
+  sequence: Sequence,
+  step: StepOutput,
+  first: number,
+  drafted: number,
+  maxModelLen: number,
+): { tokens: number[]; end: Ending } {
+  const tokens: number[] = []
+  let end: Ending = {}
+  for (let r = first; r <= first + drafted && step.rowStatus[r] !== ROW_STATUS.notReached && !end.finish; r++) {
+    tokens.push(step.tokens[r])
+    sequence.tokens.push(step.tokens[r])
+    end = finishReason(sequence, step.tokens[r], step.stopped[r] === 1, maxModelLen)
+  }
+  return { tokens, end }
+}
+
+/** Whether a row has no token, and never will. */
+export function isFault(status: number): boolean {
+  return status !== 0 && status !== ROW_STATUS.maskLate && status !== ROW_STATUS.notReached
+}
+
+/** What may come next of the step's sequence `b`. */
+export function foundOf({ drafts }: StepOutput, b: number): Sequence['found'] {
+  return drafts && drafts[2 * b] > 0 ? { count: drafts[2 * b], first: drafts[2 * b + 1] } : undefined
+}
+
+/** The logits of rows [from, to), where the step returned them. Shape: [to − from], [vocab] each. */
+export function logitsOf({ logits, tokens }: StepOutput, from: number, to: number, vocab: number): Float32Array[] | undefined {
+  if (!logits) return undefined
+  const width = logits.length / tokens.length
+  return Array.from({ length: to - from }, (_, i) => logits.slice((from + i) * width, (from + i) * width + vocab))
+}
+
+/** For whoever runs the server. */
+export function outgrownText(sequence: Sequence, blocks: number): string {
+  return (
+    `a request of ${sequence.tokens.length} tokens has outgrown the whole pool of ${blocks} blocks and ended with stop_reason ` +
+    'pool_exhausted: a larger pool (--pool) or a shorter context (--max-model-len) prevents that; this is told once'
+  )
 }
 
 /** Each item's sum of hidden states, where it asked for one. Shape: [hidden] each. */

@@ -35,6 +35,7 @@ export function takeSnapshot(scheduler: Scheduler, pool: Pool, counters: CoreCou
     residentAdapters: pool.adapters.count,
     counters: {
       ...counters,
+      ...(scheduler.speculation?.counters ?? NO_DRAFTS),
       prefixQueries: scheduler.admission.prefixQueries,
       prefixHits: scheduler.admission.prefixHits,
       preemptions: scheduler.preemptions,
@@ -42,6 +43,9 @@ export function takeSnapshot(scheduler: Scheduler, pool: Pool, counters: CoreCou
       adapterEvictions: pool.adapters.evictions,
       prefixEvictions: pool.prefixEvictions,
     },
+    acceptedAt: scheduler.speculation?.acceptedAt ?? [],
     lastStep,
   }
 }
+
+const NO_DRAFTS = { drafts: 0, draftTokens: 0, acceptedTokens: 0 }

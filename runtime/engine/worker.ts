@@ -43,6 +43,7 @@ class EngineLoop {
         maxStepMs: settings.maxStepMs,
         fair: settings.fair,
         adapterCluster: settings.adapterCluster,
+        draftTokens: settings.speculation?.tokens,
         prefixCache: settings.prefixCache,
         copiesAside: info.device === 'cuda',
         // The CPU computes a step and plans the next one with the same cores: planning early gains nothing there, and who comes meanwhile waits a step longer.

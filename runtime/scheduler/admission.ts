@@ -13,6 +13,8 @@ export interface Limits {
   copiesAside: boolean
   /** Tokens of a step that one prompt takes at most while others could use them (budget.ts). Absent or 0: half of maxBatchTokens. */
   longPrefillTokens?: number
+  /** Tokens that a step drafts for a sequence at most (speculation.ts). Absent or 0: none. */
+  draftTokens?: number
   /** Whoever has been served least is next (fairness.ts); else whoever is due first. */
   fair?: boolean
   /** Adapters that run from which on requests of others may be passed by (S-LoRA's adapter clustering). Absent or 0: none. */

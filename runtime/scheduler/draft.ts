@@ -12,9 +12,15 @@ export interface Plan {
   refused: { sequence: Sequence; code: EngineErrorCode; reason: string; retryAfter?: number }[]
 }
 
+/** Who computes how many tokens, and how many more that are drafted. */
+export interface Picked {
+  sequence: Sequence
+  count: number
+  drafted?: number
+}
+
 export class Draft {
-  /** Who computes how many tokens. */
-  readonly picked: { sequence: Sequence; count: number }[] = []
+  readonly picked: Picked[] = []
   /** Blocks were short for those that run, and some went back to the queue. */
   preempted = false
   readonly outgrown: Sequence[] = []
@@ -88,6 +94,13 @@ export class Draft {
     this.spareRows -= rowsBeyondOne(item.sequence, item.count) - before
   }
 
+  /** `drafted` tokens more, each with a row of logits. */
+  draftFor(item: Picked, drafted: number): void {
+    item.drafted = drafted
+    this.left.tokens -= drafted
+    this.spareRows -= drafted
+  }
+
   /** Whether one that ran before this plan can be scheduled: the plan has neither put it back nor ended it. */
   goesOn(sequence: Sequence): boolean {
     return sequence.state === 'running' && !this.outgrown.includes(sequence)
@@ -96,6 +109,6 @@ export class Draft {
   /** The plan, with all that was picked begun. */
   plan(): Plan {
     const { outgrown, refused } = this
-    return { scheduled: this.picked.map(({ sequence, count }) => begin(sequence, count)), outgrown, refused }
+    return { scheduled: this.picked.map(({ sequence, count, drafted }) => begin(sequence, count, drafted)), outgrown, refused }
   }
 }

@@ -12,6 +12,8 @@ export interface Scheduled {
   scored: number
   /** The token after the last one is sampled. */
   samples: boolean
+  /** The last so many of `count` are a draft (speculation.ts): the tokens before each of them are sampled too. */
+  drafted: number
   /** The final hidden states at positions [sumFrom, sumFrom + summed) are summed. */
   sumFrom: number
   summed: number
@@ -57,8 +59,8 @@ export function withinRows(sequence: Sequence, count: number, spare: number): nu
   return scoring(sequence, count).scoreFrom + 1 + spare - sequence.computed
 }
 
-/** From here on the sequence's next `count` tokens are a step's. */
-export function begin(sequence: Sequence, count: number): Scheduled {
+/** From here on the sequence's next `count` tokens are a step's, and `drafted` behind them. */
+export function begin(sequence: Sequence, count: number, drafted = 0): Scheduled {
   sequence.scheduledAt ??= Date.now()
   const from = sequence.computed
   const end = from + count
@@ -68,13 +70,16 @@ export function begin(sequence: Sequence, count: number): Scheduled {
   sequence.computed = end
   sequence.inFlight++
   if (samples) sequence.pending++
-  return { sequence, from, count, scoreFrom, scored, samples, ...summing(sequence, from, end) }
+  return { sequence, from, count: count + drafted, scoreFrom, scored, samples, drafted, ...summing(sequence, from, end) }
 }
 
 /** What a step computes in all. */
 export function workOf(scheduled: readonly Scheduled[]): Work {
   const work = noWork()
-  for (const { from, count, scored, samples } of scheduled) addWork(work, from, count, scored + (samples ? 1 : 0))
+  for (const { from, count, scored, samples, drafted } of scheduled) {
+    addWork(work, from, count - drafted, scored + (samples ? 1 : 0))
+    work.rows += drafted
+  }
   return work
 }
 

@@ -16,7 +16,9 @@ import { FirstTokens, type Pressure } from './first-token.ts'
 import { claimOf, claimsOf, fits, Room } from './need.ts'
 import { Prefetch } from './prefetch.ts'
 import { type Waiting, WaitingQueue } from './queue.ts'
+import type { Scheduled } from './scheduled.ts'
 import { placeIn, type Sequence } from './sequence.ts'
+import { Speculation } from './speculation.ts'
 import { addWork, noWork, StepTime } from './step-time.ts'
 
 export type { Plan } from './draft.ts'
@@ -38,6 +40,8 @@ export class Scheduler {
   /** Told of every step by whoever runs them. */
   readonly stepTime = new StepTime()
   private readonly prefetching: Prefetch
+  /** With speculative decoding. */
+  readonly speculation: Speculation | undefined
   /** With fair scheduling. */
   private readonly fairness: Fairness | undefined
   /** Milliseconds since epoch. */
@@ -64,6 +68,7 @@ export class Scheduler {
     this.clock = limits.clock ?? Date.now
     this.fairness = limits.fair ? new Fairness() : undefined
     this.waiting = this.fairness ? new FairQueue(this.fairness.counters) : new WaitingQueue()
+    this.speculation = limits.draftTokens ? new Speculation(limits.draftTokens, limits.maxModelLen, this.stepTime) : undefined
     this.admission = new Admission(pool, limits, images)
     this.prefetching = new Prefetch(pool, limits, images)
     this.longest = limits.longPrefillTokens || Math.ceil(limits.maxBatchTokens / 2)
@@ -107,6 +112,7 @@ export class Scheduler {
     if (draft.picked.length === 0) this.serveAlone(ready, draft)
     if (draft.picked.length === 0 && !inFlight) this.serveAlone(releaseFirst(this.running, this.pool.adapters), draft)
     this.fill(ready, draft)
+    if (!inFlight) this.speculate(draft)
     this.firstTokens.end(this.pressure(draft))
     if (this.timed > 0 && (this.waiting.length <= LATE_AT_ONCE || now - this.lateLooked >= LATE_EVERY))
       this.refuseLate(draft, now)
@@ -310,6 +316,26 @@ export class Scheduler {
       if (count === 0 || picked.has(sequence) || !draft.goesOn(sequence)) continue
       if (this.admission.grow(sequence, count)) draft.pick(sequence, count)
     }
+  }
+
+  /** What is left of tokens and rows goes to drafts where they pay. Nobody is put back for them: each of those that run still finds a block to grow. */
+  private speculate(draft: Draft): void {
+    const { speculation, pool } = this
+    if (!speculation) return
+    const decoding = draft.picked.filter(({ sequence }) => sequence.decodes)
+    const candidates = decoding.map(({ sequence }) => ({ sequence, most: speculation.mostOf(sequence) }))
+    for (const [i, count] of speculation.choose(candidates).entries()) {
+      const item = decoding[i]
+      const drafted = Math.min(count, draft.left.tokens, draft.spareRows)
+      if (drafted <= 0 || this.admission.lacks(item.sequence, 1 + drafted) + this.running.length > pool.available()) continue
+      if (this.admission.grow(item.sequence, 1 + drafted)) draft.draftFor(item, drafted)
+    }
+  }
+
+  /** Where the next step begins is known only once the one in flight is over, or that step is better with the drafts that are known then (it waits `idleMs` for them). */
+  awaitsTokens(inFlight: readonly Scheduled[], idleMs: number): boolean {
+    if (!this.speculation) return false
+    return inFlight.some(({ drafted }) => drafted > 0) || this.speculation.pays(this.running, idleMs)
   }
 
   /** Has adapters of the first that wait copied beside the step in flight. */

@@ -22,6 +22,12 @@ export const MAX_LEVEL = 32
 /** Where it stands with the scheduler: in the queue; admitted; ended, but named by a step in flight, until which it keeps what it holds; out of everything. */
 export type SequenceState = 'waiting' | 'running' | 'leaving' | 'ended'
 
+/** What the addon has found that may come next of a sequence. */
+export interface Found {
+  count: number
+  first: number
+}
+
 export class Sequence {
   readonly request: PackedRequest
   /** Its adapters in canonical order, and their identity with weights; '' is the base. */
@@ -67,6 +73,9 @@ export class Sequence {
   cachedTokens?: number
   scheduledAt?: number
   reportedStart = false
+  /** In a slot: what may come behind the last token that has come, by what has stood before (speculation.ts), and how often that is right of late. */
+  found: Found | undefined
+  foresight: number | undefined
   /** Of a pooled sequence: the sum of the hidden states that have come, of its tokens up to `computed`. Shape: [hidden]. */
   sum: Float64Array | undefined
   /** Where each token's hidden state is wanted: those that have come. Shape: [tokens, hidden]. */

@@ -97,6 +97,11 @@ export class StepTime {
     return this.predict(work) - this.predict(noWork())
   }
 
+  /** Milliseconds that one more single token costs beside what is in a step. */
+  get rowMs(): number {
+    return this.predict({ ...noWork(), rows: 1 }) - this.predict(noWork())
+  }
+
   /** Milliseconds that this will take, with the usual error on top; 0 as long as nothing has been measured. A number in any case: whoever plans by it counts tokens with it. */
   predict(work: Work): number {
     const ms = this.pace * (1 + this.error) * dot(this.coefficients, features(work))

@@ -25,6 +25,7 @@ export function engineSettings(config: Config, device: Device, modelDir: string)
     maxStepMs: config.maxStepMs,
     fair: config.scheduling === 'fair',
     adapterCluster: config.adapterCluster,
+    speculation: config.speculativeConfig,
     maxSequences: config.maxSequences ?? (defaultOn(device, 'max-sequences') as number),
     maxModelLen: config.maxModelLen,
     extraTokens: config.maxExtraTokens,

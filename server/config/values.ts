@@ -1,8 +1,9 @@
 /** Reading one setting's value, from text or JSON. */
+import { ConfigError } from './config-error.ts'
 import type { Setting } from './setting.ts'
+import { readSpeculation } from './speculation.ts'
 
-/** What is wrong with a configuration; the message names the setting and where it came from. */
-export class ConfigError extends Error {}
+export { ConfigError }
 
 const UNITS: Record<string, number> = {
   '': 1,
@@ -77,6 +78,8 @@ export function readValue(source: string, setting: Setting, raw: unknown): unkno
       if (typeof number !== 'number' || !(number > 0 && number <= maximum)) throw wrong(`a number above 0 and at most ${maximum}`)
       return number
     }
+    case 'speculation':
+      return readSpeculation(source, raw)
     case 'adapters':
       return readAdapters(source, raw)
   }

@@ -8,6 +8,7 @@ import type { Grammars, Metrics, RequestTimes } from '../types.ts'
 import { VERSION } from '../version.ts'
 import * as buckets from './buckets.ts'
 import { grammarMetrics } from './grammars.ts'
+import { speculationMetrics } from './speculation.ts'
 import { type AdapterTierSources, tierMetrics } from './tiers.ts'
 import { type VersionedName, versionMetrics } from './versions.ts'
 
@@ -102,6 +103,7 @@ export class ServerMetrics implements Metrics {
     this.counters()
     this.adapters()
     versionMetrics(this.named, this.labels, () => this.canaries())
+    speculationMetrics(this.registry, this.labels, () => engine.snapshot)
     grammarMetrics(this.registry, this.labels, () => this.grammars())
     this.pool()
     this.engineInfo(quantization)

@@ -1,7 +1,7 @@
 /** Steps queued behind a running one, on the emulated device: they go on with tokens that nobody on the host knows yet, and nobody can tell from the answers. */
 import { execFileSync } from 'node:child_process'
 import t from 'tap'
-import type { Engine } from '../../runtime/types.ts'
+import type { Engine, SpeculationSettings } from '../../runtime/types.ts'
 import { type Asked, answersProgram, answersTo } from '../support/answers.ts'
 import { type Answer, ask, emulatedFamily, needsEmulated } from '../support/emulated.ts'
 import { idleComplaints } from '../support/oracle.ts'
@@ -69,8 +69,8 @@ function answersOnCpu(asks: Asked[]): Answer[] {
 t.test('queued steps', needsEmulated, async (t) => {
   const started: Engine[] = []
   t.teardown(() => Promise.all(started.map((engine) => engine.close())))
-  const start = async (asyncScheduling: boolean) => {
-    const engine = await family.start(family.ampleBlocks, { asyncScheduling })
+  const start = async (asyncScheduling: boolean, speculation?: SpeculationSettings) => {
+    const engine = await family.start(family.ampleBlocks, { asyncScheduling, speculation })
     started.push(engine)
     return engine
   }
@@ -87,6 +87,19 @@ t.test('queued steps', needsEmulated, async (t) => {
         t.same({ ...answer, cachedTokens: 0 }, { ...expected[i], cachedTokens: 0 }, all[i].what)
     for (const [i, one] of all.entries())
       t.same((await answers(queued, [one]))[0].tokens, expected[i].tokens, `${one.what}, alone`)
+  })
+
+  t.test('the same answers with drafts, whose tokens the host brings and the device samples', async (t) => {
+    const all = [...asks, ...OTHERS]
+    const expected = await answers(inTurn, all)
+    for (const planned of [true, false]) {
+      const drafting = await start(planned, { tokens: 4, shortest: 1, longest: 3 })
+      for (let round = 0; round < 2; round++)
+        for (const [i, answer] of (await answers(drafting, all)).entries())
+          t.same({ ...answer, cachedTokens: 0 }, { ...expected[i], cachedTokens: 0 }, all[i].what)
+      const { acceptedTokens, draftTokens } = drafting.snapshot.counters
+      t.ok(acceptedTokens > 0 && acceptedTokens < draftTokens, `${acceptedTokens} of ${draftTokens} drafted tokens stayed`)
+    }
   })
 
   t.test('the tokens that the CPU takes', async (t) => {

@@ -1,39 +1,10 @@
 // The persistent batch: what a step is written out as, what is refused, and what sampling reads of a slot. No instruction sets: each test runs once.
 #include "step/slots.h"
 #include <limits>
-#include <stdexcept>
-#include "harness.h"
+#include "slots_support.h"
 
 namespace lorikeet::test {
 namespace {
-
-constexpr int32_t kOptions = static_cast<int32_t>(SamplingOption::count);
-
-bool once(const Kernels& kernels) {
-  static const char* first = kernels.name;
-  return kernels.name == first;
-}
-
-Slots slots_of(int32_t count = 4) { return Slots({count, /*block_size=*/4, /*max_batch_tokens=*/32, /*max_model_len=*/64, /*max_logits_rows=*/5, /*block_count=*/16, /*vocab=*/70}); }
-
-SlotInput input(int32_t slot, std::vector<int32_t> tokens) {
-  SlotInput in;
-  in.slot = slot;
-  in.prompt_length = static_cast<int32_t>(tokens.size());
-  in.tokens = std::move(tokens);
-  in.options.assign(kOptions, 0);
-  in.options[static_cast<size_t>(SamplingOption::repetition_penalty)] = 1;
-  return in;
-}
-
-std::string refusal(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const std::invalid_argument& e) {
-    return e.what();
-  }
-  return "";
-}
 
 // A step in which `tokens` are sampled, one for each of the batch's sequences.
 void run(Slots& slots, const StepBatch& batch, std::vector<int32_t> tokens, std::vector<uint8_t>* stopped = nullptr) {

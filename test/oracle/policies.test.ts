@@ -23,6 +23,8 @@ const POLICIES: Record<string, Policy> = {
   'fair among adapters': { settings: { fair: true, adapterCluster: 3 }, terms: (_, flow) => ({ flow }) },
   'first tokens by a time': { settings: {}, terms: () => ({ firstTokenMs: 600_000 }) },
   'the next step planned ahead': { settings: { asyncScheduling: true, fair: true }, terms: (i) => ({ flow: `${i % 4}` }) },
+  'with drafts': { settings: { speculation: { tokens: 4, shortest: 1, longest: 3 } } },
+  'with drafts, planned ahead': { settings: { asyncScheduling: true, speculation: { tokens: 3, shortest: 1, longest: 2 } } },
   'each adapter at its full rank': { settings: {}, rank: 100_000 },
 }
 /** One with tied and one with untied weights, one with sliding windows; LORIKEET_ORACLE=DIR: all there are. */

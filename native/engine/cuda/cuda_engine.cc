@@ -312,8 +312,7 @@ void CudaEngine::make_inputs(const StepInput& input, const StepShape& shape, con
   StepInputs inputs = inputs_at(shape, at, device_slots_->state(), inputs_.data());
   inputs.block_size = options_.block_size;
   inputs.views = 2 * options_.layers;  // a pool block is so many of the cache views of docs/graph.md
-  if (const auto changes = static_cast<int32_t>(input.blocks.size()))
-    must_launch(change_tables(inputs.state, items<TableChange>(inputs_.data(), at.changes), changes, compute_.get()), "block tables");
+  must_launch(change_slots(input, at, inputs.state, inputs_.data(), compute_.get()), "block tables and drafts");
   must_launch(fill_step_inputs(inputs, compute_.get()), "the step's inputs");
 }
 

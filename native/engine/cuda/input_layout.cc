@@ -5,7 +5,7 @@
 namespace lorikeet::cuda {
 namespace {
 
-static_assert(sizeof(TableChange) == sizeof(StepBlock));
+static_assert(sizeof(TableChange) == sizeof(StepBlock) && sizeof(TokenChange) == sizeof(DraftedToken));
 
 size_t aligned(size_t bytes) { return (bytes + 255) / 256 * 256; }
 
@@ -51,6 +51,7 @@ void write_inputs(const StepInput& input, const std::vector<SampleRow>& rows, co
   padded(indices, input.logits_indices, shape.logits, 0);
   for (auto r = static_cast<int32_t>(input.logits_indices.size()); shape.captured && r < shape.logits; r++) indices[r] = r;
   if (!input.blocks.empty()) std::memcpy(base + at.changes, input.blocks.data(), sizeof(TableChange) * input.blocks.size());
+  if (!input.drafted.empty()) std::memcpy(base + at.drafted(input), input.drafted.data(), sizeof(TokenChange) * input.drafted.size());
   if (!input.summed.empty()) std::memcpy(base + at.summed(input), input.summed.data(), sizeof(RowRange) * input.summed.size());
 }
 
@@ -67,6 +68,13 @@ StepInputs inputs_at(const StepShape& shape, const InputLayout& at, const SlotSt
   inputs.slot_mapping = items<int32_t>(base, at.slot_mapping);
   inputs.block_table = items<int32_t>(base, at.block_table);
   return inputs;
+}
+
+int change_slots(const StepInput& input, const InputLayout& at, const SlotState& state, uint8_t* base, CUstream_st* stream) {
+  const auto blocks = static_cast<int32_t>(input.blocks.size()), drafted = static_cast<int32_t>(input.drafted.size());
+  int error = blocks ? change_tables(state, items<TableChange>(base, at.changes), blocks, stream) : 0;
+  if (error == 0 && drafted) error = change_tokens(state, items<TokenChange>(base, at.drafted(input)), drafted, stream);
+  return error;
 }
 
 }  // namespace lorikeet::cuda

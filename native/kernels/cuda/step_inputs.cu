@@ -44,10 +44,19 @@ __global__ void __launch_bounds__(kThreads) note_blocks(const __grid_constant__ 
   if (i < count) state.tables[changes[i].slot * state.table_stride + changes[i].place] = changes[i].block;
 }
 
+__global__ void __launch_bounds__(kThreads) note_tokens(const __grid_constant__ SlotState state, const TokenChange* changes, int32_t count) {
+  const auto i = static_cast<int32_t>(blockIdx.x * kThreads + threadIdx.x);
+  if (i < count) state.histories[changes[i].slot * state.history_stride + changes[i].position] = changes[i].token;
+}
+
 }  // namespace
 
 int change_tables(const SlotState& state, const TableChange* changes, int32_t count, CUstream_st* stream) {
   return launch_kernel(note_blocks, grid_of(count, stream), state, changes, count);
+}
+
+int change_tokens(const SlotState& state, const TokenChange* changes, int32_t count, CUstream_st* stream) {
+  return launch_kernel(note_tokens, grid_of(count, stream), state, changes, count);
 }
 
 int fill_step_inputs(const StepInputs& inputs, CUstream_st* stream) {

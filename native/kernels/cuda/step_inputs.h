@@ -22,6 +22,14 @@ struct TableChange {
 // Semantics: tables[slot][place] = block of each change. Shape: changes [count], each place once.
 int change_tables(const SlotState& state, const TableChange* changes, int32_t count, CUstream_st* stream);
 
+// Token `position` of a slot's sequence. Field order as DraftedToken in native/step/step.h.
+struct TokenChange {
+  int32_t slot, position, token;
+};
+
+// Semantics: histories[slot][position] = token of each change. Shape: changes [count], each position once.
+int change_tokens(const SlotState& state, const TokenChange* changes, int32_t count, CUstream_st* stream);
+
 // Semantics: for the i-th token of sequence b, in slot s = slots[b], at position p = past[b] + i and place t = cumulative[b] + i of the step, with blocks of
 //            n tokens, each `views` cache views:
 //            input_ids[t] = histories[s][p]; slot_mapping[t] = tables[s][p / n] · views · n + p % n;

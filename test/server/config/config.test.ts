@@ -84,6 +84,7 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     'tenant-header': 'x-tenant',
     'ttft-target': '2.5',
     'adapter-cluster': '4',
+    'speculative-config': '{"method": "ngram", "num_speculative_tokens": 4}',
     'served-model-name': 'name',
     host: '::1',
     port: '0',
@@ -295,6 +296,27 @@ t.test("vLLM's flags that have no counterpart are told what to do instead, where
     for (const [flag] of advice.matchAll(/--[a-z-]+/g)) t.ok(Object.hasOwn(SETTINGS, flag.slice(2)), `${flag} is one`)
   }
   for (const name of ['api-server-count', 'tensor-parallel-size']) t.ok(VLLM_ADVICE[name], name)
+})
+
+t.test("speculative decoding is asked for in vLLM's form", async (t) => {
+  const read = (text: string) => readConfig(['--speculative-config', text], nothing).speculativeConfig
+  t.same(read('{"method":"ngram","num_speculative_tokens":4}'), { tokens: 4, shortest: 3, longest: 5 })
+  t.same(read('{"method":"ngram","num_speculative_tokens":4,"prompt_lookup_max":2}'), { tokens: 4, shortest: 2, longest: 2 })
+  t.same(read('{"method":"ngram","num_speculative_tokens":8,"prompt_lookup_min":7}'), { tokens: 8, shortest: 7, longest: 7 })
+  const wrong = (text: string, message: string) =>
+    t.match(complaint(['--speculative-config', text]), `--speculative-config${message}`)
+  wrong('ngram', ' must be JSON like {"method":"ngram","num_speculative_tokens":4}, not "ngram"')
+  wrong('{"method":"eagle","num_speculative_tokens":4}', ': method must be "ngram"')
+  wrong('{"method":"ngram"}', ': num_speculative_tokens must be an integer from 1 to 32')
+  wrong('{"method":"ngram","num_speculative_tokens":33}', ': num_speculative_tokens must be an integer from 1 to 32, not 33')
+  wrong(
+    '{"method":"ngram","num_speculative_tokens":2,"prompt_lookup_max":2,"prompt_lookup_min":3}',
+    ': prompt_lookup_min must be an integer from 1 to 2',
+  )
+  wrong(
+    '{"method":"ngram","num_speculative_tokens":2,"model":"small"}',
+    ' has a key model; there are method, num_speculative_tokens',
+  )
 })
 
 t.test('seconds beyond what a timer holds are refused', async (t) => {

@@ -29,7 +29,11 @@ function engine() {
       steps: 20,
       failedSteps: 21,
       lateMasks: 22,
+      drafts: 23,
+      draftTokens: 24,
+      acceptedTokens: 25,
     },
+    acceptedAt: [18, 7],
     lastStep: { tokens: 40, sequences: 3, scheduleMs: 0.3, runMs: 30, sampleMs: 3 },
   }
   const sizes = { blockSize: 16, blockCount: 100, blockBytes: 4096, frameBytes: 512 }
@@ -81,6 +85,11 @@ t.test("vLLM's gauges and counters are read off the snapshot", async (t) => {
   }
   for (const [name, value] of Object.entries(counters)) t.equal(one(all, `vllm:${name}_total`, labels), value, name)
   t.equal(one(all, 'vllm:num_preemptions_total', labels), 16)
+  const drafts = { num_drafts: 23, num_draft_tokens: 24, num_accepted_tokens: 25 }
+  for (const [name, value] of Object.entries(drafts)) t.equal(one(all, `vllm:spec_decode_${name}_total`, labels), value, name)
+  const at = 'vllm:spec_decode_num_accepted_tokens_per_pos_total'
+  t.equal(one(all, at, { ...labels, position: '0' }), 18)
+  t.equal(one(all, at, { ...labels, position: '1' }), 7)
 })
 
 t.test('gateways see exactly one series of adapters, with the resident ones as running', async (t) => {
