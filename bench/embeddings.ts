@@ -200,7 +200,7 @@ function batchOf(
     engine.admit(slotInput(slot, new Int32Array(CONTEXT + 1).fill(11 + slot), [residents[slot % ADAPTERS]], GREEDY))
     for (let place = 0; place < PER_SEQUENCE; place++) blocks.push(slot, place, slot * PER_SEQUENCE + place)
     const [past, count] = other && prompt ? [0, CONTEXT] : [CONTEXT, 1]
-    sequences.push(slot, past, count, 0, 0, other ? 0 : 1, past, other && summed ? count : 0)
+    sequences.push(slot, past, count, 0, 0, other ? 0 : 1, past, other && summed ? count : 0, 0)
   }
   return { batch: { sequences: Int32Array.from(sequences), blocks: Int32Array.from(blocks) }, slots }
 }

@@ -164,7 +164,13 @@ t.test('a model that says how it embeds brings that with it', async (t) => {
   const dense = { '2_Dense/config.json': '{}', '2_Dense/model.safetensors': 'weights' }
   const prompts = { 'config_sentence_transformers.json': '{}' }
   const embedding = { 'modules.json': modules, '1_Pooling/config.json': '{}', ...dense, ...prompts }
-  local.commit('org/embedder', { ...BASE, ...embedding, '1_Pooling/README.md': 'x', '2_Dense/pytorch_model.bin': 'x', '2_Normalize/config.json': '{}' })
+  local.commit('org/embedder', {
+    ...BASE,
+    ...embedding,
+    '1_Pooling/README.md': 'x',
+    '2_Dense/pytorch_model.bin': 'x',
+    '2_Normalize/config.json': '{}',
+  })
   const { directory } = await hub().fetch('org/embedder', 'model')
   for (const [name, text] of Object.entries(embedding)) t.equal(readFileSync(path.join(directory, name), 'utf8'), text)
   t.same(readdirSync(path.join(directory, '1_Pooling')), ['config.json'])
