@@ -30,6 +30,7 @@ import { ServerMetrics } from './metrics/metrics.ts'
 import { requireModelFolder } from './model-folder.ts'
 import { formatsOf } from './openai/message/from-template.ts'
 import { embeddingPlan } from './pooling/folder.ts'
+import { isScoreTemplate } from './pooling/score-marks.ts'
 import { RequestLimits } from './request-limits.ts'
 import { CompiledGrammars } from './structured/grammars.ts'
 import { OwnTexts } from './tokenizer/adapter-texts.ts'
@@ -90,7 +91,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   const access = new Access(config, log)
   const base = readBaseModel(directory, config.maxExtraTokens)
   const defaults = samplingDefaults(directory)
-  const embeddings = embeddingPlan(directory)
+  const embeddings = embeddingPlan(directory, base.hiddenSize)
   const tokenizer = ModelTokenizer.load(directory)
   const chatTemplate = ModelChatTemplate.load(directory, config.chatTemplate)
   const said = { tools: config.toolCallParser, reasoning: config.reasoningParser }
@@ -120,7 +121,10 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   })
   prompts.warm()
   let tiers: AdapterTiers | undefined
-  const texts = new OwnTexts({ folder: directory, tokenizer, template: chatTemplate, prompts, formats })
+  // Of a model that only classifies, a template that the operator gives can be for nothing else.
+  const given = config.chatTemplate !== undefined && engine.info.classifier !== undefined
+  const scoreTemplate = given || isScoreTemplate(chatTemplate.source)
+  const texts = new OwnTexts({ folder: directory, tokenizer, template: chatTemplate, prompts, formats, scoreTemplate })
   const grammars = new CompiledGrammars(engine, config)
   grammars.onWarning = (message) => log.warn(message)
   const release = async () => {
@@ -157,6 +161,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       prompts,
       tokenizerInfo: tokenizerInfo(directory, chatTemplate.source),
       formats,
+      scoreTemplate,
       vocabSize: engine.info.vocabSize,
       endTokenIds: engine.info.eosTokenIds,
       embeddings,

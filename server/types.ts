@@ -104,6 +104,8 @@ export interface ServedText {
   prompts: PromptReader
   /** How the adapter writes its messages. Absent: as the base does. */
   formats?: MessageFormats
+  /** Its chat template is for pairs of a query and a document. */
+  scoreTemplate: boolean
 }
 
 /** A grammar in use, until it is released: what the engine takes. */
@@ -210,13 +212,15 @@ export type Limits = Pick<
 export interface Serving {
   engine: Engine
   model: ServedModel
-  /** Of the base, and of what is served by an adapter that has its own (served-by.ts): so are the next four. */
+  /** Of the base, and of what is served by an adapter that has its own (served-by.ts): so are the next five. */
   tokenizer: TokenReader
   prompts: PromptReader
   /** The base's, for clients that tokenize by this server. */
   tokenizerInfo: object
   /** How the model writes calls and reasoning into its text. Absent: nothing is known of it. */
   formats?: MessageFormats
+  /** The chat template is for pairs of a query and a document, which a classifier then reads as it renders them. */
+  scoreTemplate?: boolean
   /** How many token ids exist. */
   vocabSize: number
   /** How texts are embedded; absent: as without sentence-transformers files. */

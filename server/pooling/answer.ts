@@ -29,7 +29,7 @@ export function pooledRoute(
   for (const path of paths)
     app.post<{ Body: Body }>(path, { schema: { body: schema, tags: ['embeddings'], summary } }, async (request, reply) => {
       const { body } = request
-      checkFields(body, schema)
+      checkFields(body, schema, ['truncation_side'])
       const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
       const adapter = await leaseAdapters(all, choice, reply, { exact: true })
       const id = requestId(prefix, request, body)

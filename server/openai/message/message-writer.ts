@@ -58,12 +58,12 @@ export class MessageWriter {
     this.before = this.calls
   }
 
-  /** It is one. `arguments` of it follow. */
-  call(name: string): void {
+  /** It is one. `arguments` of it follow. `id`: that which the model gave it. */
+  call(name: string, id?: string): void {
     this.announced = true
     const index = this.calls++
     if (!this.options.whole) this.close()
-    if (index < this.options.mostCalls) this.add({ index, id: this.options.callId(), name, arguments: '' })
+    if (index < this.options.mostCalls) this.add({ index, id: id ?? this.options.callId(), name, arguments: '' })
   }
 
   /** The next characters of the last call's. */
