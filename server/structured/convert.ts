@@ -1,8 +1,8 @@
 /** From a constraint to what XGrammar compiles. Its own conversions of schemas and regular expressions are not used: they pass over keywords that they do not know. */
 import type { Constraint } from './constraint.ts'
-import { ConstraintError, either, literal } from './ebnf.ts'
+import { ConstraintError, either, literal, Rules } from './ebnf.ts'
 import { schemaToEbnf } from './json/schema.ts'
-import { inside } from './json/strings.ts'
+import { inside } from './json/checked.ts'
 import { regexToEbnf } from './regex.ts'
 
 /** A grammar as XGrammar takes it. */
@@ -25,7 +25,10 @@ export function sourceOf(constraint: Constraint): Source {
   }
 }
 
-const regexRule = (pattern: string) => `root ::= ${regexToEbnf(pattern, 'plain', false)}`
+function regexRule(pattern: string): string {
+  const rules = new Rules()
+  return rules.text(regexToEbnf(pattern, 'plain', false, rules))
+}
 
 /** XGrammar 0.1.27 takes a class with ranges beyond ASCII for others (ebnf.ts): better refused than made text by. */
 function checkClasses(ebnf: string): void {

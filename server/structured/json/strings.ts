@@ -1,6 +1,10 @@
 /** JSON strings: of any length, of some lengths, of a pattern, of a format. */
-import { ConstraintError, type Rules, repeated } from '../ebnf.ts'
-import { regexToEbnf } from '../regex.ts'
+import { type Rules, repeated } from '../ebnf.ts'
+import { regularOf } from '../regular/parse.ts'
+import { ALL, ANYTHING, alt, NOTHING, type Regular, repeat, text } from '../regular/regular.ts'
+import { written } from '../regular/write.ts'
+import { placed } from './checked.ts'
+import type { Facts } from './facts.ts'
 
 const PLAIN = String.raw`[^"\\\u0000-\u001f]`
 /** Not by their numbers: where characters are counted, such a one could be half of a character. */
@@ -42,31 +46,44 @@ export const restOfString = (rules: Rules): string =>
     (rest) => String.raw`"\"" | [^"\\\u0000-\u001f] ${rest} | "\\" (["\\/bfnrt] | "u" [0-9a-fA-F]{4}) ${rest}`,
   )
 
-export interface StringWish {
-  minLength?: number
-  maxLength?: number
-  pattern?: string
-  format?: string
+/** Undefined: there is none. Throws ConstraintError at the keyword that cannot be had. */
+export function stringOf(rules: Rules, facts: Facts): string | undefined {
+  const { minLength, maxLength, patterns, formats, unlike } = facts
+  if (maxLength !== undefined && minLength > maxLength) return undefined
+  const free = patterns.length === 0 && !formats.some(isKnown) && !unlike.some(({ value }) => typeof value === 'string')
+  if (free) return minLength === 0 && maxLength === undefined ? anyString(rules) : rules.rule(`"\\"" ${countedRest(rules, minLength, maxLength)}`)
+  const place = patterns[0]?.at ?? formats.find(isKnown)?.at ?? unlike[0].at
+  const body = placed(place, () => written(textsOf(facts), 'json', rules))
+  return body && rules.rule(`"\\"" ${body} "\\""`)
 }
 
-/** Throws ConstraintError at the keyword that cannot be had. */
-export function stringOf(rules: Rules, { minLength = 0, maxLength, pattern, format }: StringWish): string | undefined {
-  const known = format !== undefined && Object.hasOwn(FORMATS, format) ? FORMATS[format] : undefined
-  const counted = minLength > 0 || maxLength !== undefined
-  if (counted && (pattern !== undefined || known !== undefined)) {
-    const other = pattern === undefined ? 'format' : 'pattern'
-    throw new ConstraintError(
-      minLength > 0 ? 'minLength' : 'maxLength',
-      `it is not supported beside ${other}; say the length in a pattern`,
-    )
+const isKnown = ({ name }: { name: string }) => Object.hasOwn(FORMATS, name)
+
+/** Texts that are kept to: without the quotes. */
+export function textsOf({ minLength, maxLength, patterns, formats, unlike }: Facts): Regular {
+  const all: Regular[] = patterns.map(({ source, holds, at }) => {
+    const one = placed(at, () => regularOf(source, true))
+    return holds ? one : { kind: 'not', what: one }
+  })
+  for (const { name, at } of formats.filter(isKnown)) all.push(placed(at, () => regularOf(FORMATS[name], false)))
+  const others = unlike.flatMap(({ value }) => (typeof value === 'string' ? [text(value)] : []))
+  if (others.length > 0) all.push({ kind: 'not', what: alt(...others) })
+  if (minLength > 0 || maxLength !== undefined) {
+    const [one] = all
+    const counted = all.length === 1 ? recounted(one, minLength, maxLength) : undefined
+    if (counted) return counted
+    all.push(repeat({ kind: 'chars', set: ALL }, minLength, maxLength))
   }
-  if (pattern !== undefined && known !== undefined)
-    throw new ConstraintError('format', 'it is not supported beside pattern; say one of them')
-  if (maxLength !== undefined && minLength > maxLength) return undefined
-  if (pattern !== undefined) return rules.rule(`"\\"" ${inside('pattern', () => regexToEbnf(pattern, 'json', true))} "\\""`)
-  if (known !== undefined) return rules.rule(`"\\"" ${regexToEbnf(known, 'json', false)} "\\""`)
-  if (!counted) return anyString(rules)
-  return rules.rule(`"\\"" ${countedRest(rules, minLength, maxLength)}`)
+  if (all.length === 0) return ANYTHING
+  return all.length === 1 ? all[0] : { kind: 'and', of: all }
+}
+
+/** Of characters that are repeated: as many as may be. */
+function recounted(one: Regular, least: number, most: number | undefined): Regular | undefined {
+  if (one.kind !== 'repeat' || one.what.kind !== 'chars') return undefined
+  const from = Math.max(one.least, least)
+  const to = one.most === undefined ? most : most === undefined ? one.most : Math.min(one.most, most)
+  return to !== undefined && from > to ? NOTHING : repeat(one.what, from, to)
 }
 
 /** `least` to `most` characters, and the quote behind them. */
@@ -79,14 +96,4 @@ function countedRest(rules: Rules, least: number, most: number | undefined): str
   if (most === undefined && least === 0) return restOfString(rules)
   const next = countedRest(rules, Math.max(0, least - 1), most === undefined ? undefined : most - 1)
   return rules.rule(`${least === 0 ? '"\\"" | ' : ''}${PLAIN} ${next} | ${ESCAPED} ${next}`)
-}
-
-/** An error of `work` is one at `keyword`. */
-export function inside<T>(keyword: string, work: () => T): T {
-  try {
-    return work()
-  } catch (error) {
-    if (!(error instanceof ConstraintError)) throw error
-    throw new ConstraintError(error.at === '' ? keyword : `${keyword}.${error.at}`, error.message)
-  }
 }
