@@ -70,7 +70,8 @@ const LONG = 60
 export function oneOf(set: Characters, rules: Rules): string {
   const within = without(set, BEYOND)
   const beyond = without(set, ASCII)
-  if (beyond.length > 0 && complement(characters([...beyond, ...ASCII])).length === 0) return `[^${ranges(without(ASCII, within))}]`
+  if (beyond.length > 0 && complement(characters([...beyond, ...ASCII])).length === 0)
+    return `[^${ranges(without(ASCII, within))}]`
   const bytes = beyond.length > 0 ? byBytes(beyond) : undefined
   const one = either([within.length > 0 ? `[${ranges(within)}]` : undefined, bytes]) as string
   return one.length > LONG ? rules.rule(one) : one

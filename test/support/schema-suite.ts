@@ -18,7 +18,19 @@ export type Suite = Record<string, Group[]>
 export const readSuite = (draft: string): Suite =>
   JSON.parse(gunzipSync(readFileSync(fixture('json-schema-suite', `${draft}.json.gz`))).toString())
 
-const ONE = ['items', 'additionalItems', 'additionalProperties', 'not', 'if', 'then', 'else', 'contains', 'propertyNames', 'unevaluatedProperties', 'unevaluatedItems']
+const ONE = [
+  'items',
+  'additionalItems',
+  'additionalProperties',
+  'not',
+  'if',
+  'then',
+  'else',
+  'contains',
+  'propertyNames',
+  'unevaluatedProperties',
+  'unevaluatedItems',
+]
 const LISTS = ['allOf', 'anyOf', 'oneOf', 'prefixItems', 'items']
 const NAMED = ['properties', 'patternProperties', '$defs', 'definitions', 'dependentSchemas', 'dependencies']
 const EVERY = ['object', 'array', 'string', 'number', 'boolean', 'null']
@@ -33,7 +45,8 @@ export function inFull(schema: unknown, closing = JSON.stringify(schema)?.includ
   if (!isObject(schema)) return schema
   const full: Json = { ...schema }
   for (const keyword of ONE) if (isObject(full[keyword])) full[keyword] = inFull(full[keyword], closing)
-  for (const keyword of LISTS) if (Array.isArray(full[keyword])) full[keyword] = (full[keyword] as unknown[]).map((one) => inFull(one, closing))
+  for (const keyword of LISTS)
+    if (Array.isArray(full[keyword])) full[keyword] = (full[keyword] as unknown[]).map((one) => inFull(one, closing))
   for (const keyword of NAMED)
     if (isObject(full[keyword]))
       full[keyword] = Object.fromEntries(Object.entries(full[keyword]).map(([name, one]) => [name, inFull(one, closing)]))
@@ -50,15 +63,22 @@ export function spellings(value: unknown): string[] {
   if (Array.isArray(value)) return joined(value.map(spellings)).map((items) => `[${items.join()}]`)
   if (!isObject(value)) return [JSON.stringify(value)]
   const members = Object.entries(value).map(([name, one]) => spellings(one).map((text) => `${JSON.stringify(name)}:${text}`))
-  return orders(members).flatMap((order) => joined(order).map((texts) => `{${texts.join()}}`)).slice(0, MOST_SPELLINGS)
+  return orders(members)
+    .flatMap((order) => joined(order).map((texts) => `{${texts.join()}}`))
+    .slice(0, MOST_SPELLINGS)
 }
 
 const joined = (lists: readonly (readonly string[])[]): string[][] =>
-  lists.reduce<string[][]>((all, list) => all.flatMap((before) => list.map((one) => [...before, one])).slice(0, MOST_SPELLINGS), [[]])
+  lists.reduce<string[][]>(
+    (all, list) => all.flatMap((before) => list.map((one) => [...before, one])).slice(0, MOST_SPELLINGS),
+    [[]],
+  )
 
 function orders<T>(list: readonly T[]): T[][] {
   if (list.length < 2) return [[...list]]
-  return list.flatMap((one, i) => orders([...list.slice(0, i), ...list.slice(i + 1)]).map((rest) => [one, ...rest])).slice(0, MOST_SPELLINGS)
+  return list
+    .flatMap((one, i) => orders([...list.slice(0, i), ...list.slice(i + 1)]).map((rest) => [one, ...rest]))
+    .slice(0, MOST_SPELLINGS)
 }
 
 export interface Verdict {
@@ -103,6 +123,8 @@ export async function judge({ schema, tests }: Group): Promise<Verdict> {
       if (!taken && valid) verdict.missed.push(shown(data))
     }
   const served = await grammar(schema)
-  if (!(served instanceof ConstraintError)) for (const { data, valid } of tests) if (!valid && (await takesSome(served, data))) verdict.wrong.push(`as it stands: ${shown(data)}`)
+  if (!(served instanceof ConstraintError))
+    for (const { data, valid } of tests)
+      if (!valid && (await takesSome(served, data))) verdict.wrong.push(`as it stands: ${shown(data)}`)
   return verdict
 }

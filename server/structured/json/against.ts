@@ -3,8 +3,8 @@ import { ConstraintError } from '../ebnf.ts'
 import * as checked from './checked.ts'
 import { within } from './checked.ts'
 import { absent, dependencies } from './dependencies.ts'
-import * as facts from './facts.ts'
 import type { Facts, Item } from './facts.ts'
+import * as facts from './facts.ts'
 import { KINDS, keywordsOf, type Schema } from './keywords.ts'
 import { FORMATS } from './strings.ts'
 import { listed } from './values.ts'
@@ -20,14 +20,22 @@ interface Failing {
 
 type Fail = (failing: Failing, value: unknown) => (Facts | Way)[]
 
-const cannot = (at: string, why = 'it is not supported where it must not hold (within not, if, or a oneOf whose schemas overlap)') =>
-  new ConstraintError(at, why)
+const cannot = (
+  at: string,
+  why = 'it is not supported where it must not hold (within not, if, or a oneOf whose schemas overlap)',
+) => new ConstraintError(at, why)
 
 const refuse: Fail = ({ at }) => {
   throw cannot(at)
 }
 
-const innerNot = (schema: unknown, at: string): Item => ({ schema: checked.schemaAt(schema, at), negated: true, at, trail: [], owners: [] })
+const innerNot = (schema: unknown, at: string): Item => ({
+  schema: checked.schemaAt(schema, at),
+  negated: true,
+  at,
+  trail: [],
+  owners: [],
+})
 
 const unlike: (values: (value: unknown, at: string) => readonly unknown[]) => Fail = (values) => (failing, value) => {
   const { facts: all, at } = failing
@@ -45,13 +53,18 @@ const FAILS: Record<string, Fail> = {
   enum: unlike((value, at) => listed(checked.valuesAt(value, at))),
   const: unlike((value) => [value]),
   minimum: ({ facts: all, at }, value) => [facts.atMost(facts.only(all, 'number'), checked.numberAt(value, at), true, at)],
-  exclusiveMinimum: ({ facts: all, at }, value) => [facts.atMost(facts.only(all, 'number'), checked.numberAt(value, at), false, at)],
+  exclusiveMinimum: ({ facts: all, at }, value) => [
+    facts.atMost(facts.only(all, 'number'), checked.numberAt(value, at), false, at),
+  ],
   maximum: ({ facts: all, at }, value) => [facts.atLeast(facts.only(all, 'number'), checked.numberAt(value, at), true, at)],
-  exclusiveMaximum: ({ facts: all, at }, value) => [facts.atLeast(facts.only(all, 'number'), checked.numberAt(value, at), false, at)],
+  exclusiveMaximum: ({ facts: all, at }, value) => [
+    facts.atLeast(facts.only(all, 'number'), checked.numberAt(value, at), false, at),
+  ],
   multipleOf: ({ facts: all, at }, value) => [
     { ...facts.only(all, 'number'), steps: [...all.steps, { step: checked.stepAt(value, at), holds: false, at }] },
   ],
-  minLength: ({ facts: all, at }, value) => below(checked.countAt(value, at), (most) => facts.shorter(facts.only(all, 'string'), most)),
+  minLength: ({ facts: all, at }, value) =>
+    below(checked.countAt(value, at), (most) => facts.shorter(facts.only(all, 'string'), most)),
   maxLength: ({ facts: all, at }, value) => [facts.longer(facts.only(all, 'string'), checked.countAt(value, at) + 1)],
   pattern: ({ facts: all, at }, value) => [
     { ...facts.only(all, 'string'), patterns: [...all.patterns, { source: checked.stringAt(value, at), holds: false, at }] },
@@ -66,8 +79,11 @@ const FAILS: Record<string, Fail> = {
   additionalProperties: (failing, value) => (value === true ? [] : refuse(failing, value)),
   patternProperties: refuse,
   propertyNames: (failing, value) => (value === true ? [] : refuse(failing, value)),
-  minProperties: ({ facts: all, at }, value) => below(checked.countAt(value, at), (most) => facts.fewerMembers(facts.only(all, 'object'), most)),
-  maxProperties: ({ facts: all, at }, value) => [facts.moreMembers(facts.only(all, 'object'), checked.countAt(value, at) + 1, at)],
+  minProperties: ({ facts: all, at }, value) =>
+    below(checked.countAt(value, at), (most) => facts.fewerMembers(facts.only(all, 'object'), most)),
+  maxProperties: ({ facts: all, at }, value) => [
+    facts.moreMembers(facts.only(all, 'object'), checked.countAt(value, at) + 1, at),
+  ],
   items: ({ facts: all, at, schema }, value) => {
     if (Array.isArray(value)) return tuple(all, value, at)
     if (value === true) return []
@@ -76,7 +92,8 @@ const FAILS: Record<string, Fail> = {
   },
   prefixItems: ({ facts: all, at }, value) => tuple(all, value, at),
   additionalItems: (failing, value) => (value === true || !Array.isArray(failing.schema.items) ? [] : refuse(failing, value)),
-  minItems: ({ facts: all, at }, value) => below(checked.countAt(value, at), (most) => facts.fewerItems(facts.only(all, 'array'), most)),
+  minItems: ({ facts: all, at }, value) =>
+    below(checked.countAt(value, at), (most) => facts.fewerItems(facts.only(all, 'array'), most)),
   maxItems: ({ facts: all, at }, value) => [facts.moreItems(facts.only(all, 'array'), checked.countAt(value, at) + 1)],
   uniqueItems: (failing, value) => (value === false ? [] : refuse(failing, value)),
   contains: ({ facts: all, at, schema, item }, value) => {
@@ -100,7 +117,9 @@ const FAILS: Record<string, Fail> = {
     const branches = checked.schemasAt(value, at)
     const as = (i: number, negated: boolean) => ways.sameValue(item, branches[i], `${at}.${i}`, negated)
     const none: Way = { facts: all, items: branches.map((_, i) => as(i, true)) }
-    const two = branches.flatMap((_, i) => branches.slice(i + 1).map((_, j) => ({ facts: all, items: [as(i, false), as(i + 1 + j, false)] })))
+    const two = branches.flatMap((_, i) =>
+      branches.slice(i + 1).map((_, j) => ({ facts: all, items: [as(i, false), as(i + 1 + j, false)] })),
+    )
     return [none, ...two]
   },
   not: ({ ways, item, facts: all, at }, value) => [{ facts: all, items: [ways.sameValue(item, value, at)] }],
@@ -114,9 +133,14 @@ const FAILS: Record<string, Fail> = {
     })
     return (['then', 'else'] as const).filter((keyword) => schema[keyword] !== undefined).map(way)
   },
+  // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
   then: () => [],
   else: () => [],
-  $ref: ({ ways, item, facts: all }) => [{ facts: all, items: [ways.referred(item, true)] }],
+  $ref: ({ ways, item, facts: all, schema, at }) => {
+    if (ways.references.alone && keywordsOf(schema).length > 1)
+      throw cannot(at, 'it is not supported beside other keywords where it must not hold')
+    return [{ facts: all, items: [ways.referred(item, true)] }]
+  },
   dependentRequired: dependent,
   dependentSchemas: dependent,
   dependencies: dependent,
@@ -156,7 +180,8 @@ export function against(ways: Ways, item: Item, all: Facts): Way[] {
   return keywordsOf(schema).flatMap((keyword) => {
     if (!Object.hasOwn(FAILS, keyword)) return []
     const at = within(item.at, keyword)
-    return FAILS[keyword]({ ways, item, schema, facts: all, at }, schema[keyword]).map((one) => ('items' in one && 'facts' in one ? (one as Way) : { facts: one as Facts, items: [] }))
+    return FAILS[keyword]({ ways, item, schema, facts: all, at }, schema[keyword]).map((one) =>
+      'items' in one && 'facts' in one ? (one as Way) : { facts: one as Facts, items: [] },
+    )
   })
 }
-

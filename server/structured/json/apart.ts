@@ -29,7 +29,8 @@ export function apart(ways: Ways, item: Item, branches: readonly unknown[]): Par
   }
   try {
     for (const [i, others] of plainly.entries())
-      for (const j of others) ways.of([ways.sameValue(item, branches[i], `${place}.${i}`), ways.sameValue(item, branches[j], `${place}.${j}`, true)])
+      for (const j of others)
+        ways.of([ways.sameValue(item, branches[i], `${place}.${i}`), ways.sameValue(item, branches[j], `${place}.${j}`, true)])
   } catch (error) {
     if (!(error instanceof ConstraintError)) throw error
     throw new ConstraintError(

@@ -57,7 +57,8 @@ function containing(values: Values, facts: Facts, first: readonly Item[][], rest
     values.rules,
     { place: 0, counts: contains.map(() => 0) },
     ({ place, counts }) => `${place}:${counts.join()}`,
-    ({ place, counts }) => place >= least && contains.every(({ least, most }, i) => counts[i] >= least && (most === undefined || counts[i] <= most)),
+    ({ place, counts }) =>
+      place >= least && contains.every(({ least, most }, i) => counts[i] >= least && (most === undefined || counts[i] <= most)),
     ({ place, counts }) => {
       if (place === most) return []
       const own = first[place] ?? rest
@@ -86,13 +87,23 @@ function containing(values: Values, facts: Facts, first: readonly Item[][], rest
 const MOST_VALUES = 64
 
 /** Without two that are alike: for values that are listed. */
-function differ(values: Values, facts: Facts, first: readonly Item[][], rest: readonly Item[], constant: (value: unknown) => string): string | undefined {
+function differ(
+  values: Values,
+  facts: Facts,
+  first: readonly Item[][],
+  rest: readonly Item[],
+  constant: (value: unknown) => string,
+): string | undefined {
   const { minItems: least, maxItems: most, contains } = facts
   const at = facts.unique as string
   const all: unknown[] = []
   const numbered = (items: readonly Item[]) => {
     const some = finite(values, items)
-    if (!some) throw new ConstraintError(at, 'it is supported where items are of listed values (enum, const, boolean, null, a few whole numbers), or at most one may be there')
+    if (!some)
+      throw new ConstraintError(
+        at,
+        'it is supported where items are of listed values (enum, const, boolean, null, a few whole numbers), or at most one may be there',
+      )
     return some.map((value) => {
       const known = all.findIndex((one) => sameValue(one, value))
       return known >= 0 ? known : all.push(value) - 1
@@ -120,7 +131,10 @@ function differ(values: Values, facts: Facts, first: readonly Item[][], rest: re
     ({ place, used }) => {
       if (used.length === most) return []
       const free = (place < placed.length ? placed[place] : others).filter((one) => !used.includes(one))
-      return free.map((one) => [texts[one], { place: Math.min(place + 1, last), used: [...used, one].sort((a, b) => a - b) }] as [string, State])
+      return free.map(
+        (one) =>
+          [texts[one], { place: Math.min(place + 1, last), used: [...used, one].sort((a, b) => a - b) }] as [string, State],
+      )
     },
     tooMany(at),
   )

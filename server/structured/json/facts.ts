@@ -137,7 +137,10 @@ export const moreItems = (facts: Facts, least: number): Facts => ({ ...facts, mi
 export const fewerItems = (facts: Facts, most: number): Facts => ({ ...facts, maxItems: smaller(facts.maxItems, most) })
 export const moreMembers = (facts: Facts, least: number, at: string): Facts =>
   least > facts.minProperties ? { ...facts, minProperties: least, minPropertiesAt: at } : facts
-export const fewerMembers = (facts: Facts, most: number): Facts => ({ ...facts, maxProperties: smaller(facts.maxProperties, most) })
+export const fewerMembers = (facts: Facts, most: number): Facts => ({
+  ...facts,
+  maxProperties: smaller(facts.maxProperties, most),
+})
 export const demanding = (facts: Facts, names: readonly string[]): Facts => ({
   ...facts,
   required: new Set([...facts.required, ...names]),

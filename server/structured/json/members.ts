@@ -38,7 +38,12 @@ export interface Count {
 }
 
 /** An object with these members, in this order, and then `others` if there may be any. Undefined: there is none. */
-export function objectOf(rules: Rules, members: readonly Member[], others: readonly Others[], { least, most }: Count): string | undefined {
+export function objectOf(
+  rules: Rules,
+  members: readonly Member[],
+  others: readonly Others[],
+  { least, most }: Count,
+): string | undefined {
   if (members.some(({ required, value }) => required && value === undefined)) return undefined
   const ws = space(rules)
   const comma = commaOf(rules)
@@ -150,8 +155,9 @@ export function arrayByStates<State>(
   tooMany: () => Error,
 ): string | undefined {
   const [ws, comma] = [space(rules), commaOf(rules)]
+  // The beginning is a state of its own: no comma stands before its items.
   const names = new Map<string, number>()
-  const states: State[] = []
+  const states: State[] = [begin]
   const numberOf = (state: State) => {
     const name = nameOf(state)
     const known = names.get(name)
@@ -160,9 +166,9 @@ export function arrayByStates<State>(
     names.set(name, states.length)
     return states.push(state) - 1
   }
-  numberOf(begin)
   const ways: [item: string, to: number][][] = []
-  for (let i = 0; i < states.length; i++) ways.push(items(states[i]).map(([item, to]) => [item, numberOf(to)] as [string, number]))
+  for (let i = 0; i < states.length; i++)
+    ways.push(items(states[i]).map(([item, to]) => [item, numberOf(to)] as [string, number]))
   // From which an end can be reached.
   const live = states.map(ends)
   for (let changed = true; changed; ) {

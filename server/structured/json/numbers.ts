@@ -45,6 +45,7 @@ function natural(low: bigint, high: bigint): Regular {
   return alt(...alternatives)
 }
 
+const LARGE = 10 ** MOST_DIGITS
 const MOST = 10n ** BigInt(MOST_DIGITS) - 1n
 
 export function integers({ low, high, aboveLow, belowHigh }: Bounds): Regular {
@@ -63,14 +64,19 @@ interface Decimal {
   fraction: string
 }
 
+/** Digits behind the point of a bound. */
+const MOST_PLACES = 30
+
 function decimal(value: number): Decimal {
-  const spelled = String(value)
-  if (!/^\d{1,15}(\.\d+)?$/.test(spelled))
+  const { digits, exponent } = value === 0 ? { digits: 0n, exponent: 0 } : scaled(value)
+  if (exponent >= 0) return { whole: digits * 10n ** BigInt(exponent), fraction: '' }
+  if (-exponent > MOST_PLACES)
     throw new ConstraintError(
       '',
-      `${spelled} is too large or too small for the bound of a number; bounds of up to 15 digits are supported`,
+      `${value} is too small for the bound of a number; bounds of up to ${MOST_PLACES} places are supported`,
     )
-  return decimalOf(spelled)
+  const spelled = String(digits).padStart(1 - exponent, '0')
+  return { whole: BigInt(spelled.slice(0, exponent)), fraction: spelled.slice(exponent) }
 }
 
 function decimalOf(spelled: string): Decimal {
@@ -126,8 +132,7 @@ function between(low: string, high: string, aboveLow: boolean, belowHigh: boolea
 }
 
 /** A whole part, and what may stand behind its point; without one only where `bare`. */
-const pointed = (whole: Regular, behind: Regular, bare: boolean) =>
-  alt(bare ? whole : NOTHING, seq(whole, text('.'), behind))
+const pointed = (whole: Regular, behind: Regular, bare: boolean) => alt(bare ? whole : NOTHING, seq(whole, text('.'), behind))
 
 /** Decimals of 0 or more. */
 function positives(low: number, high: number | undefined, aboveLow: boolean, belowHigh: boolean): Regular {
@@ -144,11 +149,18 @@ function positives(low: number, high: number | undefined, aboveLow: boolean, bel
   return alt(
     pointed(atFrom, notBelow(from.fraction, aboveLow, tail), bareFrom),
     pointed(natural(from.whole + 1n, top - 1n), digits(1, left), true),
-    to ? pointed(natural(to.whole, to.whole), notAbove(to.fraction, belowHigh, tail), !(to.fraction === '' && belowHigh)) : NOTHING,
+    to
+      ? pointed(natural(to.whole, to.whole), notAbove(to.fraction, belowHigh, tail), !(to.fraction === '' && belowHigh))
+      : NOTHING,
   )
 }
 
-export function numbers({ low, high, aboveLow = false, belowHigh = false }: Bounds): Regular {
+export function numbers(bounds: Bounds): Regular {
+  const { aboveLow = false, belowHigh = false } = bounds
+  // Numbers of more digits are not written anyway.
+  const within = (bound: number | undefined) => (bound !== undefined && Math.abs(bound) < LARGE ? bound : undefined)
+  const [low, high] = [within(bounds.low), within(bounds.high)]
+  if ((bounds.low ?? 0) >= LARGE || (bounds.high ?? 0) <= -LARGE) return NOTHING
   const negative = low === undefined || low < 0
   const positive = high === undefined || high >= 0
   return alt(
@@ -197,7 +209,8 @@ export function multiples(step: number): Regular {
     if (behind === places) return digit === 0 ? { rest, ending, behind } : undefined
     const seen = behind < 0 ? behind : behind + 1
     if (places > 0) return { rest: (rest * 10 + digit) % modulus, ending, behind: seen }
-    if (digit === 0) return ending < zeros ? { rest, ending: ending + 1, behind } : { rest: (rest * 10) % modulus, ending, behind }
+    if (digit === 0)
+      return ending < zeros ? { rest, ending: ending + 1, behind } : { rest: (rest * 10) % modulus, ending, behind }
     let shifted = rest
     for (let i = 0; i <= ending; i++) shifted = (shifted * 10) % modulus
     return { rest: (shifted + digit) % modulus, ending: 0, behind }

@@ -47,7 +47,11 @@ export function membersOf(values: Values, facts: Facts): string | undefined {
 }
 
 /** What is said of a member: by name, by patterns that its name matches, and by what is said of all others. `named` undefined: one that no schema names. */
-function saidOf(facts: Facts, name: string | undefined, matches: (source: string) => boolean): { items: Item[]; matched: boolean } {
+function saidOf(
+  facts: Facts,
+  name: string | undefined,
+  matches: (source: string) => boolean,
+): { items: Item[]; matched: boolean } {
   const items: Item[] = []
   const by: Members[] = []
   for (const one of facts.members) {
@@ -89,7 +93,12 @@ class Patterns {
 
   constructor(members: readonly Members[]) {
     for (const { patterns } of members)
-      for (const { source, at } of patterns) if (!this.all.has(source)) this.all.set(source, placed(at, () => automatonOf(regularOf(source, true))))
+      for (const { source, at } of patterns)
+        if (!this.all.has(source))
+          this.all.set(
+            source,
+            placed(at, () => automatonOf(regularOf(source, true))),
+          )
   }
 
   matches(source: string, name: string): boolean {
@@ -101,7 +110,14 @@ class Patterns {
 const MOST_SETS = 64
 
 /** Members whose names are none of `names`. */
-function othersOf(values: Values, facts: Facts, patterns: Patterns, names: readonly string[], allowed: Automaton | undefined, closed: boolean): Others[] {
+function othersOf(
+  values: Values,
+  facts: Facts,
+  patterns: Patterns,
+  names: readonly string[],
+  allowed: Automaton | undefined,
+  closed: boolean,
+): Others[] {
   const { rules } = values
   if (patterns.all.size === 0 && !allowed) {
     const { items, matched } = saidOf(facts, undefined, () => false)
@@ -110,7 +126,9 @@ function othersOf(values: Values, facts: Facts, patterns: Patterns, names: reado
   }
   const known: Regular = alt(...names.map(text))
   const whole = allowed ?? automatonOf(ANYTHING)
-  let sets: { texts: Automaton; matched: ReadonlySet<string> }[] = [{ texts: names.length > 0 ? without(whole, automatonOf(known)) : whole, matched: new Set() }]
+  let sets: { texts: Automaton; matched: ReadonlySet<string> }[] = [
+    { texts: names.length > 0 ? without(whole, automatonOf(known)) : whole, matched: new Set() },
+  ]
   for (const [source, automaton] of patterns.all)
     placed(place(facts, source), () => {
       sets = sets
@@ -119,7 +137,8 @@ function othersOf(values: Values, facts: Facts, patterns: Patterns, names: reado
           { texts: without(texts, automaton), matched },
         ])
         .filter(({ texts }) => !takesNothing(texts))
-      if (sets.length > MOST_SETS) throw new ConstraintError('', `with the others it makes more than ${MOST_SETS} sets of names; use fewer patterns`)
+      if (sets.length > MOST_SETS)
+        throw new ConstraintError('', `with the others it makes more than ${MOST_SETS} sets of names; use fewer patterns`)
     })
   return sets.flatMap(({ texts, matched }) => {
     const said = saidOf(facts, undefined, (source) => matched.has(source))

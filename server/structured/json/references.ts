@@ -31,11 +31,14 @@ export class References {
   private readonly anchors = new Map<string, unknown>()
   private readonly root: unknown
   private readonly rootName: string
+  /** $ref stands alone, as it did until draft 7: readers differ in what they make of keywords beside it. */
+  readonly alone: boolean
 
   constructor(root: unknown) {
     this.root = root
     // Where $ref stands alone, as it did until draft 7, an $id beside it says nothing.
     const alone = isObject(root) && /draft-0[3-7]/.test(String(root.$schema))
+    this.alone = alone
     const named = isObject(root) && typeof root.$id === 'string' && !(alone && root.$ref !== undefined)
     this.rootName = (named && resolved(String((root as Schema).$id), HERE)?.split('#')[0]) || HERE
     this.resources.set(this.rootName, root)
@@ -53,7 +56,8 @@ export class References {
           this.resources.set(base, schema)
         }
       }
-      for (const anchor of [$anchor, $dynamicAnchor]) if (typeof anchor === 'string') this.anchors.set(`${base}#${anchor}`, schema)
+      for (const anchor of [$anchor, $dynamicAnchor])
+        if (typeof anchor === 'string') this.anchors.set(`${base}#${anchor}`, schema)
       this.bases.set(schema, base)
       for (const child of children(schema)) open.push([child, base])
     }
@@ -73,7 +77,10 @@ export class References {
       return { schema: anchored }
     }
     let schema: unknown = resource
-    const keys = fragment.split('/').slice(1).map((part) => decoded(part).replaceAll('~1', '/').replaceAll('~0', '~'))
+    const keys = fragment
+      .split('/')
+      .slice(1)
+      .map((part) => decoded(part).replaceAll('~1', '/').replaceAll('~0', '~'))
     for (const key of keys) {
       if (typeof schema !== 'object' || schema === null || !Object.hasOwn(schema, key)) throw missing()
       schema = (schema as Schema)[key]

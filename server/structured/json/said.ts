@@ -2,8 +2,8 @@
 import { ConstraintError } from '../ebnf.ts'
 import * as checked from './checked.ts'
 import { within } from './checked.ts'
-import * as facts from './facts.ts'
 import type { Facts, Item } from './facts.ts'
+import * as facts from './facts.ts'
 import type { Kind, Schema } from './keywords.ts'
 import { listed, sameValue } from './values.ts'
 
@@ -16,7 +16,13 @@ interface Speaker {
 
 type Say = (facts: Facts, value: unknown, at: string, speaker: Speaker) => Facts
 
-const inner = (schema: unknown, at: string): Item => ({ schema: checked.schemaAt(schema, at), negated: false, at, trail: [], owners: [] })
+const inner = (schema: unknown, at: string): Item => ({
+  schema: checked.schemaAt(schema, at),
+  negated: false,
+  at,
+  trail: [],
+  owners: [],
+})
 
 /** Keywords of every value. */
 const OF_ANY: Record<string, Say> = {
@@ -45,7 +51,10 @@ const OF_KIND: Record<Exclude<Kind, 'boolean' | 'null'>, Record<string, Say>> = 
   string: {
     minLength: (all, value, at) => facts.longer(all, checked.countAt(value, at)),
     maxLength: (all, value, at) => facts.shorter(all, checked.countAt(value, at)),
-    pattern: (all, value, at) => ({ ...all, patterns: [...all.patterns, { source: checked.stringAt(value, at), holds: true, at }] }),
+    pattern: (all, value, at) => ({
+      ...all,
+      patterns: [...all.patterns, { source: checked.stringAt(value, at), holds: true, at }],
+    }),
     format: (all, value, at) => ({ ...all, formats: [...all.formats, { name: checked.stringAt(value, at), at }] }),
   },
   array: {
@@ -61,7 +70,10 @@ const OF_KIND: Record<Exclude<Kind, 'boolean' | 'null'>, Record<string, Say>> = 
     },
     unevaluatedItems: (all, value, at, { schema, owners }) => {
       if (schema.contains !== undefined) throw new ConstraintError(at, 'it is not supported beside contains')
-      return { ...all, unevaluatedItems: [...all.unevaluatedItems, { item: inner(value, at), owner: owners.at(-1) as number, owners }] }
+      return {
+        ...all,
+        unevaluatedItems: [...all.unevaluatedItems, { item: inner(value, at), owner: owners.at(-1) as number, owners }],
+      }
     },
   },
   object: {

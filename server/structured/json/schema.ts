@@ -159,7 +159,9 @@ class SchemaGrammar implements Values {
       case 'number':
         return this.numberOf(facts)
       default: {
-        const nested = unlike.find(({ value }) => typeof value === 'object' && value !== null && Array.isArray(value) === (kind === 'array'))
+        const nested = unlike.find(
+          ({ value }) => typeof value === 'object' && value !== null && Array.isArray(value) === (kind === 'array'),
+        )
         if (nested) throw new ConstraintError(nested.at, `that a value must not be a certain ${kind} is not supported`)
         return kind === 'array' ? itemsOf(this, facts, (value) => this.constant(value)) : membersOf(this, facts)
       }
@@ -170,7 +172,11 @@ class SchemaGrammar implements Values {
     const others = unlike.filter(({ value }) => typeof value === 'number')
     const bounded = bounds.low !== undefined || bounds.high !== undefined
     if (!bounded && steps.length === 0 && others.length === 0) return this.rules.rule(integer ? INTEGER : NUMBER)
-    const kept = bounded ? placed((bounds.lowAt ?? bounds.highAt) as string, () => (integer ? integers(bounds) : numbers(bounds))) : integer ? integers({}) : numbers({})
+    const kept = bounded
+      ? placed((bounds.lowAt ?? bounds.highAt) as string, () => (integer ? integers(bounds) : numbers(bounds)))
+      : integer
+        ? integers({})
+        : numbers({})
     const all: Regular[] = [kept]
     for (const { step, holds, at } of steps) {
       // Whole numbers are multiples of 1, and of nothing smaller that is not said otherwise.
@@ -189,7 +195,13 @@ class SchemaGrammar implements Values {
     const { rules } = this
     if (Array.isArray(value)) {
       const { length } = value
-      return arrayOf(rules, value.map((one) => this.constant(one)), undefined, length, length) as string
+      return arrayOf(
+        rules,
+        value.map((one) => this.constant(one)),
+        undefined,
+        length,
+        length,
+      ) as string
     }
     if (typeof value !== 'object' || value === null) return literal(JSON.stringify(value))
     const members = Object.entries(value).map(([name, one]) => ({ name, required: true, value: this.constant(one) }))
@@ -203,7 +215,10 @@ class SchemaGrammar implements Values {
     this.anyRule = name
     const array = arrayOf(this.rules, [], name, 0, undefined) as string
     const number = this.rules.rule(NUMBER)
-    this.rules.define(name, [this.anyObject(name), array, anyString(this.rules), number, '"true"', '"false"', '"null"'].join(' | '))
+    this.rules.define(
+      name,
+      [this.anyObject(name), array, anyString(this.rules), number, '"true"', '"false"', '"null"'].join(' | '),
+    )
     return name
   }
 

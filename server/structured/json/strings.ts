@@ -19,20 +19,26 @@ const LEAP = '(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[048]|[2468][048]
 const DATE = `(?:[0-9]{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))|${LEAP}-02-29)`
 const TIME = '(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\\.[0-9]{1,6})?(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])'
 const OCTET = '(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])'
-const LABEL = '[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?'
+// Without two hyphens beside each other: such labels are encoded ones, of which not every one decodes.
+const LABEL = '[A-Za-z0-9]{1,20}(?:-[A-Za-z0-9]{1,19}){0,2}'
 const NAME = `${LABEL}(?:\\.${LABEL}){0,3}`
 const GROUP = '[0-9a-fA-F]{1,4}'
+/** As many groups before the gap as there may be, and as many behind it. */
+const SHORTENED = [1, 2, 3, 4, 5, 6].map((before) => `(?:${GROUP}:){1,${before}}(?::${GROUP}){1,${7 - before}}`).join('|')
+const COUNT = '[0-9]{1,4}'
+const DAYS = `(?:${COUNT}Y(?:${COUNT}M(?:${COUNT}D)?)?|${COUNT}M(?:${COUNT}D)?|${COUNT}D)`
+const HOURS = `T(?:${COUNT}H(?:${COUNT}M(?:${COUNT}S)?)?|${COUNT}M(?:${COUNT}S)?|${COUNT}S)`
 
 /** Formats that answers are held to. Any other says nothing, as JSON Schema has it. What is written is a part of what each allows. */
 export const FORMATS: Record<string, string> = {
   date: DATE,
   time: TIME,
   'date-time': `${DATE}T${TIME}`,
-  duration: 'P(?:[0-9]{1,4}W|(?:[0-9]{1,4}Y)?(?:[0-9]{1,4}M)?[0-9]{1,4}D(?:T(?:[0-9]{1,4}H)?(?:[0-9]{1,4}M)?[0-9]{1,4}S)?)',
+  duration: `P(?:${COUNT}W|${DAYS}(?:${HOURS})?|${HOURS})`,
   email: `[A-Za-z0-9_+-]{1,32}(?:\\.[A-Za-z0-9_+-]{1,16}){0,3}@${LABEL}(?:\\.${LABEL}){1,3}`,
   hostname: NAME,
   ipv4: `${OCTET}(?:\\.${OCTET}){3}`,
-  ipv6: `(?:${GROUP}:){7}${GROUP}|(?:${GROUP}:){1,6}:${GROUP}|::${GROUP}(?::${GROUP}){0,5}|::`,
+  ipv6: `(?:${GROUP}:){7}${GROUP}|${SHORTENED}|(?:${GROUP}:){1,7}:|:(?::${GROUP}){1,7}|::|::[fF]{4}:${OCTET}(?:\\.${OCTET}){3}`,
   uuid: '[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}',
   uri: `https?://${NAME}(?::[0-9]{2,4})?(?:/[A-Za-z0-9._~-]{0,64}){0,8}(?:\\?[A-Za-z0-9._~=&-]{0,64})?(?:#[A-Za-z0-9._~-]{0,64})?`,
 }
@@ -51,7 +57,10 @@ export function stringOf(rules: Rules, facts: Facts): string | undefined {
   const { minLength, maxLength, patterns, formats, unlike } = facts
   if (maxLength !== undefined && minLength > maxLength) return undefined
   const free = patterns.length === 0 && !formats.some(isKnown) && !unlike.some(({ value }) => typeof value === 'string')
-  if (free) return minLength === 0 && maxLength === undefined ? anyString(rules) : rules.rule(`"\\"" ${countedRest(rules, minLength, maxLength)}`)
+  if (free)
+    return minLength === 0 && maxLength === undefined
+      ? anyString(rules)
+      : rules.rule(`"\\"" ${countedRest(rules, minLength, maxLength)}`)
   const place = patterns[0]?.at ?? formats.find(isKnown)?.at ?? unlike[0].at
   const body = placed(place, () => written(textsOf(facts), 'json', rules))
   return body && rules.rule(`"\\"" ${body} "\\""`)

@@ -32,7 +32,11 @@ type Members = Record<string, unknown>
 type Check = (checker: Checker, value: never, said: unknown, schema: Schema, at: string) => boolean
 
 const CHECKS: Record<string, [kind: string | undefined, check: Check]> = {
-  type: [undefined, (_, value: unknown, said, __, at) => checked.typesAt(said, at).some((type) => type === kindOf(value) || (type === 'integer' && Number.isInteger(value)))],
+  type: [
+    undefined,
+    (_, value: unknown, said, __, at) =>
+      checked.typesAt(said, at).some((type) => type === kindOf(value) || (type === 'integer' && Number.isInteger(value))),
+  ],
   enum: [undefined, (_, value: unknown, said, __, at) => checked.valuesAt(said, at).some((one) => sameValue(one, value))],
   const: [undefined, (_, value: unknown, said) => sameValue(said, value)],
   minimum: ['number', (_, value: number, said, __, at) => value >= checked.numberAt(said, at)],
@@ -43,10 +47,18 @@ const CHECKS: Record<string, [kind: string | undefined, check: Check]> = {
   minLength: ['string', (_, value: string, said, __, at) => [...value].length >= checked.countAt(said, at)],
   maxLength: ['string', (_, value: string, said, __, at) => [...value].length <= checked.countAt(said, at)],
   pattern: ['string', (checker, value: string, said, _, at) => checker.matches(checked.stringAt(said, at), at, true, value)],
-  format: ['string', (checker, value: string, said, _, at) => !Object.hasOwn(FORMATS, String(said)) || checker.matches(FORMATS[String(said)], at, false, value)],
+  format: [
+    'string',
+    (checker, value: string, said, _, at) =>
+      !Object.hasOwn(FORMATS, String(said)) || checker.matches(FORMATS[String(said)], at, false, value),
+  ],
   minItems: ['array', (_, value: unknown[], said, __, at) => value.length >= checked.countAt(said, at)],
   maxItems: ['array', (_, value: unknown[], said, __, at) => value.length <= checked.countAt(said, at)],
-  uniqueItems: ['array', (_, value: unknown[], said) => said !== true || value.every((one, i) => !value.slice(i + 1).some((other) => sameValue(one, other)))],
+  uniqueItems: [
+    'array',
+    (_, value: unknown[], said) =>
+      said !== true || value.every((one, i) => !value.slice(i + 1).some((other) => sameValue(one, other))),
+  ],
   contains: [
     'array',
     (checker, value: unknown[], said, schema, at) => {
@@ -55,29 +67,46 @@ const CHECKS: Record<string, [kind: string | undefined, check: Check]> = {
       return count >= least && (most === undefined || count <= most)
     },
   ],
-  prefixItems: ['array', (checker, value: unknown[], said, _, at) => (said as unknown[]).every((one, i) => i >= value.length || checker.isValid(value[i], one, `${at}.${i}`))],
+  prefixItems: [
+    'array',
+    (checker, value: unknown[], said, _, at) =>
+      (said as unknown[]).every((one, i) => i >= value.length || checker.isValid(value[i], one, `${at}.${i}`)),
+  ],
   items: [
     'array',
     (checker, value: unknown[], said, { prefixItems, additionalItems = true }, at) => {
-      if (!Array.isArray(said)) return value.slice(Array.isArray(prefixItems) ? prefixItems.length : 0).every((one) => checker.isValid(one, said, at))
+      if (!Array.isArray(said))
+        return value.slice(Array.isArray(prefixItems) ? prefixItems.length : 0).every((one) => checker.isValid(one, said, at))
       return value.every((one, i) => checker.isValid(one, said[i] ?? additionalItems, at))
     },
   ],
   minProperties: ['object', (_, value: Members, said, __, at) => Object.keys(value).length >= checked.countAt(said, at)],
   maxProperties: ['object', (_, value: Members, said, __, at) => Object.keys(value).length <= checked.countAt(said, at)],
-  required: ['object', (_, value: Members, said, __, at) => checked.namesAt(said, at).every((name) => Object.hasOwn(value, name))],
-  propertyNames: ['object', (checker, value: Members, said, _, at) => Object.keys(value).every((name) => checker.isValid(name, said, at))],
+  required: [
+    'object',
+    (_, value: Members, said, __, at) => checked.namesAt(said, at).every((name) => Object.hasOwn(value, name)),
+  ],
+  propertyNames: [
+    'object',
+    (checker, value: Members, said, _, at) => Object.keys(value).every((name) => checker.isValid(name, said, at)),
+  ],
   properties: [
     'object',
     (checker, value: Members, said, _, at) =>
-      checked.named(said, at).every(([name, one]) => !Object.hasOwn(value, name) || checker.isValid(value[name], one, within(at, name))),
+      checked
+        .named(said, at)
+        .every(([name, one]) => !Object.hasOwn(value, name) || checker.isValid(value[name], one, within(at, name))),
   ],
   patternProperties: [
     'object',
     (checker, value: Members, said, _, at) =>
-      checked.named(said, at).every(([source, one]) =>
-        Object.entries(value).every(([name, own]) => !checker.matches(source, at, true, name) || checker.isValid(own, one, within(at, source))),
-      ),
+      checked
+        .named(said, at)
+        .every(([source, one]) =>
+          Object.entries(value).every(
+            ([name, own]) => !checker.matches(source, at, true, name) || checker.isValid(own, one, within(at, source)),
+          ),
+        ),
   ],
   additionalProperties: [
     'object',
@@ -89,13 +118,24 @@ const CHECKS: Record<string, [kind: string | undefined, check: Check]> = {
           checker.isValid(own, said, at),
       ),
   ],
-  allOf: [undefined, (checker, value, said, _, at) => checked.schemasAt(said, at).every((one, i) => checker.isValid(value, one, `${at}.${i}`))],
-  anyOf: [undefined, (checker, value, said, _, at) => checked.schemasAt(said, at).some((one, i) => checker.isValid(value, one, `${at}.${i}`))],
-  oneOf: [undefined, (checker, value, said, _, at) => checked.schemasAt(said, at).filter((one, i) => checker.isValid(value, one, `${at}.${i}`)).length === 1],
+  allOf: [
+    undefined,
+    (checker, value, said, _, at) => checked.schemasAt(said, at).every((one, i) => checker.isValid(value, one, `${at}.${i}`)),
+  ],
+  anyOf: [
+    undefined,
+    (checker, value, said, _, at) => checked.schemasAt(said, at).some((one, i) => checker.isValid(value, one, `${at}.${i}`)),
+  ],
+  oneOf: [
+    undefined,
+    (checker, value, said, _, at) =>
+      checked.schemasAt(said, at).filter((one, i) => checker.isValid(value, one, `${at}.${i}`)).length === 1,
+  ],
   not: [undefined, (checker, value, said, _, at) => !checker.isValid(value, said, at)],
   if: [
     undefined,
-    (checker, value, said, { then = true, else: otherwise = true }, at) => checker.isValid(value, checker.isValid(value, said, at) ? then : otherwise, at),
+    (checker, value, said, { then = true, else: otherwise = true }, at) =>
+      checker.isValid(value, checker.isValid(value, said, at) ? then : otherwise, at),
   ],
 }
 
@@ -133,8 +173,11 @@ export class Checker {
 
   private keepsTo(value: unknown, keyword: string, schema: Schema, at: string): boolean {
     const said = schema[keyword]
+    if (keyword === '$ref' && this.turned && this.references.alone && keywordsOf(schema).length > 1)
+      throw new ConstraintError(at, 'it is not supported beside other keywords where it might have to fail, beside enum or const')
     if (keyword === '$ref') return this.isValid(value, checked.placed(at, () => this.references.find(schema, said)).schema, at)
-    if (/^unevaluated/.test(keyword) || (REFUSED as readonly string[]).includes(keyword)) throw new ConstraintError(at, 'it is not supported beside enum or const')
+    if (/^unevaluated/.test(keyword) || (REFUSED as readonly string[]).includes(keyword))
+      throw new ConstraintError(at, 'it is not supported beside enum or const')
     if (/^depend/.test(keyword)) return this.keepsDependencies(value, schema, at)
     if (!Object.hasOwn(CHECKS, keyword)) return true
     const [kind, check] = CHECKS[keyword]

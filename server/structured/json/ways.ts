@@ -74,7 +74,10 @@ export class Ways {
       const next = this.step(item, way.facts).filter(({ facts }) => !isImpossible(facts))
       for (const { facts, items } of next.reverse()) open.push({ facts, items: [...items, ...rest], seen })
       if (open.length + done.length > MOST_WAYS)
-        throw new ConstraintError(item.at, `schemas that hold beside each other leave more than ${MOST_WAYS} ways; say fewer at once`)
+        throw new ConstraintError(
+          item.at,
+          `schemas that hold beside each other leave more than ${MOST_WAYS} ways; say fewer at once`,
+        )
     }
     return done
   }
@@ -85,7 +88,10 @@ export class Ways {
     if (item.trail.length > MOST_TRAIL) throw new ConstraintError(at, `it is nested more than ${MOST_TRAIL} deep`)
     for (const keyword of REFUSED)
       if (keyword in schema)
-        throw new ConstraintError(within(at, keyword), 'this keyword of JSON Schema is not supported: no answer can be held to it')
+        throw new ConstraintError(
+          within(at, keyword),
+          'this keyword of JSON Schema is not supported: no answer can be held to it',
+        )
     return negated ? against(this, item, facts) : this.kept(item, schema, facts)
   }
 
@@ -129,7 +135,9 @@ export class Ways {
       )
       if (ways.length > MOST_WAYS) throw new ConstraintError(item.at, `it leaves more than ${MOST_WAYS} ways; say fewer at once`)
     }
-    const also = (...items: readonly Item[]) => (facts: Facts) => ({ facts, items })
+    const also =
+      (...items: readonly Item[]) =>
+      (facts: Facts) => ({ facts, items })
     if (schema.anyOf !== undefined)
       choose(schemasAt(schema.anyOf, at('anyOf')).map((one, i) => also(this.sameValue(item, one, `${at('anyOf')}.${i}`))))
     if (schema.oneOf !== undefined) choose(this.alternatives(item, schema.oneOf))

@@ -1,5 +1,5 @@
 /** Deterministic automata over characters, of which there can be both, one without the other, and what they do not take; bounded, since that may make them grow without measure. */
-import { type Characters, characters, ConstraintError } from '../ebnf.ts'
+import { type Characters, ConstraintError, characters } from '../ebnf.ts'
 import { ALL, type Regular } from './regular.ts'
 
 /** From a state: characters from `low` to `high` lead to `to`. In order; what none of them holds is not taken. */
@@ -24,7 +24,10 @@ const MOST_PARTS = 1 << 15
 const MOST_WORK = 1 << 23
 
 const tooLarge = () =>
-  new ConstraintError('', 'together with what else holds there it makes too large an automaton; say it more simply, or with less repetition')
+  new ConstraintError(
+    '',
+    'together with what else holds there it makes too large an automaton; say it more simply, or with less repetition',
+  )
 
 class Parts {
   readonly silent: number[][] = []
@@ -252,7 +255,13 @@ function smallest(one: Automaton): Automaton {
     if (done) break
     work += trimmed.length
     // Long chains are split one by one: those that stay larger than they must are right as well.
-    if (work > MOST_WORK >> 3) return renumbered(trimmed, one.accepts, live.map((_, i) => i), live)
+    if (work > MOST_WORK >> 3)
+      return renumbered(
+        trimmed,
+        one.accepts,
+        live.map((_, i) => i),
+        live,
+      )
   }
   return renumbered(trimmed, one.accepts, classes, live)
 }
@@ -273,7 +282,12 @@ function joined(edges: readonly Edge[], classes: readonly number[]): string {
   return name
 }
 
-function renumbered(edges: readonly (readonly Edge[])[], accepts: readonly boolean[], classes: readonly number[], live: readonly boolean[]): Automaton {
+function renumbered(
+  edges: readonly (readonly Edge[])[],
+  accepts: readonly boolean[],
+  classes: readonly number[],
+  live: readonly boolean[],
+): Automaton {
   const numbers = new Map([[classes[0], 0]])
   const states = [0]
   const made: Edge[][] = []

@@ -151,4 +151,3 @@ export function regularOf(source: string, within: boolean): Regular {
   const { pattern, lenient } = parsed(source)
   return new Reader(lenient, within).whole(pattern.alternatives)
 }
-

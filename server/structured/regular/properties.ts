@@ -5,12 +5,12 @@ const known = new Map<string, Characters>()
 /** Sets that are kept. */
 const KEPT = 64
 
-/** `escape`: \p{…} or \P{…}, which a parser has found to be one. */
-export function ofProperty(escape: string): Characters {
-  const found = known.get(escape)
+/** `raw`: \p{…} or \P{…}, which a parser has found to be one. */
+export function ofProperty(raw: string): Characters {
+  const found = known.get(raw)
   if (found) return found
-  const set = scanned(new RegExp(`^${escape}$`, 'u'))
-  if (known.size < KEPT) known.set(escape, set)
+  const set = scanned(new RegExp(`^${raw}$`, 'u'))
+  if (known.size < KEPT) known.set(raw, set)
   return set
 }
 

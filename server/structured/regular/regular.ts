@@ -1,6 +1,7 @@
 /** Regular sets of texts, as expressions: what regular expressions, numbers between bounds and lengths come to, before they are written as EBNF or made automata. */
+
+import { type Characters, ConstraintError, characters, complement } from '../ebnf.ts'
 import type { Automaton } from './automaton.ts'
-import { type Characters, characters, complement, ConstraintError } from '../ebnf.ts'
 
 export type Regular =
   | { kind: 'chars'; set: Characters }
@@ -51,7 +52,8 @@ export function text(value: string): Regular {
   return seq(...parts)
 }
 
-export const range = (low: string, high = low): Regular => chars(characters([[low.codePointAt(0) as number, high.codePointAt(0) as number]]))
+export const range = (low: string, high = low): Regular =>
+  chars(characters([[low.codePointAt(0) as number, high.codePointAt(0) as number]]))
 
 /** Whether it can only be had by an automaton. */
 export function needsAutomaton(one: Regular): boolean {

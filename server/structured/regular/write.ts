@@ -38,7 +38,9 @@ function expression(one: Regular, writing: Writing, rules: Rules): string | unde
     case 'chars':
       return character(one.set, writing, rules)
     case 'seq':
-      return isNothing(one) ? undefined : sequence(texts(one.parts, writing).map((part) => typeof part === 'string' ? part : expression(part, writing, rules)))
+      return isNothing(one)
+        ? undefined
+        : sequence(texts(one.parts, writing).map((part) => (typeof part === 'string' ? part : expression(part, writing, rules))))
     case 'alt':
       return either(one.of.map((other) => expression(other, writing, rules)))
     case 'repeat': {
@@ -60,7 +62,8 @@ function texts(parts: readonly Regular[], writing: Writing): (Regular | string)[
     run = ''
   }
   for (const part of parts) {
-    if (part.kind === 'chars' && part.set.length === 1 && part.set[0][0] === part.set[0][1]) run += String.fromCodePoint(part.set[0][0])
+    if (part.kind === 'chars' && part.set.length === 1 && part.set[0][0] === part.set[0][1])
+      run += String.fromCodePoint(part.set[0][0])
     else {
       end()
       made.push(part)
