@@ -13,8 +13,8 @@ const MOST_INDENT = 24
 export const space = (rules: Rules): string => rules.rule(`" "? ("\\n" ([ ]{0,${MOST_INDENT}} | [\\t]{1,8}))?`)
 
 /** Around a colon, and before a comma. */
-const COLON = '" "? ":" " "?'
-const commaOf = (rules: Rules) => `" "? "," ${space(rules)}`
+const colonOf = (rules: Rules) => rules.rule('" "? ":" " "?')
+const commaOf = (rules: Rules) => rules.rule(`" "? "," ${space(rules)}`)
 
 export interface Member {
   name: string
@@ -29,7 +29,7 @@ export interface Others {
   value: string
 }
 
-const member = (key: string, value: string) => `${key} ${COLON} ${value}`
+const member = (rules: Rules, key: string, value: string) => `${key} ${colonOf(rules)} ${value}`
 
 /** How many there may be. Of others each may come twice, which makes it one: at most one of them counts for the least. */
 export interface Count {
@@ -47,7 +47,7 @@ export function objectOf(
   if (members.some(({ required, value }) => required && value === undefined)) return undefined
   const ws = space(rules)
   const comma = commaOf(rules)
-  const extra = others.length > 0 ? rules.rule(either(others.map(({ key, value }) => member(key, value))) as string) : undefined
+  const extra = others.length > 0 ? rules.rule(either(others.map(({ key, value }) => member(rules, key, value))) as string) : undefined
   const possible = members.filter(({ value }) => value !== undefined)
   const demanded = possible.filter(({ required }) => required).length
   if (most !== undefined && (most < least || most < demanded)) return undefined
@@ -74,7 +74,7 @@ export function objectOf(
   for (let count = least0; count <= most0; count++) after[count] = ruled(rules, ending(count))
   for (let place = possible.length - 1; place >= 0; place--) {
     const { name, required, value } = possible[place]
-    const own = member(literal(JSON.stringify(name)), value as string)
+    const own = member(rules, literal(JSON.stringify(name)), value as string)
     const before: (string | undefined)[] = []
     const [from, to] = countsAt(place)
     for (let count = from; count <= to; count++) {
