@@ -2,7 +2,7 @@
 import { type Characters, ConstraintError, characters, complement, oneOf, Rules } from './ebnf.ts'
 
 const NAMED: Record<string, number> = { n: 10, r: 13, t: 9, f: 12, v: 11, b: 8, a: 7, e: 27, '0': 0 }
-const ESCAPE = /\\(?:x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([^]))/y
+const ESCAPE = /\\(?:x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|(.))/suy
 
 /** Throws ConstraintError for a class that cannot be had. */
 export function withClasses(ebnf: string): string {
@@ -40,9 +40,9 @@ function codesOf(body: string, whole: string): { code: number; dash: boolean }[]
   const codes: { code: number; dash: boolean }[] = []
   for (let at = 0; at < body.length; ) {
     ESCAPE.lastIndex = at
-    const escape = body[at] === '\\' ? ESCAPE.exec(body) : undefined
-    if (escape) {
-      const [all, x, u, U, other] = escape
+    const escaped = body[at] === '\\' ? ESCAPE.exec(body) : undefined
+    if (escaped) {
+      const [all, x, u, U, other] = escaped
       const number = x ?? u ?? U
       const code = number !== undefined ? Number.parseInt(number, 16) : (NAMED[other] ?? (other.codePointAt(0) as number))
       if (code > 0x10ffff) throw new ConstraintError('', `the class ${whole.slice(0, SHOWN)} names what is no character`)

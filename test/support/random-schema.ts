@@ -206,11 +206,11 @@ export class RandomSchemas {
     }
     const closed = { type: 'object', properties, additionalProperties: false }
     return this.one<Schema>([
-      // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
       {
         ...closed,
         required: ['kind'],
         if: { properties: { kind: { const: 'x' } } },
+        // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
         then: { required: ['size'] },
         else: { properties: { size: false } },
       },

@@ -47,7 +47,8 @@ export function objectOf(
   if (members.some(({ required, value }) => required && value === undefined)) return undefined
   const ws = space(rules)
   const comma = commaOf(rules)
-  const extra = others.length > 0 ? rules.rule(either(others.map(({ key, value }) => member(rules, key, value))) as string) : undefined
+  const extra =
+    others.length > 0 ? rules.rule(either(others.map(({ key, value }) => member(rules, key, value))) as string) : undefined
   const possible = members.filter(({ value }) => value !== undefined)
   const demanded = possible.filter(({ required }) => required).length
   if (most !== undefined && (most < least || most < demanded)) return undefined
