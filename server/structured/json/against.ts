@@ -7,11 +7,11 @@ import type { Facts, Item } from './facts.ts'
 import * as facts from './facts.ts'
 import { KINDS, keywordsOf, type Schema } from './keywords.ts'
 import { FORMATS } from './strings.ts'
+import type { Turning, Way } from './turning.ts'
 import { listed } from './values.ts'
-import type { Way, Ways } from './ways.ts'
 
 interface Failing {
-  ways: Ways
+  ways: Turning
   item: Item
   schema: Schema
   facts: Facts
@@ -175,7 +175,7 @@ function containing(all: Facts, item: Item, least: number, most: number | undefi
 }
 
 /** Without a keyword there is no way: everything is valid by it. */
-export function against(ways: Ways, item: Item, all: Facts): Way[] {
+export function against(ways: Turning, item: Item, all: Facts): Way[] {
   const schema = item.schema as Schema
   return keywordsOf(schema).flatMap((keyword) => {
     if (!Object.hasOwn(FAILS, keyword)) return []

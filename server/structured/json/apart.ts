@@ -4,8 +4,8 @@ import { within } from './checked.ts'
 import type { Facts, Item } from './facts.ts'
 import { demanding } from './facts.ts'
 import { kindOf } from './keywords.ts'
+import type { Turning } from './turning.ts'
 import { sameValue } from './values.ts'
-import type { Ways } from './ways.ts'
 
 export interface Parting {
   /** A member that tells them apart, which must be there (a union's kind that has a default). */
@@ -15,7 +15,7 @@ export interface Parting {
 }
 
 /** Throws ConstraintError where they cannot be told apart. */
-export function apart(ways: Ways, item: Item, branches: readonly unknown[]): Parting {
+export function apart(ways: Turning, item: Item, branches: readonly unknown[]): Parting {
   const place = within(item.at, 'oneOf')
   const each = branches.map((branch, i) => ways.of([ways.sameValue(item, branch, `${place}.${i}`)]))
   const overlapping = (sets: readonly (readonly Facts[])[]) =>
@@ -51,11 +51,11 @@ function describedBy(each: readonly (readonly Facts[])[]): string[] {
 const MOST_DEPTH = 20
 
 /** Whether no value is valid by both, as far as that can be seen. */
-function exclude(ways: Ways, some: readonly Facts[], others: readonly Facts[], depth: number): boolean {
+function exclude(ways: Turning, some: readonly Facts[], others: readonly Facts[], depth: number): boolean {
   return depth < MOST_DEPTH && some.every((a) => others.every((b) => disjoint(ways, a, b, depth)))
 }
 
-function disjoint(ways: Ways, a: Facts, b: Facts, depth: number): boolean {
+function disjoint(ways: Turning, a: Facts, b: Facts, depth: number): boolean {
   if (a.values && b.values) return !a.values.some((one) => b.values?.some((other) => sameValue(one, other)))
   const [kinds, otherKinds] = [a, b].map(kindsOf)
   const common = [...kinds].filter((kind) => otherKinds.has(kind))

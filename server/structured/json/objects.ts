@@ -1,8 +1,8 @@
 /** Objects: which members there may be, of what names, and how many. */
 import { ConstraintError, literal, type Rules } from '../ebnf.ts'
-import { type Automaton, automatonOf, both, takes, takesNothing, without } from '../regular/automaton.ts'
+import { automatonOf, both, takes, takesNothing, without } from '../regular/automaton.ts'
 import { regularOf } from '../regular/parse.ts'
-import { ANYTHING, alt, type Regular, text } from '../regular/regular.ts'
+import { ANYTHING, type Automaton, alt, type Regular, text } from '../regular/regular.ts'
 import { byStates } from '../regular/write.ts'
 import { placed } from './checked.ts'
 import type { Facts, Item, Members } from './facts.ts'

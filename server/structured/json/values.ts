@@ -1,8 +1,9 @@
 /** Whether values that a schema lists are valid by what else holds there: JSON Schema as a validator has it. */
 import { isDeepStrictEqual } from 'node:util'
 import { ConstraintError } from '../ebnf.ts'
-import { type Automaton, automatonOf, takes } from '../regular/automaton.ts'
+import { automatonOf, takes } from '../regular/automaton.ts'
 import { regularOf } from '../regular/parse.ts'
+import type { Automaton } from '../regular/regular.ts'
 import * as checked from './checked.ts'
 import { within } from './checked.ts'
 import { dependencies } from './dependencies.ts'

@@ -11,19 +11,14 @@ import { ANY, demanding, type Facts, type Item, isImpossible } from './facts.ts'
 import { REFUSED, type Schema } from './keywords.ts'
 import type { References } from './references.ts'
 import { said } from './said.ts'
-
-/** Facts so far, and schemas that are to hold as well. */
-export interface Way {
-  facts: Facts
-  items: readonly Item[]
-}
+import type { Turning, Way } from './turning.ts'
 
 /** Ways of one value. */
 const MOST_WAYS = 512
 /** Schemas that say it of the same value, one within the other. */
 const MOST_TRAIL = 200
 
-export class Ways {
+export class Ways implements Turning {
   readonly references: References
   private readonly ids = new WeakMap<object, number>()
   private readonly partings = new WeakMap<object, Parting>()

@@ -1,19 +1,6 @@
 /** Deterministic automata over characters, of which there can be both, one without the other, and what they do not take; bounded, since that may make them grow without measure. */
 import { type Characters, ConstraintError, characters } from '../ebnf.ts'
-import { ALL, type Regular } from './regular.ts'
-
-/** From a state: characters from `low` to `high` lead to `to`. In order; what none of them holds is not taken. */
-export interface Edge {
-  low: number
-  high: number
-  to: number
-}
-
-/** State 0 is the beginning. From each there is a way to one that accepts, unless it takes nothing. */
-export interface Automaton {
-  edges: readonly (readonly Edge[])[]
-  accepts: readonly boolean[]
-}
+import { ALL, type Automaton, type Edge, type Regular } from './regular.ts'
 
 /** States of one, and edges of all of one's states. */
 const MOST_STATES = 4096

@@ -1,7 +1,19 @@
 /** Regular sets of texts, as expressions: what regular expressions, numbers between bounds and lengths come to, before they are written as EBNF or made automata. */
 
 import { type Characters, ConstraintError, characters, complement } from '../ebnf.ts'
-import type { Automaton } from './automaton.ts'
+
+/** From a state: characters from `low` to `high` lead to `to`. In order; what none of them holds is not taken. */
+export interface Edge {
+  low: number
+  high: number
+  to: number
+}
+
+/** State 0 is the beginning. From each there is a way to one that accepts, unless it takes nothing. */
+export interface Automaton {
+  edges: readonly (readonly Edge[])[]
+  accepts: readonly boolean[]
+}
 
 export type Regular =
   | { kind: 'chars'; set: Characters }

@@ -1,7 +1,7 @@
 /** Regular sets of texts as EBNF: expressions as they are, automata as a rule for each state, which names the next one at its end (XGrammar masks such rules fastest). */
 import { type Characters, characters, either, literal, oneOf, type Rules, repeated, sequence, without } from '../ebnf.ts'
-import { type Automaton, automatonOf, takesNothing, targets } from './automaton.ts'
-import { isNothing, needsAutomaton, type Regular } from './regular.ts'
+import { automatonOf, takesNothing, targets } from './automaton.ts'
+import { type Automaton, isNothing, needsAutomaton, type Regular } from './regular.ts'
 
 /** How characters are written in the text: as they are, or as a JSON string has them. */
 export type Writing = 'plain' | 'json'
