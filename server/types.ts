@@ -117,7 +117,7 @@ export interface GrammarLease {
 /** What answers are held to. */
 export interface Grammars {
   /**
-   * `writer`: whose tokens the answer has. `specials`: it shows special tokens. `field`: where the constraint stands in the body. Rejects with ApiError for what answers cannot be
+   * `writer`: whose tokens the answer has. `specials`: it shows special tokens. `field`: where the constraint stands in the body. `tenant`: whose turn it is when many come. Rejects with ApiError for what answers cannot be
    * held to, within bounded time and memory.
    */
   lease(
@@ -125,6 +125,7 @@ export interface Grammars {
     writer: Pick<Serving, 'tokenizer' | 'vocabSize' | 'endTokenIds'>,
     specials: boolean,
     field: string,
+    tenant?: string,
   ): Promise<GrammarLease>
   /** So far: grammars that were compiled, constraints that were refused, grammars that were there already, and threads that were lost. */
   readonly counters: Readonly<Record<'compiled' | 'refused' | 'reused' | 'threadsLost', number>>

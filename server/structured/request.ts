@@ -1,6 +1,7 @@
 /** What a body says of its answers' format: `response_format` (OpenAI's) and `structured_outputs` (vLLM's). */
 import { ApiError } from '../errors.ts'
 import type { Constraint } from './constraint.ts'
+import { checkLength } from './constraint-text.ts'
 
 type Body = Record<string, unknown>
 
@@ -119,6 +120,7 @@ function ofOutputs(outputs: Body | null | undefined): Structured {
 }
 
 function parsed(value: string, field: string): unknown {
+  checkLength(value, field)
   try {
     return JSON.parse(value)
   } catch (error) {
