@@ -25,6 +25,8 @@ export const MAX_CHOICES = 128
 type Properties = Record<string, object>
 export interface BodySchema {
   type: 'object'
+  /** Its name among the API document's components. */
+  title?: string
   required?: string[]
   properties: Properties
   /** For the API document: what a reader may send as it stands. */
@@ -100,6 +102,7 @@ export function common(serving: Serving): Properties {
 
 export const completionSchema = (serving: Serving): BodySchema => ({
   type: 'object',
+  title: 'CompletionRequest',
   examples: [{ model: serving.model.name, prompt: 'Once upon a time', max_tokens: 16, temperature: 0 }],
   required: ['prompt'],
   properties: {
@@ -170,6 +173,7 @@ const TOOL = {
 
 export const chatSchema = (serving: Serving): BodySchema => ({
   type: 'object',
+  title: 'ChatCompletionRequest',
   examples: [
     { model: serving.model.name, messages: [{ role: 'user', content: 'Tell me a story.' }], max_tokens: 32, temperature: 0 },
   ],

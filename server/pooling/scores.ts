@@ -6,6 +6,7 @@ import { ApiError } from '../errors.ts'
 import { given } from '../openai/parameters.ts'
 import type { Serving } from '../types.ts'
 import { type Asked, classifierOf, embeddingPlanOf, pooledRoute, writtenList } from './answer.ts'
+import { RERANK_ANSWER, SCORE_ANSWER } from './answer-schemas.ts'
 import { activated, logitsOf } from './classifier.ts'
 import { checked, fieldOf, promptsOf, type Reading, readingOf } from './prompts.ts'
 import { type PooledPrompt, type PooledUsage, poolPrompts, usageOf } from './run.ts'
@@ -20,7 +21,12 @@ interface Side {
 }
 
 export function scoreRoutes(app: FastifyInstance, all: Serving): void {
-  const score = { summary: 'Scores of pairs of texts', schema: scoreSchema(all), prefix: 'score' }
+  const score = {
+    summary: 'Scores of pairs of texts',
+    schema: scoreSchema(all),
+    prefix: 'score',
+    api: { id: 'score', answer: SCORE_ANSWER },
+  }
   pooledRoute(app, all, ['/score', '/v1/score'], score, async (asked) => {
     const [queries, documents] = ['text_1', 'text_2'].map((name) => sideOf(name, asked.body[name]))
     const { texts } = queries
@@ -38,6 +44,7 @@ export function scoreRoutes(app: FastifyInstance, all: Serving): void {
     summary: 'Documents in the order of what they have to do with a query',
     schema: rerankSchema(all),
     prefix: 'rerank',
+    api: { id: 'rerank', answer: RERANK_ANSWER },
   }
   pooledRoute(app, all, ['/rerank', '/v1/rerank', '/v2/rerank'], rerank, async (asked) => {
     const { body } = asked

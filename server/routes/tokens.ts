@@ -9,7 +9,9 @@ import { conversationOf } from '../openai/messages.ts'
 import { type Body, checkFields, given } from '../openai/parameters.ts'
 import { checkTokens } from '../openai/sampling.ts'
 import { type BodySchema, boolean, CONVERSATION, string } from '../openai/schemas.ts'
+import { READ_BY_ADAPTERS } from '../openapi/describe.ts'
 import type { Serving } from '../types.ts'
+import { DETOKENIZED_ANSWER, TOKENIZED_ANSWER, TOKENIZER_ANSWER } from './answer-schemas.ts'
 
 const tokenizeSchema: BodySchema = {
   type: 'object',
@@ -33,7 +35,19 @@ const detokenizeSchema: BodySchema = {
 export function tokenRoutes(app: FastifyInstance, all: Serving): void {
   app.post<{ Body: Body }>(
     '/tokenize',
-    { schema: { body: tokenizeSchema, tags: ['tokens'], summary: 'Token ids of a prompt or of messages' } },
+    {
+      schema: {
+        body: tokenizeSchema,
+        tags: ['tokens'],
+        summary: 'Token ids of a prompt or of messages',
+        api: {
+          id: 'tokenize',
+          answer: TOKENIZED_ANSWER,
+          ...READ_BY_ADAPTERS,
+          links: { detokenize: { operationId: 'detokenize', requestBody: { tokens: '$response.body#/tokens' } } },
+        },
+      },
+    },
     async (request, reply) => {
       const { body } = request
       checkFields(body, tokenizeSchema)
@@ -65,12 +79,25 @@ export function tokenRoutes(app: FastifyInstance, all: Serving): void {
   )
   app.get(
     '/tokenizer_info',
-    { schema: { tags: ['tokens'], summary: "The base model's tokenizer_config.json, and its chat template" } },
+    {
+      schema: {
+        tags: ['tokens'],
+        summary: "The base model's tokenizer_config.json, and its chat template",
+        api: { id: 'getTokenizer', answer: TOKENIZER_ANSWER, refusals: ['too_many_requests'] },
+      },
+    },
     async () => all.tokenizerInfo,
   )
   app.post<{ Body: Body }>(
     '/detokenize',
-    { schema: { body: detokenizeSchema, tags: ['tokens'], summary: 'Text of token ids' } },
+    {
+      schema: {
+        body: detokenizeSchema,
+        tags: ['tokens'],
+        summary: 'Text of token ids',
+        api: { id: 'detokenize', answer: DETOKENIZED_ANSWER, ...READ_BY_ADAPTERS },
+      },
+    },
     async (request, reply) => {
       const { body } = request
       checkFields(body, detokenizeSchema)
