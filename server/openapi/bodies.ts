@@ -3,9 +3,26 @@ import { UNSERVED } from '../openai/schemas.ts'
 import type { Schema } from './describe.ts'
 
 /** Without fields that nobody knows, and with the base model as a model that is there. */
-export function closed(body: Schema, base: string): Schema {
-  if (Array.isArray(body.anyOf)) return { ...body, anyOf: body.anyOf.map(({ examples: _, ...one }: Schema) => closed(one, base)) }
-  if (body.type !== 'object') return body
+export function documentedBody(body: Schema, base: string): Schema {
+  return closed(asDocumented(body) as Schema, base)
+}
+
+/** With what `documentedAs` says in place of what is checked. */
+function asDocumented(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map(asDocumented)
+  if ('documented' in value) {
+    const { documented, description } = value as Schema
+    return { ...(asDocumented(documented) as Schema), ...(description !== undefined && { description }) }
+  }
+  return Object.fromEntries(Object.entries(value).map(([key, held]) => [key, asDocumented(held)]))
+}
+
+function closed(body: Schema, base: string): Schema {
+  if (body.type !== 'object') {
+    const { anyOf } = body
+    return Array.isArray(anyOf) ? { ...body, anyOf: anyOf.map(({ examples: _, ...one }: Schema) => closed(one, base)) } : body
+  }
   const properties = Object.entries((body.properties ?? {}) as Record<string, Schema>).map(([name, schema]) => [
     name,
     // Known, and refused but for what changes nothing.

@@ -4,7 +4,7 @@ import swaggerUi from '@fastify/swagger-ui'
 import type { FastifyInstance, FastifySchema, RouteOptions } from 'fastify'
 import type { Serving } from '../types.ts'
 import { VERSION } from '../version.ts'
-import { closed } from './bodies.ts'
+import { documentedBody } from './bodies.ts'
 import type { Operation, Schema } from './describe.ts'
 import { withNamesApart } from './names.ts'
 import { headerParameters, OF_ALL } from './parameters.ts'
@@ -129,7 +129,7 @@ function requestOf(
   const names = [...(path ?? '').matchAll(/\{(\w+)\}/g)].map(([, name]) => name)
   const wildcard = names.length > 0 && !schema.params
   return {
-    ...(body && { body: closed(body, base) }),
+    ...(body && { body: documentedBody(body, base) }),
     ...(wildcard && {
       params: Object.fromEntries(
         names.map((name) => [name, { type: 'string', minLength: 1, description: 'May hold slashes, encoded or not.' }]),

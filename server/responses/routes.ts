@@ -8,7 +8,14 @@ import { COMPUTED } from '../openapi/describe.ts'
 import type { Places } from '../places.ts'
 import { DELETED_ANSWER, ITEMS_ANSWER, RESPONSE_ANSWER, RESPONSE_LINKS, STORED_ANSWER } from './answer-schema.ts'
 import { conversationOf, prepareResponse, ResponseRun, type Responses, scopeOf, type Wanted } from './create.ts'
+
+
+import { SOMETHING } from './documented.ts'
+
+
 import { EventLog } from './event-log.ts'
+
+
 import { type Item, responseBody } from './response.ts'
 import type { Stored } from './store.ts'
 import type { ResponseEvent } from './writer.ts'
@@ -25,6 +32,7 @@ export function responseRoutes(app: FastifyInstance, responses: Responses, place
       description: 'The same path takes WebSockets, whose events are those of the stream: docs/responses.md.',
       api: {
         id: 'createResponse',
+        body: { ...schema, anyOf: SOMETHING },
         answer: RESPONSE_ANSWER,
         ...COMPUTED,
         refusals: [...COMPUTED.refusals, 'previous_response_not_found'],

@@ -76,7 +76,7 @@ const escaped = (key: string) => key.replaceAll('~', '~0').replaceAll('/', '~1')
 export class ApiDocument {
   readonly operations: readonly Operation[]
   private readonly document: Document
-  private readonly ajv = new Ajv2020({ strict: false, validateFormats: false })
+  private readonly ajv = new Ajv2020({ strict: false, validateFormats: false, validateSchema: false })
   private readonly compiled = new Map<string, ValidateFunction>()
 
   constructor(document: Document) {

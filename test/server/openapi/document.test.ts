@@ -23,6 +23,8 @@ const SERVED: Record<string, object[]> = {
       return_token_ids: true,
     },
     { prompt: 'Once', max_tokens: 3, logprobs: 1, echo: true, return_token_ids: true, prompt_logprobs: 0, stream: true },
+    // What is complete and may not end: its ends follow each other.
+    { prompt: 'Once', max_tokens: 12, ignore_eos: true, structured_outputs: { choice: ['a', 'b'] } },
     { prompt: [5, 6], max_tokens: 3, logprobs: 3, allowed_token_ids: [7], return_tokens_as_token_ids: true },
   ],
   createChatCompletion: [
