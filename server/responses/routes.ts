@@ -8,14 +8,8 @@ import { COMPUTED } from '../openapi/describe.ts'
 import type { Places } from '../places.ts'
 import { DELETED_ANSWER, ITEMS_ANSWER, RESPONSE_ANSWER, RESPONSE_LINKS, STORED_ANSWER } from './answer-schema.ts'
 import { conversationOf, prepareResponse, ResponseRun, type Responses, scopeOf, type Wanted } from './create.ts'
-
-
 import { SOMETHING } from './documented.ts'
-
-
 import { EventLog } from './event-log.ts'
-
-
 import { type Item, responseBody } from './response.ts'
 import type { Stored } from './store.ts'
 import type { ResponseEvent } from './writer.ts'
