@@ -5,6 +5,7 @@ import { ApiError } from '../errors.ts'
 import { type Body, given } from '../openai/parameters.ts'
 import type { Serving } from '../types.ts'
 import { type Asked, classifierOf, embeddingPlanOf, pooledRoute, writtenList } from './answer.ts'
+import { EMBEDDINGS_ANSWER, POOLING_ANSWER } from './answer-schemas.ts'
 import { activated, logitsOf } from './classifier.ts'
 import { type EmbeddingPlan, moduled, widthOf } from './folder.ts'
 import { promptOf } from './named-prompts.ts'
@@ -15,7 +16,12 @@ import { tokenRows } from './token-rows.ts'
 import { normalized, written } from './vectors.ts'
 
 export function embeddingRoutes(app: FastifyInstance, all: Serving): void {
-  const embeddings = { summary: 'Embeddings of texts', schema: embeddingsSchema(all), prefix: 'embd' }
+  const embeddings = {
+    summary: 'Embeddings of texts',
+    schema: embeddingsSchema(all),
+    prefix: 'embd',
+    api: { id: 'createEmbeddings', answer: EMBEDDINGS_ANSWER },
+  }
   pooledRoute(app, all, ['/v1/embeddings'], embeddings, async (asked) => {
     const { body, adapter } = asked
     const plan = embeddingPlanOf(adapter.serving)
@@ -29,7 +35,12 @@ export function embeddingRoutes(app: FastifyInstance, all: Serving): void {
     return { object: 'list', data, usage }
   })
 
-  const pooling = { summary: 'Pooled hidden states, or the logits of a classifier', schema: poolingSchema(all), prefix: 'pool' }
+  const pooling = {
+    summary: 'Pooled hidden states, or the logits of a classifier',
+    schema: poolingSchema(all),
+    prefix: 'pool',
+    api: { id: 'pool', answer: POOLING_ANSWER },
+  }
   pooledRoute(app, all, ['/pooling'], pooling, async (asked) => {
     const { body, adapter } = asked
     const task = given<string | undefined>(body, 'task', undefined)

@@ -7,6 +7,7 @@ import { ApiError } from '../errors.ts'
 import { type Body, given } from '../openai/parameters.ts'
 import type { Serving } from '../types.ts'
 import { type Asked, classifierOf, embeddingPlanOf, pooledRoute, writtenList } from './answer.ts'
+import { RERANK_ANSWER, SCORE_ANSWER } from './answer-schemas.ts'
 import { activated, logitsOf } from './classifier.ts'
 import { type EmbeddingPlan, moduled } from './folder.ts'
 import { checked, cutIds, fieldOf, promptsOf, type Reading, readingOf } from './prompts.ts'
@@ -23,7 +24,12 @@ interface Side {
 }
 
 export function scoreRoutes(app: FastifyInstance, all: Serving): void {
-  const score = { summary: 'Scores of pairs of texts', schema: scoreSchema(all), prefix: 'score' }
+  const score = {
+    summary: 'Scores of pairs of texts',
+    schema: scoreSchema(all),
+    prefix: 'score',
+    api: { id: 'score', answer: SCORE_ANSWER },
+  }
   pooledRoute(app, all, ['/score', '/v1/score'], score, async (asked) => {
     const [one, other] = sidesOf(asked.body)
     const [queries, documents] = [one, other].map((name) => sideOf(name, asked.body[name]))
@@ -42,6 +48,7 @@ export function scoreRoutes(app: FastifyInstance, all: Serving): void {
     summary: 'Documents in the order of what they have to do with a query',
     schema: rerankSchema(all),
     prefix: 'rerank',
+    api: { id: 'rerank', answer: RERANK_ANSWER },
   }
   pooledRoute(app, all, ['/rerank', '/v1/rerank', '/v2/rerank'], rerank, async (asked) => {
     const { body } = asked
