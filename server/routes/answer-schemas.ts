@@ -74,6 +74,8 @@ const ADAPTER = named(
       tokens_per_minute: limit,
       own: list(oneOf('max_requests', 'max_queued', 'tokens_per_minute')),
     }),
+    tool_call_parser: about('Its own; null: what its folder or the base says.', orNull(text)),
+    reasoning_parser: orNull(text),
     canary: orNull(
       object({ share: { type: 'number' }, requests: object({ main: count, canary: count, fallbacks: count }), ...version }),
     ),
