@@ -17,8 +17,8 @@ export const EMBEDDINGS_ANSWER = answer(
 
 export const POOLING_ANSWER = answer(
   'Pooled',
-  'Hidden states, or logits, of each input',
-  listed({ object: only('pooling'), data: VECTOR }),
+  'Hidden states, or logits, of each input, or of each of its tokens',
+  listed({ object: only('pooling'), data: anyOf(VECTOR, list(VECTOR)) }),
 )
 
 export const CLASSIFY_ANSWER = answer(
