@@ -5,10 +5,12 @@ const NAME_LIMIT = 256
 
 export function requireName(name: string): void {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: names appear in headers, logs and metrics labels
-  if (name !== '' && name.length <= NAME_LIMIT && !/[\u0000-\u001f\u007f]|\p{Surrogate}/u.test(name)) return
+  const whole = !/[\u0000-\u001f\u007f]|\p{Surrogate}/u.test(name)
+  // Gateways read lists of names in metrics, and clients write such lists, with commas between them and spaces around.
+  if (name !== '' && name.length <= NAME_LIMIT && whole && !name.includes(',') && name === name.trim()) return
   throw new AdapterError(
     'adapter_name_invalid',
-    `${JSON.stringify(name.slice(0, NAME_LIMIT))} cannot be an adapter's name: 1 to ${NAME_LIMIT} whole characters without control characters`,
+    `${JSON.stringify(name.slice(0, NAME_LIMIT))} cannot be an adapter's name: 1 to ${NAME_LIMIT} whole characters without commas or control characters, and no space at either end`,
   )
 }
 

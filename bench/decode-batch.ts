@@ -81,7 +81,7 @@ export function admitRows(engine: NativeEngine, options: DecodeRows): StepBatch 
     const used = adapters.length === 0 ? [] : [adapters[slot % adapters.length]]
     engine.admit(slotInput(slot, new Int32Array(context + 1).fill(token(slot)), used, sampling))
     for (let place = 0; place < perSequence; place++) blocks.push(slot, place, slot * perSequence + place)
-    sequences.push(slot, context, 1, 0, 0, 1, 0, 0)
+    sequences.push(slot, context, 1, 0, 0, 1, 0, 0, 0)
   }
   return { sequences: Int32Array.from(sequences), blocks: Int32Array.from(blocks), returnLogits }
 }

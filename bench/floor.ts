@@ -48,7 +48,8 @@ export interface Floor {
   close(): Promise<void>
 }
 
-export async function openFloor(model: BenchModel, threads: number): Promise<Floor> {
+/** `head`: with the language-model head's product, which texts that are embedded have none of. */
+export async function openFloor(model: BenchModel, threads: number, head = true): Promise<Floor> {
   const file = path.join(model.directory, 'model.safetensors')
   const tensors = readSafetensorsHeader(file)
   const graph = new Message()
@@ -62,10 +63,10 @@ export async function openFloor(model: BenchModel, threads: number): Promise<Flo
   }
   for (let i = 0; i < SHAPE.layers; i++)
     for (const [name, inputs, outputs] of PROJECTIONS) add(`model.layers.${i}.${name}`, inputs, outputs)
-  add('model.embed_tokens', SHAPE.hidden, SHAPE.vocabulary) // the tied head
+  if (head) add('model.embed_tokens', SHAPE.hidden, SHAPE.vocabulary) // the tied one
   graph.string(2, 'floor').message(11, value('hidden', SHAPE.hidden)).message(11, value('gated', SHAPE.feedForward))
   const onnx = new Message().int(1, 10).message(7, graph).message(8, new Message().string(1, '').int(2, 20))
-  const floorFile = path.join(model.directory, 'floor.onnx')
+  const floorFile = path.join(model.directory, head ? 'floor.onnx' : 'floor-headless.onnx')
   writeFileSync(floorFile, onnx.bytes())
 
   const session = await InferenceSession.create(floorFile, {

@@ -37,8 +37,8 @@ export interface AdapterUse {
   rank?: number
 }
 
-/** Which final hidden states a pooled sequence gives: that of its last token, that of its first, or the mean of all. */
-export type Pooling = 'last' | 'first' | 'mean'
+/** Which final hidden states a pooled sequence gives: that of its last token, that of its first, the mean of all, or each of them. */
+export type Pooling = 'last' | 'first' | 'mean' | 'each'
 
 /** One sequence. A request with n > 1 or several prompts is several of these. */
 export interface SequenceRequest {
@@ -100,7 +100,7 @@ export interface SequenceOutput {
   promptLogprobs?: LogprobRows
   /** One per token when returnLogits. */
   logits?: Float32Array[]
-  /** Of a pooled sequence, with finish 'stop'. Shape: [hidden]. */
+  /** Of a pooled sequence, with finish 'stop'. Shape: [hidden]; of 'each' [tokens, hidden]. */
   pooled?: Float32Array<ArrayBuffer>
   finish?: FinishReason
   /** The stop token that ended it, if one did. */

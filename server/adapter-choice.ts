@@ -99,7 +99,7 @@ export async function chooseAdapter(
         throw error
       tried.add(error.wanted)
       all.requestLimits.requireTenant(tenant)
-      if (!(await all.onDemand.find(error.wanted, error.param as string, leaving(reply)))) throw error
+      if (!(await all.onDemand.find(error.wanted, error.param as string, leaving(reply), tenant))) throw error
     }
   }
 }
@@ -333,7 +333,7 @@ function refused(mix: readonly Chosen[], error: AdapterError, param: string): Ap
 }
 
 /** A name as a token if it is one (RFC 9651, section 3.3.4), as a string otherwise; outside ASCII as an encoded string, since headers carry no more. */
-function itemOf(name: string): string {
+export function itemOf(name: string): string {
   if (/^[A-Za-z*][\w!#$%&'*+.^`|~:/-]*$/.test(name)) return name
   const ascii = /^[\x20-\x7e]*$/.test(name) ? name : encodeURIComponent(name)
   return `"${ascii.replace(/["\\]/g, '\\$&')}"`

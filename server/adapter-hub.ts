@@ -24,8 +24,9 @@ import { hubError } from './hub-errors.ts'
 const FORGET_MS = 30_000
 /** Failures that are remembered. */
 const MOST_FAILURES = 1000
-/** Names that requests may have looked for in a minute: whoever makes them up must not have this server bother the hub. */
+/** Names that requests of a tenant, and those of all together, may have looked for in a minute: whoever makes them up must not have this server bother the hub, nor keep others from it. */
 const LOOKUPS = 60
+const ALL_LOOKUPS = 600
 const MINUTE = 60_000
 
 interface Named extends Kept {
@@ -55,7 +56,8 @@ export class AdapterHub implements OnDemand {
   private readonly named = new Map<string, Named>()
   private readonly failures = new Map<string, { error: AdapterError; until: number }>()
   /** When a name was looked for. */
-  private readonly lookups = new Map<string, number>()
+  /** By tenant and name, when it was. */
+  private readonly lookups = new Map<string, { tenant: string; at: number }>()
   private readonly closing = new AbortController()
 
   constructor(downloads: HubDownloads, registry: AdapterRegistry, limits: HubLimits, log: Pick<Logger, 'warn'>) {
@@ -112,14 +114,14 @@ export class AdapterHub implements OnDemand {
     await Promise.all([...this.named].map(([name, named]) => bring(name, named)))
   }
 
-  async find(name: string, param: string, signal: AbortSignal): Promise<boolean> {
+  async find(name: string, param: string, signal: AbortSignal, tenant = ''): Promise<boolean> {
     const named = this.named.get(name)
     const hub = named?.hub ?? (namesHub(name) ? undefined : parseHubName(name))
     if (hub === undefined || (!named && !this.allows(hub))) return false
     try {
       const failure = this.failed(name)
       if (failure) throw failure
-      if (!named) this.countLookup(name)
+      if (!named) this.countLookup(name, tenant)
       await this.bring(name, hub, named ?? { pinned: false }, signal, (detail) => this.log.warn(`adapter ${name}: ${detail}`))
       return true
     } catch (error) {
@@ -178,17 +180,20 @@ export class AdapterHub implements OnDemand {
     adapter.formats = formats
   }
 
-  private countLookup(name: string): void {
+  private countLookup(name: string, tenant: string): void {
     const now = performance.now()
-    for (const [other, at] of this.lookups) if (at < now - MINUTE) this.lookups.delete(other)
-    if (this.lookups.has(name)) return
-    if (this.lookups.size >= LOOKUPS)
+    for (const [other, { at }] of this.lookups) if (at < now - MINUTE) this.lookups.delete(other)
+    const key = JSON.stringify([tenant, name])
+    if (this.lookups.has(key)) return
+    let own = 0
+    for (const one of this.lookups.values()) if (one.tenant === tenant) own++
+    if (own >= LOOKUPS || this.lookups.size >= ALL_LOOKUPS)
       throw new ApiError(
         'too_many_requests',
-        `${LOOKUPS} names were looked for on the hub in the last minute; try again later`,
+        `${own >= LOOKUPS ? LOOKUPS : ALL_LOOKUPS} names were looked for on the hub in the last minute; try again later`,
         null,
         5,
       )
-    this.lookups.set(name, now)
+    this.lookups.set(key, { tenant, at: now })
   }
 }

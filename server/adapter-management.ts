@@ -107,10 +107,6 @@ export class AdapterManagement {
     return this.registry.list()
   }
 
-  list(): object[] {
-    return this.registry.list().map((adapter) => this.describe(adapter))
-  }
-
   find(name: string, field: string): Adapter {
     const adapter = this.registry.get(name)
     if (adapter) return adapter

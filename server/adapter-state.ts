@@ -7,6 +7,7 @@ import type { Adapter, SaidFormats, UseLimits } from '../adapters-store/index.ts
 import { ConfigError } from './config/values.ts'
 import { NotKept } from './errors.ts'
 import { makeFolder } from './folders.ts'
+import { StateLock } from './state-lock.ts'
 
 /** A version, and where it lies. */
 interface Place {
@@ -50,6 +51,7 @@ export function registrationOf({ directory, root, pinned, limits, formats, canar
 
 export class AdapterState {
   private readonly database: RootDatabase<Registration, string>
+  private readonly lock: StateLock
   /** The change before, whatever became of it. */
   private before: Promise<unknown> = Promise.resolve()
 
@@ -57,11 +59,13 @@ export class AdapterState {
   constructor(directory: string) {
     try {
       makeFolder(directory)
+      this.lock = new StateLock(directory)
       const file = path.join(directory, 'adapters.lmdb')
       requireReadable(file)
       // With batches by turns of the event loop, LMDB's package rejects a promise of its own when a commit fails, which nobody can catch: a full disk would end the process.
       this.database = open<Registration, string>({ path: file, eventTurnBatching: false })
     } catch (error) {
+      if (error instanceof ConfigError) throw error
       throw new ConfigError(`the state folder cannot be used: ${(error as Error).message}`)
     }
   }
@@ -107,6 +111,7 @@ export class AdapterState {
   async close(): Promise<void> {
     await this.before
     await this.database.close()
+    this.lock.release()
   }
 }
 

@@ -5,7 +5,7 @@ import { messageRoutes } from './anthropic/routes.ts'
 import { type Certificate, newApp } from './http.ts'
 import { chatRoutes, chatTurns } from './openai/chat.ts'
 import { completionRoutes, completionTurns } from './openai/completions.ts'
-import { describeApi, docsPage } from './openapi.ts'
+import { describeApi, docsPage } from './openapi/document.ts'
 import { Places } from './places.ts'
 import { pooledRoutes } from './pooling/index.ts'
 import { responsesOf } from './responses/create.ts'
@@ -36,7 +36,7 @@ export async function buildApp(
   const app = newApp(log, limits, certificate, (limit) => serving.metrics.refused(limit))
   if (access.maxConnectionsPerAddress !== undefined) limitPerAddress(app.server, access.maxConnectionsPerAddress)
   const countOne = await gate(app, access)
-  await describeApi(app, access.keys !== undefined)
+  await describeApi(app, serving)
   if (!adminApart) await docsPage(app)
   const places = new Places(limits.maxConcurrentRequests)
   const turns = chatTurns(serving)

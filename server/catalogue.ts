@@ -18,6 +18,6 @@ export interface AdapterCatalogue {
 }
 
 export interface OnDemand {
-  /** Whether there is such an adapter after all: the catalogue has it then. Rejects with ApiError, naming `param`, and with the signal's reason. */
-  find(name: string, param: string, signal: AbortSignal): Promise<boolean>
+  /** Whether there is such an adapter after all: the catalogue has it then. Rejects with ApiError, naming `param`, and with the signal's reason. `tenant`: who asks. */
+  find(name: string, param: string, signal: AbortSignal, tenant?: string): Promise<boolean>
 }

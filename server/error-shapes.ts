@@ -35,9 +35,20 @@ export function tgiError({ status, message }: ApiError): TgiError {
 const ANTHROPIC_PATH = /^\/v1\/messages(\/|\?|$)/
 const TGI_PATH = /^\/generate(_stream)?(\/|\?|$)/
 
-/** `url`: of the request, as far as it is known. */
+/** Whose shape errors have on a path. `url`: of the request, as far as it is known. */
+export function shapeOf(url: string | undefined): 'openai' | 'anthropic' | 'tgi' {
+  if (url !== undefined && ANTHROPIC_PATH.test(url)) return 'anthropic'
+  if (url !== undefined && TGI_PATH.test(url)) return 'tgi'
+  return 'openai'
+}
+
 export function errorBody(error: ApiError, url: string | undefined): ErrorBody | AnthropicError | TgiError {
-  if (url !== undefined && ANTHROPIC_PATH.test(url)) return anthropicError(error)
-  if (url !== undefined && TGI_PATH.test(url)) return tgiError(error)
-  return error.body()
+  switch (shapeOf(url)) {
+    case 'anthropic':
+      return anthropicError(error)
+    case 'tgi':
+      return tgiError(error)
+    case 'openai':
+      return error.body()
+  }
 }

@@ -184,7 +184,7 @@ function tellErrors(app: FastifyInstance, bodyLimit: number, refused: (limit: Li
     if (error instanceof ClientLeft) return reply.hijack()
     const known = toApiError(error, bodyLimit)
     if (known.status >= 500) request.log.error({ err: error }, 'a request failed')
-    if (known.code === 'too_many_requests') reply.header('retry-after', known.retryAfter)
+    if (known.status === 429 || known.status === 503) reply.header('retry-after', known.retryAfter)
     if (known.limit) refused(known.limit)
     return reply.code(known.status).send(errorBody(known, request.raw.url))
   })

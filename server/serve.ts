@@ -30,6 +30,7 @@ import { ServerMetrics } from './metrics/metrics.ts'
 import { requireModelFolder } from './model-folder.ts'
 import { formatsOf } from './openai/message/from-template.ts'
 import { embeddingPlan } from './pooling/folder.ts'
+import { isScoreTemplate } from './pooling/score-marks.ts'
 import { RequestLimits } from './request-limits.ts'
 import { CompiledGrammars } from './structured/grammars.ts'
 import { OwnTexts } from './tokenizer/adapter-texts.ts'
@@ -82,11 +83,15 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   requireModelFolder(directory)
   if (config.adminHost !== undefined && config.adminPort === undefined)
     throw new ConfigError('--admin-host says where the admin port listens, and there is none: give --admin-port too')
+  if (config.fairness === 'adapter' && config.scheduling !== 'fair')
+    throw new ConfigError(
+      `--fairness adapter says whom fair scheduling counts service for, and --scheduling is ${config.scheduling}: give --scheduling fair too`,
+    )
   const certificate = certificateOf(config)
   const access = new Access(config, log)
   const base = readBaseModel(directory, config.maxExtraTokens)
   const defaults = samplingDefaults(directory)
-  const embeddings = embeddingPlan(directory)
+  const embeddings = embeddingPlan(directory, base.hiddenSize)
   const tokenizer = ModelTokenizer.load(directory)
   const chatTemplate = ModelChatTemplate.load(directory, config.chatTemplate)
   const said = { tools: config.toolCallParser, reasoning: config.reasoningParser }
@@ -116,7 +121,10 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   })
   prompts.warm()
   let tiers: AdapterTiers | undefined
-  const texts = new OwnTexts({ folder: directory, tokenizer, template: chatTemplate, prompts, formats })
+  // Of a model that only classifies, a template that the operator gives can be for nothing else.
+  const given = config.chatTemplate !== undefined && engine.info.classifier !== undefined
+  const scoreTemplate = given || isScoreTemplate(chatTemplate.source)
+  const texts = new OwnTexts({ folder: directory, tokenizer, template: chatTemplate, prompts, formats, scoreTemplate })
   const grammars = new CompiledGrammars(engine, config)
   grammars.onWarning = (message) => log.warn(message)
   const release = async () => {
@@ -153,6 +161,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       prompts,
       tokenizerInfo: tokenizerInfo(directory, chatTemplate.source),
       formats,
+      scoreTemplate,
       vocabSize: engine.info.vocabSize,
       endTokenIds: engine.info.eosTokenIds,
       embeddings,

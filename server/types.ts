@@ -104,6 +104,8 @@ export interface ServedText {
   prompts: PromptReader
   /** How the adapter writes its messages. Absent: as the base does. */
   formats?: MessageFormats
+  /** Its chat template is for pairs of a query and a document. */
+  scoreTemplate: boolean
 }
 
 /** A grammar in use, until it is released: what the engine takes. */
@@ -115,7 +117,7 @@ export interface GrammarLease {
 /** What answers are held to. */
 export interface Grammars {
   /**
-   * `writer`: whose tokens the answer has. `specials`: it shows special tokens. `field`: where the constraint stands in the body. Rejects with ApiError for what answers cannot be
+   * `writer`: whose tokens the answer has. `specials`: it shows special tokens. `field`: where the constraint stands in the body. `tenant`: whose turn it is when many come. Rejects with ApiError for what answers cannot be
    * held to, within bounded time and memory.
    */
   lease(
@@ -123,6 +125,7 @@ export interface Grammars {
     writer: Pick<Serving, 'tokenizer' | 'vocabSize' | 'endTokenIds'>,
     specials: boolean,
     field: string,
+    tenant?: string,
   ): Promise<GrammarLease>
   /** So far: grammars that were compiled, constraints that were refused, grammars that were there already, and threads that were lost. */
   readonly counters: Readonly<Record<'compiled' | 'refused' | 'reused' | 'threadsLost', number>>
@@ -210,13 +213,15 @@ export type Limits = Pick<
 export interface Serving {
   engine: Engine
   model: ServedModel
-  /** Of the base, and of what is served by an adapter that has its own (served-by.ts): so are the next four. */
+  /** Of the base, and of what is served by an adapter that has its own (served-by.ts): so are the next five. */
   tokenizer: TokenReader
   prompts: PromptReader
   /** The base's, for clients that tokenize by this server. */
   tokenizerInfo: object
   /** How the model writes calls and reasoning into its text. Absent: nothing is known of it. */
   formats?: MessageFormats
+  /** The chat template is for pairs of a query and a document, which a classifier then reads as it renders them. */
+  scoreTemplate?: boolean
   /** How many token ids exist. */
   vocabSize: number
   /** How texts are embedded; absent: as without sentence-transformers files. */

@@ -9,7 +9,7 @@ import { HubClient, type HubFile, STALL } from './client.ts'
 import { type HubName, hubText } from './name.ts'
 import type { HubSettings } from './settings.ts'
 import { Turns } from './turns.ts'
-import { embeds, type HubKind, POOLING_FOLDER, textsOf, weightsOf } from './wanted.ts'
+import { embeds, type HubKind, MODULE_FOLDERS, textsOf, weightsOf } from './wanted.ts'
 
 /** How far a download is. */
 export interface HubProgress {
@@ -110,7 +110,7 @@ export class Hub {
     try {
       const commit = await this.#client.commit(name, signal)
       const files = await this.#client.list(name, commit, signal)
-      if (kind === 'model' && embeds(files)) files.push(...(await this.#listPooling(name, commit, signal)))
+      if (kind === 'model' && embeds(files)) files.push(...(await this.#listModules(name, commit, signal)))
       return await this.#bring(name, kind, commit, files, signal, maxBytes)
     } catch (error) {
       if (!(error instanceof AdapterError) || error.code !== 'hub_unreachable') throw error
@@ -121,14 +121,17 @@ export class Hub {
     }
   }
 
-  /** Of sentence-transformers' modules the one that has a file which is read; none where it has no such folder. */
-  async #listPooling(name: HubName, commit: string, signal: AbortSignal): Promise<HubFile[]> {
-    try {
-      return await this.#client.list({ ...name, folder: POOLING_FOLDER }, commit, signal)
-    } catch (error) {
-      if (error instanceof AdapterError && error.code === 'hub_not_found') return []
-      throw error
-    }
+  /** What lies in the folders of sentence-transformers' modules; none where it has no such folder. */
+  async #listModules(name: HubName, commit: string, signal: AbortSignal): Promise<HubFile[]> {
+    const folders = MODULE_FOLDERS.map(async (folder) => {
+      try {
+        return await this.#client.list({ ...name, folder }, commit, signal)
+      } catch (error) {
+        if (error instanceof AdapterError && error.code === 'hub_not_found') return []
+        throw error
+      }
+    })
+    return (await Promise.all(folders)).flat()
   }
 
   async #bring(

@@ -14,10 +14,17 @@ const TOKENIZER = [
   'added_tokens.json',
   'chat_template.jinja',
 ]
-/** How sentence-transformers embeds with a model: its modules, of which pooling has a file of its own, in the folder that its `save` writes. */
+/** How sentence-transformers embeds with a model: its modules, some of which have files of their own, in the folders that its `save` writes, and what is put before texts. */
 const MODULES = 'modules.json'
-export const POOLING_FOLDER = '1_Pooling'
-const EMBEDDING = [MODULES, `${POOLING_FOLDER}/config.json`]
+const POOLING_FOLDER = '1_Pooling'
+const DENSE_FOLDERS = ['2_Dense', '3_Dense']
+export const MODULE_FOLDERS = [POOLING_FOLDER, ...DENSE_FOLDERS]
+const EMBEDDING = [
+  MODULES,
+  'config_sentence_transformers.json',
+  `${POOLING_FOLDER}/config.json`,
+  ...DENSE_FOLDERS.flatMap((folder) => [`${folder}/config.json`, `${folder}/model.safetensors`]),
+]
 const INDEX = 'model.safetensors.index.json'
 const MODEL = 'model.safetensors'
 const KINDS = {

@@ -304,7 +304,7 @@ export class EngineCore {
   /** Ends a pooled sequence whose prompt is computed. */
   private pooled(sequence: Sequence, output: SequenceOutput): void {
     output.pooled = pooledOf(sequence)
-    if (output.pooled.every(Number.isFinite)) this.end(sequence, { ...output, finish: 'stop' })
+    if (!sequence.odd) this.end(sequence, { ...output, finish: 'stop' })
     else this.fail(sequence, 'non_finite_logits', 'the model computed no finite hidden state')
   }
 

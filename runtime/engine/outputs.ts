@@ -29,14 +29,14 @@ export function logprobsOf({ tokens, logprob, rank, topStarts, topTokens, topLog
   return { tokens, logprob, rank, topStarts, topTokens, topLogprobs }
 }
 
-/** The memory of the logprobs in `outputs`, which can move to the other thread: the engine has no more use for it. */
+/** The memory of the logprobs and hidden states in `outputs`, which can move to the other thread: the engine has no more use for it. */
 export function transferable(outputs: readonly SequenceOutput[]): ArrayBuffer[] {
   const told = new Set<Logprobs>()
   for (const { logprobs, promptLogprobs } of outputs) {
     if (logprobs) told.add(logprobs.of)
     if (promptLogprobs) told.add(promptLogprobs.of)
   }
-  const buffers = new Set<ArrayBuffer>()
+  const buffers = new Set(outputs.flatMap(({ pooled }) => (pooled ? [pooled.buffer] : [])))
   for (const logprobs of told) for (const { buffer } of Object.values(logprobs)) buffers.add(buffer)
   return [...buffers]
 }
@@ -111,13 +111,20 @@ export function sumsOf(scheduled: readonly Scheduled[], { sums }: StepOutput): (
 
 /** Takes a step's sum into that of the sequence; in float64, so that how its prompt was cut into chunks does not show in a float32. */
 export function addSum(sequence: Sequence, { sumFrom }: Scheduled, sum: Float64Array): void {
+  if (!sum.every(Number.isFinite)) sequence.odd = true
+  if (sequence.request.pooling === 'each') {
+    sequence.rows ??= new Float32Array(sequence.promptLength * sum.length)
+    sequence.rows.set(sum, sumFrom * sum.length)
+    return
+  }
   // What comes first begins anew: it may have been put back since.
   const begins = sequence.request.pooling !== 'mean' || sumFrom === 0
   sequence.sum = begins ? sum.slice() : sequence.sum?.map((value, i) => value + sum[i])
 }
 
-/** What a pooled sequence gives. Shape: [hidden]. */
-export function pooledOf({ sum = NO_SUM, request, promptLength }: Sequence): Float32Array<ArrayBuffer> {
+/** What a pooled sequence gives. Shape: [hidden]; of each token [tokens, hidden]. */
+export function pooledOf({ sum = NO_SUM, rows, request, promptLength }: Sequence): Float32Array<ArrayBuffer> {
+  if (rows) return rows
   const count = request.pooling === 'mean' ? promptLength : 1
   return Float32Array.from(sum, (value) => value / count)
 }

@@ -31,6 +31,7 @@ function scoring(sequence: Sequence, count: number): { scoreFrom: number; scored
 function summing({ request, promptLength }: Sequence, from: number, end: number): { sumFrom: number; summed: number } {
   switch (request.pooling) {
     case 'mean':
+    case 'each':
       return { sumFrom: from, summed: end - from }
     case 'first':
       return { sumFrom: 0, summed: from === 0 ? 1 : 0 }
@@ -48,8 +49,12 @@ export function rowsBeyondOne(sequence: Sequence, count: number): number {
   return Math.max(0, scoring(sequence, count).scored + samples - 1)
 }
 
-/** The most of its next `count` tokens, and one at least, with which it has no more than `spare` rows of logits beyond one. */
+/**
+ * The most of its next `count` tokens, and one at least, with which it has no more than `spare` rows of logits beyond one. A step gives one sum of hidden states a sequence, so where
+ * each token's is wanted it takes a token a step, as if it decoded.
+ */
 export function withinRows(sequence: Sequence, count: number, spare: number): number {
+  if (sequence.request.pooling === 'each') return Math.min(count, 1)
   if (rowsBeyondOne(sequence, count) <= spare) return count
   return scoring(sequence, count).scoreFrom + 1 + spare - sequence.computed
 }

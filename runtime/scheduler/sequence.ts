@@ -78,6 +78,10 @@ export class Sequence {
   foresight: number | undefined
   /** Of a pooled sequence: the sum of the hidden states that have come, of its tokens up to `computed`. Shape: [hidden]. */
   sum: Float64Array | undefined
+  /** Where each token's hidden state is wanted: those that have come. Shape: [tokens, hidden]. */
+  rows: Float32Array<ArrayBuffer> | undefined
+  /** Some hidden state that came is no number. */
+  odd = false
   /** Its end has been told. */
   told = false
   /** The first prompt position after those whose logprobs were asked of a step; survives preemption. */
@@ -129,7 +133,7 @@ export class Sequence {
   /** What lies in the cache of its prompt is computed again: every position is scored, or its hidden state is wanted. */
   get readsAll(): boolean {
     const { pooling } = this.request
-    return this.scores || pooling === 'mean' || pooling === 'first'
+    return this.scores || (pooling !== undefined && pooling !== 'last')
   }
 
   /** Hash of full block `i` of the tokens known now. The chain begins as the base's and becomes the adapters' with the first block that holds K and V of theirs. */

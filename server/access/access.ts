@@ -81,6 +81,11 @@ export class Access {
     return this.shared ? undefined : tenant
   }
 
+  /** Whether a key of its own guards the metrics page. */
+  get guardsMetrics(): boolean {
+    return this.metricsKey !== undefined
+  }
+
   /** Whether the metrics page names adapters to who asks for it. Throws ApiError where a key of its own guards the page and it is not brought. */
   seesNames({ headers, caller }: Pick<FastifyRequest, 'headers' | 'caller'>): boolean {
     if (this.metricsKey === undefined || (this.keys && caller.admin)) return caller.admin

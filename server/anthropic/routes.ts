@@ -12,7 +12,9 @@ import { type Body, checkFields, given } from '../openai/parameters.ts'
 import { takeTurn } from '../openai/turn.ts'
 import { usageOf } from '../openai/usage.ts'
 import { validate } from '../openai/validate.ts'
+import { COMPUTED, READ_BY_ADAPTERS } from '../openapi/describe.ts'
 import type { Serving } from '../types.ts'
+import { COUNT_ANSWER, MESSAGE_ANSWER } from './answer-schema.ts'
 import { chatBodyOf, checkMessages, renamed } from './request.ts'
 import { countSchema, messagesSchema } from './schema.ts'
 import { type MessageEvent, MessageWriter } from './writer.ts'
@@ -24,10 +26,20 @@ const onRequest = async (request: FastifyRequest, reply: FastifyReply) => {
   reply.header('request-id', request.id)
 }
 
+const withRequestId = (facts: typeof COMPUTED) => ({
+  ...facts,
+  answerHeaders: { ...facts.answerHeaders, 'request-id': 'The same as x-request-id' },
+})
+
 export function messageRoutes(app: FastifyInstance, all: Serving, turns: ChatTurns): void {
   const schema = messagesSchema(all)
   app.post<{ Body: Body }>('/v1/messages', {
-    schema: { body: schema, tags, summary: "Answer a conversation in Anthropic's shape" },
+    schema: {
+      body: schema,
+      tags,
+      summary: "Answer a conversation in Anthropic's shape",
+      api: { id: 'createMessage', answer: MESSAGE_ANSWER, ...withRequestId(COMPUTED) },
+    },
     onRequest,
     handler: async (request, reply) => {
       try {
@@ -43,7 +55,12 @@ export function messageRoutes(app: FastifyInstance, all: Serving, turns: ChatTur
   })
   const counted = countSchema(all)
   app.post<{ Body: Body }>('/v1/messages/count_tokens', {
-    schema: { body: counted, tags, summary: 'Tokens that a conversation takes' },
+    schema: {
+      body: counted,
+      tags,
+      summary: 'Tokens that a conversation takes',
+      api: { id: 'countMessageTokens', answer: COUNT_ANSWER, ...withRequestId(READ_BY_ADAPTERS) },
+    },
     onRequest,
     handler: async (request, reply) => {
       try {

@@ -1,10 +1,49 @@
 /** The bodies of POST /v1/messages and /v1/messages/count_tokens: Anthropic's fields. */
 import type { BodySchema } from '../openai/schemas.ts'
-import { boolean, integer, nullable, string } from '../openai/schemas.ts'
+import { boolean, EFFORT, integer, nullable, PARAMETERS, string } from '../openai/schemas.ts'
+import { anyOf, anything, documentedAs, list, object, oneOf, only, orNull, type Schema, text } from '../openapi/describe.ts'
 import type { Serving } from '../types.ts'
 
 const blocks = { type: 'array', items: { type: 'object', required: ['type'], properties: { type: { type: 'string' } } } }
 const number = (minimum: number, maximum: number) => nullable({ type: 'number', minimum, maximum })
+
+const FORMAT = nullable({ type: 'object', required: ['type'], properties: { type: { type: 'string', enum: ['json_schema'] } } })
+const DOCUMENTED_FORMAT = orNull(object({ type: only('json_schema'), schema: anything }))
+
+/** A function: no other tool is one of this server. */
+const TOOL = object({
+  'type?': oneOf('custom', null),
+  name: { type: 'string', pattern: '^[a-zA-Z0-9_-]{1,64}$' },
+  'description?': orNull(text),
+  input_schema: PARAMETERS,
+})
+
+const TEXT_BLOCK = object({ type: only('text'), text })
+const said = (...blocks: Schema[]) => anyOf(text, list(anyOf(TEXT_BLOCK, ...blocks)))
+
+/** What request.ts makes messages of. */
+const DOCUMENTED_MESSAGE = anyOf(
+  object({
+    role: only('user'),
+    content: said(
+      object({
+        type: only('tool_result'),
+        tool_use_id: text,
+        'content?': orNull(anyOf(text, list(TEXT_BLOCK))),
+        'is_error?': boolean,
+      }),
+    ),
+  }),
+  object({
+    role: only('assistant'),
+    content: said(
+      object({ type: only('thinking'), thinking: text }),
+      object({ type: only('redacted_thinking') }),
+      object({ type: only('tool_use'), id: text, name: text, 'input?': anything }),
+    ),
+  }),
+  object({ role: only('system'), content: said() }),
+)
 
 const conversation = {
   model: {
@@ -15,20 +54,23 @@ const conversation = {
     type: 'array',
     minItems: 1,
     maxItems: 2048,
-    items: {
-      type: 'object',
-      required: ['role', 'content'],
-      properties: {
-        role: { type: 'string', enum: ['user', 'assistant', 'system'] },
-        content: { anyOf: [{ type: 'string' }, blocks] },
+    items: documentedAs(
+      {
+        type: 'object',
+        required: ['role', 'content'],
+        properties: {
+          role: { type: 'string', enum: ['user', 'assistant', 'system'] },
+          content: { anyOf: [{ type: 'string' }, blocks] },
+        },
       },
-    },
+      DOCUMENTED_MESSAGE,
+    ),
   },
-  system: nullable({ anyOf: [{ type: 'string' }, blocks] }),
+  system: documentedAs(nullable({ anyOf: [{ type: 'string' }, blocks] }), orNull(anyOf(text, list(TEXT_BLOCK)))),
   tools: nullable({
     type: 'array',
     maxItems: 128,
-    items: { type: 'object', required: ['name'], properties: { name: { type: 'string' } } },
+    items: documentedAs({ type: 'object', required: ['name'], properties: { name: { type: 'string' } } }, TOOL),
   }),
   tool_choice: nullable({
     type: 'object',
@@ -51,15 +93,11 @@ const conversation = {
   output_config: nullable({
     type: 'object',
     properties: {
-      effort: string,
-      format: nullable({ type: 'object', required: ['type'], properties: { type: { type: 'string', enum: ['json_schema'] } } }),
+      effort: EFFORT,
+      format: documentedAs(FORMAT, DOCUMENTED_FORMAT),
     },
   }),
-  output_format: nullable({
-    type: 'object',
-    required: ['type'],
-    properties: { type: { type: 'string', enum: ['json_schema'] } },
-  }),
+  output_format: documentedAs(FORMAT, DOCUMENTED_FORMAT),
   cache_control: nullable({ type: 'object' }),
   context_management: {
     ...nullable({ type: 'object' }),

@@ -88,10 +88,11 @@ export class MessageWriter implements MessageParts {
   }
 
   /** The whole message has come. */
-  end({ finish, stopReason }: Ending, usage: Usage): void {
+  end({ finish, stopReason, brokenOff }: Ending, usage: Usage): void {
     this.close()
     const { message } = this
-    const called = message.content.some(({ type }) => type === 'tool_use')
+    // Clients would carry out what the model never finished.
+    const called = !brokenOff && message.content.some(({ type }) => type === 'tool_use')
     const stopped = finish === 'stop' && typeof stopReason === 'string'
     message.stop_reason = finish === 'length' ? 'max_tokens' : called ? 'tool_use' : stopped ? 'stop_sequence' : 'end_turn'
     message.stop_sequence = message.stop_reason === 'stop_sequence' ? (stopReason as string) : null

@@ -31,6 +31,35 @@ function wrapped(text: string, width: number): string[] {
   return lines
 }
 
+/** Under which heading a setting stands; those that are named nowhere stand under the last. */
+const GROUPS: readonly [heading: string, names: string][] = [
+  ['Listening', 'host port ui cors-origin allowed-hosts ssl-certfile ssl-keyfile admin-port admin-host log-level config'],
+  [
+    'Adapters',
+    'adapters adapter watch allow-adapter-management adapter-roots hub-allow state-dir host-memory max-cpu-loras max-lora-rank max-adapter-bytes metrics-adapters image-cache ' +
+      'image-cache-size rank-order busy-rank busy-waiting adapter-tokenizers adapter-idle-timeout adapter-dtype adapter-frame-size max-extra-tokens',
+  ],
+  [
+    'Model and device',
+    'served-model-name max-model-len device dtype quantization kv-cache-dtype pool gpu-memory-utilization block-size prefix-cache enforce-eager threads tokenizer-processes',
+  ],
+  [
+    'Batches and order of service',
+    'max-batch-tokens long-prefill-token-threshold max-step-ms max-sequences scheduling fairness tenant-header ttft-target adapter-cluster async-scheduling step-timeout speculative-config',
+  ],
+  [
+    'Chat, formats and the Responses API',
+    'chat-template trust-request-chat-template tool-call-parser reasoning-parser constraint-timeout constraint-memory response-store-size max-websocket-streams enable-prompt-tokens-details',
+  ],
+  ['Keys', 'api-key api-key-file metrics-key prefix-cache-scope'],
+  ['Limits', ''],
+]
+
+function headingOf(name: string): string {
+  const [heading] = GROUPS.find(([, names]) => names.split(' ').includes(name)) ?? (GROUPS.at(-1) as (typeof GROUPS)[number])
+  return heading
+}
+
 /** `columns`: of the terminal. */
 export function serveHelp(columns = 100): string {
   const rows = Object.entries(SETTINGS)
@@ -40,20 +69,21 @@ export function serveHelp(columns = 100): string {
       const flag = setting.kind === 'flag' ? `--[no-]${name}` : `--${name} ${value}`
       const fallback = defaultOf(setting)
       const only = setting.only === 'cuda' ? 'CUDA: ' : ''
-      return [flag, `${only}${setting.help}${fallback === undefined ? '' : ` (${fallback})`}`]
+      return [flag, `${only}${setting.help}${fallback === undefined ? '' : ` (${fallback})`}`, headingOf(name)]
     })
-  rows.push(['--config FILE', 'JSON file with the same names as keys'])
+  rows.push(['--config FILE', 'JSON file with the same names as keys', headingOf('config')])
   const width = Math.max(...rows.map(([flag]) => (flag.length <= 34 ? flag.length : 0)))
   const indent = ' '.repeat(width + 4)
-  const lines = rows.map(([flag, help]) => {
+  const line = ([flag, help]: string[]) => {
     const text = wrapped(help, Math.max(30, columns - indent.length)).join(`\n${indent}`)
     return flag.length > width ? `  ${flag}\n${indent}${text}` : `  ${flag.padEnd(width)}  ${text}`
-  })
+  }
+  const groups = GROUPS.map(([heading]) => [`${heading}:`, ...rows.filter((row) => row[2] === heading).map(line)].join('\n'))
   return `lorikeet serve [MODEL_DIR] [flags]
 
 Serves a Hugging Face model folder with its adapters; without MODEL_DIR, the embedded demo model with its nine adapters.
 
-${lines.join('\n')}
+${groups.join('\n\n')}
 
 Each setting is also an environment variable (--max-batch-tokens: LORIKEET_MAX_BATCH_TOKENS). Flags go before the environment, the environment before the file.
 `

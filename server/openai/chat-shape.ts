@@ -115,7 +115,9 @@ export class ChatShape extends Shape {
   }
 
   protected override finishReason(index: number, finish: Piece['finish']): string | null {
-    const called = finish === 'stop' && this.messages[index]?.called
+    const message = this.messages[index]
+    // Clients would carry out what the model never finished.
+    const called = finish === 'stop' && message?.called && !message.reader.brokenOff
     return (called ? this.reading?.calledFinish : finish) ?? null
   }
 

@@ -3,9 +3,11 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { type Asking, chooseAdapter, type LeasedAdapters, leaseAdapters } from '../adapter-choice.ts'
 import { type Lasting, leaving } from '../client-left.ts'
 import { ApiError } from '../errors.ts'
+import { COMPUTED } from '../openapi/describe.ts'
 import { structuredOf } from '../structured/request.ts'
 import type { Serving } from '../types.ts'
 import { answer } from './answer.ts'
+import { CHAT_ANSWER } from './answer-schemas.ts'
 import { badWordsOf } from './bad-words.ts'
 import { ChatShape } from './chat-shape.ts'
 import type { ChoiceRequest } from './generation.ts'
@@ -114,7 +116,12 @@ export function chatRoutes(app: FastifyInstance, turns: ChatTurns): ChatHandler 
     )
   }
   app.post<{ Body: Body }>('/v1/chat/completions', {
-    schema: { body: turns.schema, tags: ['generation'], summary: 'Answer a conversation' },
+    schema: {
+      body: turns.schema,
+      tags: ['generation'],
+      summary: 'Answer a conversation',
+      api: { id: 'createChatCompletion', answer: CHAT_ANSWER, ...COMPUTED },
+    },
     handler,
   })
   return handler

@@ -6,9 +6,11 @@ import { type Lasting, leaving } from '../client-left.ts'
 import { decodeInSlices } from '../decode-in-slices.ts'
 import { ApiError } from '../errors.ts'
 import { slicedNumbers } from '../json.ts'
+import { COMPUTED } from '../openapi/describe.ts'
 import { structuredOf } from '../structured/request.ts'
 import type { Serving, TokenIds } from '../types.ts'
 import { answer } from './answer.ts'
+import { COMPLETION_ANSWER } from './answer-schemas.ts'
 import { badWordsOf } from './bad-words.ts'
 import type { ChoiceRequest, Piece } from './generation.ts'
 import type { LogprobList } from './logprob-list.ts'
@@ -114,7 +116,12 @@ export function completionRoutes(app: FastifyInstance, turns: CompletionTurns): 
     return answer(request, reply, body, turn, new CompletionShape(adapter.serving, body, asked.choices, echoed, drawn))
   }
   app.post<{ Body: Body }>('/v1/completions', {
-    schema: { body: turns.schema, tags: ['generation'], summary: 'Complete a prompt' },
+    schema: {
+      body: turns.schema,
+      tags: ['generation'],
+      summary: 'Complete a prompt',
+      api: { id: 'createCompletion', answer: COMPLETION_ANSWER, ...COMPUTED },
+    },
     handler,
   })
   return handler

@@ -13,10 +13,10 @@ const SHOWN = 128
 
 export const shown = (text: string) => (text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text)
 
-/** Refuses fields that nobody knows (with the nearest known ones) and known ones that are not served. */
-export function checkFields(body: Body, schema: BodySchema): void {
+/** Refuses fields that nobody knows (with the nearest known ones) and known ones that are not served; `served`: those that this route serves all the same. */
+export function checkFields(body: Body, schema: BodySchema, served: readonly string[] = []): void {
   for (const [key, value] of Object.entries(body)) {
-    const harmless = Object.hasOwn(UNSERVED, key) ? UNSERVED[key] : undefined
+    const harmless = Object.hasOwn(UNSERVED, key) && !served.includes(key) ? UNSERVED[key] : undefined
     if (harmless) {
       if (value === null || value === undefined || harmless.some((same) => isDeepStrictEqual(same, value))) continue
       const instead = Object.hasOwn(INSTEAD, key) ? `; send ${INSTEAD[key]}` : ''

@@ -1,13 +1,28 @@
 /** JSON schemas of the request bodies: OpenAI's fields and vLLM's extras. Fields that are known and not served are listed, so that their error can say so. */
 import { MAX_LOGPROBS, SAMPLING_OPTIONS, type SamplingOption } from '../../runtime/sampling-options.ts'
+import { documentedAs, only, orNull, type Schema } from '../openapi/describe.ts'
 import { STRUCTURED_FIELDS } from '../structured/request.ts'
 import type { Serving } from '../types.ts'
+import { documentedMessages } from './documented-messages.ts'
 
 export const nullable = (schema: object) => ({ anyOf: [schema, { type: 'null' }] })
 export const integer = (minimum: number, maximum = Number.MAX_SAFE_INTEGER) => nullable({ type: 'integer', minimum, maximum })
 export const boolean = nullable({ type: 'boolean' })
 export const string = nullable({ type: 'string' })
-const tokenIds = { type: 'array', items: { type: 'integer', minimum: 0, maximum: 2 ** 31 - 1 } }
+
+/** Which ids there are depends on what serves; the document names those that some adapter may have. */
+export function tokenIdsOf({ engine }: Pick<Serving, 'engine'>) {
+  const { vocabSize, addedTokens } = engine.info
+  const id = { type: 'integer', minimum: 0 }
+  const items = documentedAs({ ...id, maximum: 2 ** 31 - 1 }, { ...id, maximum: vocabSize + addedTokens - 1 })
+  return { type: 'array', items }
+}
+
+/** A place in the queue; one that is not 0 is refused where nobody has one. */
+export const priorityField = ({ scheduling }: Pick<Serving, 'scheduling'>) => {
+  const any = nullable({ type: 'integer', minimum: -(2 ** 31), maximum: 2 ** 31 - 1 })
+  return scheduling === 'priority' ? any : documentedAs(any, orNull(only(0)))
+}
 
 /** With at most 64 of them: an automaton is built of all their characters while others wait (stop-strings.ts). */
 const stopString = { type: 'string', minLength: 1, maxLength: 1024 }
@@ -22,9 +37,15 @@ const BAD_WORDS = {
 
 export const MAX_CHOICES = 128
 
+/** A token's id as a key. */
+const TOKEN_KEY = { pattern: '^(0|[1-9][0-9]*)$' }
+const bias = { type: 'number', minimum: -100, maximum: 100 }
+
 type Properties = Record<string, object>
 export interface BodySchema {
   type: 'object'
+  /** Its name among the API document's components. */
+  title?: string
   required?: string[]
   properties: Properties
   /** For the API document: what a reader may send as it stands. */
@@ -48,6 +69,7 @@ function samplingFields({ defaults }: Serving): Properties {
 export function common(serving: Serving): Properties {
   const { vocabSize, addedTokens } = serving.engine.info
   const mostTokens = vocabSize + addedTokens
+  const tokenIds = tokenIdsOf(serving)
   return {
     model: {
       ...string,
@@ -63,11 +85,10 @@ export function common(serving: Serving): Properties {
     stop_token_ids: nullable({ ...tokenIds, maxItems: mostTokens }),
     include_stop_str_in_output: boolean,
     ignore_eos: boolean,
-    logit_bias: nullable({
-      type: 'object',
-      maxProperties: mostTokens,
-      additionalProperties: { type: 'number', minimum: -100, maximum: 100 },
-    }),
+    logit_bias: documentedAs(
+      nullable({ type: 'object', maxProperties: mostTokens, additionalProperties: bias }),
+      nullable({ type: 'object', maxProperties: mostTokens, propertyNames: TOKEN_KEY, additionalProperties: bias }),
+    ),
     allowed_token_ids: nullable({ ...tokenIds, minItems: 1, maxItems: mostTokens }),
     bad_words: nullable(BAD_WORDS),
     skip_special_tokens: boolean,
@@ -80,7 +101,7 @@ export function common(serving: Serving): Properties {
       properties: { include_usage: boolean, continuous_usage_stats: boolean, include_obfuscation: boolean },
       additionalProperties: false,
     }),
-    priority: nullable({ type: 'integer', minimum: -(2 ** 31), maximum: 2 ** 31 - 1 }),
+    priority: priorityField(serving),
     request_id: nullable({ type: 'string', maxLength: 256 }),
     cache_salt: nullable({ type: 'string', minLength: 1, maxLength: 1024 }),
     user: string,
@@ -100,6 +121,7 @@ export function common(serving: Serving): Properties {
 
 export const completionSchema = (serving: Serving): BodySchema => ({
   type: 'object',
+  title: 'CompletionRequest',
   examples: [{ model: serving.model.name, prompt: 'Once upon a time', max_tokens: 16, temperature: 0 }],
   required: ['prompt'],
   properties: {
@@ -109,8 +131,8 @@ export const completionSchema = (serving: Serving): BodySchema => ({
       anyOf: [
         { type: 'string' },
         { type: 'array', items: { type: 'string' }, minItems: 1, maxItems: 2048 },
-        { ...tokenIds, minItems: 1 },
-        { type: 'array', items: { ...tokenIds, minItems: 1 }, minItems: 1, maxItems: 2048 },
+        { ...tokenIdsOf(serving), minItems: 1 },
+        { type: 'array', items: { ...tokenIdsOf(serving), minItems: 1 }, minItems: 1, maxItems: 2048 },
       ],
     },
     best_of: integer(1, MAX_CHOICES),
@@ -120,27 +142,29 @@ export const completionSchema = (serving: Serving): BodySchema => ({
   },
 })
 
-/** What is rendered with the model's chat template, and how. */
-export const CONVERSATION: Properties = {
-  messages: {
-    type: 'array',
-    minItems: 1,
-    // OpenAI's own limit; templates loop over messages.
-    maxItems: 2048,
-    items: {
-      type: 'object',
-      required: ['role'],
-      properties: {
-        role: { type: 'string', minLength: 1 },
-        content: nullable({
-          anyOf: [
-            { type: 'string' },
-            { type: 'array', items: { type: 'object', required: ['type'], properties: { type: { type: 'string' } } } },
-          ],
-        }),
-      },
+const MESSAGES: Schema = {
+  type: 'array',
+  minItems: 1,
+  // OpenAI's own limit; templates loop over messages.
+  maxItems: 2048,
+  items: {
+    type: 'object',
+    required: ['role'],
+    properties: {
+      role: { type: 'string', minLength: 1 },
+      content: nullable({
+        anyOf: [
+          { type: 'string' },
+          { type: 'array', items: { type: 'object', required: ['type'], properties: { type: { type: 'string' } } } },
+        ],
+      }),
     },
   },
+}
+
+/** What is rendered with the model's chat template, and how. */
+export const CONVERSATION: Properties = {
+  messages: documentedAs(MESSAGES, documentedMessages(MESSAGES)),
   add_generation_prompt: boolean,
   continue_final_message: boolean,
   chat_template: string,
@@ -148,6 +172,9 @@ export const CONVERSATION: Properties = {
   tools: nullable({ type: 'array', items: { type: 'object' } }),
   documents: nullable({ type: 'array', items: { type: 'object' } }),
 }
+
+/** A JSON schema of a function's arguments. */
+export const PARAMETERS: Schema = { type: 'object', properties: { type: only('object') } }
 
 /** A function that may be called. */
 const TOOL = {
@@ -161,15 +188,19 @@ const TOOL = {
       properties: {
         name: { type: 'string', pattern: '^[a-zA-Z0-9_-]{1,64}$' },
         description: string,
-        parameters: nullable({ type: 'object' }),
+        parameters: documentedAs(nullable({ type: 'object' }), orNull(PARAMETERS)),
         strict: boolean,
       },
     },
   },
 }
 
+/** How much is thought before the answer. */
+export const EFFORT = nullable({ type: 'string', enum: ['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max'] })
+
 export const chatSchema = (serving: Serving): BodySchema => ({
   type: 'object',
+  title: 'ChatCompletionRequest',
   examples: [
     { model: serving.model.name, messages: [{ role: 'user', content: 'Tell me a story.' }], max_tokens: 32, temperature: 0 },
   ],
@@ -195,7 +226,7 @@ export const chatSchema = (serving: Serving): BodySchema => ({
       ],
     }),
     parallel_tool_calls: boolean,
-    reasoning_effort: nullable({ type: 'string', enum: ['none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max'] }),
+    reasoning_effort: EFFORT,
     include_reasoning: boolean,
     enable_thinking: boolean,
     echo: boolean,

@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import type { LeasedAdapters } from '../adapter-choice.ts'
 import type { Lasting } from '../client-left.ts'
 import { costOf } from '../cost.ts'
-import { type QueueTerms, queueTerms } from '../queue-terms.ts'
+import { type QueueTerms, queueTerms, tenantOf } from '../queue-terms.ts'
 import { ClientLeft } from '../tokenizer/process-pool.ts'
 import { Generation, type GenerationRequest, type OnPiece } from './generation.ts'
 import { type Body, given } from './parameters.ts'
@@ -36,7 +36,8 @@ export async function takeTurn(
   const { serving } = adapter
   const { structured, structuredField = 'response_format', skipSpecialTokens, keepTokens = [] } = asked
   const specials = !skipSpecialTokens || keepTokens.length > 0
-  const held = structured && (await serving.grammars.lease(structured, serving, specials, structuredField))
+  const held =
+    structured && (await serving.grammars.lease(structured, serving, specials, structuredField, tenantOf(serving.limits, asker)))
   if (held && life.raw.destroyed) {
     held.release()
     throw new ClientLeft()

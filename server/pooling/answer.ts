@@ -7,6 +7,7 @@ import { jsonBody, SlicedArray } from '../json.ts'
 import { type Body, checkFields } from '../openai/parameters.ts'
 import { requestId } from '../openai/request-id.ts'
 import type { BodySchema } from '../openai/schemas.ts'
+import { COMPUTED, type Operation } from '../openapi/describe.ts'
 import type { Serving } from '../types.ts'
 import { type EmbeddingPlan, USUAL } from './folder.ts'
 
@@ -23,21 +24,37 @@ export function pooledRoute(
   app: FastifyInstance,
   all: Serving,
   paths: readonly string[],
-  { summary, schema, prefix }: { summary: string; schema: BodySchema; prefix: string },
+  {
+    summary,
+    schema,
+    prefix,
+    api,
+  }: { summary: string; schema: BodySchema; prefix: string; api: Pick<Operation, 'id' | 'answer'> },
   answer: (asked: Asked) => Promise<object>,
 ): void {
-  for (const path of paths)
-    app.post<{ Body: Body }>(path, { schema: { body: schema, tags: ['embeddings'], summary } }, async (request, reply) => {
-      const { body } = request
-      checkFields(body, schema)
-      const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
-      const adapter = await leaseAdapters(all, choice, reply, { exact: true })
-      const id = requestId(prefix, request, body)
-      const made = await answer({ request, reply, body, adapter, id })
-      request.log.info({ model: adapter.model, ms: Math.round(reply.elapsedTime) }, prefix)
-      reply.type('application/json; charset=utf-8')
-      return jsonBody({ id, created: Math.floor(Date.now() / 1000), model: adapter.model, ...made })
-    })
+  for (const [i, path] of paths.entries()) {
+    // One id each: the first has the plain one.
+    const own = {
+      ...api,
+      ...COMPUTED,
+      id: i === 0 ? api.id : `${api.id}At${path.replace(/\W+(\w)/g, (_, first) => first.toUpperCase())}`,
+    }
+    app.post<{ Body: Body }>(
+      path,
+      { schema: { body: schema, tags: ['embeddings'], summary, api: own } },
+      async (request, reply) => {
+        const { body } = request
+        checkFields(body, schema, ['truncation_side'])
+        const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
+        const adapter = await leaseAdapters(all, choice, reply, { exact: true })
+        const id = requestId(prefix, request, body)
+        const made = await answer({ request, reply, body, adapter, id })
+        request.log.info({ model: adapter.model, ms: Math.round(reply.elapsedTime) }, prefix)
+        reply.type('application/json; charset=utf-8')
+        return jsonBody({ id, created: Math.floor(Date.now() / 1000), model: adapter.model, ...made })
+      },
+    )
+  }
 }
 
 /** A list whose items are made when it is written: thousands of vectors are many megabytes of text. */

@@ -3,12 +3,14 @@ import type { FastifyInstance } from 'fastify'
 import { given } from '../openai/parameters.ts'
 import type { Serving } from '../types.ts'
 import { classifierOf, pooledRoute, writtenList } from './answer.ts'
+import { CLASSIFY_ANSWER } from './answer-schemas.ts'
 import { activated, logitsOf } from './classifier.ts'
 import { inputVectors, withoutClassifier } from './embeddings.ts'
 import { classifySchema } from './schemas.ts'
 
 export function classifyRoutes(app: FastifyInstance, all: Serving): void {
-  const route = { summary: 'Labels of texts, by a classifier', schema: classifySchema(all), prefix: 'classify' }
+  const api = { id: 'classify', answer: CLASSIFY_ANSWER }
+  const route = { summary: 'Labels of texts, by a classifier', schema: classifySchema(all), prefix: 'classify', api }
   pooledRoute(app, all, ['/classify'], route, async (asked) => {
     const head = classifierOf(asked.adapter)
     if (!head) throw withoutClassifier(asked.adapter.model, 'model')

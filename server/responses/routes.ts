@@ -4,8 +4,11 @@ import { Lifetime } from '../client-left.ts'
 import { ApiError } from '../errors.ts'
 import { EventStream } from '../openai/event-stream.ts'
 import { type Body, given, shown } from '../openai/parameters.ts'
+import { COMPUTED } from '../openapi/describe.ts'
 import type { Places } from '../places.ts'
+import { DELETED_ANSWER, ITEMS_ANSWER, RESPONSE_ANSWER, RESPONSE_LINKS, STORED_ANSWER } from './answer-schema.ts'
 import { conversationOf, prepareResponse, ResponseRun, type Responses, scopeOf, type Wanted } from './create.ts'
+import { SOMETHING } from './documented.ts'
 import { EventLog } from './event-log.ts'
 import { type Item, responseBody } from './response.ts'
 import type { Stored } from './store.ts'
@@ -16,7 +19,20 @@ const tags = ['responses']
 export function responseRoutes(app: FastifyInstance, responses: Responses, places: Places): void {
   const { schema } = responses
   app.post<{ Body: Body }>('/v1/responses', {
-    schema: { body: schema, tags, summary: 'Answer with items; whole, as events, or in the background' },
+    schema: {
+      body: schema,
+      tags,
+      summary: 'Answer with items; whole, as events, or in the background',
+      description: 'The same path takes WebSockets, whose events are those of the stream: docs/responses.md.',
+      api: {
+        id: 'createResponse',
+        body: { ...schema, anyOf: SOMETHING },
+        answer: RESPONSE_ANSWER,
+        ...COMPUTED,
+        refusals: [...COMPUTED.refusals, 'previous_response_not_found'],
+        links: RESPONSE_LINKS,
+      },
+    },
     handler: async (request, reply) => {
       const { body } = request
       const items = conversationOf(responses, body, [scopeOf(request)])
@@ -160,6 +176,8 @@ function eventsOf({ events }: Stored): EventLog {
   )
 }
 
+const refusals = ['response_not_found'] as const
+
 interface ById {
   Params: { id: string }
   Querystring: Record<string, string | string[] | undefined>
@@ -175,7 +193,15 @@ export function storedResponseRoutes(app: FastifyInstance, { store }: Responses)
   }
   app.get<ById>(
     '/v1/responses/:id',
-    { schema: { params: idParams, querystring: looked, tags, summary: 'A stored response, as it stands, or its events' } },
+    {
+      schema: {
+        params: idParams,
+        querystring: looked,
+        tags,
+        summary: 'A stored response, as it stands, or its events',
+        api: { id: 'getResponse', answer: RESPONSE_ANSWER, refusals },
+      },
+    },
     async (request, reply) => {
       const { stream, starting_after: after } = request.query
       const stored = find(request)
@@ -186,7 +212,14 @@ export function storedResponseRoutes(app: FastifyInstance, { store }: Responses)
   )
   app.delete<ById>(
     '/v1/responses/:id',
-    { schema: { params: idParams, tags, summary: 'Forget a stored response; one that is in progress is ended' } },
+    {
+      schema: {
+        params: idParams,
+        tags,
+        summary: 'Forget a stored response; one that is in progress is ended',
+        api: { id: 'deleteResponse', answer: DELETED_ANSWER, refusals },
+      },
+    },
     async (request) => {
       const stored = find(request)
       store.delete(scopeOf(request), stored.response.id)
@@ -196,7 +229,14 @@ export function storedResponseRoutes(app: FastifyInstance, { store }: Responses)
   )
   app.post<ById>(
     '/v1/responses/:id/cancel',
-    { schema: { params: idParams, tags, summary: 'End a response in the background' } },
+    {
+      schema: {
+        params: idParams,
+        tags,
+        summary: 'End a response in the background',
+        api: { id: 'cancelResponse', answer: STORED_ANSWER, refusals },
+      },
+    },
     async (request, reply) => {
       const stored = find(request)
       if (!stored.response.background)
@@ -218,7 +258,15 @@ export function storedResponseRoutes(app: FastifyInstance, { store }: Responses)
   }
   app.get<ById>(
     '/v1/responses/:id/input_items',
-    { schema: { params: idParams, querystring: listed, tags, summary: 'What a stored response answered' } },
+    {
+      schema: {
+        params: idParams,
+        querystring: listed,
+        tags,
+        summary: 'What a stored response answered',
+        api: { id: 'listInputItems', answer: ITEMS_ANSWER, refusals },
+      },
+    },
     async (request) => {
       const { limit = '20', order = 'desc', after } = request.query
       const all = order === 'asc' ? [...find(request).items] : [...find(request).items].reverse()

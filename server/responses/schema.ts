@@ -1,8 +1,9 @@
 /** The body of POST /v1/responses: OpenAI's fields, and those of vLLM's sampling that chat has too. */
-
 import { MAX_LOGPROBS } from '../../runtime/sampling-options.ts'
-import { type BodySchema, boolean, common, integer, nullable, string } from '../openai/schemas.ts'
+import { type BodySchema, boolean, common, EFFORT, integer, nullable, string } from '../openai/schemas.ts'
+import { documentedAs } from '../openapi/describe.ts'
 import type { Serving } from '../types.ts'
+import { DOCUMENTED_CHOICE, DOCUMENTED_FORMAT, DOCUMENTED_TOOL, INPUT_ITEMS } from './documented.ts'
 
 /** Fields that chat has and this API does not: it has one choice, its own names, and no ids of tokens. */
 const NOT_HERE = [
@@ -42,7 +43,7 @@ export const responsesSchema = (serving: Serving): BodySchema => ({
     model: common(serving).model,
     input: {
       ...nullable({
-        anyOf: [{ type: 'string' }, { type: 'array', maxItems: 2048, items: { type: 'object' } }],
+        anyOf: [{ type: 'string' }, INPUT_ITEMS],
       }),
       description: 'A text, or items: message, function_call, function_call_output, reasoning, item_reference.',
     },
@@ -67,31 +68,35 @@ export const responsesSchema = (serving: Serving): BodySchema => ({
     text: nullable({
       type: 'object',
       properties: {
-        format: nullable({
-          type: 'object',
-          required: ['type'],
-          properties: {
-            type: { type: 'string', enum: ['text', 'json_object', 'json_schema'] },
-            name: string,
-            schema: nullable({ type: 'object' }),
-          },
-        }),
+        format: documentedAs(
+          nullable({
+            type: 'object',
+            required: ['type'],
+            properties: {
+              type: { type: 'string', enum: ['text', 'json_object', 'json_schema'] },
+              name: string,
+              schema: nullable({ type: 'object' }),
+            },
+          }),
+          DOCUMENTED_FORMAT,
+        ),
         verbosity: nullable({ type: 'string', enum: ['low', 'medium', 'high'] }),
       },
       additionalProperties: false,
     }),
     reasoning: nullable({
       type: 'object',
-      properties: { effort: string, summary: string, generate_summary: string },
+      properties: { effort: EFFORT, summary: string, generate_summary: string },
     }),
     tools: nullable({
       type: 'array',
       maxItems: 128,
-      items: { type: 'object', required: ['type'], properties: { type: { type: 'string' } } },
+      items: documentedAs({ type: 'object', required: ['type'], properties: { type: { type: 'string' } } }, DOCUMENTED_TOOL),
     }),
-    tool_choice: nullable({
-      anyOf: [{ type: 'string' }, { type: 'object', required: ['type'], properties: { type: { type: 'string' } } }],
-    }),
+    tool_choice: documentedAs(
+      nullable({ anyOf: [{ type: 'string' }, { type: 'object', required: ['type'], properties: { type: { type: 'string' } } }] }),
+      DOCUMENTED_CHOICE,
+    ),
     parallel_tool_calls: boolean,
     metadata: nullable({ type: 'object', maxProperties: 16, additionalProperties: { type: 'string', maxLength: 512 } }),
     service_tier: string,

@@ -67,11 +67,11 @@ export class ResponseWriter implements MessageParts {
   }
 
   /** The whole message has come. */
-  end({ finish }: Ending, usage: Usage): void {
+  end({ finish, brokenOff }: Ending, usage: Usage): void {
     const cut = finish === 'length'
     // An answer without a token is a message too.
     if (!this.open && this.response.output.length === 0) this.text('message', '', [])
-    this.close(cut ? 'incomplete' : 'completed')
+    this.close(cut || (brokenOff && this.open?.kind === 'call') ? 'incomplete' : 'completed')
     if (cut) this.response.incomplete_details = { reason: 'max_output_tokens' }
     this.settle(cut ? 'incomplete' : 'completed', usage)
   }

@@ -8,6 +8,7 @@ import { jsonBody, SlicedArray } from '../json.ts'
 import { REASONING_FORMATS, REASONING_SPELLINGS, TOOL_FORMATS, TOOL_SPELLINGS } from '../openai/message/formats.ts'
 import { type Body, checkFields, given } from '../openai/parameters.ts'
 import { type BodySchema, boolean, nullable, string } from '../openai/schemas.ts'
+import { ADAPTER_OPERATIONS } from './adapter-operations.ts'
 
 const tags = ['adapters']
 const name = { type: 'string', minLength: 1, maxLength: 256 }
@@ -87,13 +88,13 @@ const judgeSchema: BodySchema = {
   },
 }
 
-/** Adapters of a list that are written before others have a turn. */
+/** Adapters of a list that are looked at and written before others have a turn. */
 const SLICE = 100
 
 export function adapterRoutes(app: FastifyInstance, management: AdapterManagement): void {
   app.post<{ Body: Body }>(
     '/v1/load_lora_adapter',
-    { schema: { tags, body: loadSchema, summary: 'Serve an adapter from now on (vLLM)' } },
+    { schema: { tags, body: loadSchema, summary: 'Serve an adapter from now on (vLLM)', api: ADAPTER_OPERATIONS.load } },
     async ({ body, caller }, reply) => {
       management.requireChange(caller)
       checkFields(body, loadSchema)
@@ -113,7 +114,7 @@ export function adapterRoutes(app: FastifyInstance, management: AdapterManagemen
   )
   app.post<{ Body: Body }>(
     '/v1/unload_lora_adapter',
-    { schema: { tags, body: unloadSchema, summary: 'Serve an adapter no longer (vLLM)' } },
+    { schema: { tags, body: unloadSchema, summary: 'Serve an adapter no longer (vLLM)', api: ADAPTER_OPERATIONS.unload } },
     async ({ body, caller }, reply) => {
       management.requireChange(caller)
       checkFields(body, unloadSchema)
@@ -122,18 +123,30 @@ export function adapterRoutes(app: FastifyInstance, management: AdapterManagemen
       return `Success: LoRA adapter '${body.lora_name}' removed successfully.`
     },
   )
-  app.get('/adapters', { schema: { tags, summary: 'Every adapter, with its state' } }, async ({ caller }, reply) => {
-    management.requireAdmin(caller)
-    const adapters = management.list()
-    const slices = function* () {
-      for (let at = 0; at < adapters.length; at += SLICE) yield adapters.slice(at, at + SLICE)
-    }
-    reply.type('application/json; charset=utf-8')
-    return jsonBody({ adapters: new SlicedArray(slices()) })
-  })
+  app.get(
+    '/adapters',
+    { schema: { tags, summary: 'Every adapter, with its state', api: ADAPTER_OPERATIONS.list } },
+    async ({ caller }, reply) => {
+      management.requireAdmin(caller)
+      const all = management.all()
+      const slices = function* () {
+        for (let at = 0; at < all.length; at += SLICE)
+          yield all.slice(at, at + SLICE).map((adapter) => management.describe(adapter))
+      }
+      reply.type('application/json; charset=utf-8')
+      return jsonBody({ adapters: new SlicedArray(slices()) })
+    },
+  )
   app.post<{ Body: Body }>(
     '/adapters',
-    { schema: { tags, body: adapterSchema, summary: 'Serve an adapter from now on, or another version of it (SageMaker)' } },
+    {
+      schema: {
+        tags,
+        body: adapterSchema,
+        summary: 'Serve an adapter from now on, or another version of it (SageMaker)',
+        api: ADAPTER_OPERATIONS.put,
+      },
+    },
     async (request, reply) => {
       const { body, caller } = request
       management.requireChange(caller)
@@ -172,7 +185,7 @@ export function adapterRoutes(app: FastifyInstance, management: AdapterManagemen
   // Wildcards: names may hold slashes, encoded or not.
   app.get<{ Params: { '*': string } }>(
     '/adapters/*',
-    { schema: { tags, summary: 'One adapter by its name' } },
+    { schema: { tags, summary: 'One adapter by its name', api: ADAPTER_OPERATIONS.get } },
     async ({ params, caller }) => {
       management.requireAdmin(caller)
       return management.describe(management.find(params['*'], 'name'))
@@ -184,9 +197,7 @@ export function adapterRoutes(app: FastifyInstance, management: AdapterManagemen
       schema: {
         tags,
         body: nullable(judgeSchema),
-        summary: 'Take the canary of an adapter for good, or back: NAME/promote, NAME/rollback',
-        description:
-          'NAME/promote makes the canary the version that the name stands for. NAME/rollback lets the canary go; where there is none, it puts back the version before this one.',
+        api: ADAPTER_OPERATIONS.judge,
       },
     },
     async (request, reply) => {
@@ -206,7 +217,7 @@ export function adapterRoutes(app: FastifyInstance, management: AdapterManagemen
   )
   app.delete<{ Params: { '*': string } }>(
     '/adapters/*',
-    { schema: { tags, summary: 'Serve an adapter no longer (SageMaker)' } },
+    { schema: { tags, summary: 'Serve an adapter no longer (SageMaker)', api: ADAPTER_OPERATIONS.remove } },
     async ({ params, caller }) => {
       management.requireChange(caller)
       const adapter = management.find(params['*'], 'name')

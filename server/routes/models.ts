@@ -5,6 +5,7 @@ import type { Caller } from '../access/caller.ts'
 import { findAdapter, requireServed, seenBy } from '../adapter-choice.ts'
 import { jsonBody, SlicedArray } from '../json.ts'
 import type { AdapterRecord, Serving } from '../types.ts'
+import { MODEL_ANSWER, MODELS_ANSWER } from './answer-schemas.ts'
 
 /** `root` is a path of this machine, which is no tenant's business. */
 function item(serving: Serving, admin: boolean, id: string, created: number, root: string, parent: string | null): object {
@@ -56,7 +57,17 @@ function* slices(serving: Serving, caller: Caller): Generator<object[]> {
 export function modelRoutes(app: FastifyInstance, serving: Serving): void {
   app.get(
     '/v1/models',
-    { schema: { tags: ['models'], summary: 'The base model and its adapters' } },
+    {
+      schema: {
+        tags: ['models'],
+        summary: 'The base model and its adapters',
+        api: {
+          id: 'listModels',
+          answer: MODELS_ANSWER,
+          links: { getModel: { operationId: 'getModel', parameters: { id: '$response.body#/data/0/id' } } },
+        },
+      },
+    },
     async ({ caller }, reply) => {
       reply.type('application/json; charset=utf-8')
       return jsonBody({ object: 'list', data: new SlicedArray(slices(serving, caller)) })
@@ -65,7 +76,18 @@ export function modelRoutes(app: FastifyInstance, serving: Serving): void {
   // A wildcard: names may hold slashes, encoded (as the openai packages send them) or not.
   app.get<{ Params: { '*': string } }>(
     '/v1/models/*',
-    { schema: { tags: ['models'], summary: 'One model by its id' } },
+    {
+      schema: {
+        tags: ['models'],
+        summary: 'One model by its id',
+        api: {
+          id: 'getModel',
+          path: '/v1/models/{id}',
+          answer: MODEL_ANSWER,
+          refusals: ['model_not_found', 'adapter_refused'],
+        },
+      },
+    },
     async ({ params, caller }) => {
       const id = params['*']
       if (id === serving.model.name) return baseItem(serving, caller.admin)

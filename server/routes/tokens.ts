@@ -8,8 +8,10 @@ import { jsonBody, slicedList, slicedNumbers } from '../json.ts'
 import { conversationOf } from '../openai/messages.ts'
 import { type Body, checkFields, given } from '../openai/parameters.ts'
 import { checkTokens } from '../openai/sampling.ts'
-import { type BodySchema, boolean, CONVERSATION, string } from '../openai/schemas.ts'
+import { type BodySchema, boolean, CONVERSATION, string, tokenIdsOf } from '../openai/schemas.ts'
+import { READ_BY_ADAPTERS } from '../openapi/describe.ts'
 import type { Serving } from '../types.ts'
+import { DETOKENIZED_ANSWER, TOKENIZED_ANSWER, TOKENIZER_ANSWER } from './answer-schemas.ts'
 
 const tokenizeSchema: BodySchema = {
   type: 'object',
@@ -23,17 +25,40 @@ const tokenizeSchema: BodySchema = {
   },
 }
 
-const detokenizeSchema: BodySchema = {
+/** Of a prompt or of messages, as the document has it: one of the two. */
+const tokenizeBody = {
+  examples: tokenizeSchema.examples,
+  anyOf: ['prompt', 'messages'].map((field) => {
+    const { prompt, messages, ...others } = tokenizeSchema.properties
+    return { type: 'object', required: [field], properties: { ...others, ...(field === 'prompt' ? { prompt } : { messages }) } }
+  }),
+}
+
+const detokenizeSchema = (serving: Serving): BodySchema => ({
   type: 'object',
   examples: [{ tokens: [1, 2, 3] }],
   required: ['tokens'],
-  properties: { model: string, tokens: { type: 'array', items: { type: 'integer', minimum: 0 } } },
-}
+  properties: { model: string, tokens: tokenIdsOf(serving) },
+})
 
 export function tokenRoutes(app: FastifyInstance, all: Serving): void {
+  const detokenized = detokenizeSchema(all)
   app.post<{ Body: Body }>(
     '/tokenize',
-    { schema: { body: tokenizeSchema, tags: ['tokens'], summary: 'Token ids of a prompt or of messages' } },
+    {
+      schema: {
+        body: tokenizeSchema,
+        tags: ['tokens'],
+        summary: 'Token ids of a prompt or of messages',
+        api: {
+          id: 'tokenize',
+          body: tokenizeBody,
+          answer: TOKENIZED_ANSWER,
+          ...READ_BY_ADAPTERS,
+          links: { detokenize: { operationId: 'detokenize', requestBody: { tokens: '$response.body#/tokens' } } },
+        },
+      },
+    },
     async (request, reply) => {
       const { body } = request
       checkFields(body, tokenizeSchema)
@@ -65,15 +90,28 @@ export function tokenRoutes(app: FastifyInstance, all: Serving): void {
   )
   app.get(
     '/tokenizer_info',
-    { schema: { tags: ['tokens'], summary: "The base model's tokenizer_config.json, and its chat template" } },
+    {
+      schema: {
+        tags: ['tokens'],
+        summary: "The base model's tokenizer_config.json, and its chat template",
+        api: { id: 'getTokenizer', answer: TOKENIZER_ANSWER, refusals: ['too_many_requests'] },
+      },
+    },
     async () => all.tokenizerInfo,
   )
   app.post<{ Body: Body }>(
     '/detokenize',
-    { schema: { body: detokenizeSchema, tags: ['tokens'], summary: 'Text of token ids' } },
+    {
+      schema: {
+        body: detokenized,
+        tags: ['tokens'],
+        summary: 'Text of token ids',
+        api: { id: 'detokenize', answer: DETOKENIZED_ANSWER, ...READ_BY_ADAPTERS },
+      },
+    },
     async (request, reply) => {
       const { body } = request
-      checkFields(body, detokenizeSchema)
+      checkFields(body, detokenized)
       const choice = await chooseAdapter(all, request, body.model as string | undefined, reply)
       const { serving } = await leaseAdapters(all, choice, reply, { generates: false })
       const tokens = body.tokens as number[]

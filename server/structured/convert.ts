@@ -1,9 +1,10 @@
 /** From a constraint to what XGrammar compiles. Its own conversions of schemas and regular expressions are not used: they pass over keywords that they do not know. */
 import type { Constraint } from './constraint.ts'
-import { ConstraintError, either, literal } from './ebnf.ts'
+import { ConstraintError, either, literal, Rules } from './ebnf.ts'
+import { inside } from './json/checked.ts'
 import { schemaToEbnf } from './json/schema.ts'
-import { inside } from './json/strings.ts'
 import { regexToEbnf } from './regex.ts'
+import { withClasses } from './written-classes.ts'
 
 /** A grammar as XGrammar takes it. */
 export type Source = { ebnf: string } | { tag: string }
@@ -18,27 +19,15 @@ export function sourceOf(constraint: Constraint): Source {
     case 'choice':
       return { ebnf: `root ::= ${either(constraint.choices.map((choice, i) => inside(String(i), () => literal(choice))))}` }
     case 'grammar':
-      checkClasses(constraint.ebnf)
-      return { ebnf: constraint.ebnf }
+      return { ebnf: withClasses(constraint.ebnf) }
     case 'structural_tag':
       return { tag: JSON.stringify(structuralTag(constraint.tag as Tag)) }
   }
 }
 
-const regexRule = (pattern: string) => `root ::= ${regexToEbnf(pattern, 'plain', false)}`
-
-/** XGrammar 0.1.27 takes a class with ranges beyond ASCII for others (ebnf.ts): better refused than made text by. */
-function checkClasses(ebnf: string): void {
-  for (const [part] of ebnf.matchAll(/"(?:\\.|[^"\\])*"|#.*|\[(?:\\.|[^\]\\])*\]/gs)) {
-    if (!part.startsWith('[')) continue
-    const escapes = [...part.matchAll(/\\(?:x([0-9a-fA-F]{1,2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8}))/g)]
-    const beyond = escapes.some(([, ...codes]) => Number.parseInt(codes.find((code) => code) as string, 16) > 0x7f)
-    if (beyond || /[^\p{ASCII}]/u.test(part))
-      throw new ConstraintError(
-        '',
-        `the class ${part.slice(0, 64)} names characters beyond ASCII, which are not supported in a class; write them as strings, or exclude ASCII's: [^…] has all of the others`,
-      )
-  }
+function regexRule(pattern: string): string {
+  const rules = new Rules()
+  return rules.text(regexToEbnf(pattern, 'plain', false, rules))
 }
 
 type Tag = Record<string, unknown>
@@ -79,8 +68,7 @@ function format(value: unknown): unknown {
     case 'regex':
       return { type: 'grammar', grammar: inside('pattern', () => regexRule(String((value as Tag).pattern))) }
     case 'grammar':
-      inside('grammar', () => checkClasses(String((value as Tag).grammar)))
-      return value
+      return { ...(value as Tag), grammar: inside('grammar', () => withClasses(String((value as Tag).grammar))) }
     default: {
       const changed: Tag = { ...(value as Tag) }
       if (content !== undefined) changed.content = inside('content', () => format(content))

@@ -1,4 +1,5 @@
 /** XGrammar's EBNF as it is written: literals, classes of characters, rules. */
+import { byBytes } from './utf8-classes.ts'
 
 /** A text that cannot be made a grammar, with where in it, and why. */
 export class ConstraintError extends Error {
@@ -54,29 +55,26 @@ const escaped = (code: number) =>
   code > 0xffff ? `\\U${code.toString(16).padStart(8, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`
 
 const ASCII: Characters = [[0, 0x7f]]
-/** Characters beyond ASCII of one class: each is an alternative of its own. */
-const MOST_BEYOND = 512
+const BEYOND: Characters = complement(ASCII)
 
-/** Whether a class can be written (`oneOf`). */
-export function isWritable(set: Characters): boolean {
-  const beyond = without(set, ASCII)
-  return hasAllBeyond(beyond) || beyond.reduce((sum, [low, high]) => sum + high - low + 1, 0) <= MOST_BEYOND
-}
+/** Both. */
+export const common = (a: Characters, b: Characters): Characters => complement(characters([...complement(a), ...complement(b)]))
 
-const hasAllBeyond = (beyond: Characters) =>
-  beyond.length === 2 && beyond[0][0] === 0x80 && beyond[1][1] === LAST && beyond[1][0] === 0xe000
+/** Characters of an expression from which on it is a rule. */
+const LONG = 60
 
 /**
- * One of these characters, which must be some. XGrammar 0.1.27 reads ranges beyond ASCII wrongly (they match bytes that are the ends' lowest), and takes negative classes of ASCII
- * rightly: so what is beyond ASCII is all of it, or one by one.
+ * One of these characters, which must be some. Those beyond ASCII are written byte by byte (utf8-classes.ts), or, where all of them are meant, by a negative class of ASCII, which
+ * XGrammar masks faster.
  */
-export function oneOf(set: Characters): string {
-  const within = without(set, complement(ASCII))
+export function oneOf(set: Characters, rules: Rules): string {
+  const within = without(set, BEYOND)
   const beyond = without(set, ASCII)
-  if (hasAllBeyond(beyond)) return `[^${ranges(without(ASCII, within))}]`
-  const others: string[] = []
-  for (const [low, high] of beyond) for (let code = low; code <= high; code++) others.push(literal(String.fromCodePoint(code)))
-  return either([within.length > 0 ? `[${ranges(within)}]` : undefined, ...others]) as string
+  if (beyond.length > 0 && complement(characters([...beyond, ...ASCII])).length === 0)
+    return `[^${ranges(without(ASCII, within))}]`
+  const bytes = beyond.length > 0 ? byBytes(beyond) : undefined
+  const one = either([within.length > 0 ? `[${ranges(within)}]` : undefined, bytes]) as string
+  return one.length > LONG ? rules.rule(one) : one
 }
 
 /** Of ASCII. Without any: what no text has, so that the class stays one. */

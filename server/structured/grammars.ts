@@ -7,13 +7,12 @@ import type { Engine } from '../../runtime/index.ts'
 import { ApiError } from '../errors.ts'
 import type { GrammarLease, Grammars, Serving, TokenReader } from '../types.ts'
 import type { Constraint } from './constraint.ts'
+import { textOf } from './constraint-text.ts'
 import { ConstraintError } from './ebnf.ts'
 import { MaskThread } from './mask-thread.ts'
 import { Trials } from './trials.ts'
 import { packVocabulary, type Vocabulary } from './vocabulary.ts'
 
-/** UTF-16 units of a constraint as JSON. */
-const MOST_TEXT = 512 << 10
 /** Grammars kept, or refusals remembered, that nobody uses now. */
 const KEPT = 128
 /** Vocabularies that a thread is told; each takes some ten times its size there. */
@@ -61,13 +60,13 @@ export class CompiledGrammars implements Grammars {
     this.trials = new Trials(settings.constraintTimeout * 1000, settings.constraintMemory)
   }
 
-  async lease(constraint: Constraint, writer: Writer, specials: boolean, field: string): Promise<GrammarLease> {
+  async lease(constraint: Constraint, writer: Writer, specials: boolean, field: string, tenant?: string): Promise<GrammarLease> {
     const text = textOf(constraint, field)
     const vocabulary = await this.vocabularyOf(writer, specials)
     if (this.closed) throw new ApiError('engine_unavailable', 'the server is closing')
     const key = createHash('sha256').update(`${vocabulary.id}\n${text}`).digest('base64')
     const known = this.entries.get(key)
-    const entry = known ?? this.enter(constraint, vocabulary)
+    const entry = known ?? this.enter(text, vocabulary, tenant)
     this.entries.delete(key)
     this.entries.set(key, entry)
     entry.users++
@@ -96,9 +95,9 @@ export class CompiledGrammars implements Grammars {
     await Promise.all([...this.threads].map((thread) => thread.end()))
   }
 
-  private enter(constraint: Constraint, vocabulary: Vocabulary): Entry {
+  private enter(text: string, vocabulary: Vocabulary, tenant: string | undefined): Entry {
     const grammar = this.nextId++
-    const ready = this.compile(grammar, constraint, vocabulary)
+    const ready = this.compile(grammar, text, vocabulary, tenant)
     const entry: Entry = { users: 0, grammar, thread: undefined, ready }
     // Who waits for it is told; nobody may any more.
     ready.then(
@@ -110,9 +109,9 @@ export class CompiledGrammars implements Grammars {
     return entry
   }
 
-  private async compile(grammar: number, constraint: Constraint, vocabulary: Vocabulary): Promise<MaskThread> {
+  private async compile(grammar: number, text: string, vocabulary: Vocabulary, tenant: string | undefined): Promise<MaskThread> {
     try {
-      const { source, milliseconds } = await this.trials.run(constraint, vocabulary)
+      const { source, milliseconds } = await this.trials.run(text, vocabulary, tenant)
       const thread = this.threadFor(milliseconds > SLOW_MS ? 'slow' : 'quick')
       thread.users++
       try {
@@ -206,18 +205,6 @@ export class CompiledGrammars implements Grammars {
     all.set(key, known)
     return known
   }
-}
-
-/** Throws ApiError for one that is too large. */
-function textOf(constraint: Constraint, field: string): string {
-  let text: string
-  try {
-    text = JSON.stringify(constraint)
-  } catch {
-    throw new ApiError('invalid_request', `${field} is nested too deeply`, field)
-  }
-  if (text.length <= MOST_TEXT) return text
-  throw new ApiError('invalid_request', `${field} has ${text.length} characters; at most ${MOST_TEXT} are supported`, field)
 }
 
 /** Characters of a place in a schema that an error names: names there are the client's. */

@@ -84,7 +84,7 @@ export class MaskMaker {
     grammar.users++
     const constrained = { grammar, matcher, endTokens, ignoreEos }
     this.bySlot.set(slot, constrained)
-    for (const token of tokens) if (!matcher.acceptToken(token)) return this.refuse(ticket, token)
+    for (const token of tokens) if (!accepts(constrained, token)) return this.refuse(ticket, token)
     await this.write(slot, ticket, constrained, tokens.at(-1))
   }
 
@@ -94,7 +94,7 @@ export class MaskMaker {
       const constrained = this.bySlot.get(slot)
       if (!constrained) continue
       const started = performance.now()
-      if (!constrained.matcher.acceptToken(token)) this.refuse(ticket, token)
+      if (!accepts(constrained, token)) this.refuse(ticket, token)
       else await this.write(slot, ticket, constrained, token)
       if (performance.now() - started > MOST_MS)
         this.failed.push({
@@ -153,4 +153,9 @@ export class MaskMaker {
     for (const matcher of spare.splice(0)) matcher.dispose()
     compiled.dispose()
   }
+}
+
+/** Whether a token may stand there. The matcher takes one end; where ends are ignored, as many follow as there is room for. */
+function accepts({ matcher, endTokens }: Constrained, token: number): boolean {
+  return matcher.isTerminated() ? endTokens.includes(token) : matcher.acceptToken(token)
 }

@@ -8,10 +8,15 @@ import type { Vocabulary } from './vocabulary.ts'
 /** Milliseconds between looks at whether it still answers. */
 const PING_EVERY = 1000
 
+/** Of JavaScript's memory in one, without the vocabulary's and XGrammar's. */
+const HEAP_MB = 512
+
 /** Makes a thread of thread.ts. */
 export function startThread(data: ThreadData): Worker {
   const worker = new Worker(new URL('./thread.js', import.meta.url), {
     workerData: data,
+    // Of JavaScript: what a constraint is converted by is bounded, but not to the byte.
+    resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
     name: data.trial ? 'lorikeet-grammars' : 'lorikeet-masks',
   })
   worker.unref()

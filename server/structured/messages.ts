@@ -1,14 +1,13 @@
 /** What crosses between the main thread and those that compile grammars and make masks (thread.ts). */
 import type { MessagePort } from 'node:worker_threads'
-import type { Constraint } from './constraint.ts'
 import type { Source } from './convert.ts'
 import type { Vocabulary } from './vocabulary.ts'
 
 export type Order =
   /** Answered with `ready`, once grammars can be compiled for it. */
   | { type: 'vocabulary'; vocabulary: Vocabulary }
-  /** Answered with `tried`; nothing of it is kept. */
-  | { type: 'try'; job: number; vocabulary: number; constraint: Constraint }
+  /** A constraint as JSON. Answered with `tried`; nothing of it is kept. */
+  | { type: 'try'; job: number; vocabulary: number; text: string }
   /** Kept as `grammar`; answered with `compiled`. */
   | { type: 'compile'; grammar: number; vocabulary: number; source: Source }
   | { type: 'drop'; grammar: number }

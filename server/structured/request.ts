@@ -1,6 +1,8 @@
 /** What a body says of its answers' format: `response_format` (OpenAI's) and `structured_outputs` (vLLM's). */
 import { ApiError } from '../errors.ts'
 import type { Constraint } from './constraint.ts'
+import { checkLength } from './constraint-text.ts'
+import { eachFormat, exactlyOne } from './documented.ts'
 
 type Body = Record<string, unknown>
 
@@ -18,21 +20,27 @@ const flag = nullable({ type: 'boolean' })
 /** Of vLLM's fields those that say what, of which there is one. */
 const KINDS = ['json', 'regex', 'choice', 'grammar', 'json_object', 'structural_tag'] as const
 
+/** `json_schema` of a response_format. */
+const JSON_FORMAT = {
+  type: 'object',
+  required: ['name', 'schema'],
+  properties: { name: text, description: nullable(text), schema: anySchema, strict: flag },
+}
+
 /** The fields as both routes have them. */
 export const STRUCTURED_FIELDS: Record<string, object> = {
-  response_format: nullable({
-    type: 'object',
-    required: ['type'],
-    properties: {
-      type: { enum: ['text', 'json_object', 'json_schema', 'structural_tag'] },
-      json_schema: nullable({
-        type: 'object',
-        required: ['name', 'schema'],
-        properties: { name: text, description: nullable(text), schema: anySchema, strict: flag },
-      }),
+  response_format: eachFormat(
+    {
+      type: 'object',
+      required: ['type'],
+      properties: {
+        type: { enum: ['text', 'json_object', 'json_schema', 'structural_tag'] },
+        json_schema: nullable(JSON_FORMAT),
+      },
     },
-  }),
-  structured_outputs: nullable({
+    JSON_FORMAT,
+  ),
+  structured_outputs: exactlyOne(KINDS, {
     type: 'object',
     additionalProperties: false,
     properties: {
@@ -119,6 +127,7 @@ function ofOutputs(outputs: Body | null | undefined): Structured {
 }
 
 function parsed(value: string, field: string): unknown {
+  checkLength(value, field)
   try {
     return JSON.parse(value)
   } catch (error) {

@@ -20,9 +20,9 @@ const compiler = new Compiler()
 const masks = new MaskMaker(compiler)
 
 async function attempt(order: Extract<Order, { type: 'try' }>): Promise<void> {
-  const { job, constraint, vocabulary } = order
+  const { job, text, vocabulary } = order
   try {
-    const source = sourceOf(constraint)
+    const source = sourceOf(JSON.parse(text))
     await compiler.prepare(vocabulary)
     const started = performance.now()
     const grammar = await compiler.compile(vocabulary, source)

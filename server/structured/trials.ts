@@ -1,6 +1,5 @@
 /** Threads that try constraints before one is let near the masks of others: what loops, or eats memory, ends its thread and nothing else. */
 import type { Worker } from 'node:worker_threads'
-import type { Constraint } from './constraint.ts'
 import type { Source } from './convert.ts'
 import { ConstraintError } from './ebnf.ts'
 import { startThread } from './mask-thread.ts'
@@ -16,16 +15,27 @@ export interface Tried {
 }
 
 interface Job {
-  constraint: Constraint
+  /** The constraint as JSON. */
+  text: string
   vocabulary: Vocabulary
   resolve: (tried: Tried) => void
   reject: (error: Error) => void
 }
 
+/** Jobs of one tenant. */
+interface Line {
+  waiting: Job[]
+  running: number
+}
+
+/** Threads that one tenant may keep busy: another's turn comes without waiting for what it is slow with. Where nobody says whose a request is, all are anybody's. */
+const ONE_TENANTS = THREADS - 1
+
 export class Trials {
   private readonly milliseconds: number
   private readonly data: ThreadData
-  private readonly queue: Job[] = []
+  /** Whose turn is next comes first. */
+  private readonly lines = new Map<string | undefined, Line>()
   private readonly idle: Trial[] = []
   private count = 0
   private closed = false
@@ -36,10 +46,12 @@ export class Trials {
     this.data = { mostBytes, trial: true }
   }
 
-  /** In the order of their coming. Rejects with ConstraintError for what cannot be had. */
-  run(constraint: Constraint, vocabulary: Vocabulary): Promise<Tried> {
+  /** A constraint as JSON: one of each tenant in turn, those of one in the order of their coming. Rejects with ConstraintError for what cannot be had. */
+  run(text: string, vocabulary: Vocabulary, tenant: string | undefined): Promise<Tried> {
     return new Promise((resolve, reject) => {
-      this.queue.push({ constraint, vocabulary, resolve, reject })
+      const line = this.lines.get(tenant) ?? { waiting: [], running: 0 }
+      this.lines.set(tenant, line)
+      line.waiting.push({ text, vocabulary, resolve, reject })
       this.next()
     })
   }
@@ -47,18 +59,28 @@ export class Trials {
   close(): void {
     this.closed = true
     for (const trial of this.idle.splice(0)) trial.end()
-    for (const { reject } of this.queue.splice(0)) reject(new Error('the server is closing'))
+    for (const { waiting } of this.lines.values())
+      for (const { reject } of waiting.splice(0)) reject(new Error('the server is closing'))
   }
 
   private next(): void {
-    if (this.queue.length === 0) return
+    const [tenant, line] =
+      [...this.lines].find(
+        ([tenant, { waiting, running }]) => waiting.length > 0 && (tenant === undefined || running < ONE_TENANTS),
+      ) ?? []
+    if (!line) return
     const trial = this.idle.pop() ?? (this.count < THREADS ? this.another() : undefined)
     if (!trial) return
-    const job = this.queue.shift() as Job
+    const job = line.waiting.shift() as Job
+    line.running++
+    this.lines.delete(tenant)
+    this.lines.set(tenant, line)
     trial
-      .run(job.constraint, job.vocabulary, this.milliseconds)
+      .run(job.text, job.vocabulary, this.milliseconds)
       .then(job.resolve, job.reject)
       .finally(() => {
+        line.running--
+        if (line.running === 0 && line.waiting.length === 0) this.lines.delete(tenant)
         if (trial.dead || this.closed) {
           this.count--
           trial.end()
@@ -93,7 +115,7 @@ class Trial {
     })
   }
 
-  async run(constraint: Constraint, vocabulary: Vocabulary, milliseconds: number): Promise<Tried> {
+  async run(text: string, vocabulary: Vocabulary, milliseconds: number): Promise<Tried> {
     const job = this.jobs++
     if (!this.known.has(vocabulary.id)) {
       const ready = this.next(
@@ -107,7 +129,7 @@ class Trial {
     }
     const late = new ConstraintError('', `it takes more than ${milliseconds / 1000} s to compile; ask for less at once`)
     const answer = this.next(milliseconds, late, (report) => 'job' in report && report.job === job)
-    this.post({ type: 'try', job, vocabulary: vocabulary.id, constraint })
+    this.post({ type: 'try', job, vocabulary: vocabulary.id, text })
     const report = await answer
     if (report.type === 'refused') throw new ConstraintError(report.at, report.message)
     return report as Extract<Report, { type: 'tried' }>

@@ -10,17 +10,19 @@ import type { Generation } from '../openai/generation.ts'
 import { type Body, checkFields, given } from '../openai/parameters.ts'
 import { takeTurn } from '../openai/turn.ts'
 import { validate } from '../openai/validate.ts'
+import { COMPUTED, type Operation } from '../openapi/describe.ts'
 import type { Serving } from '../types.ts'
 import { Told } from './answer.ts'
+import { ADAPTER_ID_HEADER, GENERATE_ANSWER, STREAM_ANSWER, TIME_HEADERS } from './answer-schema.ts'
 import { adaptersOf, checkParameters, completionBodyOf, DEFAULT_NEW_TOKENS, parametersOf, renamed, samples } from './request.ts'
 import { generateSchema } from './schema.ts'
 
 const tags = ['generation']
 
 export function generateRoutes(app: FastifyInstance, all: Serving, turns: CompletionTurns): void {
-  const route = (path: string, summary: string, answer: typeof whole) =>
+  const route = (path: string, summary: string, api: Operation, answer: typeof whole) =>
     app.post<{ Body: Body }>(path, {
-      schema: { body: generateSchema, tags, summary },
+      schema: { body: generateSchema, tags, summary, api },
       handler: async (request, reply) => {
         try {
           const { body } = request
@@ -43,8 +45,11 @@ export function generateRoutes(app: FastifyInstance, all: Serving, turns: Comple
         }
       },
     })
-  route('/generate', "Complete a prompt in TGI's and LoRAX's shape", whole)
-  route('/generate_stream', 'The same, token by token as server-sent events', streamed)
+  const ofStream = { ...COMPUTED.answerHeaders, ...ADAPTER_ID_HEADER }
+  const generate = { ...COMPUTED, id: 'generate', answer: GENERATE_ANSWER, answerHeaders: { ...ofStream, ...TIME_HEADERS } }
+  const stream = { ...COMPUTED, id: 'generateStream', answer: STREAM_ANSWER, answerHeaders: ofStream }
+  route('/generate', "Complete a prompt in TGI's and LoRAX's shape", generate, whole)
+  route('/generate_stream', 'The same, token by token as server-sent events', stream, streamed)
 }
 
 const toldOf = (body: Body, { adapter, asked, prompts }: CompletionTurn) => {

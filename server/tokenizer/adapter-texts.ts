@@ -10,6 +10,7 @@ import {
   TOOL_SPELLINGS,
 } from '../openai/message/formats.ts'
 import { formatsOf, toolFormatOf } from '../openai/message/from-template.ts'
+import { isScoreTemplate } from '../pooling/score-marks.ts'
 import type { AdapterTexts, ServedText } from '../types.ts'
 import { ModelChatTemplate } from './chat-template.ts'
 import { DEFAULT, TOOL_USE } from './named-templates.ts'
@@ -34,6 +35,7 @@ interface Base {
   template: ModelChatTemplate
   prompts: ModelPromptReader
   formats?: MessageFormats
+  scoreTemplate?: boolean
 }
 
 export class OwnTexts implements AdapterTexts {
@@ -86,7 +88,8 @@ export class OwnTexts implements AdapterTexts {
     const spellings = await this.tried(lesson)
     const bytes = spellings ? spellings.text.byteLength + spellings.at.byteLength + spellings.size.byteLength : 0
     const admitted = { ...text, bytes: text.bytes + bytes }
-    this.served.set(admitted, { ...this.make(text, lesson, spellings), formats })
+    const scoreTemplate = text.template === undefined ? this.base.scoreTemplate === true : isScoreTemplate(text.template)
+    this.served.set(admitted, { ...this.make(text, lesson, spellings), formats, scoreTemplate })
     this.known.set(text.digest, new WeakRef(admitted))
     this.gone.register(admitted, text.digest)
     return admitted
@@ -126,7 +129,7 @@ export class OwnTexts implements AdapterTexts {
     throw refused(answer.template ? answer.error : `tokenizer.json: it holds no tokenizer that can be served: ${answer.error}`)
   }
 
-  private make(text: AdapterText, lesson: Lesson, spellings: Spellings | undefined): ServedText {
+  private make(text: AdapterText, lesson: Lesson, spellings: Spellings | undefined): Pick<ServedText, 'tokenizer' | 'prompts'> {
     const { base } = this
     const template = ModelChatTemplate.of(ownTemplates(text) ?? base.template.sources, text.tokens, MOST_COMPILED)
     if (!spellings)

@@ -127,7 +127,8 @@ t.test('a scan makes every adapter folder known', async (t) => {
 
 t.test('names that would break headers and logs are refused', async (t) => {
   const { registry } = testRegistry(read)
-  for (const name of ['', 'a\nb', 'x'.repeat(257)]) t.throws(() => registry.enter(name, LORA), { code: 'adapter_name_invalid' })
+  for (const name of ['', 'a\nb', 'x'.repeat(257), 'a,b', ' a', 'a '])
+    t.throws(() => registry.enter(name, LORA), { code: 'adapter_name_invalid' })
   registry.enter('Größe/7 b', LORA)
   t.ok(registry.get('Größe/7 b'))
 })

@@ -2,6 +2,7 @@
  * Requests of every kind to a whole server: bodies from its own OpenAPI document, and bytes that are no such request. What a client caused is never a 5xx, every
  * error has OpenAI's shape, /health stays green; afterwards the pool's accounting is exact and a control request's answer is what it was.
  */
+import { ApiDocument } from '../support/api-document.ts'
 import { demoModel } from '../support/repo.ts'
 import { startServed } from '../support/served.ts'
 import { changedBytes, jsonBytes, oddText } from './odd.ts'
@@ -21,7 +22,7 @@ const served = await startServed(
   { model: demoModel('base'), adapters: demoModel('adapters'), pool: '6MiB', 'request-timeout': 5, 'body-limit': '1MiB' },
 )
 const port = Number(new URL(served.url).port)
-const routes = routesOf((await (await fetch(`${served.url}/docs/json`)).json()) as Parameters<typeof routesOf>[0])
+const routes = routesOf(await ApiDocument.of(served.url))
 const posts = routes.filter((route) => route.schema)
 const names = ['base', ...served.serving.adapters.list().map(({ name }) => name)]
 
@@ -148,7 +149,7 @@ function pathOf(random: Random, route: Route): string {
 function requestBytes(random: Random): { pieces: Buffer[]; half: boolean } {
   const route = random.pick(random.below(6) ? posts : routes)
   const body = route.schema
-    ? jsonBytes(random, bodyOf(random, route.schema))
+    ? jsonBytes(random, bodyOf(random, route.schema, route.examples))
     : Buffer.from(random.below(3) ? '' : oddText(random))
   const odd = random.below(3) === 0
   const method = odd && random.below(4) === 0 ? random.pick(METHODS) : route.method

@@ -5,10 +5,11 @@ import { ToyCore, toyImage, use } from '../support/toy-core.ts'
 import { toyPooled, toyTokens } from '../support/toy-engine.ts'
 
 const prompt = (length: number, seed = 1) => Array.from({ length }, (_, i) => (i * 7 + seed * 13) % 97)
-const KINDS: Pooling[] = ['last', 'first', 'mean']
+const KINDS: Pooling[] = ['last', 'first', 'mean', 'each']
 
 /** What a kind of pooling must give. */
 function wanted(ids: number[], adapters: { digest: string; weight: number }[], pooling: Pooling): number[] {
+  if (pooling === 'each') return ids.flatMap((_, i) => toyPooled(ids, adapters, i, i + 1))
   const [from, to] = pooling === 'mean' ? [0, ids.length] : pooling === 'first' ? [0, 1] : [ids.length - 1, ids.length]
   return toyPooled(ids, adapters, from, to)
 }
@@ -19,8 +20,8 @@ function submitAll(toy: ToyCore, count: number, round = '') {
   const cases = Array.from({ length: count }, (_, i) => ({
     id: `${round}${i}`,
     ids: prompt(1 + ((i * 11) % 40), i % 4),
-    uses: i % 2 ? [use(image)] : [],
-    pooling: KINDS[i % 3],
+    uses: i % 3 ? [use(image)] : [],
+    pooling: KINDS[i % 4],
   }))
   for (const { id, ids, uses, pooling } of cases) toy.submit(id, ids, uses, POOLED_SAMPLING, { pooling })
   return cases

@@ -157,7 +157,7 @@ t.test('a key brings only what it may see; names that are made up are limited', 
   writeFileSync(keyFile, `${line}\n`)
   const served = await start(t, hubOf(t, local), {
     'hub-allow': ['org/*'],
-    'api-key': ['admin-secret-key'],
+    'api-key': ['admin-secret-key', 'other=other-secret-key'],
     'api-key-file': keyFile,
   })
   const authorization = { authorization: `Bearer ${key}` }
@@ -173,6 +173,8 @@ t.test('a key brings only what it may see; names that are made up are limited', 
   t.same([...new Set(statuses)].sort(), [404, 429])
   t.ok(local.requests.filter(({ line }) => line.includes('made-up')).length <= 60)
   t.match(await say(served, 'org/pirate', authorization), { status: 200 }, 'what is known is served')
+  const other = { authorization: 'Bearer other-secret-key' }
+  t.match(await say(served, 'org/made-up-by-another', other), { status: 404 }, 'another tenant is looked for still')
 })
 
 t.test('a hub that fails is told as such, and asked again later', async (t) => {

@@ -9,16 +9,19 @@ import { type BuiltModel, buildModel } from '../../runtime/model/index.ts'
 import type { Engine, EngineSettings, Pooling } from '../../runtime/types.ts'
 import { fixture, readJson } from './repo.ts'
 
-export const POOLINGS: Pooling[] = ['last', 'first', 'mean']
+/** Of one vector. */
+type OneVector = Exclude<Pooling, 'each'>
+
+export const POOLINGS: OneVector[] = ['last', 'first', 'mean']
 
 /** What the oracle has of one prompt. */
-export type PooledRow = Record<Pooling, number[]> & { prompt: number[]; logits?: number[] }
+export type PooledRow = Record<OneVector, number[]> & { prompt: number[]; logits?: number[] }
 
 export interface PooledCase {
   /** Of the adapter; undefined: the base alone. */
   adapter?: string
   row: PooledRow
-  pooling: Pooling
+  pooling: OneVector
 }
 
 export const pooledFamilies = (): string[] =>

@@ -2,6 +2,7 @@
 import { configOf } from '../../server/config/config.ts'
 import { type ServeHooks, serve } from '../../server/serve.ts'
 import type { Serving } from '../../server/types.ts'
+import { ApiDocument, type Document, type Told } from './api-document.ts'
 import { idleComplaints } from './oracle.ts'
 
 export interface Served {
@@ -11,6 +12,7 @@ export interface Served {
   serving: Serving
   /** Few adapters have been loaded, or refused. */
   preloaded: Promise<void>
+  /** The answer is held to the API document when the test ends: then it costs no test its time. */
   // biome-ignore lint/suspicious/noExplicitAny: the tests assert on what the answer holds
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<{ status: number; headers: Headers; body: any }>
   /** Waits until nothing is in flight; what is wrong with the pool's accounting then. */
@@ -23,11 +25,18 @@ export async function startServed(
   settings: Parameters<typeof configOf>[0],
   hooks: ServeHooks = {},
 ): Promise<Served> {
-  const { address, adminAddress, serving, preloaded, close } = await serve(
+  const { address, adminAddress, app, serving, preloaded, close } = await serve(
     configOf({ port: 0, 'log-level': 'fatal', ...settings }),
     hooks,
   )
-  t.teardown(close)
+  const answers: (Told & { path: string })[] = []
+  t.teardown(async () => {
+    try {
+      requireDocumented(new ApiDocument(app.swagger() as unknown as Document), answers)
+    } finally {
+      await close()
+    }
+  })
   return {
     url: address,
     adminUrl: adminAddress,
@@ -36,11 +45,22 @@ export async function startServed(
     async post(path, body, headers = {}) {
       const init = { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) }
       const response = await fetch(`${address}${path}`, init)
-      return { status: response.status, headers: response.headers, body: await response.json() }
+      const { status, headers: told } = response
+      const text = await response.text()
+      answers.push({ path, status, headers: told, text })
+      return { status, headers: told, body: JSON.parse(text) }
     },
     async idleComplaints() {
       await serving.engine.idle()
       return idleComplaints(serving.engine.snapshot)
     },
+  }
+}
+
+function requireDocumented(document: ApiDocument, answers: readonly (Told & { path: string })[]): void {
+  for (const { path, ...told } of answers) {
+    const operation = document.find('POST', path.split('?')[0])
+    const complaint = operation && document.complaintOf(operation, told)
+    if (complaint) throw new Error(`the API document does not have this answer: ${complaint}`)
   }
 }

@@ -22,6 +22,8 @@ export interface MessageReader {
   readonly reasoningTokens: number
   /** All calls that the message may have are there: what comes now is not wanted. Absent: it may have any number. */
   readonly enough?: boolean
+  /** A call that has been told broke off: its arguments are no JSON. */
+  readonly brokenOff?: boolean
   /** The text that has come; `tokens`: those that brought it. */
   push(text: string, tokens: readonly number[]): MessageDelta
   /** At the end of the text: what was held back. */

@@ -2,9 +2,14 @@
 import type { MessageFormats, ToolFormat } from './formats.ts'
 
 /** In this order: what is said first goes before what may stand beside it. */
-const MARKS: readonly [ToolFormat, RegExp][] = [
+const MARKS: readonly [ToolFormat | undefined, RegExp][] = [
+  // MiniMax-M3 sets a token before marks that look like others': XML in each other, which nothing here reads.
+  [undefined, /\]<\]minimax\[>\[/],
   ['openai', /<\|channel\|>[\s\S]*<\|message\|>|<\|message\|>[\s\S]*<\|channel\|>/],
   ['deepseek_v3', /<｜tool▁calls▁begin｜>/],
+  ['kimi_k2', /<\|tool_calls_section_begin\|>/],
+  ['minimax_m2', /<minimax:tool_call>/],
+  ['glm45', /<arg_key>/],
   ['mistral', /\[TOOL_CALLS\]/],
   ['qwen3_coder', /<function=/],
   ['phi4_mini_json', /functools|<\|tool\|>/],

@@ -31,9 +31,9 @@ export function* textWithCalls(
 
 /**
  * One call, from its brace to its brace. `bare`: nothing but its form tells it from any other object, so it is one only with a name and arguments. Otherwise it is one as soon as its name is known. False: it is none,
- * or it breaks off.
+ * or it breaks off. `known`: names that it may have; absent: any.
  */
-export function* jsonCall(source: TextSource, out: MessageWriter, bare = false): Reading<boolean> {
+export function* jsonCall(source: TextSource, out: MessageWriter, bare = false, known?: ReadonlySet<string>): Reading<boolean> {
   if ((yield* source.literal('{')) === undefined) return false
   let name: string | undefined
   /** Arguments that came before the name. */
@@ -56,7 +56,7 @@ export function* jsonCall(source: TextSource, out: MessageWriter, bare = false):
     yield* source.space()
     if (key === 'name' && name === undefined) {
       name = yield* source.string()
-      if (name === undefined || name === '') return false
+      if (name === undefined || name === '' || known?.has(name) === false) return false
       if (!bare || early) call()
     } else if (ARGUMENTS.includes(key) && !argued) {
       argued = true

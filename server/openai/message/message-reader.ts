@@ -27,6 +27,10 @@ export class FormatReader implements MessageReader {
     return this.out.enough
   }
 
+  get brokenOff(): boolean {
+    return this.out.brokenOff
+  }
+
   push(text: string, tokens: readonly number[]): MessageDelta {
     const before = this.out.reasons
     if (text !== '') {

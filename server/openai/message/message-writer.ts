@@ -17,6 +17,8 @@ export class MessageWriter {
   reasons = false
   /** Some was, since the last `take`. */
   reasoned = false
+  /** A call that was written as it came came to no end. */
+  brokenOff = false
   private readonly options: WriterOptions
   private delta: MessageDelta = {}
   /** White space that ends the content so far: it belongs to the calls if one follows, or comes before. */
@@ -56,12 +58,12 @@ export class MessageWriter {
     this.before = this.calls
   }
 
-  /** It is one. `arguments` of it follow. */
-  call(name: string): void {
+  /** It is one. `arguments` of it follow. `id`: that which the model gave it. */
+  call(name: string, id?: string): void {
     this.announced = true
     const index = this.calls++
     if (!this.options.whole) this.close()
-    if (index < this.options.mostCalls) this.add({ index, id: this.options.callId(), name, arguments: '' })
+    if (index < this.options.mostCalls) this.add({ index, id: id ?? this.options.callId(), name, arguments: '' })
   }
 
   /** The next characters of the last call's. */
@@ -85,8 +87,10 @@ export class MessageWriter {
 
   /** It was none, or became none: `text` is what was read since `begin`. */
   abandon(text: string): void {
-    const { whole } = this.options
+    const { whole, mostCalls } = this.options
     if (whole) this.calls = this.before
+    // One that is too many was not written.
+    else this.brokenOff ||= this.announced && this.calls <= mostCalls
     this.waiting = []
     if (whole || !this.announced) this.content(text)
   }

@@ -13,7 +13,11 @@ export interface MessageParts {
 }
 
 /** How a message ended. */
-export type Ending = Required<Pick<Piece, 'finish'>> & Pick<Piece, 'stopReason'>
+export type Ending = Required<Pick<Piece, 'finish'>> &
+  Pick<Piece, 'stopReason'> & {
+    /** The last call that was told. */
+    brokenOff?: boolean
+  }
 
 export class Reading {
   /** Undefined until the last piece has come; for ever, when nobody waited for that. */
@@ -44,7 +48,7 @@ export class Reading {
     this.pass(this.reader.finish())
     // White space alone is the answer where there is nothing else.
     if (this.spaces !== '' && !this.anything) this.say(this.spaces)
-    this.ending = { finish: piece.finish, stopReason: piece.stopReason }
+    this.ending = { finish: piece.finish, stopReason: piece.stopReason, brokenOff: this.reader.brokenOff === true }
   }
 
   /** With what was reasoned. */

@@ -18,7 +18,7 @@ export function typesOf(parameters: object | undefined, name: string): Set<strin
   for (let steps = 0; open.length > 0 && steps < MOST_STEPS; steps++) {
     const schema = open.pop()
     if (!isObject(schema)) continue
-    for (const type of [schema.type ?? []].flat().slice(0, MOST_STEPS)) types.add(String(type))
+    for (const type of [schema.type ?? []].flat().slice(0, MOST_STEPS)) types.add(usual(String(type)))
     for (const value of Array.isArray(schema.enum) ? schema.enum.slice(0, MOST_STEPS) : []) types.add(typeOf(value))
     if ('const' in schema) types.add(typeOf(schema.const))
     for (const many of [schema.anyOf, schema.oneOf, schema.allOf])
@@ -27,6 +27,18 @@ export function typesOf(parameters: object | undefined, name: string): Set<strin
   }
   return types
 }
+
+/** Names of types that JSON schemas do not know, and that tools' authors write all the same; vLLM reads them so. */
+const UNUSUAL: readonly [RegExp, string][] = [
+  [/^(u?int|long|short|unsigned)/, 'integer'],
+  [/^(num|float|double)/, 'number'],
+  [/^bool/, 'boolean'],
+  [/^(dict|map)/, 'object'],
+  [/^(list|arr|tuple)/, 'array'],
+  [/^(str|text|varchar|char|enum)/, 'string'],
+]
+
+const usual = (type: string) => UNUSUAL.find(([names]) => names.test(type))?.[1] ?? type
 
 function typeOf(value: unknown): string {
   if (value === null) return 'null'
@@ -62,6 +74,12 @@ export function jsonOfText(text: string, types: ReadonlySet<string>): string {
     if (json !== undefined && /^[[{]/.test(json)) return json
   }
   return `"${inQuotes(text)}"`
+}
+
+/** What text of no known type is: a JSON value, a Python literal, or else a string. */
+export function jsonOfUntyped(text: string): string {
+  const bare = text.trim()
+  return (isJson(bare) ? bare : pythonAsJson(bare)) ?? `"${inQuotes(text)}"`
 }
 
 function isJson(text: string): boolean {

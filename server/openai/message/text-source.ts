@@ -11,6 +11,8 @@ export type Reading<T = void> = Generator<undefined, T, undefined>
 type Texts = readonly string[]
 
 const SPACE = /[ \t\r\n]/
+/** The first half of a character of two units: it is given with the other, since alone JSON escapes it. */
+const HALF = /[\ud800-\udbff]/
 
 export class TextSource {
   private text = ''
@@ -103,7 +105,8 @@ export class TextSource {
           found = marker
         }
       }
-      const held = found === undefined && (drop || !this.over) ? this.beginning(markers) : 0
+      const may = found === undefined && (drop || !this.over) ? this.beginning(markers) : 0
+      const held = may === 0 && !this.over && this.at < this.text.length && HALF.test(this.text.at(-1) ?? '') ? 1 : may
       this.give(found === undefined ? this.text.length - held : first, text)
       if (found !== undefined) {
         this.at += found.length

@@ -19,41 +19,20 @@ export const ANNOTATIONS = new Set([
   '$defs',
   'definitions',
   '$anchor',
+  '$dynamicAnchor',
   '$vocabulary',
   'contentEncoding',
   'contentMediaType',
   'contentSchema',
   'discriminator',
   'nullable',
-  'then',
-  'else',
-  'minContains',
-  'maxContains',
 ])
 
-/** They would change what is valid, and no answer can be held to them: values that change nothing aside. */
-export const REFUSED: Record<string, (value: unknown, schema: Schema) => boolean> = {
-  not: (value) => value === false,
-  if: (_, schema) => schema.then === undefined && schema.else === undefined,
-  dependentRequired: empty,
-  dependentSchemas: empty,
-  dependencies: empty,
-  contains: () => false,
-  uniqueItems: (value) => value === false,
-  multipleOf: (value, { type }) => value === 1 && type === 'integer',
-  patternProperties: empty,
-  propertyNames: (value) => value === true || empty(value),
-  // What a schema does not name is left out anyway.
-  unevaluatedProperties: (value, { additionalProperties }) =>
-    value === true || (value === false && (additionalProperties === undefined || additionalProperties === false)),
-  unevaluatedItems: (value, { items }) => value === true || (value === false && (items === undefined || items === false)),
-  $dynamicRef: () => false,
-  $recursiveRef: () => false,
-}
+/** Those that say something. */
+export const keywordsOf = (schema: Schema): string[] => Object.keys(schema).filter((keyword) => !ANNOTATIONS.has(keyword))
 
-function empty(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && Object.keys(value).length === 0
-}
+/** They would change what is valid, and no answer can be held to them. */
+export const REFUSED = ['$dynamicRef', '$recursiveRef'] as const
 
 /** What answers are held to. */
 export const SUPPORTED = [
@@ -63,13 +42,24 @@ export const SUPPORTED = [
   'properties',
   'required',
   'additionalProperties',
+  'patternProperties',
+  'propertyNames',
   'minProperties',
   'maxProperties',
+  'dependentRequired',
+  'dependentSchemas',
+  'dependencies',
+  'unevaluatedProperties',
   'items',
   'prefixItems',
   'additionalItems',
   'minItems',
   'maxItems',
+  'uniqueItems',
+  'contains',
+  'minContains',
+  'maxContains',
+  'unevaluatedItems',
   'minLength',
   'maxLength',
   'pattern',
@@ -78,26 +68,30 @@ export const SUPPORTED = [
   'maximum',
   'exclusiveMinimum',
   'exclusiveMaximum',
+  'multipleOf',
   'anyOf',
   'oneOf',
   'allOf',
+  'not',
+  'if',
+  'then',
+  'else',
   '$ref',
 ] as const
 
 export const TYPES = ['object', 'array', 'string', 'number', 'integer', 'boolean', 'null'] as const
-export type Type = (typeof TYPES)[number]
+/** Whole numbers are numbers. */
+export const KINDS = ['object', 'array', 'string', 'number', 'boolean', 'null'] as const
+export type Kind = (typeof KINDS)[number]
 
-/** Keywords that speak of values of one type alone. */
-export const OF_TYPE: Record<string, readonly string[]> = {
-  object: ['properties', 'required', 'additionalProperties', 'minProperties', 'maxProperties'],
-  array: ['items', 'prefixItems', 'additionalItems', 'minItems', 'maxItems'],
-  string: ['minLength', 'maxLength', 'pattern', 'format'],
-  number: ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum'],
+export const kindOf = (value: unknown): Kind => {
+  if (value === null) return 'null'
+  return Array.isArray(value) ? 'array' : (typeof value as Kind)
 }
 
-export const typeOf = (value: unknown): Type => {
-  if (value === null) return 'null'
-  if (Array.isArray(value)) return 'array'
-  if (typeof value === 'number') return Number.isInteger(value) ? 'integer' : 'number'
-  return typeof value as Type
+/** Characters of a client's value that a message repeats. */
+const SHOWN = 100
+export const shown = (value: unknown): string => {
+  const text = JSON.stringify(value) ?? String(value)
+  return text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text
 }

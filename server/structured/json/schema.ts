@@ -1,10 +1,18 @@
 /** JSON Schema to EBNF. What is written is always valid by the schema; what it would allow beyond that (another order of members, say) is left out. */
 import { ConstraintError, either, literal, Rules } from '../ebnf.ts'
-import { disjoint, flatten, isReference, join, listed, pointed, said, schemaAt } from './flatten.ts'
-import { OF_TYPE, type Schema, TYPES, type Type } from './keywords.ts'
-import { arrayOf, type Member, objectOf, space } from './members.ts'
-import { integers, numbers } from './numbers.ts'
-import { anyString, inside, stringOf } from './strings.ts'
+import type { Regular } from '../regular/regular.ts'
+import { written } from '../regular/write.ts'
+import { itemsOf } from './arrays.ts'
+import { placed, schemaAt, schemasAt } from './checked.ts'
+import type { Facts, Item } from './facts.ts'
+import { type Kind, keywordsOf } from './keywords.ts'
+import { arrayOf, objectOf, otherName } from './members.ts'
+import { integers, multiples, numbers, spellings } from './numbers.ts'
+import { membersOf, type Values } from './objects.ts'
+import { References } from './references.ts'
+import { anyString, stringOf } from './strings.ts'
+import { Checker, sameValue } from './values.ts'
+import { Ways } from './ways.ts'
 
 const INTEGER = '"-"? ("0" | [1-9] [0-9]{0,17})'
 // Exponents of two digits: no number is infinite.
@@ -12,268 +20,224 @@ const NUMBER = `${INTEGER} ("." [0-9]{1,18})? ([eE] [+-]? [0-9]{1,2})?`
 
 /** Nested schemas: each takes some stack. */
 const MOST_DEPTH = 200
+/** Times that a schema is begun anew because a part that refers to itself turned out to be impossible. */
+const MOST_TIMES = 20
 
-class SchemaGrammar {
-  private readonly rules = new Rules()
+/** A value's rule, once it is needed before it is known. */
+interface Begun {
+  name: string | undefined
+}
+
+/** Something that others refer to by now is impossible: it is to be begun anew with that known. */
+class Impossible extends Error {}
+
+class SchemaGrammar implements Values {
+  readonly rules = new Rules()
+  readonly ways: Ways
+  readonly checker: Checker
   private readonly root: unknown
-  private readonly references = new Map<unknown, string>()
+  private readonly impossible: Set<string>
+  private readonly known = new Map<string, string | undefined>()
+  private readonly begun = new Map<string, Begun>()
+  private anyRule: string | undefined
+  /** Values of which this one is one by another's words alone. */
+  private inPlace: ReadonlySet<string> = new Set()
   private depth = 0
 
-  constructor(root: unknown) {
+  constructor(root: unknown, ways: Ways, impossible: Set<string>) {
     this.root = root
+    this.impossible = impossible
+    this.ways = ways
+    this.checker = new Checker(ways.references)
   }
 
   text(): string {
-    const rule = this.valueOf(this.root)
+    const rule = this.grammarOf([{ schema: schemaAt(this.root, ''), negated: false, at: '', trail: [], owners: [] }])
     if (rule === undefined) throw new ConstraintError('', 'nothing is valid by it')
     return this.rules.text(rule)
   }
 
-  /** An expression for the values that are valid; undefined: none is. */
-  private valueOf(at: unknown): string | undefined {
-    if (++this.depth > MOST_DEPTH) throw new ConstraintError('', `it is nested more than ${MOST_DEPTH} deep`)
-    try {
-      const schema = schemaAt(at)
-      if (!schema) return undefined
-      const own = said(schema)
-      return isReference(own) ? this.reference(own.$ref) : this.flat(flatten(this.root, schema))
-    } finally {
-      this.depth--
-    }
+  /** `true` as the whole: any object. */
+  object(): string {
+    return this.rules.text(this.anyObject(this.any()))
   }
 
-  /** A rule for each, so that what names itself ends. */
-  private reference($ref: unknown): string | undefined {
-    const known = this.references.get($ref)
-    if (known) return known
-    flatten(this.root, { $ref })
-    const target = inside('$ref', () => schemaAt(pointed(this.root, $ref)))
-    if (!target) return undefined
-    const name = this.rules.reserve()
-    this.references.set($ref, name)
-    const body = inside(`$ref(${String($ref)})`, () => this.valueOf(target))
-    // Others may name the rule by now: they would be as impossible, which is said here.
-    if (body === undefined) throw new ConstraintError('$ref', `nothing is valid by ${String($ref)}`)
+  grammarOf(all: readonly Item[]): string | undefined {
+    const items = all.filter(({ schema, negated }) => schema !== !negated)
+    if (items.length === 0) return this.any()
+    const key = this.ways.keyOf(items)
+    if (this.known.has(key)) return this.known.get(key)
+    if (this.impossible.has(key)) return undefined
+    const open = this.begun.get(key)
+    if (open) {
+      if (this.inPlace.has(key)) throw new ConstraintError(items[0].at, 'it leads to itself')
+      open.name ??= this.rules.reserve()
+      return open.name
+    }
+    if (++this.depth > MOST_DEPTH) throw new ConstraintError(items[0].at, `it is nested more than ${MOST_DEPTH} deep`)
+    const mine: Begun = { name: undefined }
+    this.begun.set(key, mine)
+    const body = this.bodyOf(items, key)
+    this.begun.delete(key)
+    this.depth--
+    const rule = this.named(key, mine, body)
+    this.known.set(key, rule)
+    return rule
+  }
+
+  private named(key: string, { name }: Begun, body: string | undefined): string | undefined {
+    if (name === undefined) return body
+    if (body === undefined) {
+      this.impossible.add(key)
+      throw new Impossible()
+    }
     this.rules.define(name, body)
     return name
   }
 
-  private flat(schema: Schema | undefined): string | undefined {
-    if (!schema) return undefined
-    for (const keyword of ['anyOf', 'oneOf'] as const)
-      if (schema[keyword] !== undefined) {
-        const { [keyword]: branches, ...rest } = schema
-        return this.branches(keyword, branches, rest)
+  private bodyOf(items: readonly Item[], key: string): string | undefined {
+    const [item, ...others] = items
+    const whole = others.length === 0 ? this.chosen(item) : undefined
+    const around = this.inPlace
+    try {
+      this.inPlace = new Set(whole ? [...around, key] : [])
+      return whole ? either(whole.map((one) => this.grammarOf([one]))) : this.allOf(items)
+    } finally {
+      this.inPlace = around
+    }
+  }
+
+  private allOf(items: readonly Item[]): string | undefined {
+    const found = this.ways.of(items)
+    const listed = found.flatMap(({ values }) => values ?? [])
+    const values = listed.filter((value, i) => listed.findIndex((one) => sameValue(one, value)) === i)
+    return either([
+      ...values.filter((value) => this.checker.keeps(value, items)).map((value) => this.constant(value)),
+      ...found.filter(({ values }) => values === undefined).flatMap((facts) => this.written(facts)),
+    ])
+  }
+
+  /** Where all that a schema says is which others it is to be valid by: these. */
+  private chosen(item: Item): Item[] | undefined {
+    const { schema, negated } = item
+    if (typeof schema === 'boolean' || negated) return undefined
+    const keywords = keywordsOf(schema)
+    if (keywords.length !== 1) return undefined
+    const [keyword] = keywords
+    const branches = () => schemasAt(schema[keyword], `${item.at}${item.at && '.'}${keyword}`)
+    const as = (one: unknown, i: number) => this.ways.sameValue(item, one, `${item.at}${item.at && '.'}${keyword}.${i}`)
+    // They stand alone from here on: what leads to itself without a value between is found by their own ways.
+    const alone = (one: Item): Item => ({ ...one, trail: [], owners: [] })
+    if (keyword === '$ref') {
+      this.ways.of([item])
+      return [alone(this.ways.referred(item, false))]
+    }
+    if (keyword === 'anyOf') return branches().map((one, i) => alone(as(one, i)))
+    if (keyword !== 'oneOf') return undefined
+    const { demanded, excluded } = this.ways.parted(item, schema.oneOf)
+    if (demanded !== undefined || excluded.some((others) => others.length > 0)) return undefined
+    return branches().map((one, i) => alone(as(one, i)))
+  }
+
+  private written(facts: Facts): (string | undefined)[] {
+    const { kinds, typed, spoken } = facts
+    // Where no type is said: those that keywords speak of.
+    const meant = typed || spoken.size === 0 ? [...kinds] : [...kinds].filter((kind) => spoken.has(kind))
+    if (!typed && spoken.size === 0 && meant.length === 6 && facts.unlike.length === 0) return [this.any()]
+    return meant.map((kind) => this.ofKind(kind, facts))
+  }
+
+  private ofKind(kind: Kind, facts: Facts): string | undefined {
+    const { unlike } = facts
+    switch (kind) {
+      case 'null':
+        return unlike.some(({ value }) => value === null) ? undefined : '"null"'
+      case 'boolean':
+        return either([true, false].filter((value) => !unlike.some((one) => one.value === value)).map((value) => `"${value}"`))
+      case 'string':
+        return stringOf(this.rules, facts)
+      case 'number':
+        return this.numberOf(facts)
+      default: {
+        const nested = unlike.find(
+          ({ value }) => typeof value === 'object' && value !== null && Array.isArray(value) === (kind === 'array'),
+        )
+        if (nested) throw new ConstraintError(nested.at, `that a value must not be a certain ${kind} is not supported`)
+        return kind === 'array' ? itemsOf(this, facts, (value) => this.constant(value)) : membersOf(this, facts)
       }
-    const values = listed(schema)
-    if (values) {
-      for (const keywords of Object.values(OF_TYPE))
-        for (const keyword of keywords)
-          if (keyword in schema)
-            throw new ConstraintError(keyword, 'it is not supported beside enum or const; leave out the values that it forbids')
-      return either(values.map((value) => this.constant(value)))
     }
-    return either(this.typesOf(schema).map((type) => this.typed(type, schema)))
   }
 
-  private branches(keyword: 'anyOf' | 'oneOf', branches: unknown, rest: Schema): string | undefined {
-    if (!Array.isArray(branches) || branches.length === 0)
-      throw new ConstraintError(keyword, 'it must be a list of schemas, and hold one')
-    const all = branches.map((branch, i) =>
-      inside(`${keyword}.${i}`, () => {
-        const schema = schemaAt(branch)
-        if (!schema) return undefined
-        const flat = flatten(this.root, schema)
-        return flat && join(rest, flat)
-      }),
-    )
-    const flats = keyword === 'oneOf' ? this.apart(all) : all
-    const bare = flats === all && Object.keys(rest).length === 0
-    return either(
-      branches.map((branch, i) =>
-        inside(`${keyword}.${i}`, () => {
-          if (bare) return this.valueOf(branch)
-          const flat = flats[i]
-          return flat && this.flat(flatten(this.root, flat))
-        }),
-      ),
-    )
-  }
-
-  /**
-   * Schemas of which a value is valid by one alone: those of oneOf as they are, or, where a property tells them apart and may be missing (a union's kind that has a default), with it.
-   * Throws ConstraintError where neither can be seen.
-   */
-  private apart(flats: readonly (Schema | undefined)[]): readonly (Schema | undefined)[] {
-    const excluding = (schemas: readonly (Schema | undefined)[]) =>
-      schemas.every((one, i) => schemas.slice(i + 1).every((other) => !one || !other || disjoint(this.root, one, other)))
-    if (excluding(flats)) return flats
-    const first = flats.find((one) => one?.properties !== undefined)
-    for (const name of Object.keys((first?.properties ?? {}) as object)) {
-      const demanding = flats.map(
-        (one) => one && { ...one, required: [...((one.required as unknown[] | undefined) ?? []), name] },
-      )
-      if (excluding(demanding)) return demanding
+  private numberOf({ integer, bounds, steps, unlike }: Facts): string | undefined {
+    const others = unlike.filter(({ value }) => typeof value === 'number')
+    const bounded = bounds.low !== undefined || bounds.high !== undefined
+    if (!bounded && steps.length === 0 && others.length === 0) return this.rules.rule(integer ? INTEGER : NUMBER)
+    const kept = bounded
+      ? placed((bounds.lowAt ?? bounds.highAt) as string, () => (integer ? integers(bounds) : numbers(bounds)))
+      : integer
+        ? integers({})
+        : numbers({})
+    const all: Regular[] = [kept]
+    for (const { step, holds, at } of steps) {
+      // Whole numbers are multiples of 1, and of nothing smaller that is not said otherwise.
+      if (integer && step === 1 && holds) continue
+      const one = placed(at, () => multiples(step))
+      all.push(holds ? one : { kind: 'not', what: one })
     }
-    throw new ConstraintError(
-      'oneOf',
-      'it is supported where its schemas exclude each other by their types, or by a property with another const in each; use anyOf',
-    )
+    for (const { value } of others) all.push({ kind: 'not', what: spellings(value as number) })
+    const place = steps[0]?.at ?? others[0]?.at ?? ''
+    const body = placed(place, () => written(all.length === 1 ? kept : { kind: 'and', of: all }, 'plain', this.rules))
+    return body && this.rules.rule(body)
   }
 
   /** A value as it stands, with white space as anywhere. */
   private constant(value: unknown): string {
-    const ws = space(this.rules)
-    if (Array.isArray(value))
-      return value.length === 0
-        ? `"[" ${ws} "]"`
-        : `"[" ${ws} ${value.map((one) => this.constant(one)).join(` ${ws} "," ${ws} `)} ${ws} "]"`
+    const { rules } = this
+    if (Array.isArray(value)) {
+      const { length } = value
+      return arrayOf(
+        rules,
+        value.map((one) => this.constant(one)),
+        undefined,
+        length,
+        length,
+      ) as string
+    }
     if (typeof value !== 'object' || value === null) return literal(JSON.stringify(value))
-    const members = Object.entries(value).map(
-      ([name, one]) => `${literal(JSON.stringify(name))} ${ws} ":" ${ws} ${this.constant(one)}`,
-    )
-    return members.length === 0 ? `"{" ${ws} "}"` : `"{" ${ws} ${members.join(` ${ws} "," ${ws} `)} ${ws} "}"`
-  }
-
-  /** Where the schema does not say it: the types that its keywords speak of, or all. */
-  private typesOf(schema: Schema): Type[] {
-    const { type } = schema
-    if (type === undefined) {
-      const spoken = Object.keys(OF_TYPE).filter((one) => OF_TYPE[one].some((keyword) => keyword in schema)) as Type[]
-      return spoken.length > 0 ? spoken : ['object', 'array', 'string', 'number', 'boolean', 'null']
-    }
-    const types = Array.isArray(type) ? type : [type]
-    const odd = types.find((one) => !TYPES.includes(one as Type))
-    if (types.length === 0 || odd !== undefined)
-      throw new ConstraintError('type', `it must be ${TYPES.join(', ')}, or a list of these`)
-    return types.includes('number') ? (types.filter((one) => one !== 'integer') as Type[]) : (types as Type[])
-  }
-
-  private typed(type: Type, schema: Schema): string | undefined {
-    switch (type) {
-      case 'null':
-        return '"null"'
-      case 'boolean':
-        return '("true" | "false")'
-      case 'string':
-        return this.stringOf(schema)
-      case 'integer':
-      case 'number':
-        return this.numberOf(type, schema)
-      case 'array':
-        return this.arrayOf(schema)
-      case 'object':
-        return this.objectOf(schema)
-    }
-  }
-
-  private stringOf(schema: Schema): string | undefined {
-    const { minLength, maxLength, pattern, format } = schema
-    for (const [keyword, value] of Object.entries({ pattern, format }))
-      if (value !== undefined && typeof value !== 'string') throw new ConstraintError(keyword, 'it must be a string')
-    return stringOf(this.rules, {
-      minLength: count('minLength', minLength),
-      maxLength: count('maxLength', maxLength),
-      pattern: pattern as string | undefined,
-      format: format as string | undefined,
-    })
-  }
-
-  private numberOf(type: 'integer' | 'number', schema: Schema): string | undefined {
-    const bound = (keyword: string) => {
-      const value = schema[keyword]
-      if (value === undefined) return undefined
-      if (typeof value !== 'number') throw new ConstraintError(keyword, 'it must be a number')
-      return value
-    }
-    const [low, high, above, below] = ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum'].map(bound)
-    if (low === undefined && high === undefined && above === undefined && below === undefined)
-      return this.rules.rule(type === 'integer' ? INTEGER : NUMBER)
-    const aboveLow = above !== undefined && above >= (low ?? above)
-    const belowHigh = below !== undefined && below <= (high ?? below)
-    const bounds = { low: aboveLow ? above : low, high: belowHigh ? below : high, aboveLow, belowHigh }
-    const keyword =
-      bounds.low === undefined ? (belowHigh ? 'exclusiveMaximum' : 'maximum') : aboveLow ? 'exclusiveMinimum' : 'minimum'
-    const body = inside(keyword, () => (type === 'integer' ? integers(bounds) : numbers(bounds)))
-    return body && this.rules.rule(body)
-  }
-
-  private arrayOf(schema: Schema): string | undefined {
-    const least = count('minItems', schema.minItems) ?? 0
-    const most = count('maxItems', schema.maxItems)
-    if (most !== undefined && least > most) return undefined
-    // Draft 7 says a tuple by items and additionalItems.
-    const tuple = Array.isArray(schema.items) ? 'items' : 'prefixItems'
-    const prefix = schema[tuple]
-    if (prefix !== undefined && !Array.isArray(prefix)) throw new ConstraintError(tuple, 'it must be a list of schemas')
-    const first = (prefix ?? []).map((one, i) => inside(`${tuple}.${i}`, () => this.valueOf(one)))
-    const restAt = tuple === 'items' ? 'additionalItems' : 'items'
-    const said = schema[restAt] ?? prefix === undefined
-    const reached = most === undefined || most > first.length
-    const rest = reached ? inside(restAt, () => (said === true ? this.any() : this.valueOf(said))) : undefined
-    return arrayOf(this.rules, first, rest, least, most)
-  }
-
-  private objectOf(schema: Schema): string | undefined {
-    const { properties = {}, required = [], additionalProperties } = schema
-    if (typeof properties !== 'object' || properties === null || Array.isArray(properties))
-      throw new ConstraintError('properties', 'it must be an object of schemas')
-    if (!Array.isArray(required) || required.some((name) => typeof name !== 'string'))
-      throw new ConstraintError('required', 'it must be a list of names')
-    const named = Object.keys(properties)
-    // Where no member is named, any may come; where some are, only these, unless the schema says more: so do vLLM and OpenAI.
-    const said = additionalProperties ?? (named.length === 0 && required.length === 0)
-    const additional = () => inside('additionalProperties', () => (said === true ? this.any() : this.valueOf(said)))
-    const members: Member[] = named.map((name) => ({
-      name,
-      required: required.includes(name),
-      value: inside(`properties.${name}`, () => this.valueOf((properties as Schema)[name])),
-    }))
-    for (const name of new Set(required as string[])) {
-      if (named.includes(name)) continue
-      const value = additionalProperties === undefined ? this.any() : additional()
-      members.push({ name, required: true, value })
-    }
-    const demanded = members.filter((one) => one.required).length
-    const least = count('minProperties', schema.minProperties) ?? 0
-    if (least > Math.max(1, demanded))
-      throw new ConstraintError('minProperties', `it is supported up to the number of required properties (${demanded}), or 1`)
-    const value = said === false ? undefined : additional()
-    const most = count('maxProperties', schema.maxProperties)
-    if (most !== undefined && most < members.length)
-      throw new ConstraintError('maxProperties', `it is supported from the number of named properties (${members.length}) on`)
-    const others = value === undefined ? undefined : { value, most: most === undefined ? undefined : most - members.length }
-    return objectOf(this.rules, members, others, least > 0)
+    const members = Object.entries(value).map(([name, one]) => ({ name, required: true, value: this.constant(one) }))
+    return objectOf(rules, members, [], { least: 0, most: undefined }) as string
   }
 
   /** Any JSON value. */
   private any(): string {
-    const known = this.references.get(this.references)
-    if (known) return known
+    if (this.anyRule !== undefined) return this.anyRule
     const name = this.rules.reserve()
-    this.references.set(this.references, name)
-    const object = objectOf(this.rules, [], { value: name }, false) as string
+    this.anyRule = name
     const array = arrayOf(this.rules, [], name, 0, undefined) as string
     const number = this.rules.rule(NUMBER)
-    this.rules.define(name, [object, array, anyString(this.rules), number, '"true"', '"false"', '"null"'].join(' | '))
+    this.rules.define(
+      name,
+      [this.anyObject(name), array, anyString(this.rules), number, '"true"', '"false"', '"null"'].join(' | '),
+    )
     return name
   }
 
-  /** `true` as the whole: any object. */
-  object(): string {
-    this.any()
-    return this.rules.text(objectOf(this.rules, [], { value: this.any() }, false) as string)
+  private anyObject(value: string): string {
+    return objectOf(this.rules, [], [{ key: otherName(this.rules, []), value }], { least: 0, most: undefined }) as string
   }
-}
-
-/** A keyword's value that counts something. */
-function count(keyword: string, value: unknown): number | undefined {
-  if (value === undefined) return undefined
-  if (Number.isSafeInteger(value) && (value as number) >= 0) return value as number
-  throw new ConstraintError(keyword, 'it must be a whole number of 0 or more')
 }
 
 /** EBNF of the JSON that is valid by a schema; `true`: of any JSON object. Throws ConstraintError, which names keyword and place. */
 export function schemaToEbnf(schema: object | boolean): string {
-  return schema === true ? new SchemaGrammar({}).object() : new SchemaGrammar(schema).text()
+  const ways = new Ways(new References(schema))
+  const impossible = new Set<string>()
+  if (schema === true) return new SchemaGrammar(schema, ways, impossible).object()
+  for (let times = 0; times < MOST_TIMES; times++) {
+    try {
+      return new SchemaGrammar(schema, ways, impossible).text()
+    } catch (error) {
+      if (!(error instanceof Impossible)) throw error
+    }
+  }
+  throw new ConstraintError('', 'too many parts of it that refer to themselves are impossible')
 }

@@ -161,11 +161,21 @@ t.test('a model: whole or in shards, and nothing that is not read', async (t) =>
 t.test('a model that says how it embeds brings that with it', async (t) => {
   const { local, hub } = await start(t)
   const modules = JSON.stringify([{ idx: 1, path: '1_Pooling', type: 'sentence_transformers.models.Pooling' }])
-  const embedding = { 'modules.json': modules, '1_Pooling/config.json': '{}' }
-  local.commit('org/embedder', { ...BASE, ...embedding, '1_Pooling/README.md': 'x', '2_Normalize/config.json': '{}' })
+  const dense = { '2_Dense/config.json': '{}', '2_Dense/model.safetensors': 'weights' }
+  const prompts = { 'config_sentence_transformers.json': '{}' }
+  const embedding = { 'modules.json': modules, '1_Pooling/config.json': '{}', ...dense, ...prompts }
+  local.commit('org/embedder', {
+    ...BASE,
+    ...embedding,
+    '1_Pooling/README.md': 'x',
+    '2_Dense/pytorch_model.bin': 'x',
+    '2_Normalize/config.json': '{}',
+  })
   const { directory } = await hub().fetch('org/embedder', 'model')
   for (const [name, text] of Object.entries(embedding)) t.equal(readFileSync(path.join(directory, name), 'utf8'), text)
   t.same(readdirSync(path.join(directory, '1_Pooling')), ['config.json'])
+  t.same(readdirSync(path.join(directory, '2_Dense')).sort(), ['config.json', 'model.safetensors'], 'never a pickle')
+  t.ok(existsSync(path.join(directory, 'config_sentence_transformers.json')))
   t.notOk(existsSync(path.join(directory, '2_Normalize')), 'nothing of it is read')
   local.commit('org/embedder', { ...BASE, 'modules.json': modules })
   t.notOk(existsSync(path.join((await hub().fetch('org/embedder', 'model')).directory, '1_Pooling')), 'nor need it be there')

@@ -58,7 +58,9 @@ t.test('a key, as bearer or as x-api-key; what is open needs none', async (t) =>
   for (const closed of ['/', '/v1/models', '/v1/models/demo', '/nowhere', '/v1/models/%E0%A4%A'])
     t.not((await request(url + closed)).status, 200, closed)
   t.equal((await request(`${url}/nowhere`)).status, 401, 'who has no key learns of no route')
-  t.match((await request(`${url}/docs/json`)).json, { components: { securitySchemes: { key: { scheme: 'bearer' } } } })
+  t.match((await request(`${url}/docs/json`)).json, {
+    components: { securitySchemes: { bearer: { scheme: 'bearer' }, 'x-api-key': { in: 'header' } } },
+  })
 })
 
 t.test('what a key may not use does not exist for it', async (t) => {

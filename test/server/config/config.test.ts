@@ -389,5 +389,11 @@ t.test('the help names every setting', async (t) => {
   const plain = help.replaceAll(/\n +/g, ' ')
   t.match(plain, /--max-batch-tokens N .*\(CPU: 256; CUDA: 2048\)/)
   t.match(plain, /--pool SIZE .*\(CPU: 512MiB; CUDA: what gpu-memory-utilization leaves\)/)
+  const headings = help.split('\n').filter((line) => /^[A-Z].*[^.]:$/.test(line))
+  t.same(headings.slice(0, 2), ['Listening:', 'Adapters:'])
+  t.ok(
+    help.indexOf('--rate-limit') > help.indexOf('\nLimits:\n') &&
+      help.indexOf('--adapters ') < help.indexOf('\nModel and device:\n'),
+  )
   for (const line of serveHelp(100).split('\n')) if (line.startsWith('  ')) t.ok(line.length <= 100, line)
 })

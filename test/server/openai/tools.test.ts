@@ -159,6 +159,40 @@ t.test('a call that max_tokens cut is text, or in a stream what came of it; both
   t.equal(chunks.at(-1)?.choices[0].finish_reason, 'length')
 })
 
+t.test('a call that the model breaks off is none that a client should carry out', async (t) => {
+  const text = call('get_weather', { city: 'Paris' }).slice(0, 50)
+  const { client } = await scripted(t, { tools: 'hermes' }, [text])
+  t.match(callsOf(await client.chat.completions.create(ask)), [{ content: text, calls: undefined, finish_reason: 'stop' }])
+  const chunks = await chunksOf(await client.chat.completions.create({ ...ask, stream: true }))
+  t.ok(
+    chunks.some(({ choices }) => choices[0].delta.tool_calls),
+    'it was told as it came',
+  )
+  t.equal(chunks.at(-1)?.choices[0].finish_reason, 'stop')
+  const streamed = await client.responses.create({
+    model: 'demo',
+    input: 'How is Paris?',
+    tools: [{ type: 'function', name: 'get_weather', parameters: {}, strict: false }],
+    stream: true,
+  })
+  const last = (await chunksOf(streamed)).at(-1)
+  t.match(last, { type: 'response.completed', response: { output: [{ type: 'function_call', status: 'incomplete' }] } })
+  const message = await fetch(client.baseURL.replace('/v1', '/v1/messages'), {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({
+      model: 'demo',
+      max_tokens: 100,
+      messages: ask.messages,
+      tools: [{ name: 'get_weather', input_schema: { type: 'object' } }],
+      stream: true,
+    }),
+  })
+  const events = await message.text()
+  t.match(events, /"tool_use"/)
+  t.match(events, /"stop_reason":"end_turn"/)
+})
+
 t.test('a named function: the text is its arguments, no format is needed, and it ends with stop', async (t) => {
   const { both, submitted } = await scripted(t, {}, ['{"city": "Paris"}'])
   const [whole, streamed] = await both({ tool_choice: { type: 'function', function: { name: 'get_weather' } } })

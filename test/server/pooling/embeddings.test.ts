@@ -145,7 +145,8 @@ t.test("sentence-transformers' files decide", async (t) => {
         }
     })
   for (const [modules, pooling, message] of [
-    [['Transformer', 'Pooling', 'Dense'], flags, /Dense.*Transformer, Pooling and Normalize are supported/],
+    [['Transformer', 'Pooling', 'LSTM'], flags, /LSTM.*Transformer, Pooling, Dense and Normalize are supported/],
+    [['Transformer', 'Pooling', 'Dense'], flags, /Dense in 3_Dense: ENOENT[^/]* '3_Dense\/config.json'/],
     [['Transformer', 'Pooling'], { pooling_mode_max_tokens: true }, /pools by max; cls, mean, lasttoken/],
     [['Transformer', 'Pooling'], { ...flags, pooling_mode_cls_token: true }, /pools by cls\+mean/],
   ] as const)

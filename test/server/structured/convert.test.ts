@@ -14,6 +14,14 @@ t.test('a regular expression is the whole answer', async (t) => {
     ['a{0}b?', ['', 'b'], ['a', 'bb']],
     ['[éèê]', ['é', 'ê'], ['e', 'ë']],
     ['', [''], ['a']],
+    ['[一-龥]+', ['一', '龥中'], ['a', '龦', '丿a', '㐀']],
+    ['\\p{Lu}\\p{Ll}*', ['A', 'Éa', 'Ωμέγα'], ['a', '1', 'AB', 'é']],
+    ['[^\\p{L}\\d]', ['-', ' ', '😀'], ['a', 'é', '5', '好']],
+    ['[é-ü\\u{1F600}-\\u{1F64F}]', ['é', 'ü', '😀', '🙏'], ['è', 'ý', '🙐', 'e']],
+    ['a\\s', ['a ', 'a\u00a0', 'a\u3000'], ['a', 'a\u200b']],
+    ['(?=.*\\d)(?=.*[A-Z])[A-Za-z\\d]{4,6}', ['a1Bc', 'ABC123'], ['abcd', 'a1bc', 'AB1', 'ABCDEF7']],
+    ['(?!admin|root$)[a-z]+', ['user', 'rooted', 'adm'], ['admin', 'root', 'administrator', '']],
+    ['ab(?=c.)c(d|e)', ['abcd', 'abce'], ['abc', 'abcf']],
     ['\\u{1F600}|\\x41|\\n|\\.', ['😀', 'A', '\n', '.'], ['B', 'x']],
     ['[\\]\\-\\\\^]', [']', '-', '\\', '^'], ['a']],
   ] as [string, string[], string[]][]) {
@@ -25,16 +33,17 @@ t.test('a regular expression is the whole answer', async (t) => {
 
 t.test('what is no regular expression, or cannot be had, is refused by name', async (t) => {
   for (const [pattern, message] of [
-    ['a(?=b)', /lookahead/],
+    ['(a(?=b))*', /lookahead/],
+    ['a(?=b(?=c))', /lookahead/],
     ['(?<!a)b', /lookbehind/],
     ['(a)\\1', /back reference/],
     ['\\bа', /word boundary/],
     ['a(^b)', /anchor/],
-    ['\\p{L}', /Unicode property/],
-    ['[一-龥]', /beyond ASCII/],
     ['a\\Z', /escape/],
     ['(', /no regular expression/],
     ['[]', /no text/],
+    ['a(?!)(?=b)c', /no text/],
+    ['(?=(a|b)*a(a|b){14}c)[ab]*c', /too large/],
   ] as const)
     await t.rejects(matching({ kind: 'regex', pattern }), { message }, pattern)
 })
@@ -49,8 +58,17 @@ t.test("choices, and grammars with XGrammar's own complaints", async (t) => {
   t.notOk(await grammar('a1'))
   await t.rejects(matching({ kind: 'grammar', ebnf: 'root ::= [' }), { message: /column/ })
   await t.rejects(matching({ kind: 'grammar', ebnf: 'root ::= nothing' }), { message: /nothing/ })
-  for (const range of ['[α-ω]', '[\\u0400-\\u04ff]', '[^\\U0001F600]'])
-    await t.rejects(matching({ kind: 'grammar', ebnf: `root ::= ${range}` }), { message: /beyond ASCII/ }, range)
+  for (const [range, yes, no] of [
+    ['[α-ω]', ['α', 'ς', 'ω'], ['Ω', 'a', 'ϊ']],
+    ['[\\u0400-\\u04ff_-]', ['Ж', '_', '-'], ['α', 'a']],
+    ['[^\\U0001F600\\]a]', ['😁', 'é', 'b'], ['😀', ']', 'a']],
+    ['("x" [é])+', ['xé', 'xéxé'], ['x', 'xe']],
+  ] as const) {
+    const takes = await matching({ kind: 'grammar', ebnf: `root ::= ${range}` })
+    for (const text of yes) t.ok(await takes(text), `${range} takes ${text}`)
+    for (const text of no) t.notOk(await takes(text), `${range} does not take ${text}`)
+  }
+  await t.rejects(matching({ kind: 'grammar', ebnf: 'root ::= [ω-α]' }), /ends before/)
   t.ok(await (await matching({ kind: 'grammar', ebnf: 'root ::= "[α-ω]" # [é]' }))('[α-ω]'))
 })
 
@@ -75,9 +93,9 @@ t.test('structural tags, as they are and as they were', async (t) => {
     for (const text of ['hello', 'so: <f=a>{"a":1}</f> and on']) t.ok(await takes(text), text)
     for (const text of ['<f=b>', '<f=a>{"a":"x"}</f>']) t.notOk(await takes(text), text)
   }
-  const not = { type: 'json_schema', json_schema: { not: {} } }
+  const not = { type: 'json_schema', json_schema: { not: { format: 'date' } } }
   const nested = { format: { type: 'sequence', elements: [not] } }
-  t.equal((await refusal({ kind: 'structural_tag', tag: nested })).at, 'format.elements.0.json_schema.not')
+  t.equal((await refusal({ kind: 'structural_tag', tag: nested })).at, 'format.elements.0.json_schema.not.format')
   await t.rejects(matching({ kind: 'structural_tag', tag: { format: { type: 'nothing' } } }))
   await t.rejects(matching({ kind: 'structural_tag', tag: {} }), /object with a type/)
 })

@@ -1,16 +1,16 @@
 /**
- * Qwen3-Coder and Qwen 3.5: `<tool_call><function=name><parameter=key>value</parameter></function></tool_call>`, a line each. Values are bare text; the tool's schema says what they are.
+ * Qwen3-Coder, Qwen 3.5 and Seed-OSS: `<tool_call><function=name><parameter=key>value</parameter></function></tool_call>`, a line each; Seed-OSS says `<seed:tool_call>`. Values are bare text; the tool's schema says what they are.
  */
+import { bareValue, nameUpTo } from '../bare-values.ts'
 import { textWithCalls } from '../json-calls.ts'
 import type { MessageWriter } from '../message-writer.ts'
-import { inQuotes } from '../python-literal.ts'
-import { isText, jsonOfText, typesOf } from '../schema-types.ts'
+import { typesOf } from '../schema-types.ts'
 import type { Reading, TextSource } from '../text-source.ts'
 import type { ToolDefinition } from '../tool-use.ts'
 import type { ToolParser } from './parser.ts'
 
-const BEGIN = '<tool_call>'
-const END = '</tool_call>'
+const BEGINS = ['<tool_call>', '<seed:tool_call>']
+const ENDS = ['</tool_call>', '</seed:tool_call>']
 const FUNCTION = '<function='
 const FUNCTION_END = '</function>'
 const PARAMETER = '<parameter='
@@ -18,20 +18,18 @@ const PARAMETER_END = '</parameter>'
 /** Some models forget to close a value. */
 const VALUE_ENDS = [PARAMETER_END, PARAMETER, FUNCTION_END]
 
-const MOST_NAME = 256
-
 export const qwen3Coder: ToolParser = {
-  tokens: [BEGIN, END],
+  tokens: [...BEGINS, ...ENDS],
   read: (source, out, tools) =>
-    textWithCalls(source, out, [BEGIN, FUNCTION], function* (marker) {
+    textWithCalls(source, out, [...BEGINS, FUNCTION], function* (marker) {
       yield* source.space()
-      if (marker === BEGIN && !(yield* source.literal(FUNCTION))) return false
+      if (marker !== FUNCTION && !(yield* source.literal(FUNCTION))) return false
       return yield* call(source, out, tools)
     }),
 }
 
 function* call(source: TextSource, out: MessageWriter, tools: readonly ToolDefinition[]): Reading<boolean> {
-  const name = yield* nameOf(source)
+  const name = yield* nameUpTo(source, '>')
   if (name === undefined) return false
   const parameters = tools.find((tool) => tool.name === name)?.parameters
   out.call(name)
@@ -41,56 +39,22 @@ function* call(source: TextSource, out: MessageWriter, tools: readonly ToolDefin
   for (;;) {
     if (next === undefined || next === PARAMETER_END) {
       yield* source.space()
-      next = yield* source.literal(PARAMETER, FUNCTION_END, END)
+      next = yield* source.literal(PARAMETER, FUNCTION_END, ...ENDS)
     }
     if (next !== PARAMETER) break
-    const key = yield* nameOf(source)
+    const key = yield* nameUpTo(source, '>')
     if (key === undefined) return false
     out.arguments(`${before}${JSON.stringify(key)}: `)
     before = ', '
-    next = yield* value(source, typesOf(parameters, key), (text) => out.arguments(text))
+    next = yield* bareValue(source, { ends: VALUE_ENDS, types: typesOf(parameters, key), ownLines: true }, (text) =>
+      out.arguments(text),
+    )
     if (next === undefined) return false
   }
   if (next === undefined) return false
   out.arguments('}')
-  if (next === END) return true
+  if (next !== FUNCTION_END) return true
   yield* source.space()
-  yield* source.literal(END)
+  yield* source.literal(...ENDS)
   return true
-}
-
-/** Up to its bracket. */
-function* nameOf(source: TextSource): Reading<string | undefined> {
-  let name = ''
-  for (;;) {
-    const next = yield* source.peek()
-    if (next === '' || next === '\n' || name.length > MOST_NAME) return undefined
-    source.next()
-    if (next === '>') return name.trim() || undefined
-    name += next
-  }
-}
-
-/** Writes a value as JSON, a string as it comes; returns what ends it. The line ends beside its tags are the format's. */
-function* value(source: TextSource, types: ReadonlySet<string>, sink: (text: string) => void): Reading<string | undefined> {
-  const parts: string[] = []
-  const text = isText(types)
-  let first = true
-  /** A line end that may be the last. */
-  let held = ''
-  if (text) sink('"')
-  const read = (part: string) => {
-    const own = first && part.startsWith('\n') ? part.slice(1) : part
-    first = false
-    const all = held + own
-    held = all.endsWith('\n') ? '\n' : ''
-    const sure = all.slice(0, all.length - held.length)
-    if (text) sink(inQuotes(sure))
-    else parts.push(sure)
-  }
-  const end = yield* source.until(VALUE_ENDS, read, true)
-  // Breaks off: the string stays open, as the whole call does.
-  if (text && end !== undefined) sink('"')
-  if (!text && end !== undefined) sink(jsonOfText(parts.join(''), types))
-  return end
 }

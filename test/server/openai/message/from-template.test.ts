@@ -18,6 +18,11 @@ const shown: [marks: string, format: string | undefined][] = [
   ['Respond in the format [func_name1(params_name1=params_value1)]', 'pythonic'],
   ['<|python_start|>', 'pythonic'],
   ['<|start|>assistant<|channel|>commentary to={{ name }}<|message|>', 'openai'],
+  ["'<|tool_calls_section_begin|><|tool_call_begin|>' + formatted_id", 'kimi_k2'],
+  ["{%- set toolcall_begin_token = '<minimax:tool_call>' -%}", 'minimax_m2'],
+  ['<tool_call>{function-name}\n<arg_key>{arg-key-1}</arg_key>\n<arg_value>{arg-value-1}</arg_value>', 'glm45'],
+  ["{%- set ns_token = ']<]minimax[>[' -%}{%- set toolcall_begin_token = ns_token ~ '<tool_call>' -%}", undefined],
+  ["'<seed:tool_call>\n<function=' + func.name", 'qwen3_coder'],
   ['{{ tools | tojson }}', undefined],
 ]
 

@@ -26,13 +26,32 @@ const written: Record<ToolFormat, string> = {
     `{{ '<｜tool▁call▁begin｜>function<｜tool▁sep｜>' + f.name + '\\n\`\`\`json\\n' + (f.arguments | tojson) + '\\n\`\`\`<｜tool▁call▁end｜>' }}`,
     '\\n',
   )}{{ '<｜tool▁calls▁end｜>' }}`,
+  glm45: each(
+    `{{ '\\n<tool_call>' + f.name + '\\n' }}{%- for key, value in f.arguments.items() %}{{ '<arg_key>' + key + '</arg_key>\\n<arg_value>' + (value if value is string else value | tojson) + '</arg_value>\\n' }}{%- endfor %}{{ '</tool_call>' }}`,
+  ),
+  kimi_k2: `{{ '<|tool_calls_section_begin|>' }}${each(
+    `{{ '<|tool_call_begin|>functions.' + f.name + ':' + loop.index0 | string + '<|tool_call_argument_begin|>' + (f.arguments | tojson) + '<|tool_call_end|>' }}`,
+  )}{{ '<|tool_calls_section_end|>' }}`,
+  minimax_m2: `{{ '\\n<minimax:tool_call>\\n' }}${each(
+    `{{ '<invoke name="' + f.name + '">' }}{%- for key, value in f.arguments.items() %}{{ '\\n<parameter name="' + key + '">' + (value if value is string else value | tojson) + '</parameter>' }}{%- endfor %}{{ '\\n</invoke>\\n' }}`,
+  )}{{ '</minimax:tool_call>' }}`,
   openai: each(
     `{{ '<|start|>assistant<|channel|>commentary to=functions.' + f.name + ' <|constrain|>json<|message|>' + (f.arguments | tojson) + '<|call|>' }}`,
   ),
 }
 
 /** Those that set calls behind text; the others' answers are calls or text. */
-const withText: ToolFormat[] = ['hermes', 'qwen3_coder', 'mistral', 'granite', 'phi4_mini_json', 'deepseek_v3']
+const withText: ToolFormat[] = [
+  'hermes',
+  'qwen3_coder',
+  'mistral',
+  'granite',
+  'phi4_mini_json',
+  'deepseek_v3',
+  'glm45',
+  'kimi_k2',
+  'minimax_m2',
+]
 
 const args = [
   { city: 'São Paulo', days: 3 },

@@ -42,6 +42,20 @@ const cases: Record<ToolFormat, Case[]> = {
     { text: ` \n${object(tricky, 'parameters')}; ${object(paris)}\n`, calls: [tricky, paris] },
     { text: `<|python_tag|>${object(paris, 'parameters')}`, calls: [paris] },
     { text: `{"type": "function", "name": "now", "parameters": {}}`, calls: [['now', {}]] },
+    {
+      text: `Here it is: ${object(tricky, 'parameters')} Shall I say more of {it}?`,
+      content: 'Here it is:Shall I say more of {it}?',
+      calls: [tricky],
+    },
+    {
+      text: `${object(paris, 'parameters')}\n{"city": "Paris"} was what I gave.`,
+      content: '{"city": "Paris"} was what I gave.',
+      calls: [paris],
+    },
+    ...['; ', ';', ';\n', '\n', ' ; '].map((between) => ({
+      text: object(paris, 'parameters') + between + object(['now', {}], 'parameters'),
+      calls: [paris, ['now', {}]] as [string, unknown][],
+    })),
   ],
   granite: [
     { text: `<|tool_call|>[${object(paris)}, ${object(tricky)}]`, calls: [paris, tricky] },
@@ -113,8 +127,53 @@ const cases: Record<ToolFormat, Case[]> = {
       ],
     },
     {
+      text: 'Yes.\n<seed:tool_call>\n<function=get_weather>\n<parameter=city>Paris</parameter>\n<parameter=days>3</parameter>\n</function>\n</seed:tool_call>',
+      content: 'Yes.',
+      calls: [paris],
+    },
+    {
       text: '<function=get_weather>\n<parameter=city>\nRome\n<parameter=days>\nsoon\n</function>',
       calls: [['get_weather', { city: 'Rome', days: 'soon' }]],
+    },
+  ],
+  glm45: [
+    {
+      text: '<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>Paris</arg_value>\n<arg_key>days</arg_key>\n<arg_value>3</arg_value>\n</tool_call>',
+      calls: [paris],
+    },
+    // GLM-4.7 sets no lines; what the schema does not know is read as what it looks like.
+    {
+      text: 'So. <tool_call>get_weather<arg_key>city</arg_key><arg_value>a "b"\n</arg_val <tool_call></arg_value><arg_key>near</arg_key><arg_value>["x"]</arg_value><arg_key>other</arg_key><arg_value>7</arg_value><arg_key>date</arg_key><arg_value>2025-08-01</arg_value><arg_key>flag</arg_key><arg_value>True</arg_value></tool_call>\n<tool_call>now\n</tool_call>',
+      content: 'So.',
+      calls: [
+        ['get_weather', { city: 'a "b"\n</arg_val <tool_call>', near: ['x'], other: 7, date: '2025-08-01', flag: true }],
+        ['now', {}],
+      ],
+    },
+  ],
+  kimi_k2: [
+    {
+      text: `I look. <|tool_calls_section_begin|><|tool_call_begin|>functions.get_weather:0<|tool_call_argument_begin|>${json(paris[1])}<|tool_call_end|><|tool_call_begin|>get_weather:1 <|tool_call_argument_begin|> ${json(tricky[1])} <|tool_call_end|><|tool_calls_section_end|>`,
+      content: 'I look.',
+      calls: [paris, tricky],
+    },
+    {
+      text: `<|tool_calls_section_begin|><|tool_call_begin|>functions.now:7<|tool_call_argument_begin|>{}<|tool_call_end|>`,
+      calls: [['now', {}]],
+    },
+  ],
+  minimax_m2: [
+    {
+      text: '<minimax:tool_call>\n<invoke name="get_weather">\n<parameter name="city">Paris</parameter>\n<parameter name="days">3</parameter>\n</invoke>\n</minimax:tool_call>',
+      calls: [paris],
+    },
+    {
+      text: 'Two:\n<minimax:tool_call><invoke name="get_weather"><parameter name="city">a\n"b" <parameter </para</parameter><parameter name="near">["x"]</parameter><parameter name="note">null</parameter><parameter name="other">7</parameter></invoke><invoke name=now></invoke></minimax:tool_call>',
+      content: 'Two:',
+      calls: [
+        ['get_weather', { city: 'a\n"b" <parameter </para', near: ['x'], note: null, other: '7' }],
+        ['now', {}],
+      ],
     },
   ],
   openai: [
@@ -158,50 +217,6 @@ function parsed(text: string): unknown {
     return `no JSON: ${text}`
   }
 }
-
-/** Texts that hold no call, though they look like it. */
-const none: Record<ToolFormat, string[]> = {
-  hermes: [
-    '<tool_call>',
-    '<tool_call>{}</tool_call>',
-    '<tool_call>{"name": 1}',
-    '<tool_call>get_weather</tool_call>',
-    'a < b <tool',
-    '<tool_call>[]',
-    '<tool_call>{"nam',
-  ],
-  llama3_json: [
-    '{"name": "Bob", "age": 3}',
-    '{}',
-    '{"a": 1',
-    'say {"name": "now", "parameters": {}}',
-    '{"name": "now"; "parameters": {}}',
-    '<|python_tag|>print(1)',
-  ],
-  granite: ['[1, 2]', '[]', '<|tool_call|>{}', '[{"name": "x"}]', '<tool_call>', '[a](b)'],
-  phi4_mini_json: ['functools', 'functools are fun', 'functools[]', 'functools[1]'],
-  mistral: ['[TOOL_CALLS]', '[TOOL_CALLS][]', '[TOOL_CALLS]hello world', '[TOOL_', '[TOOL_CALLS][ARGS]{}'],
-  deepseek_v3: [
-    '<｜tool▁calls▁begin｜>',
-    '<｜tool▁calls▁begin｜>{}',
-    '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>x\nno',
-  ],
-  pythonic: ['[see (1)]', '[1, 2]', '[link](http://x)', '[', '[now(', '[a(b', '[a-b(c)]', 'now()'],
-  qwen3_coder: ['<tool_call>', '<tool_call>\n{}', '<function=', '<function=a\n>', '<tool_call>\n<function>'],
-  openai: ['plain text', '<|channel', 'a <| b'],
-}
-
-for (const format of TOOL_FORMATS)
-  t.test(`${format}: what is no call stays text`, async (t) => {
-    for (const text of none[format])
-      for (const whole of [false, true])
-        for (const pieces of cutsOf(text)) {
-          const read = messageOf(readerOf({ tools: format }, { whole }), pieces)
-          if (json(read) !== json({ reasoning: '', content: text, calls: [] }))
-            return t.same({ ...read, pieces }, { reasoning: '', content: text, calls: [], pieces })
-        }
-    t.pass()
-  })
 
 t.test('a call that breaks off is text in a whole answer, and in a stream what came of it', async (t) => {
   // Harmony's marks are tokens, which nothing cuts; and it says itself what is a call.
@@ -303,6 +318,9 @@ t.test('a long answer takes time by its length', async (t) => {
   const size = 100_000
   const string = `"${'abc \\n'.repeat(size / 6)}"`
   const texts: Record<ToolFormat, string> = {
+    glm45: `<tool_call>f<arg_key>x</arg_key><arg_value>${'\n</arg_val'.repeat(size / 10)}</arg_value></tool_call>`,
+    kimi_k2: `<|tool_calls_section_begin|>${'<|tool_call_begin|>now:0<|tool_call_argument_begin|>{}'.repeat(size / 54)}`,
+    minimax_m2: `<minimax:tool_call>${'<invoke name="now"><parameter name="a">\n</par</parameter></invoke>'.repeat(size / 66)}`,
     hermes: `<tool_call>{"name": "f", "arguments": {"x": ${string}}}</tool_call>`,
     llama3_json: `{"x": ${string}, "name": "f", "parameters": {"x": 1}}`,
     granite: `<tool_call>[${Array(size / 25)
