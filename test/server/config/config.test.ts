@@ -391,6 +391,7 @@ t.test('the help names every setting', async (t) => {
   t.match(plain, /--pool SIZE .*\(CPU: 512MiB; CUDA: what gpu-memory-utilization leaves\)/)
   const headings = help.split('\n').filter((line) => /^[A-Z].*[^.]:$/.test(line))
   t.same(headings.slice(0, 2), ['Listening:', 'Adapters:'])
+  t.ok(help.indexOf('--weight-cache ') < help.indexOf('\nBatches and order of service:\n'), 'beside the dtype')
   t.ok(
     help.indexOf('--rate-limit') > help.indexOf('\nLimits:\n') &&
       help.indexOf('--adapters ') < help.indexOf('\nModel and device:\n'),
