@@ -179,10 +179,18 @@ function bestComplaint(all: Complaint[]): Complaint | undefined {
   return all.reduce<Complaint | undefined>((best, one) => (!best || further(depth(one), depth(best)) > 0 ? one : best), undefined)
 }
 
-/** The field that a complaint is about, and what would be right. */
+/** What a value of the wrong type could be: of a field that takes several types each has a complaint. Null, which stands for leaving the field out, is not named. */
+function typesAt(all: Complaint[], { instancePath }: Complaint): string {
+  const types = all
+    .filter((complaint) => complaint.keyword === 'type' && complaint.instancePath === instancePath)
+    .flatMap(({ params }) => [(params as { type: string | string[] }).type].flat())
+  return [...new Set(types)].filter((type, _, { length }) => type !== 'null' || length === 1).join(' or ')
+}
+
 /** Characters of a client's key that an answer repeats. */
 const MOST_SHOWN = 128
 
+/** The field that a complaint is about, and what would be right. */
 function validationError(error: FastifyError): ApiError {
   const all = error.validation ?? []
   const best = bestComplaint(all)
@@ -198,5 +206,6 @@ function validationError(error: FastifyError): ApiError {
     return new ApiError('unknown_parameter', `Unrecognized request argument supplied: ${odd}`, odd)
   }
   const allowed = Array.isArray(params.allowedValues) ? `: ${params.allowedValues.map((v) => JSON.stringify(v)).join(', ')}` : ''
-  return new ApiError('invalid_request', `${path || 'the body'} ${best?.message ?? 'is invalid'}${allowed}`, path || null)
+  const wrong = best?.keyword === 'type' ? `must be ${typesAt(all, best)}` : (best?.message ?? 'is invalid')
+  return new ApiError('invalid_request', `${path || 'the body'} ${wrong}${allowed}`, path || null)
 }

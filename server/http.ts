@@ -14,6 +14,7 @@ import { errorBody } from './error-shapes.ts'
 import { ApiError, type Limit, toApiError } from './errors.ts'
 import { keepText } from './exact-json.ts'
 import { handleInTurn } from './in-turn.ts'
+import { nearest } from './nearest.ts'
 import { keepSeed } from './openai/seed.ts'
 import { ClientLeft } from './tokenizer/process-pool.ts'
 import type { Limits } from './types.ts'
@@ -121,9 +122,16 @@ export function readJson(app: FastifyInstance): void {
       // As many clients send it where nothing is to be sent, with a type and nothing of it.
       const { body } = (routeOptions.schema ?? {}) as { body?: unknown }
       if (bytes.length === 0 && body === undefined) return undefined
+      if (bytes.length === 0 && mayBeNull(body)) return null
       return bodyOf(bytes)
     },
   )
+}
+
+/** Of a schema of a body: whether there may be none. */
+function mayBeNull(schema: unknown): boolean {
+  const { type, anyOf } = schema as { type?: string; anyOf?: { type?: string }[] }
+  return type === 'null' || (anyOf ?? []).some((one) => one.type === 'null')
 }
 
 /** What a body holds. Rejects with ApiError for what is no JSON in UTF-8, or would keep others waiting. */
@@ -179,7 +187,19 @@ function refusePrototypes(value: object): void {
   for (const item of Object.values(value)) if (typeof item === 'object' && item !== null) refusePrototypes(item)
 }
 
+/** "; did you mean …?" with the route that was most likely meant: base URLs lack their `/v1`, paths have slips. Empty where none is near. `routes`: those that the API document has, as `POST /v1/completions`. */
+function meant(method: string, path: string, routes: ReadonlySet<string>): string {
+  const versioned = `${method} /v1${path}`
+  const [near] = routes.has(versioned) ? [versioned] : nearest(`${method} ${path}`, [...routes].sort(), 1)
+  return near === undefined ? '' : `; did you mean ${near}?`
+}
+
 function tellErrors(app: FastifyInstance, bodyLimit: number, refused: (limit: Limit) => void): void {
+  const routes = new Set<string>()
+  app.addHook('onRoute', ({ method, url, schema }) => {
+    if (schema?.hide || url.includes(':') || url.includes('*')) return
+    for (const one of [method].flat()) if (one === 'GET' || one === 'POST') routes.add(`${one} ${url}`)
+  })
   app.setErrorHandler((error, request, reply) => {
     if (error instanceof ClientLeft) return reply.hijack()
     const known = toApiError(error, bodyLimit)
@@ -197,7 +217,10 @@ function tellErrors(app: FastifyInstance, bodyLimit: number, refused: (limit: Li
       reply.header('allow', others.join(', '))
       throw new ApiError('method_not_allowed', `${request.method} is not allowed on ${path}; use ${others.join(' or ')}`)
     }
-    throw new ApiError('route_not_found', `there is no ${request.method} ${path}; see /docs`)
+    throw new ApiError(
+      'route_not_found',
+      `there is no ${request.method} ${path}; see /docs${meant(request.method, path, routes)}`,
+    )
   })
   // What Node would answer by itself, with no body.
   app.server.on('checkExpectation', ({ socket, headers }, response) => {

@@ -44,6 +44,18 @@ export const VLLM_ADVICE: Readonly<Record<string, string>> = {
   'swap-space': 'the cache is never swapped out; its size is --pool',
   'cpu-offload-gb': 'weights are never offloaded; --quantization int8 or int4 makes them smaller',
   'uvicorn-log-level': 'what is logged is --log-level',
+  'enable-log-requests': 'with --log-level info each answer is a line: leave it out',
+  'max-log-len': 'prompts are never logged: leave it out',
+  'otlp-traces-endpoint': 'no traces are sent: x-request-id goes through logs and answers, figures are in /metrics',
+  'compilation-config': 'the graph is compiled in one way: leave it out; --enforce-eager is for finding faults on CUDA',
+  'optimization-level': 'the graph is compiled in one way: leave it out',
+  'kv-transfer-config': 'prompts are computed where they are answered: leave it out',
+  'hf-overrides': "the model folder's config.json is read: change it there",
+  'rope-scaling': "the model folder's config.json is read: change it there",
+  'rope-theta': "the model folder's config.json is read: change it there",
+  'limit-mm-per-prompt': 'models take text alone: leave it out',
+  'response-role': "an answer's role is assistant: leave it out",
+  'root-path': 'paths are those of the API: a proxy in front takes its prefix off',
   seed: 'each request brings its own seed: leave it out',
 }
 

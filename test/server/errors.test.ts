@@ -16,7 +16,7 @@ type Wrong = [body: object, param: string, message: RegExp, code?: keyof typeof 
 
 const COMPLETIONS: Wrong[] = [
   [{}, 'prompt', /you must provide prompt/],
-  [{ prompt: 7 }, 'prompt', /prompt must be string|prompt must/],
+  [{ prompt: 7 }, 'prompt', /^prompt must be string or array$/],
   [{ prompt: '', add_special_tokens: false }, 'prompt', /at least one token/],
   [{ prompt: [] }, 'prompt', /prompt must/],
   [{ prompt: [[]] }, 'prompt', /prompt/],
@@ -39,7 +39,7 @@ const COMPLETIONS: Wrong[] = [
   [{ prompt: 'a', max_tokens: 0 }, 'max_tokens', /must be at least 1 unless echo is true/],
   [{ prompt: 'a', max_tokens: 1.5 }, 'max_tokens', /must be integer/],
   [{ prompt: 'a', temperature: 3 }, 'temperature', /must be <= 2/],
-  [{ prompt: 'a', temperature: '1' }, 'temperature', /must be number/],
+  [{ prompt: 'a', temperature: '1' }, 'temperature', /^temperature must be number$/],
   [{ prompt: 'a', top_p: 0 }, 'top_p', /must be > 0/],
   [{ prompt: 'a', n: 0 }, 'n', /must be >= 1/],
   [{ prompt: 'a', n: 3, best_of: 2 }, 'best_of', /at least n/],
@@ -47,7 +47,8 @@ const COMPLETIONS: Wrong[] = [
   [{ prompt: 'a', kv_transfer_params: {} }, 'kv_transfer_params', /not supported/, 'unsupported_parameter'],
   [{ prompt: 'a', stream: 'true' }, 'stream', /must be boolean/],
   [{ prompt: 'a', stop: '' }, 'stop', /stop/],
-  [{ prompt: 'a', stop: [1] }, 'stop.0', /^stop\.0 must be string/],
+  [{ prompt: 'a', stop: 5 }, 'stop', /^stop must be string or array$/],
+  [{ prompt: 'a', stop: [1] }, 'stop.0', /^stop\.0 must be string$/],
   [{ prompt: 'a', stop: many(65).map(() => 'x') }, 'stop', /^stop must NOT have more than 64 items/],
   [{ prompt: 'a', stop_token_ids: [3, 9999] }, 'stop_token_ids.1', /9999 is not a token id of this model \(0 to 1535\)/],
   [{ prompt: 'a', stop_token_ids: many(1793) }, 'stop_token_ids', /must NOT have more than 1792 items/],
@@ -124,9 +125,12 @@ const CHAT: Wrong[] = [
   [
     {
       messages,
-      response_format: { type: 'json_schema', json_schema: { name: 'a', schema: { properties: { a: { not: {} } } } } },
+      response_format: {
+        type: 'json_schema',
+        json_schema: { name: 'a', schema: { properties: { a: { not: { additionalProperties: { type: 'string' } } } } } },
+      },
     },
-    'response_format.json_schema.schema.properties.a.not',
+    'response_format.json_schema.schema.properties.a.not.additionalProperties',
     /not supported/,
   ],
   [{ messages, structured_outputs: {} }, 'structured_outputs', /exactly one of json, regex/],
@@ -255,8 +259,19 @@ t.test('errors', async (t) => {
     const missing = await request(`${served.url}/v1/complete?x=1`, { body: '{}' })
     t.match(missing, {
       status: 404,
-      json: { error: { code: 'route_not_found', message: 'there is no POST /v1/complete; see /docs' } },
+      json: {
+        error: {
+          code: 'route_not_found',
+          message: 'there is no POST /v1/complete; see /docs; did you mean POST /v1/completions?',
+        },
+      },
     })
+    const meant = async (path: string) => (await request(`${served.url}${path}`, { body: '{}' })).json.error.message
+    t.equal(
+      await meant('/chat/completions'),
+      'there is no POST /chat/completions; see /docs; did you mean POST /v1/chat/completions?',
+    )
+    t.equal(await meant('/v1/audio/transcriptions'), 'there is no POST /v1/audio/transcriptions; see /docs')
     const unreadable = await request(`${served.url}/v1/models/%E0%A4%A`)
     t.match(unreadable, { status: 400, json: { error: { code: 'invalid_request', message: /not a valid url/ } } })
     const method = await request(`${served.url}/v1/completions`)

@@ -190,8 +190,9 @@ export function startPlayground() {
   })
   byId('stop').addEventListener('click', () => running?.abort())
   byId('lane-add').addEventListener('click', () => addLane())
-  byId('view-playground').addEventListener('keydown', (event) => {
-    if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) run()
+  // Wherever the focus is: nothing has it when the view has just been shown.
+  addEventListener('keydown', (event) => {
+    if (event.key === 'Enter' && (event.ctrlKey || event.metaKey) && !byId('view-playground').hidden) run()
   })
   let fresh = true
   on('hello', ({ generates }) => {

@@ -391,9 +391,8 @@ t.test('the help names every setting', async (t) => {
   t.match(plain, /--pool SIZE .*\(CPU: 512MiB; CUDA: what gpu-memory-utilization leaves\)/)
   const headings = help.split('\n').filter((line) => /^[A-Z].*[^.]:$/.test(line))
   t.same(headings.slice(0, 2), ['Listening:', 'Adapters:'])
-  t.ok(
-    help.indexOf('--rate-limit') > help.indexOf('\nLimits:\n') &&
-      help.indexOf('--adapters ') < help.indexOf('\nModel and device:\n'),
-  )
+  const at = (text: string) => help.indexOf(text)
+  t.ok(at('--rate-limit') > at('\nLimits:\n') && at('--adapters ') < at('\nModel and device:\n'))
+  t.ok(at('--weight-cache ') < at('\nBatches and order of service:\n'))
   for (const line of serveHelp(100).split('\n')) if (line.startsWith('  ')) t.ok(line.length <= 100, line)
 })

@@ -182,6 +182,8 @@ t.test('what cannot be', async (t) => {
     ['/adapters/pirate/promote', [], 400, 'invalid_request'],
   ] as const)
     t.match(await ask(url, 'POST', route, body), { status, json: { error: { code } } }, route)
+  const typed = await fetch(`${url}/adapters/nobody/promote`, { method: 'POST', headers: { 'content-type': 'application/json' } })
+  t.match([typed.status, await typed.json()], [404, { error: { code: 'model_not_found' } }], 'a type of nothing is no body')
   const off = await start(t, { 'allow-adapter-management': false })
   t.match(await judge(off, 'promote'), { status: 403, json: { error: { code: 'not_allowed' } } })
 })

@@ -205,6 +205,11 @@ t.test('one prompt through two adapters and a mix, side by side', { skip }, asyn
   t.not(answers[0], answers[1])
   for (const answer of answers) t.ok(answer.length > 20, answer)
   t.match(await lanes.nth(1).locator('.foot').innerText(), /First token [\d.]+ m?s\s+Tokens \d+\s+in [\d.]+ m?s\s+[0-9a-f]{8}/)
+  await page.evaluate('document.activeElement.blur()')
+  const again = page.waitForRequest((request) => request.url().endsWith('/v1/chat/completions'))
+  await page.keyboard.press('Control+Enter')
+  await again
+  await page.locator('#run:enabled').waitFor()
   await page.locator('#tokens').fill('900')
   await page.locator('#kind').selectOption('text')
   // At once: the answer may be over before a second command comes from here.
