@@ -3,20 +3,10 @@
  * one that is damaged is read as if it were not there.
  */
 import { createHash, randomUUID } from 'node:crypto'
-import {
-  closeSync,
-  existsSync,
-  openSync,
-  readdirSync,
-  readSync,
-  renameSync,
-  rmSync,
-  statSync,
-  utimesSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, existsSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadNative } from '../native/index.ts'
+import { noteUse, trimFolder } from './cache-folder.ts'
 import { CONFIG_FILE, WEIGHTS_FILE } from './folders.ts'
 import { identityOf, identityOfFiles } from './identity.ts'
 import { TEXT_FILES } from './text/files.ts'
@@ -39,9 +29,6 @@ interface Description extends Omit<AdapterImage, 'name' | 'image' | 'rows' | 'en
   /** `definition`: of its tokenizer, `head`: of its classifier; 0: it has none of its own. */
   bytes: { rows: number; entries: number; image: number; definition: number; head: number }
 }
-
-/** How long in seconds a file's last use may go unnoted. */
-const NOTED_AFTER = 60
 
 export class ImageCache {
   readonly #directory: string
@@ -82,7 +69,7 @@ export class ImageCache {
     if (!file || before !== this.identify(directory) || image.image.byteLength > this.#maxBytes) return
     try {
       this.#write(file, image)
-      this.#trim()
+      trimFolder(this.#directory, SUFFIX, this.#maxBytes)
     } catch {
       // A disk that is full or gone keeps nothing; the adapter is served all the same.
     }
@@ -124,7 +111,7 @@ export class ImageCache {
       const values = new SharedArrayBuffer(bytes.head)
       read(new Uint8Array(values))
       if (Buffer.compare(hash.digest(), checksum) !== 0) return undefined
-      note(file)
+      noteUse(file)
       return {
         ...described,
         ...(text && { text: { ...text, ...(definition && { definition }) } }),
@@ -180,34 +167,6 @@ export class ImageCache {
       throw error
     }
   }
-
-  /** What was not used for longest goes until the rest fits, and what a server that was killed left half written. */
-  #trim(): void {
-    const now = Date.now()
-    const files = readdirSync(this.#directory).flatMap((name) => {
-      const file = join(this.#directory, name)
-      try {
-        const { size, mtimeMs } = statSync(file)
-        if (name.endsWith(SUFFIX)) return [{ file, size, mtimeMs }]
-        if (name.endsWith('.part') && now - mtimeMs > 3_600_000) rmSync(file, { force: true })
-      } catch {
-        // Another server of this cache has let it go.
-      }
-      return []
-    })
-    let bytes = files.reduce((sum, { size }) => sum + size, 0)
-    for (const { file, size } of files.sort((a, b) => a.mtimeMs - b.mtimeMs)) {
-      if (bytes <= this.#maxBytes) return
-      rmSync(file, { force: true })
-      bytes -= size
-    }
-  }
-}
-
-/** That it has been used. Not every time: loading a thousand should not write a thousand times. */
-function note(file: string): void {
-  const now = new Date()
-  if (now.getTime() - statSync(file).mtimeMs > NOTED_AFTER * 1000) utimesSync(file, now, now)
 }
 
 function readAll(handle: number, into: Uint8Array): Uint8Array {

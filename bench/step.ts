@@ -4,7 +4,8 @@
  *   (b) base    a step of 32 rows, no adapter:               target ≤ 1.25 × (a)
  *   (c) mixed   32 rows on 32 different rank-16 adapters:     target ≤ (b) + 1.5 × (the adapters' bytes / the measured read bandwidth)
  * The three alternate in one run; times are the native step's: attention, sampling and all, scheduling and HTTP excluded.
- * `node dist/bench/step.js [--rounds 60] [--context 128] [--adapter-dtype float16] [--kv-cache-dtype float32]`
+ * The targets are float32's; with other weights the floor stays float32's products. Precisions side by side: bench/precisions.ts.
+ * `node dist/bench/step.js [--rounds 60] [--context 128] [--adapter-dtype float16] [--kv-cache-dtype float32] [--dtype bfloat16 | --quantization int8]`
  */
 import { parseArgs } from 'node:util'
 import { loadAdapter } from '../adapters-store/index.ts'
@@ -13,6 +14,7 @@ import type { AdapterDtype, CacheDtype, NativeEngine } from '../native/types.ts'
 import { blockBytesOf } from '../runtime/model/block-size.ts'
 import { buildModel } from '../runtime/model/index.ts'
 import { siteOptions } from '../runtime/model/sites.ts'
+import type { Precision } from './cpu-precisions.ts'
 import { decodeStep, residentsOf } from './decode-batch.ts'
 import { openFloor } from './floor.ts'
 import { model135m } from './model135m.ts'
@@ -23,6 +25,8 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '60' },
     context: { type: 'string', default: '128' },
     'adapter-dtype': { type: 'string', default: 'float16' },
+    dtype: { type: 'string', default: 'float32' },
+    quantization: { type: 'string' },
     'kv-cache-dtype': { type: 'string', default: 'float32' },
   },
 })
@@ -33,10 +37,16 @@ const context = Number(values.context)
 const adapterDtype = values['adapter-dtype'] as AdapterDtype
 
 console.log(
-  heading(`A decode step of ${ROWS} sequences, each ${context} tokens long, 135M parameters in float32, ${THREADS} threads`),
+  heading(
+    `A decode step of ${ROWS} sequences, each ${context} tokens long, 135M parameters in ${values.quantization ?? values.dtype}, ${THREADS} threads`,
+  ),
 )
 const model = model135m(ROWS)
-const built = buildModel(model.directory, { cacheDtype: values['kv-cache-dtype'] as CacheDtype })
+const built = buildModel(model.directory, {
+  dtype: values.dtype as Precision['dtype'],
+  quantization: values.quantization as Precision['quantization'],
+  cacheDtype: values['kv-cache-dtype'] as CacheDtype,
+})
 const blockBytes = blockBytesOf(built, 'cpu', BLOCK_SIZE)
 const images = model.names.map((name) =>
   loadAdapter(name, `${model.adapters}/${name}`, built.base, { dtype: adapterDtype, blockBytes }),

@@ -8,6 +8,8 @@
 
 /** Element types of checkpoint tensors that the graph may reference. */
 export type TensorType = 'float32' | 'float16' | 'bfloat16'
+/** How the CPU keeps a product's weights: in 16 bits, or in 8 or 4 with scales (native/kernels/linear.h). */
+export type WeightForm = 'float16' | 'bfloat16' | 'int8' | 'int4'
 /** Element type of rank rows in the pool. Scales and biases are float32 whatever this says. */
 export type AdapterDtype = TensorType
 
@@ -30,6 +32,7 @@ export interface TensorRef {
  * - `as`: to another float type (round to nearest even).
  * - `int4` / `int8`: a [out, in] weight for com.microsoft.MatMulNBits (symmetric, blocks of `quantize.block` along `in`): initializer `name` gets the packed
  *   integers, `quantize.scales` the scales, of type `as` (or `dtype`).
+ * - `pack`: not as an initializer of the graph, but for the CPU's Linear and PackedEmbedding, which name a packed weight by its place among all such refs. [out, in].
  * Refs of one name that follow each other are the parts of one initializer, along its first dimension and in this order; what they become (type, quantization,
  * other dimensions) must be the same.
  */
@@ -42,6 +45,7 @@ export interface InitializerRef {
   length: number
   as?: TensorType
   quantize?: { bits: 4 | 8; block: number; scales: string }
+  pack?: WeightForm
   /** So many zeros (`shape`, and `length` bytes of `dtype`) instead of what a file holds; not the first of its name. */
   zeros?: true
 }
@@ -56,6 +60,11 @@ export interface EngineOptions {
   model: Uint8Array
   files: string[]
   initializers: InitializerRef[]
+  /**
+   * A file that packed weights are kept in: mapped where it is there and whole, else written when they have been packed, if it can be. Its name must tell what they are
+   * made of and `NativeAddon.info().packedLayout`. Absent: nowhere.
+   */
+  packedFile?: string
   /** Threads of ORT's own pool; the custom ops use the same. */
   threads: number
   layers: number
@@ -276,8 +285,8 @@ export interface NativeEngine {
 export interface NativeAddon {
   /** Loads the library, maps the files, creates the session. onProgress: fraction 0..1 of the bytes mapped and read. */
   createEngine(options: EngineOptions, onProgress: (fraction: number) => void): Promise<NativeEngine>
-  /** `cuda`: whether the addon has CUDA kernels. */
-  info(): { simd: 'avx512' | 'avx2' | 'portable'; cuda: boolean }
+  /** `cuda`: whether the addon has CUDA kernels. `packedLayout`: tells packed weights that this machine's products can read from others (EngineOptions.packedFile). */
+  info(): { simd: 'avx512' | 'avx2' | 'portable'; cuda: boolean; packedLayout: number }
   /** The CUDA device that would be used, or why there is none. */
   cudaDevice(): { name: string; totalBytes: number; freeBytes: number; computeCapability: [number, number] } | { missing: string }
 }

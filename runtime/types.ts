@@ -3,6 +3,7 @@
 import type { MessagePort } from 'node:worker_threads'
 import type { AdapterDtype, AdapterImage, ClassifierHead } from '../adapters-store/types.ts'
 import type { CacheDtype, Device, TensorType } from '../native/types.ts'
+import type { WeightCacheSettings } from './engine/weight-cache.ts'
 import type { SamplingScalars } from './sampling-options.ts'
 
 /** Already validated and defaulted by the caller. Its numbers are the table's (sampling-options.ts), which says what they mean. */
@@ -124,14 +125,16 @@ export interface SpeculationSettings {
 export interface EngineSettings {
   modelDir: string
   device: Device
-  /** Of activations; auto: see BuildOptions. */
+  /** Of weights, and on CUDA of activations; auto: see BuildOptions. */
   dtype: 'auto' | TensorType
   /** Of rank rows. auto: float16 on the CPU; on CUDA it is the activations'. */
   adapterDtype: 'auto' | AdapterDtype
   /** auto, the default: as the activations. */
   cacheDtype?: 'auto' | CacheDtype
-  /** Weights of projections in 4 or 8 bits. */
+  /** Weights of projections in 4 or 8 bits, on the CPU the head's too. */
   quantization?: 'int4' | 'int8'
+  /** Where packed weights (CPU) are kept from start to start; absent: nowhere. */
+  weightCache?: WeightCacheSettings
   /** Absent (CUDA): as much as `memoryFraction` of the device's memory (0.9) leaves. */
   poolBytes?: number
   memoryFraction?: number
@@ -189,6 +192,7 @@ export interface EngineInfo {
   device: Device
   /** The GPU's name, or the CPU's instruction set. */
   deviceName: string
+  /** Of weights that are not quantized, and on CUDA of activations. */
   dtype: TensorType
   cacheDtype: CacheDtype
   adapterDtype: AdapterDtype

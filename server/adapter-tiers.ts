@@ -1,5 +1,5 @@
 /** A server's adapters, put together from its configuration: where they are read from, where they are kept, and what becomes of them while it runs. */
-import { accessSync, constants, existsSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import path from 'node:path'
 import type { Logger } from 'pino'
 import {
@@ -19,7 +19,7 @@ import { AdapterWatch } from './adapter-watch.ts'
 import { machineMemory } from './config/memory.ts'
 import type { Config } from './config/settings.ts'
 import { ConfigError } from './config/values.ts'
-import { makeFolder } from './folders.ts'
+import { cacheFolder } from './folders.ts'
 import { hubNameOf } from './hub-model.ts'
 import type { OwnTexts } from './tokenizer/adapter-texts.ts'
 
@@ -193,12 +193,5 @@ export class AdapterTiers {
 /** undefined: none. Throws ConfigError for a folder that cannot be written. */
 function imageCacheOf({ imageCache, imageCacheSize }: Config): { directory: string; maxBytes: number } | undefined {
   if (imageCache === undefined) return undefined
-  const directory = path.resolve(imageCache)
-  try {
-    makeFolder(directory)
-    accessSync(directory, constants.W_OK | constants.R_OK)
-  } catch (error) {
-    throw new ConfigError(`the image cache cannot be used: ${(error as Error).message}`)
-  }
-  return { directory, maxBytes: imageCacheSize }
+  return { directory: cacheFolder('the image cache', imageCache), maxBytes: imageCacheSize }
 }

@@ -9,6 +9,8 @@ namespace lorikeet::bench {
 
 // Threads that wait busily for work, like ONNX Runtime's between two ops of a step.
 Parallel thread_pool(int threads);
+// Its threads sleep until the next run: for turns of others' threads.
+void rest(const Parallel& parallel);
 
 struct Machine {
   int threads;
@@ -32,8 +34,9 @@ struct Memory {
   ~Memory() { munmap(data, bytes); }
 };
 
-// The least of `rounds` runs, in milliseconds: what others on the machine cost is not the kernel's.
-double least_ms(int rounds, const std::function<void()>& work);
+// The least of `rounds` runs, in milliseconds: what others on the machine cost is not the kernel's. With `threads` = 1, or LORIKEET_BENCH_CPU_TIME set, it is the caller's
+// processor time, which stays the same on a machine that others use.
+double least_ms(int rounds, const std::function<void()>& work, int threads = 2);
 
 void report(const std::string& what, double ms, double floor_ms, const char* floor);
 
@@ -42,6 +45,7 @@ void bench_attention(const Machine& machine, const Parallel& parallel);
 void bench_sampling(const Machine& machine, const Parallel& parallel);
 void bench_slots(const Machine& machine);
 void bench_product(const Machine& machine, const Parallel& parallel);
+void bench_linear(const Machine& machine, const Parallel& parallel);
 
 // SmolLM-135M's shape.
 constexpr int kLayers = 30, kHidden = 576, kFeed = 1536, kHeads = 9, kKvHeads = 3, kHead = 64, kBlock = 16;

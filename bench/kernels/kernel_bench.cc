@@ -1,5 +1,5 @@
 // The kernels against their floors: bytes at the read bandwidth, and multiply-adds at the peak, that this run measured. A quiet machine, please.
-//   node native/build.mjs --target kernel-bench && build/native/kernel-bench [threads] [lora|attention|sampling|slots|product]
+//   node native/build.mjs --target kernel-bench && build/native/kernel-bench [threads] [lora|attention|sampling|slots|product|linear]
 #include <cstdlib>
 #include "bench.h"
 
@@ -7,7 +7,7 @@ int main(int argc, char** argv) {
   using namespace lorikeet;
   const int threads = argc > 1 ? std::atoi(argv[1]) : static_cast<int>(std::thread::hardware_concurrency());
   if (threads < 1) {
-    std::fprintf(stderr, "usage: kernel-bench [threads] [lora|attention|sampling|slots|product]\n");
+    std::fprintf(stderr, "usage: kernel-bench [threads] [lora|attention|sampling|slots|product|linear]\n");
     return 2;
   }
   const std::string only = argc > 2 ? argv[2] : "";
@@ -20,4 +20,5 @@ int main(int argc, char** argv) {
   if (only.empty() || only == "sampling") bench::bench_sampling(machine, parallel);
   if (only.empty() || only == "slots") bench::bench_slots(machine);
   if (only.empty() || only == "product") bench::bench_product(machine, parallel);
+  if (only.empty() || only == "linear") bench::bench_linear(machine, parallel);
 }

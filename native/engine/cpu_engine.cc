@@ -24,7 +24,7 @@ StepContext context_of(const EngineOptions& options) {
 
 CpuEngine::CpuEngine(const EngineOptions& options, const std::function<void(float)>& progress)
     : context_(context_of(options)),
-      weights_(options.files, progress),
+      weights_(options.files, options.packed_file),
       pool_(options.block_count, options.block_bytes()),
       limits_(options.image_limits(options.block_count)),
       domain_(context_),
@@ -45,7 +45,8 @@ CpuEngine::CpuEngine(const EngineOptions& options, const std::function<void(floa
   // Workers spin between a step's operators, but not after it: the server's JavaScript threads need the cores then.
   check(ort().AddSessionConfigEntry(raw, "session.force_spinning_stop", "1"));
   check(ort().AddCustomOpDomain(raw, domain_.get()));
-  weights_.add_to(raw, options.initializers, options.threads);
+  weights_.add_to(raw, options.initializers, options.threads, progress);
+  context_.packed = weights_.packed();
   OrtSession* session = nullptr;
   check(ort().CreateSessionFromArray(ort_env(), options.model.data(), options.model.size(), raw, &session));
   session_.reset(session);

@@ -17,6 +17,7 @@ struct EngineOptions {
   std::vector<uint8_t> model;
   std::vector<std::string> files;
   std::vector<InitializerRef> initializers;
+  std::string packed_file;  // where packed weights are kept; empty: nowhere
   int threads = 1;
   int32_t layers = 0, kv_heads = 0, head_dim = 0, block_size = 0, block_count = 0, site_count = 0;
   CacheType cache = CacheType::f32;

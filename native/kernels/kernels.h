@@ -186,7 +186,7 @@ struct SampleArgs {
   float* top_logprobs = nullptr;
 };
 
-// One table of functions per instruction set; the best that the machine has is chosen once. LORIKEET_SIMD=avx2|portable forces a lesser one.
+// One table of functions per instruction set; the best that the machine has is chosen once. LORIKEET_SIMD=avx2|portable forces a lesser one (and linear.h's finer ones).
 struct Kernels {
   const char* name;  // "avx512", "avx2", "portable"
   void (*batched_lora)(const LoraArgs&, const Parallel&);

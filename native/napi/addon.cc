@@ -218,6 +218,7 @@ Napi::Value addon_info(const Napi::CallbackInfo& info) {
   auto object = Napi::Object::New(info.Env());
   object.Set("simd", kernels().name);
   object.Set("cuda", has_cuda());
+  object.Set("packedLayout", linear_layout());
   return object;
 }
 

@@ -42,6 +42,14 @@ DType dtype(const Napi::Object& from, const char* name) {
   throw Napi::TypeError::New(from.Env(), std::string(name) + " must be float32, float16 or bfloat16, not " + value);
 }
 
+WeightForm weight_form(const std::string& value) {
+  if (value == "bfloat16") return WeightForm::bf16;
+  if (value == "float16") return WeightForm::f16;
+  if (value == "int8") return WeightForm::int8;
+  if (value == "int4") return WeightForm::int4;
+  throw std::invalid_argument("pack must be float16, bfloat16, int8 or int4, not " + value);
+}
+
 }  // namespace
 
 EngineOptions engine_options(const Napi::Object& from) {
@@ -63,6 +71,7 @@ EngineOptions engine_options(const Napi::Object& from) {
       ref.block = integer(quantize, "block");
       ref.scales = text(quantize, "scales");
     }
+    if (Napi::Value wanted = object.Get("pack"); wanted.IsString()) ref.pack = weight_form(wanted.ToString());
     for (const auto& d : list(object, "shape")) ref.shape.push_back(d.ToNumber().Int64Value());
     ref.zeros = object.Get("zeros").ToBoolean();
     ref.file = size(object, "file");
@@ -70,6 +79,7 @@ EngineOptions engine_options(const Napi::Object& from) {
     ref.length = size(object, "length");
     options.initializers.push_back(std::move(ref));
   }
+  if (!from.Get("packedFile").IsUndefined()) options.packed_file = text(from, "packedFile");
   options.threads = integer(from, "threads");
   options.layers = integer(from, "layers");
   options.kv_heads = integer(from, "kvHeads");

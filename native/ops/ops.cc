@@ -1,6 +1,7 @@
 #include "ops.h"
 #include "batched_lora.h"
 #include "gated_activation.h"
+#include "linear.h"
 #include "paged_attention.h"
 #include "sample.h"
 #include "sum_rows.h"
@@ -10,7 +11,7 @@ namespace lorikeet {
 struct OpDomain::Ops {
   explicit Ops(const StepContext& context)
       : batched_lora(context), scale_input(context), batched_embedding(context), added_logits(context), paged_attention(context), gated_activation(context),
-        sample(context), sum_rows(context) {}
+        sample(context), sum_rows(context), linear(context), packed_embedding(context) {}
   CustomOp<BatchedLora> batched_lora;
   CustomOp<ScaleInput> scale_input;
   CustomOp<BatchedEmbedding> batched_embedding;
@@ -19,6 +20,8 @@ struct OpDomain::Ops {
   CustomOp<GatedActivation> gated_activation;
   CustomOp<Sample> sample;
   CustomOp<SumRows> sum_rows;
+  CustomOp<Linear> linear;
+  CustomOp<PackedEmbedding> packed_embedding;
   CustomOpDomainPtr domain;
 };
 
@@ -28,7 +31,7 @@ OpDomain::OpDomain(const StepContext& context) : ops_(std::make_unique<Ops>(cont
   ops_->domain.reset(domain);
   for (const OrtCustomOp* op : std::initializer_list<const OrtCustomOp*>{&ops_->batched_lora, &ops_->scale_input,
                                                                         &ops_->batched_embedding, &ops_->added_logits, &ops_->paged_attention, &ops_->gated_activation,
-                                                                        &ops_->sample, &ops_->sum_rows})
+                                                                        &ops_->sample, &ops_->sum_rows, &ops_->linear, &ops_->packed_embedding})
     check(ort().CustomOpDomain_Add(domain, op));
 }
 

@@ -47,8 +47,13 @@ void MappedFile::prefetch(const std::function<void(size_t)>& done) const {
   }
 }
 
-void MappedFile::release_pages() const {
-  if (data_) madvise(const_cast<uint8_t*>(data_), size_, MADV_DONTNEED);
+void MappedFile::expect(size_t offset, size_t length) const { advise(offset, length, MADV_WILLNEED); }
+
+void MappedFile::release_pages(size_t offset, size_t length) const { advise(offset, length, MADV_DONTNEED); }
+
+void MappedFile::advise(size_t offset, size_t length, int advice) const {
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE)), begin = offset / page * page, end = std::min(size_, offset + length);
+  if (begin < end) madvise(const_cast<uint8_t*>(data_) + begin, end - begin, advice);
 }
 
 }  // namespace lorikeet

@@ -20,10 +20,15 @@ class MappedFile {
   const std::string& path() const { return path_; }
   // Reads every page once, so that later work does not wait for the disk; `done` gets the bytes of each part read.
   void prefetch(const std::function<void(size_t)>& done) const;
-  // Gives the resident pages back to the page cache; the next access reads them again.
-  void release_pages() const;
+  // Has the disk begin to read a part, and returns.
+  void expect(size_t offset, size_t length) const;
+  // Gives the resident pages, or those of a part, back to the page cache; the next access reads them again.
+  void release_pages() const { release_pages(0, size_); }
+  void release_pages(size_t offset, size_t length) const;
 
  private:
+  void advise(size_t offset, size_t length, int advice) const;
+
   std::string path_;
   const uint8_t* data_ = nullptr;
   size_t size_ = 0;

@@ -1,8 +1,15 @@
 #include "weights.h"
+#include <algorithm>
 #include <cstring>
 #include "../numeric/quantize.h"
 
 namespace lorikeet {
+namespace {
+
+// Of a checkpoint's tensors that are packed: what is in memory beside the packed weights.
+constexpr size_t kBytesAtOnce = 16 << 20;
+
+}  // namespace
 
 ONNXTensorElementDataType element_type(DType type) {
   return type == DType::f32   ? ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT
@@ -10,12 +17,16 @@ ONNXTensorElementDataType element_type(DType type) {
                               : ONNX_TENSOR_ELEMENT_DATA_TYPE_BFLOAT16;
 }
 
-Weights::Weights(const std::vector<std::string>& files, const std::function<void(float)>& progress) {
+Weights::Weights(const std::vector<std::string>& files, std::string kept) : kept_(std::move(kept)) {
   OrtMemoryInfo* memory = nullptr;
   check(ort().CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &memory));
   memory_.reset(memory);
+  for (const auto& path : files) files_.emplace_back(path);
+}
+
+void Weights::read_ahead(const std::function<void(float)>& progress) const {
   size_t total = 1, read = 0;
-  for (const auto& path : files) total += files_.emplace_back(path).size();
+  for (const auto& file : files_) total += file.size();
   for (const auto& file : files_)
     file.prefetch([&](size_t bytes) {
       read += bytes;
@@ -33,13 +44,47 @@ void Weights::add(const std::string& name, const void* data, size_t bytes, std::
 // Not set to zeros first: every byte is written once, by the threads that convert.
 uint8_t* Weights::make(size_t bytes) { return made_.emplace_back(std::make_unique_for_overwrite<uint8_t[]>(bytes)).get(); }
 
+void Weights::require_inside(const InitializerRef& part) const {
+  if (part.offset + part.length > files_.at(part.file).size())
+    throw std::runtime_error("tensor " + part.name + " lies beyond the end of " + files_[part.file].path());
+}
+
+void Weights::pack(const std::vector<const InitializerRef*>& refs, int threads, const std::function<void(float)>& progress) {
+  size_t total = 1, read = 0;
+  for (const auto* ref : refs) {
+    require_inside(*ref);
+    const int64_t out = ref->shape.at(0), in = ref->shape.at(1);
+    if (ref->length != static_cast<size_t>(out * in) * element_size(ref->dtype)) throw std::runtime_error("tensor " + ref->name + " has another size than its shape");
+    packed_.add({*ref->pack, in, out});
+    total += ref->length;
+  }
+  if (!kept_.empty() && packed_.map(kept_, progress)) return;
+  packed_.reserve();
+  for (size_t i = 0; i < refs.size(); i++) {
+    const InitializerRef& ref = *refs[i];
+    if (i + 1 < refs.size()) files_[refs[i + 1]->file].expect(refs[i + 1]->offset, refs[i + 1]->length);
+    const MappedFile& file = files_[ref.file];
+    const int64_t out = ref.shape[0], in = ref.shape[1];
+    const size_t row_bytes = in * element_size(ref.dtype);
+    const int64_t at_once = std::max<int64_t>(1, kBytesAtOnce / (row_bytes * kLinearTile)) * kLinearTile;
+    for (int64_t first = 0; first < out; first += at_once) {
+      const int64_t count = std::min(at_once, out - first);
+      const size_t offset = ref.offset + first * row_bytes, length = count * row_bytes;
+      packed_.pack(i, first, {file.data() + offset, ref.dtype, count, in, in}, threads);
+      file.release_pages(offset, length);
+      read += length;
+      progress(static_cast<float>(read) / static_cast<float>(total));
+    }
+  }
+  if (!kept_.empty()) packed_.keep(kept_);  // where it cannot be kept, it is packed again the next time
+}
+
 void Weights::add_one(std::span<const InitializerRef> parts, int threads) {
   const InitializerRef& first = parts.front();
   std::vector<int64_t> shape = first.shape;
   size_t count = 0;
   for (const auto& part : parts) {
-    if (!part.zeros && part.offset + part.length > files_.at(part.file).size())
-      throw std::runtime_error("tensor " + part.name + " lies beyond the end of " + files_[part.file].path());
+    if (!part.zeros) require_inside(part);
     count += part.length / element_size(part.dtype);
     if (&part != &first) shape.at(0) += part.shape.at(0);
   }
@@ -73,10 +118,15 @@ void Weights::add_one(std::span<const InitializerRef> parts, int threads) {
   }
 }
 
-void Weights::add_to(OrtSessionOptions* session, std::span<const InitializerRef> all, int threads) {
+void Weights::add_to(OrtSessionOptions* session, std::span<const InitializerRef> all, int threads, const std::function<void(float)>& progress) {
+  std::vector<const InitializerRef*> packed;
+  for (const auto& ref : all)
+    if (ref.pack) packed.push_back(&ref);
+  if (packed.empty()) read_ahead(progress);
+  else pack(packed, threads, progress);
   for (size_t begin = 0, end = 0; begin < all.size(); begin = end) {
     while (end < all.size() && all[end].name == all[begin].name) end++;
-    add_one(all.subspan(begin, end - begin), threads);
+    if (!all[begin].pack) add_one(all.subspan(begin, end - begin), threads);
   }
   std::vector<const char*> names;
   std::vector<const OrtValue*> values;

@@ -2,11 +2,12 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 #include "mapped_file.h"
-#include "../numeric/dtype.h"
+#include "packed_weights.h"
 #include "api.h"
 
 namespace lorikeet {
@@ -23,24 +24,33 @@ struct InitializerRef {
   int bits = 0;  // 4 or 8: quantized for MatMulNBits in blocks of `block`; the scales become initializer `scales`, of type `as`
   int64_t block = 0;
   std::string scales;
+  std::optional<WeightForm> pack;  // no initializer: the next of Weights::packed
 };
 
 class Weights {
  public:
-  // Maps the files and reads them ahead. `progress` gets the fraction of the bytes read.
-  Weights(const std::vector<std::string>& files, const std::function<void(float)>& progress);
+  // Maps the files. `kept`: a file that packed weights are kept in, and found in the next time; empty: none.
+  explicit Weights(const std::vector<std::string>& files, std::string kept = {});
   // Gives every initializer to the session to be made: in place where the file's type is the graph's, else converted, quantized or put together from
-  // its parts, in memory of its own that lasts as long as this does.
-  void add_to(OrtSessionOptions* session, std::span<const InitializerRef> initializers, int threads);
+  // its parts, in memory of its own that lasts as long as this does. Weights that are packed come into `packed` instead. `progress` gets the fraction of the bytes
+  // read: of the whole files, ahead, or where weights are packed of these, whose pages are let go of as they are packed.
+  void add_to(OrtSessionOptions* session, std::span<const InitializerRef> initializers, int threads, const std::function<void(float)>& progress);
+  // In the order of their refs.
+  const std::vector<PackedWeight>& packed() const { return packed_.list(); }
   // What ONNX Runtime repacked or cast it has copied; what it uses in place is read again from the page cache.
   void release_pages() const;
 
  private:
+  void read_ahead(const std::function<void(float)>& progress) const;
+  void pack(const std::vector<const InitializerRef*>& refs, int threads, const std::function<void(float)>& progress);
+  void require_inside(const InitializerRef& part) const;
   void add_one(std::span<const InitializerRef> parts, int threads);
   uint8_t* make(size_t bytes);
   void add(const std::string& name, const void* data, size_t bytes, std::vector<int64_t> shape, ONNXTensorElementDataType type);
 
   std::vector<MappedFile> files_;
+  std::string kept_;
+  PackedWeights packed_;
   std::vector<std::unique_ptr<uint8_t[]>> made_;
   MemoryInfoPtr memory_;
   std::vector<std::string> names_;

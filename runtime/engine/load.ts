@@ -9,6 +9,7 @@ import { type BuiltModel, buildModel, defaultBlockSize } from '../model/index.ts
 import { siteOptions } from '../model/sites.ts'
 import { maxLogitsRows } from '../scheduler/admission.ts'
 import type { EngineInfo, EngineSettings, SpeculationSettings } from '../types.ts'
+import { settleWeightFile, weightFileOf } from './weight-cache.ts'
 
 /** Blocks below which nothing sensible runs: a sequence and an adapter beside it. */
 const LEAST_BLOCKS = 4
@@ -73,6 +74,10 @@ function deviceName(addon: NativeAddon, { device }: EngineSettings): string {
   return found.name
 }
 
+/** The type that a user knows the model by: on the CPU activations are float32 whatever the weights are. */
+const namedDtype = ({ dtype, weights }: BuiltModel): TensorType =>
+  weights === 'float16' || weights === 'bfloat16' ? weights : dtype
+
 export async function loadEngine(
   settings: EngineSettings,
   onProgress: (fraction: number) => void,
@@ -95,6 +100,9 @@ export async function loadEngine(
   const pool = poolOf(settings, model, blockSize)
   const frameBytes = frameBytesOf(model.base.sites, adapterDtype, pool.blockBytes, settings.leastFrameBytes)
   const addon = loadNative()
+  const { weightCache } = settings
+  const { packedLayout } = addon.info()
+  const packedFile = weightCache && weightFileOf(weightCache, model, packedLayout)
   const name = deviceName(addon, settings)
   const headless = !model.base.sites.some(({ kind }) => kind === 'head')
   const native = await addon.createEngine(
@@ -104,6 +112,7 @@ export async function loadEngine(
       model: model.graph,
       files: model.files,
       initializers: model.initializers,
+      packedFile,
       threads: settings.threads > 0 ? settings.threads : computingThreads(),
       layers: model.layers,
       kvHeads: model.kvHeads,
@@ -129,6 +138,7 @@ export async function loadEngine(
     },
     onProgress,
   )
+  if (weightCache && packedFile) settleWeightFile(weightCache, packedFile, model, packedLayout)
   const { blockCount, blockBytes } = native
   return {
     native,
@@ -148,7 +158,7 @@ export async function loadEngine(
       frameBytes,
       device,
       deviceName: name,
-      dtype,
+      dtype: namedDtype(model),
       cacheDtype,
       adapterDtype,
       slots: maxSequences,

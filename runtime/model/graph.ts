@@ -1,9 +1,8 @@
 /** The graph of docs/graph.md: the block vocabulary that every family is built from. What differs between devices is in devices/. */
 import type { AddedTokens, BaseModel, Site } from '../../adapters-store/types.ts'
 import type { Architecture, Layer } from './architecture.ts'
-import type { Device, Rows } from './devices/device.ts'
+import type { Device, Product, Rows } from './devices/device.ts'
 import type { OnnxGraph } from './onnx.ts'
-import { type Quantization, quantizedProduct } from './quantized.ts'
 import { EMBEDDING, HEAD, layerPath } from './sites.ts'
 import type { Weight } from './weights.ts'
 
@@ -13,13 +12,8 @@ interface Stream {
   added?: { y: string; sum: string }
 }
 
-export function buildGraph(
-  a: Architecture,
-  base: Pick<BaseModel, 'sites' | 'added'>,
-  device: Device,
-  quantization?: Quantization,
-): Uint8Array {
-  return new GraphBuilder(a, base, device, quantization).build()
+export function buildGraph(a: Architecture, base: Pick<BaseModel, 'sites' | 'added'>, device: Device): Uint8Array {
+  return new GraphBuilder(a, base, device).build()
 }
 
 class GraphBuilder {
@@ -27,21 +21,14 @@ class GraphBuilder {
   private readonly sites: Map<string, Site>
   private readonly device: Device
   private readonly graph: OnnxGraph
-  private readonly quantization: Quantization | undefined
   private readonly added: AddedTokens | undefined
 
-  constructor(
-    a: Architecture,
-    { sites, added }: Pick<BaseModel, 'sites' | 'added'>,
-    device: Device,
-    quantization?: Quantization,
-  ) {
+  constructor(a: Architecture, { sites, added }: Pick<BaseModel, 'sites' | 'added'>, device: Device) {
     this.a = a
     this.sites = new Map(sites.map((site) => [site.module, site]))
     this.added = added
     this.device = device
     this.graph = device.graph
-    this.quantization = quantization
   }
 
   build(): Uint8Array {
@@ -85,18 +72,17 @@ class GraphBuilder {
   }
 
   /** The base's product of a projection, or of several side by side: `name` is then the module that they would be together. Without adapters. */
-  private product(x: string, group: Site[], name: string): string {
+  private product(group: Site[], name: string): Product {
     const weightOf = (kind: 'weight' | 'bias', shape: (site: Site) => number[]): Weight => {
       const parts = group.map((site) => ({ name: site[kind] as string, shape: shape(site) }))
       return { name: parts.length > 1 ? `${name}.${kind}` : parts[0].name, parts }
     }
-    const weight = weightOf('weight', (site) => [site.outFeatures, site.inFeatures])
-    const bias = group[0].bias ? weightOf('bias', (site) => [site.outFeatures]) : undefined
-    const output = `${name}.base`
-    if (this.quantization && group[0].kind === 'linear')
-      return quantizedProduct(this.device, this.quantization, x, weight, bias, output)
-    const inputs = [x, this.device.weight(weight), ...(bias ? [this.device.weight(bias)] : [])]
-    return this.graph.op('Gemm', inputs, output, { transB: { int: 1 } })
+    return {
+      kind: group[0].kind === 'head' ? 'head' : 'linear',
+      weight: weightOf('weight', (site) => [site.outFeatures, site.inFeatures]),
+      bias: group[0].bias ? weightOf('bias', (site) => [site.outFeatures]) : undefined,
+      output: `${name}.base`,
+    }
   }
 
   /**
@@ -115,7 +101,8 @@ class GraphBuilder {
     const widths = group.map((site) => site.outFeatures)
     const output = (name: string, width: number) => this.graph.shape(`${name}.out`, dtype, [rows, width])
     const joined = together && this.device.joins(group)
-    const products = joined ? [this.product(x, group, together)] : group.map((site) => this.product(x, [site], site.module))
+    const wanted = joined ? [this.product(group, together)] : group.map((site) => this.product([site], site.module))
+    const products = this.device.products(x, wanted, rows)
     const outputs = joined
       ? [
           output(
@@ -136,7 +123,8 @@ class GraphBuilder {
 
   private embedding(): string {
     const site = this.site(EMBEDDING)
-    const rows = this.device.embeddingRows(this.vocabularyWeight(site))
+    const tied = this.sites.get(HEAD)?.weight === site.weight
+    const rows = this.device.embeddingRows(this.vocabularyWeight(site), tied)
     const x = 'embedding.out'
     const sites = [site.index, ...(this.added ? [this.added.table.index] : [])]
     this.device.adapterOp('BatchedEmbedding', ['input_ids'], [rows], [x], { sites: { ints: sites } }, 'T')
@@ -233,8 +221,8 @@ class GraphBuilder {
 
   private logits(x: string, added: AddedTokens): string[] {
     const head = this.site(HEAD)
-    const weight = this.device.weight(this.vocabularyWeight(head))
-    const product = this.graph.op('Gemm', [x, weight], `${head.module}.base`, { transB: { int: 1 } })
+    const weight = this.vocabularyWeight(head)
+    const [product] = this.device.products(x, [{ kind: 'head', weight, output: `${head.module}.base` }], 'R')
     return this.device.logits(x, product, head, added).filter((one) => one !== undefined)
   }
 }

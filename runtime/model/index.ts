@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import path from 'node:path'
 import type { BaseModel, ClassifierHead } from '../../adapters-store/types.ts'
-import type { CacheDtype, InitializerRef, TensorType } from '../../native/types.ts'
+import type { InitializerRef } from '../../native/types.ts'
 import type { Architecture } from './architecture.ts'
 import { type CacheScheme, cacheScheme } from './cache-scales.ts'
 import { Config, eosTokenIds } from './config.ts'
@@ -12,7 +12,7 @@ import { ModelError } from './errors.ts'
 import { familyOf } from './families/index.ts'
 import { buildGraph } from './graph.ts'
 import { OnnxGraph } from './onnx.ts'
-import { ADDED_TOKENS, type BuildOptions, elementTypes, quantizationOf } from './options.ts'
+import { ADDED_TOKENS, type BuildOptions, type ElementTypes, elementTypes } from './options.ts'
 import { classifierOf, namedTensors, purposeOf } from './purpose.ts'
 import { addedTokens, sitesOf } from './sites.ts'
 import { checkpointOf, Weights } from './weights.ts'
@@ -21,7 +21,7 @@ export { defaultBlockSize } from './devices/cuda.ts'
 export { ModelError, type ModelErrorCode } from './errors.ts'
 export { ADDED_TOKENS, type BuildOptions } from './options.ts'
 
-export interface BuiltModel {
+export interface BuiltModel extends ElementTypes {
   base: BaseModel
   /** Of a …ForSequenceClassification. */
   classifier?: ClassifierHead
@@ -29,9 +29,6 @@ export interface BuiltModel {
   graph: Uint8Array
   files: string[]
   initializers: InitializerRef[]
-  /** Element types of activations and KV cache, chosen where the options leave it open. */
-  dtype: TensorType
-  cacheDtype: CacheDtype
   layers: number
   kvHeads: number
   headDim: number
@@ -77,7 +74,7 @@ export function buildModel(directory: string, options: BuildOptions = {}): Built
   return {
     base,
     classifier,
-    graph: buildGraph(written, base, device, quantizationOf(options)),
+    graph: buildGraph(written, base, device),
     ...types,
     files: weights.files,
     initializers: weights.initializers,

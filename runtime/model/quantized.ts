@@ -1,28 +1,12 @@
-/** Projections with int4 or int8 weights: com.microsoft.MatMulNBits over weights that the engine quantizes while it loads (native/numeric/quantize.h). */
-import type { Device } from './devices/device.ts'
-import { shapeOf, type Weight } from './weights.ts'
-
-export interface Quantization {
-  bits: 4 | 8
-  /** MatMulNBits' accuracy_level: what activations may be rounded to. 4 = int8, 1 = float32; CUDA has no such choice. */
-  accuracy: number
-}
+/** CUDA's projections with int4 or int8 weights: com.microsoft.MatMulNBits over weights that the engine quantizes while it loads (native/numeric/quantize.h). */
+import type { Device, Product } from './devices/device.ts'
+import { shapeOf } from './weights.ts'
 
 /** Weights along `in` that share a scale. 32 is what all of ONNX Runtime's kernels take, and the most exact of those. */
 export const BLOCK = 32
 
-/**
- * x Wᵀ + bias with W [out, in] in `bits`. The layer's projections alone are quantized: the embedding is gathered, and the head, which decides between
- * close logits, stays as it is.
- */
-export function quantizedProduct(
-  device: Device,
-  { bits, accuracy }: Quantization,
-  x: string,
-  weight: Weight,
-  bias: Weight | undefined,
-  output: string,
-): string {
+/** x Wᵀ + bias with W [out, in] in `bits`. */
+export function quantizedProduct(device: Device, bits: 4 | 8, x: string, { weight, bias, output }: Product): string {
   const { graph, weights, setup } = device
   const { name } = weight
   const [outFeatures, inFeatures] = shapeOf(weight)
@@ -40,7 +24,7 @@ export function quantizedProduct(
     N: { int: outFeatures },
     bits: { int: bits },
     block_size: { int: BLOCK },
-    accuracy_level: { int: accuracy },
+    accuracy_level: { int: 0 }, // what activations may be rounded to: CUDA multiplies in its own types and does not read it
   }
   return graph.op('MatMulNBits', inputs, output, attributes, 'com.microsoft')
 }

@@ -64,17 +64,20 @@ export class Weights {
   }
 
   /**
-   * Enters the weight among the initializers, once: as it lies in the file, as another type, or quantized (see InitializerRef). True when this call
+   * Enters the weight among the initializers, once: as it lies in the file, as another type, quantized or packed (see InitializerRef). True when this call
    * did it. All uses of a weight must want the same.
    */
-  use({ name, parts, zeroRows = 0 }: Weight, { as, quantize }: Pick<InitializerRef, 'as' | 'quantize'> = {}): boolean {
+  use(
+    { name, parts, zeroRows = 0 }: Weight,
+    { as, quantize, pack }: Pick<InitializerRef, 'as' | 'quantize' | 'pack'> = {},
+  ): boolean {
     const tensors = parts.map((part) => this.find(part.name, part.shape))
     if (this.used.has(name)) return false
     this.used.add(name)
     for (const { dtype, shape, file: path, offset, length } of tensors) {
       let file = this.files.indexOf(path)
       if (file < 0) file = this.files.push(path) - 1
-      const becomes = { ...(as && as !== dtype && { as }), ...(quantize && { quantize }) }
+      const becomes = { ...(as && as !== dtype && { as }), ...(quantize && { quantize }), ...(pack && { pack }) }
       this.initializers.push({ name, dtype, shape, file, offset, length, ...becomes })
     }
     if (zeroRows > 0) {

@@ -42,7 +42,9 @@ export function chooseDevice(config: Config, machine: Machine): Choice {
       : machine.cudaObstacles()
   if (obstacles.length === 0) {
     const unused = config.pool !== undefined && config.gpuMemoryUtilization !== undefined
-    return { device: 'cuda', obstacles, warnings: unused ? ['--gpu-memory-utilization has no effect: --pool says how much'] : [] }
+    const warnings = unused ? ['--gpu-memory-utilization has no effect: --pool says how much'] : []
+    if (config.weightCache !== undefined) warnings.push('--weight-cache has no effect: it is for the CPU, and this is CUDA')
+    return { device: 'cuda', obstacles, warnings }
   }
   if (config.device === 'cuda') throw refusal('--device cuda cannot be used here', obstacles)
   if (demanding.length > 0) throw refusal(`${demanding.join(' and ')}: only on CUDA, which cannot be used here`, obstacles)
@@ -55,11 +57,8 @@ export function chooseDevice(config: Config, machine: Machine): Choice {
 }
 
 /** Settings that only CUDA can honour: another device would give other answers. */
-function cudaDemands({ dtype, kvCacheDtype }: Config): string[] {
-  return [
-    ...(dtype === 'float16' || dtype === 'bfloat16' ? [`--dtype ${dtype}`] : []),
-    ...(kvCacheDtype === 'fp8' ? ['--kv-cache-dtype fp8'] : []),
-  ]
+function cudaDemands({ kvCacheDtype }: Config): string[] {
+  return kvCacheDtype === 'fp8' ? ['--kv-cache-dtype fp8'] : []
 }
 
 const refusal = (what: string, obstacles: string[]) =>

@@ -1,12 +1,13 @@
 /** From a configuration and its device to what the engine is started with. */
 import type { EngineSettings } from '../../runtime/types.ts'
+import { cacheFolder } from '../folders.ts'
 import { type Config, type Device, SETTINGS, type Setting } from './settings.ts'
 import { readValue } from './values.ts'
 
 /** vLLM calls it fp8; there are several, and this is the one of com.microsoft.PagedAttention (e4m3). */
 const cacheType = (name: Config['kvCacheDtype']) => (name === 'fp8' ? 'float8' : name)
 
-/** Fills in the defaults that depend on the device; what neither names is left to the engine. */
+/** Fills in the defaults that depend on the device; what neither names is left to the engine. Throws ConfigError where the weight cache's folder cannot be written. */
 export function engineSettings(config: Config, device: Device, modelDir: string): EngineSettings {
   const cuda = device === 'cuda'
   return {
@@ -16,6 +17,7 @@ export function engineSettings(config: Config, device: Device, modelDir: string)
     adapterDtype: config.adapterDtype,
     cacheDtype: cacheType(config.kvCacheDtype),
     quantization: config.quantization === 'none' ? undefined : config.quantization,
+    weightCache: weightCacheOf(config),
     poolBytes: config.pool ?? defaultOn(device, 'pool'),
     memoryFraction: cuda ? (config.gpuMemoryUtilization ?? SETTINGS['gpu-memory-utilization'].fallback) : undefined,
     blockSize: config.blockSize ?? defaultOn(device, 'block-size'),
@@ -34,6 +36,11 @@ export function engineSettings(config: Config, device: Device, modelDir: string)
     asyncScheduling: config.asyncScheduling === 'auto' ? undefined : config.asyncScheduling === 'on',
     captureGraphs: cuda ? !(config.enforceEager ?? SETTINGS['enforce-eager'].fallback) : undefined,
   }
+}
+
+function weightCacheOf({ weightCache, weightCacheSize }: Config): EngineSettings['weightCache'] {
+  if (weightCache === undefined) return undefined
+  return { directory: cacheFolder('the weight cache', weightCache), maxBytes: weightCacheSize }
 }
 
 /** undefined where the device leaves it open. */

@@ -7,6 +7,7 @@ import { ADAPTER_SETTINGS } from './adapter-settings.ts'
 import { REQUEST_SETTINGS } from './request-settings.ts'
 import { type Device, LONGEST_TIMER, type Setting } from './setting.ts'
 import { SPECULATION_SETTINGS } from './speculation.ts'
+import { WEIGHT_SETTINGS } from './weight-settings.ts'
 
 export type { Device, Setting }
 
@@ -145,13 +146,7 @@ export const SETTINGS = {
     fallback: 'auto',
     help: 'where the model runs; auto: CUDA if this machine and the model allow it',
   },
-  dtype: {
-    kind: 'choice',
-    choices: ['auto', 'float32', 'float16', 'bfloat16'],
-    spellings: { half: 'float16', float: 'float32' },
-    fallback: 'auto',
-    help: "what the model computes in; auto: float32 on the CPU, on CUDA the checkpoint's own 16-bit type",
-  },
+  ...WEIGHT_SETTINGS,
   'adapter-dtype': {
     kind: 'choice',
     choices: ['auto', 'float16', 'bfloat16', 'float32'],
@@ -166,12 +161,6 @@ export const SETTINGS = {
     spellings: { fp8_e4m3: 'fp8', half: 'float16', float: 'float32' },
     fallback: 'auto',
     help: "of the KV cache; auto: the dtype, on the CPU 16 bits beside quantized weights; fp8 needs CUDA, where int8 needs a checkpoint's scales",
-  },
-  quantization: {
-    kind: 'choice',
-    choices: ['none', 'int4', 'int8'],
-    fallback: 'none',
-    help: "round the layers' weights to 4 or 8 bits while they are loaded",
   },
   'enforce-eager': {
     kind: 'flag',

@@ -12,7 +12,7 @@ endif()
 enable_testing()
 file(GLOB EMULATED CONFIGURE_DEPENDS ${CUDA_CHECKS}/*.cc ${CUDA_CHECKS}/emulated/*.cc)
 list(FILTER EMULATED EXCLUDE REGEX "(ort_ops|/session)\\.cc$")  # of the addon alone: they need ONNX Runtime
-add_executable(cuda-emulated EXCLUDE_FROM_ALL ${EMULATED} ${CUDA_HERE}/engine/cuda/graph_table.cc ${CUDA_HERE}/step/bad_words.cc ${CUDA_HERE}/step/masks.cc ${CUDA_HERE}/step/slots.cc ${CUDA_HERE}/step/token_counts.cc)
+add_executable(cuda-emulated EXCLUDE_FROM_ALL ${EMULATED} ${CUDA_HERE}/engine/cuda/graph_table.cc ${CUDA_HERE}/step/bad_words.cc ${CUDA_HERE}/step/masks.cc ${CUDA_HERE}/step/ngram_index.cc ${CUDA_HERE}/step/slots.cc ${CUDA_HERE}/step/token_counts.cc)
 add_library(cuda_emulated_kernels STATIC EXCLUDE_FROM_ALL)
 foreach(source ${CUDA_KERNELS})
   # The same source under another name and language, so that the CUDA library above keeps its own.

@@ -160,7 +160,10 @@ t.test('two steps in flight, not three; a slot in flight stays', async (t) => {
   t.teardown(() => engine.close())
   const alone = await decodeStep(engine, { rows: 1, context: 3, blockSize, vocabSize, adapters: [] })
   const batch = admitRows(engine, { rows: 1, context: 3, blockSize, vocabSize, adapters: [] })
-  const next = (past: number): StepBatch => ({ sequences: Int32Array.of(0, past, 1, 0, 0, 1, 0, 0, 0), blocks: new Int32Array(0) })
+  const next = (past: number): StepBatch => ({
+    sequences: Int32Array.of(0, past, 1, 0, 0, 1, 0, 0, 0),
+    blocks: new Int32Array(0),
+  })
   const flights = [engine.step(batch), engine.step(next(4))]
   t.throws(() => engine.step(next(5)), { message: /two steps are in flight/ })
   t.throws(() => engine.release(0), { message: /a step in flight names that slot/ })

@@ -37,7 +37,16 @@ export async function fakeServing(
 ): Promise<FakeServing> {
   const submitted: Submitted[] = []
   const aborted: string[] = []
-  const snapshot = { running: 0, waiting: 0, blocks: {}, frames: {}, residentAdapters: 0, counters: {}, acceptedAt: [], lastStep: {} }
+  const snapshot = {
+    running: 0,
+    waiting: 0,
+    blocks: {},
+    frames: {},
+    residentAdapters: 0,
+    counters: {},
+    acceptedAt: [],
+    lastStep: {},
+  }
   const engine = {
     info: {
       vocabSize: 1536,

@@ -41,7 +41,7 @@ class CudaSession : public Session {
  public:
   CudaSession(const EngineOptions& options, const CudaStepContext& context, device::Stream compute, const std::function<void(float)>& progress)
       : on_device_(memory_info(false)), on_host_(memory_info(true)), domain_(context, "CUDAExecutionProvider") {
-    Weights weights(options.files, progress);  // the session copies them to the device
+    Weights weights(options.files);  // the session copies them to the device
     OrtSessionOptions* raw = nullptr;
     check(ort().CreateSessionOptions(&raw));
     SessionOptionsPtr session_options(raw);
@@ -55,7 +55,7 @@ class CudaSession : public Session {
     // Otherwise any product of several rows writes the weight out in 16 bits first.
     if (multiplies_quantized(options.initializers)) check(ort().AddSessionConfigEntry(raw, "ep.cuda.fpa_intb_gemm", "1"));
     check(ort().AddCustomOpDomain(raw, domain_.get()));
-    weights.add_to(raw, options.initializers, options.threads);
+    weights.add_to(raw, options.initializers, options.threads, progress);
     OrtSession* session = nullptr;
     check(ort().CreateSessionFromArray(ort_env(), options.model.data(), options.model.size(), raw, &session));
     session_.reset(session);

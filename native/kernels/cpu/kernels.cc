@@ -30,7 +30,8 @@ const Kernels* kernels_portable() { return kernels_of_portable(); }
 const Kernels& kernels() {
   static const Kernels* chosen = [] {
     const char* wanted = std::getenv("LORIKEET_SIMD");
-    const bool portable = wanted && std::strcmp(wanted, "portable") == 0, avx2 = wanted && std::strcmp(wanted, "avx2") == 0;
+    const bool portable = wanted && std::strcmp(wanted, "portable") == 0;
+    const bool avx2 = wanted && (std::strcmp(wanted, "avx2") == 0 || std::strcmp(wanted, "avxvnni") == 0);  // the latter is a name of linear.h's
     if (!portable && !avx2 && kernels_avx512()) return kernels_avx512();
     if (!portable && kernels_avx2()) return kernels_avx2();
     return kernels_portable();

@@ -1,16 +1,21 @@
-/** The CPU's graph: float32 throughout but for the cache, our own PagedAttention, and the adapters' segments as graph inputs (docs/graph.md). */
+/** The CPU's graph: float32 activations, our own PagedAttention and products of packed weights, and the adapters' segments as graph inputs (docs/graph.md). */
 import type { AddedTokens, Site } from '../../../adapters-store/types.ts'
-import type { TensorType } from '../../../native/types.ts'
+import type { TensorType, WeightForm } from '../../../native/types.ts'
 import { type Attribute, DATA_TYPE } from '../onnx.ts'
 import { shapeOf, single, type Weight } from '../weights.ts'
-import { type Attention, attentionAttributes, Device, type Normed, type Rows } from './device.ts'
+import { type Attention, attentionAttributes, Device, type Normed, type Product, type Rows } from './device.ts'
 
 /** The inputs that the adapter ops share. */
 const SEGMENTS = ['segment_starts', 'segment_entries', 'entry_adapter', 'entry_weight']
 const LOGITS_SEGMENTS = ['logits_segment_starts', ...SEGMENTS.slice(1)]
 
+/** The head decides between close logits, and the embedding is all that is known of a token: they keep 8 bits where the rest has 4. */
+const headForm = (form: WeightForm): WeightForm => (form === 'int4' ? 'int8' : form)
+
 export class Cpu extends Device {
   private readonly casts = new Set<string>()
+  /** Weights that the engine packs, by name: their places in its table. */
+  private readonly packed = new Map<string, number>()
 
   inputs(layers: number): void {
     const ints: [string, (number | string)[]][] = [
@@ -54,6 +59,26 @@ export class Cpu extends Device {
     return cast
   }
 
+  /** With packed weights one op for all, which rounds x once. */
+  products(x: string, products: Product[], rows: Rows): string[] {
+    const { weights } = this.setup
+    if (!weights) return products.map((one) => this.gemm(x, one))
+    const outFeatures = products.map(({ weight }) => shapeOf(weight)[0])
+    const biases = products.map(({ bias }) => (bias ? this.weight(bias) : ''))
+    while (biases.at(-1) === '') biases.pop()
+    const form = products[0].kind === 'head' ? headForm(weights) : weights
+    const attributes = { weights: { ints: products.map(({ weight }) => this.packedWeight(weight, form)) } }
+    const outputs = products.map(({ output }, i) => this.graph.shape(output, 'float32', [rows, outFeatures[i]]))
+    return this.graph.node('Linear', [x, ...biases], outputs, attributes, 'lorikeet')
+  }
+
+  /** The weight's place among those that the engine packs. */
+  private packedWeight(weight: Weight, form: WeightForm): number {
+    const place = this.packed.get(weight.name) ?? this.packed.size
+    if (this.weights.use(weight, { pack: form })) this.packed.set(weight.name, place)
+    return place
+  }
+
   /** A joined weight would be a copy: here weights are used where the file is mapped. */
   joins(): boolean {
     return false
@@ -64,10 +89,17 @@ export class Cpu extends Device {
     return offset ? this.graph.op('Add', [weight, this.scalar(offset)], `${name}.offset`) : weight
   }
 
-  /** Rows are gathered from the table as it is stored: only T of them are converted. */
-  embeddingRows(table: Weight): string {
+  /** Rows are gathered from the table as it is stored, or as it is packed where it is the head's weight too: only T of them are converted. */
+  embeddingRows(table: Weight, tied: boolean): string {
+    const ids = this.setup.addedTokens ? 'table_ids' : 'input_ids'
+    const { weights } = this.setup
+    if (weights && tied) {
+      const attributes = { weight: { int: this.packedWeight(table, headForm(weights)) } }
+      const rows = this.graph.op('PackedEmbedding', [ids], 'embedding.rows', attributes, 'lorikeet')
+      return this.graph.shape(rows, 'float32', ['T', shapeOf(table)[1]])
+    }
     const dtype = this.stored(table)
-    const rows = this.graph.op('Gather', [table.name, this.setup.addedTokens ? 'table_ids' : 'input_ids'], 'embedding.rows')
+    const rows = this.graph.op('Gather', [table.name, ids], 'embedding.rows')
     return dtype === 'float32' ? rows : this.graph.op('Cast', [rows], 'embedding.float32', { to: { int: DATA_TYPE.float32 } })
   }
 

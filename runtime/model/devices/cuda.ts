@@ -8,8 +8,9 @@ import { decodeFloats, encodeFloats } from '../../../native/floats.ts'
 import type { Architecture } from '../architecture.ts'
 import { readCacheScales } from '../cache-scales.ts'
 import type { Attribute } from '../onnx.ts'
+import { quantizedProduct } from '../quantized.ts'
 import { shapeOf, single, type Weight } from '../weights.ts'
-import { type Attention, attentionAttributes, Device, type Normed, type Rows } from './device.ts'
+import { type Attention, attentionAttributes, Device, type Normed, type Product, type Rows } from './device.ts'
 
 const MICROSOFT = 'com.microsoft'
 
@@ -35,6 +36,13 @@ export class Cuda extends Device {
     const { dtype } = this.setup
     if (this.weights.use(weight, { as: dtype })) this.graph.external(weight.name, dtype, shapeOf(weight))
     return weight.name
+  }
+
+  /** The head, which decides between close logits, and tied with it the embedding are never quantized here. */
+  products(x: string, products: Product[]): string[] {
+    const { weights } = this.setup
+    const bits = weights === 'int4' ? 4 : weights === 'int8' ? 8 : undefined
+    return products.map((one) => (bits && one.kind === 'linear' ? quantizedProduct(this, bits, x, one) : this.gemm(x, one)))
   }
 
   /**

@@ -1,7 +1,7 @@
 /** What differs between the devices' graphs: element types, graph inputs, how weights come in, the attention op, the adapter ops' inputs, fused ops. */
 import type { AddedTokens, Site } from '../../../adapters-store/types.ts'
 import { encodeFloats } from '../../../native/floats.ts'
-import type { CacheDtype, TensorType } from '../../../native/types.ts'
+import type { CacheDtype, TensorType, WeightForm } from '../../../native/types.ts'
 import type { Layer } from '../architecture.ts'
 import type { Attribute, OnnxGraph } from '../onnx.ts'
 import type { Rope } from '../rope.ts'
@@ -27,6 +27,16 @@ export interface Attention {
   normEpsilon: number
 }
 
+/** x Wᵀ + bias, of a layer's projection or of the head. */
+export interface Product {
+  kind: 'linear' | 'head'
+  /** [out, in] */
+  weight: Weight
+  /** [out] */
+  bias?: Weight
+  output: string
+}
+
 /** A sum, and its RMS norm. */
 export interface Normed {
   sum: string
@@ -43,6 +53,8 @@ export interface Setup {
   positions: number
   /** Whether adapters may add tokens to the vocabulary. */
   addedTokens: boolean
+  /** How products' weights are kept, where it is not `dtype`: on CUDA int8 and int4, of the layers' projections; on the CPU any, the head's too. */
+  weights?: WeightForm
 }
 
 export abstract class Device {
@@ -63,12 +75,17 @@ export abstract class Device {
   abstract inputs(layers: number, kvHeads: number, headDim: number): void
   /** A weight in `dtype`. */
   abstract weight(weight: Weight): string
+  /** Products of one input x [rows, in]: their outputs' names. */
+  abstract products(x: string, products: Product[], rows: Rows): string[]
   /** Whether projections that share their input become one product, whose outputs lie side by side. */
   abstract joins(group: Site[]): boolean
   /** A norm's weight in `dtype`, `offset` added (Gemma stores w − 1). */
   abstract normWeight(name: string, size: number, offset: number): string
-  /** Rows of the embedding's table, in `dtype`. For a token that an adapter adds any row, or where `addedRows` says so one of zeros. */
-  abstract embeddingRows(table: Weight): string
+  /**
+   * Rows of the embedding's table, in `dtype`. For a token that an adapter adds any row, or where `addedRows` says so one of zeros. `tied`: the table is the
+   * head's weight too.
+   */
+  abstract embeddingRows(table: Weight, tied: boolean): string
   /** Rows of zeros behind the table and the head's weight, for `count` tokens that adapters may add. */
   abstract addedRows(count: number): number
   /**
@@ -95,6 +112,12 @@ export abstract class Device {
   abstract softcapped(x: string, cap: number, prefix: string): string
   /** sum = x + y, named `sum`; normed = its RMS norm with `weight`, named `normed`. */
   abstract addNorm(x: string, y: string, sum: string, weight: string, epsilon: number, normed: string): Normed
+
+  /** A product of weights in `dtype`. */
+  protected gemm(x: string, { weight, bias, output }: Product): string {
+    const inputs = [x, this.weight(weight), ...(bias ? [this.weight(bias)] : [])]
+    return this.graph.op('Gemm', inputs, output, { transB: { int: 1 } })
+  }
 
   scalar(value: number): string {
     let name = this.scalars.get(value)

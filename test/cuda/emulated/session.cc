@@ -12,7 +12,7 @@ namespace {
 class EmulatedSession : public Session {
  public:
   EmulatedSession(const EngineOptions& options, const CudaStepContext& context, const std::function<void(float)>& progress)
-      : weights_(options.files, progress), domain_(context, nullptr) {
+      : weights_(options.files), domain_(context, nullptr) {
     OrtMemoryInfo* memory = nullptr;
     check(ort().CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &memory));
     memory_.reset(memory);
@@ -25,7 +25,7 @@ class EmulatedSession : public Session {
     check(ort().DisableMemPattern(raw));
     for (OrtCustomOpDomain* domain : stand_ins()) check(ort().AddCustomOpDomain(raw, domain));
     check(ort().AddCustomOpDomain(raw, domain_.get()));
-    weights_.add_to(raw, options.initializers, options.threads);
+    weights_.add_to(raw, options.initializers, options.threads, progress);
     OrtSession* session = nullptr;
     check(ort().CreateSessionFromArray(ort_env(), options.model.data(), options.model.size(), raw, &session));
     session_.reset(session);

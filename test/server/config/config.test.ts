@@ -104,6 +104,8 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     'adapter-dtype': 'bfloat16',
     'kv-cache-dtype': 'fp8',
     quantization: 'int4',
+    'weight-cache': '/weights',
+    'weight-cache-size': '8GiB',
     'enforce-eager': 'true',
     'async-scheduling': 'off',
     'step-timeout': '60',

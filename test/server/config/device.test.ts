@@ -71,9 +71,16 @@ t.test('float32 is the CPU alone', async (t) => {
 })
 
 t.test('what only CUDA computes is refused on the CPU, whoever chose it', async (t) => {
-  for (const [name, value] of Object.entries({ dtype: 'float16', 'kv-cache-dtype': 'fp8' })) {
-    t.match(complaint({ [name]: value }, plain), new RegExp(`^--${name} ${value}: only on CUDA.*\n  - there is no NVIDIA driver`))
-    t.match(complaint({ device: 'cpu', [name]: value }, untouched), `--${name} ${value}: only with --device cuda`)
+  const settings = { 'kv-cache-dtype': 'fp8' } as const
+  t.match(complaint(settings, plain), /^--kv-cache-dtype fp8: only on CUDA.*\n {2}- there is no NVIDIA driver/)
+  t.match(complaint({ device: 'cpu', ...settings }, untouched), '--kv-cache-dtype fp8: only with --device cuda')
+})
+
+t.test('16-bit weights are had on either', async (t) => {
+  for (const dtype of ['float16', 'bfloat16'] as const) {
+    t.equal(choose({ dtype }, gpu).device, 'cuda')
+    t.equal(choose({ dtype }, plain).device, 'cpu')
+    t.same(choose({ device: 'cpu', dtype }, untouched), { device: 'cpu', obstacles: [], warnings: [] })
   }
 })
 
@@ -91,6 +98,8 @@ t.test('a pool size and a share of the memory are not both used', async (t) => {
     /--gpu-memory-utilization has no effect: --pool/,
   ])
   t.same(choose({ pool: '8GiB' }, gpu).warnings, [])
+  t.match(choose({ 'weight-cache': '/w' }, gpu).warnings, [/--weight-cache has no effect/])
+  t.same(choose({ 'weight-cache': '/w' }, plain).warnings, [])
 })
 
 t.test('the device in one line', async (t) => {
@@ -102,4 +111,5 @@ t.test('the device in one line', async (t) => {
   )
   const cpu = { device: 'cpu', deviceName: 'avx512', dtype: 'float32', cacheDtype: 'float32' } as const
   t.equal(describeDevice(cpu, 'int8'), 'cpu (avx512), float32, int8 weights')
+  t.equal(describeDevice({ ...cpu, dtype: 'bfloat16' }, 'none'), 'cpu (avx512), bfloat16, float32 KV cache')
 })

@@ -1,7 +1,10 @@
 /** What the engine is started with, by device. */
+import { existsSync } from 'node:fs'
+import path from 'node:path'
 import t from 'tap'
 import { configOf } from '../../../server/config/config.ts'
 import { engineSettings } from '../../../server/config/engine-settings.ts'
+import { temporaryFolder } from '../../support/repo.ts'
 
 type Settings = Parameters<typeof configOf>[0]
 
@@ -17,6 +20,7 @@ t.test('defaults on the CPU', async (t) => {
     adapterDtype: 'auto',
     cacheDtype: 'auto',
     quantization: undefined,
+    weightCache: undefined,
     poolBytes: 512 * 2 ** 20,
     memoryFraction: undefined,
     blockSize: 16,
@@ -46,6 +50,16 @@ t.test('defaults on CUDA: the pool and its blocks are left to the engine', async
     maxSequences: 256,
     captureGraphs: true,
   })
+})
+
+t.test("the weight cache's folder is made, and refused where it cannot be", async (t) => {
+  const folder = path.join(temporaryFolder(t), 'a/b')
+  t.same(settingsOn('cpu', { 'weight-cache': folder, 'weight-cache-size': '1GiB' }).weightCache, {
+    directory: folder,
+    maxBytes: 2 ** 30,
+  })
+  t.ok(existsSync(folder))
+  t.throws(() => settingsOn('cpu', { 'weight-cache': '/proc/none' }), /^the weight cache cannot be used: /)
 })
 
 t.test('what is given holds on either device', async (t) => {

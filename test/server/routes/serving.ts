@@ -23,6 +23,7 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     frames: { used: 0, free: 0 },
     residentAdapters: 0,
     counters: {},
+    acceptedAt: [],
   }
   const engine = {
     info: {

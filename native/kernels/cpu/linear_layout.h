@@ -1,0 +1,28 @@
+// Where a packed weight's numbers lie. A tile holds `width` outputs and all their inputs, filled up with zeros to whole tiles and groups:
+//   head     [width] float32: int8: scale; int4: a power of two that both numbers of a group are multiples of; none for bf16 and f16
+//   groups   of 32 inputs, one after another:
+//     bf16   [16 pairs] [width] two bfloat16, inputs 2p and 2p + 1
+//     f16    [32] [width] float16
+//     int8   [8 steps] [width] four bytes q + 128, inputs 4s … 4s + 3
+//     int4   scales [width] float16, leasts [width] float16, [4] [width] four bytes: inputs 4s … 4s + 3 in the low halves, those of step s + 4 in the high ones
+#pragma once
+#include "../linear.h"
+
+namespace lorikeet {
+
+// Names the layout in files. Count the first number up when anything above changes.
+constexpr uint32_t linear_layout_of(int32_t width) { return 1u << 16 | static_cast<uint32_t>(width); }
+
+struct LinearLayout {
+  WeightForm form;
+  int64_t width, groups, tiles;
+
+  LinearLayout(const LinearShape& shape, int64_t tile_width)
+      : form(shape.form), width(tile_width), groups((shape.in + kLinearGroup - 1) / kLinearGroup), tiles((shape.out + tile_width - 1) / tile_width) {}
+  int64_t head_bytes() const { return form == WeightForm::int8 || form == WeightForm::int4 ? 4 * width : 0; }
+  int64_t group_bytes() const { return width * (form == WeightForm::int8 ? 32 : form == WeightForm::int4 ? 20 : 64); }
+  int64_t tile_bytes() const { return head_bytes() + groups * group_bytes(); }
+  int64_t bytes() const { return (tiles * tile_bytes() + 63) / 64 * 64; }
+};
+
+}  // namespace lorikeet
