@@ -1,5 +1,7 @@
 /** What clients see of speculative decoding: nothing. Streams, stop texts, logprobs, usage, several answers and adapters are as without it, and the metrics tell of the drafts. */
 import t from 'tap'
+import { fakeServing } from '../support/fake-serving.ts'
+import { request } from '../support/http.ts'
 import { type Served, startServed } from '../support/served.ts'
 
 const config = { method: 'ngram', num_speculative_tokens: 5, prompt_lookup_min: 1, prompt_lookup_max: 3 }
@@ -106,4 +108,27 @@ t.test('answers are those of a server without it', async (t) => {
     places.reduce((sum, [, , tokens]) => sum + Number(tokens), 0),
     value('num_accepted_tokens'),
   )
+})
+
+t.test('tokens that come together are taken one by one: what is behind the end is not there', async (t) => {
+  const fake = await fakeServing(t, (one) =>
+    setImmediate(() => {
+      one.send({ tokens: [45, 45, 45, 45, 45], cachedTokens: 0 })
+      one.send({ finish: 'error', error: { code: 'constraint_unsatisfiable', message: 'nothing is left' } })
+    }),
+  )
+  const complete = (body: object) =>
+    request(`${fake.url}/v1/completions`, {
+      body: JSON.stringify({ prompt: 'a', max_tokens: 9, return_token_ids: true, ...body }),
+    })
+  const stopped = { finish_reason: 'stop', stop_reason: 'GG' }
+  t.match(await complete({ stop: 'GG' }), {
+    status: 200,
+    json: { choices: [{ ...stopped, text: '', token_ids: [45, 45] }], usage: { completion_tokens: 2 } },
+  })
+  t.match(await complete({ stop: 'GG', min_tokens: 4 }), {
+    status: 200,
+    json: { choices: [{ ...stopped, text: 'GGG', token_ids: [45, 45, 45, 45, 45] }], usage: { completion_tokens: 5 } },
+  })
+  t.match(await complete({ stop: 'GGGGGG' }), { status: 400 }, 'what comes after them counts where they do not end it')
 })
