@@ -1,5 +1,5 @@
 /** That a state folder is one server's: a file in it names the process. What a process left behind that is no more is taken over. */
-import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, constants, copyFileSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { hostname } from 'node:os'
 import path from 'node:path'
 import { ConfigError } from './config/values.ts'
@@ -8,6 +8,9 @@ const FILE = 'server.lock'
 
 /** How often it is tried to make the file in place of one that was left behind. */
 const TRIES = 3
+
+/** Milliseconds in which whoever has made the file has written into it. */
+const WRITTEN_MS = 50
 
 interface Holder {
   pid: number
@@ -53,26 +56,45 @@ export class StateLock {
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || tries === TRIES) throw error
       }
-      const holder = this.holder()
+      const holder = holderOf(this.file) ?? this.holderSoon()
       if (holder && isThere(holder))
         throw new ConfigError(
           `the state folder ${directory} is in use by another server, process ${holder.pid}: end that, or give each its own --state-dir`,
         )
-      rmSync(this.file, { force: true })
+      this.takeAway()
     }
   }
 
   release(): void {
-    if (this.holder()?.pid === process.pid) rmSync(this.file, { force: true })
+    if (holderOf(this.file)?.pid === process.pid) rmSync(this.file, { force: true })
   }
 
-  /** undefined: the file is gone, or holds nothing that can be read. */
-  private holder(): Holder | undefined {
+  /** A file that says nothing may have been made just now. */
+  private holderSoon(): Holder | undefined {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, WRITTEN_MS)
+    return holderOf(this.file)
+  }
+
+  /** Of servers that start at once one may have taken over what another has just looked at: what is taken away is looked at again, and put back if it is that one's. */
+  private takeAway(): void {
+    const aside = `${this.file}.${process.pid}`
     try {
-      const said = JSON.parse(readFileSync(this.file, 'utf8'))
-      return Number.isInteger(said?.pid) ? said : undefined
-    } catch {
-      return undefined
+      renameSync(this.file, aside)
+      const holder = holderOf(aside)
+      if (holder && isThere(holder)) copyFileSync(aside, this.file, constants.COPYFILE_EXCL)
+    } catch (error) {
+      if (!['ENOENT', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
     }
+    rmSync(aside, { force: true })
+  }
+}
+
+/** undefined: the file is gone, or holds nothing that can be read. */
+function holderOf(file: string): Holder | undefined {
+  try {
+    const said = JSON.parse(readFileSync(file, 'utf8'))
+    return Number.isInteger(said?.pid) ? said : undefined
+  } catch {
+    return undefined
   }
 }

@@ -216,7 +216,9 @@ void Slots::check(const StepBatch& batch) {
     require(s.count > 0, "count", s.count, "it must be positive");
     require(end <= limits_.max_model_len, "past + count", end, "a sequence has at most " + std::to_string(limits_.max_model_len) + " tokens");
     require(s.drafted == 0 || (s.drafted > 0 && s.drafted < s.count && s.samples && slot.in_flight == 0), "drafted", s.drafted, "drafts come behind a token that is known");
-    require(s.drafted <= static_cast<int32_t>(slot.draft.size()), "drafted", s.drafted, "of the sequence " + std::to_string(slot.draft.size()) + " tokens are drafted");
+    // Without drafts a step in flight may be looking some up.
+    if (s.drafted > 0)
+      require(s.drafted <= static_cast<int32_t>(slot.draft.size()), "drafted", s.drafted, "of the sequence " + std::to_string(slot.draft.size()) + " tokens are drafted");
     require(s.known() <= slot.length, "past + count", end, "the sequence has " + std::to_string(slot.length) + " tokens");
     require((end - 1) / limits_.block_size < places, "past + count", end, "the sequence has " + std::to_string(places) + " blocks of " + std::to_string(limits_.block_size));
     require(s.scored >= 0 && (s.scored == 0 || (s.score_from >= s.past && int64_t{s.score_from} + s.scored <= end)), "scored", s.scored,

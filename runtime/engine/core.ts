@@ -267,7 +267,10 @@ export class EngineCore {
         this.fail(sequence, 'adapter_identity_mismatch', 'what lies in the pool is not the adapter that this request named')
         continue
       }
-      const status = step.rowStatus.subarray(first, r).find(isFault)
+      const fault = step.rowStatus.subarray(first, r).findIndex(isFault)
+      const status = fault < 0 ? undefined : step.rowStatus[first + fault]
+      // What was sampled before it has come all the same: a stop string may end there, and then the fault is nobody's.
+      if (fault > item.scored) this.sampled(item, step, first + item.scored, logprobs, { id: sequence.request.id, tokens: [] })
       if (status === ROW_STATUS.nothingAllowed) {
         this.fail(sequence, 'constraint_unsatisfiable', sequence.request.constraint ? NOTHING_ALLOWED : NOTHING_LEFT)
         continue

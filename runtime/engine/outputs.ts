@@ -54,7 +54,7 @@ function finishReason(sequence: Sequence, token: number, stopped: boolean, maxMo
   return {}
 }
 
-/** The sequence gets its tokens of a step: the one of row `first`, and those behind it whose drafts stay, up to its end. */
+/** The sequence gets its tokens of a step: the one of row `first`, and those behind it whose drafts stay, up to its end or to a row that has none. */
 export function takeTokens(
   sequence: Sequence,
   step: StepOutput,
@@ -64,7 +64,7 @@ export function takeTokens(
 ): { tokens: number[]; end: Ending } {
   const tokens: number[] = []
   let end: Ending = {}
-  for (let r = first; r <= first + drafted && step.rowStatus[r] !== ROW_STATUS.notReached && !end.finish; r++) {
+  for (let r = first; r <= first + drafted && step.rowStatus[r] === 0 && !end.finish; r++) {
     tokens.push(step.tokens[r])
     sequence.tokens.push(step.tokens[r])
     end = finishReason(sequence, step.tokens[r], step.stopped[r] === 1, maxModelLen)

@@ -225,6 +225,10 @@ export class Generation {
     if (output.promptLogprobs) choice.scored?.append(output.promptLogprobs)
     // A prompt that is scored tells of each chunk; its answer begins with the first token.
     if (output.tokens.length === 0 && !output.finish) return
+    for (const one of tokenByToken(output)) if (choice.open) this.told(index, choice, one)
+  }
+
+  private told(index: number, choice: Choice, output: SequenceOutput): void {
     choice.tokens += output.tokens.length
     this.counts.completionTokens += output.tokens.length
     const piece = this.pieceOf(choice, output)
@@ -329,4 +333,16 @@ export class Generation {
       timePerOutputToken: decode !== undefined && choice.tokens > 1 ? decode / (choice.tokens - 1) : undefined,
     })
   }
+}
+
+/** Several tokens of a step (docs/speculation.md) as if they had come one by one: the answer may end with any of them, and min_tokens is counted by each. */
+function tokenByToken(output: SequenceOutput): SequenceOutput[] {
+  const { id, tokens, logprobs } = output
+  if (tokens.length < 2) return [output]
+  const last = tokens.length - 1
+  return tokens.map((token, i) => ({
+    ...(i === last ? output : { id }),
+    tokens: [token],
+    logprobs: logprobs && { of: logprobs.of, from: logprobs.from + i, to: logprobs.from + i + 1 },
+  }))
 }

@@ -5,6 +5,7 @@ import { inside } from './json/checked.ts'
 import { schemaToEbnf } from './json/schema.ts'
 import { regexToEbnf } from './regex.ts'
 import { withClasses } from './written-classes.ts'
+import { checkParameters } from './xml-parameters.ts'
 
 /** A grammar as XGrammar takes it. */
 export type Source = { ebnf: string } | { tag: string }
@@ -69,6 +70,9 @@ function format(value: unknown): unknown {
       return { type: 'grammar', grammar: inside('pattern', () => regexRule(String((value as Tag).pattern))) }
     case 'grammar':
       return { ...(value as Tag), grammar: inside('grammar', () => withClasses(String((value as Tag).grammar))) }
+    case 'qwen_xml_parameter':
+      inside('json_schema', () => checkParameters((value as Tag).json_schema))
+      return value
     default: {
       const changed: Tag = { ...(value as Tag) }
       if (content !== undefined) changed.content = inside('content', () => format(content))

@@ -1,10 +1,15 @@
 /** What clients see of speculative decoding: nothing. Streams, stop texts, logprobs, usage, several answers and adapters are as without it, and the metrics tell of the drafts. */
 import t from 'tap'
+import { fakeServing } from '../support/fake-serving.ts'
+import { request } from '../support/http.ts'
 import { type Served, startServed } from '../support/served.ts'
 
 const config = { method: 'ngram', num_speculative_tokens: 5, prompt_lookup_min: 1, prompt_lookup_max: 3 }
 const line = 'The captain has the map, and the map has the captain.'
 const repeated = `${line} ${line} ${line} The captain`
+
+/** An answer of one token, G, over and over: every draft is right. */
+const one = { prompt: repeated, max_tokens: 40, temperature: 0, allowed_token_ids: [45], ignore_eos: true }
 
 const asks: Record<string, object> = {
   greedy: { prompt: repeated, max_tokens: 200, temperature: 0, ignore_eos: true },
@@ -21,6 +26,15 @@ const asks: Record<string, object> = {
   penalised: { prompt: repeated, max_tokens: 40, temperature: 0, presence_penalty: 0.5, repetition_penalty: 1.1 },
   'an adapter': { model: 'pirate', prompt: repeated, max_tokens: 50, temperature: 0 },
   'a stop text': { prompt: repeated, max_tokens: 60, temperature: 0, stop: ['a', 'ptain'] },
+  'a stop text in the middle of a draft': { ...one, stop: ['GGGGGGG'], logprobs: 1, return_token_ids: true },
+  'a stop text that counts from the middle of a draft on': {
+    ...one,
+    stop: ['GGGG'],
+    min_tokens: 9,
+    include_stop_str_in_output: true,
+  },
+  'an answer that is whole before nothing is left to be sampled': { ...one, stop: ['GGGGGGG'], bad_words: ['GGGGGGGG'] },
+  'nothing left to be sampled': { ...one, bad_words: ['GGGGGGGG'] },
   'a bound': { prompt: repeated, max_tokens: 7, temperature: 0, ignore_eos: true },
   'held to a format': {
     prompt: repeated,
@@ -36,7 +50,7 @@ async function answersOf(served: Served) {
   await Promise.all(
     Object.entries(asks).flatMap(([name, ask]) => [
       served.post('/v1/completions', { model: 'demo', ...ask }).then(({ status, body }) => {
-        all[name] = { status, choices: body.choices, usage: body.usage }
+        all[name] = { status, choices: body.choices, usage: body.usage, error: body.error }
       }),
       streamed(served, ask).then((text) => {
         all[`${name}, streamed`] = text
@@ -46,7 +60,7 @@ async function answersOf(served: Served) {
   return all
 }
 
-/** What a stream adds up to, by choice: its text, its logprobs, its end; and the usage. */
+/** What a stream adds up to, by choice: its text, its logprobs, its end; and the usage, or the error. */
 async function streamed(served: Served, ask: object) {
   const response = await fetch(`${served.url}/v1/completions`, {
     method: 'POST',
@@ -58,8 +72,8 @@ async function streamed(served: Served, ask: object) {
   for (const event of (await response.text()).split('\n\n')) {
     if (!event.startsWith('data: {')) continue
     const chunk = JSON.parse(event.slice(6))
-    usage = chunk.usage ?? usage
-    for (const { index, text, logprobs, finish_reason } of chunk.choices) {
+    usage = chunk.usage ?? chunk.error ?? usage
+    for (const { index, text, logprobs, finish_reason } of chunk.choices ?? []) {
       choices[index] ??= { text: '', tokens: [], logprobs: [] }
       const choice = choices[index]
       choice.text += text
@@ -94,4 +108,27 @@ t.test('answers are those of a server without it', async (t) => {
     places.reduce((sum, [, , tokens]) => sum + Number(tokens), 0),
     value('num_accepted_tokens'),
   )
+})
+
+t.test('tokens that come together are taken one by one: what is behind the end is not there', async (t) => {
+  const fake = await fakeServing(t, (one) =>
+    setImmediate(() => {
+      one.send({ tokens: [45, 45, 45, 45, 45], cachedTokens: 0 })
+      one.send({ finish: 'error', error: { code: 'constraint_unsatisfiable', message: 'nothing is left' } })
+    }),
+  )
+  const complete = (body: object) =>
+    request(`${fake.url}/v1/completions`, {
+      body: JSON.stringify({ prompt: 'a', max_tokens: 9, return_token_ids: true, ...body }),
+    })
+  const stopped = { finish_reason: 'stop', stop_reason: 'GG' }
+  t.match(await complete({ stop: 'GG' }), {
+    status: 200,
+    json: { choices: [{ ...stopped, text: '', token_ids: [45, 45] }], usage: { completion_tokens: 2 } },
+  })
+  t.match(await complete({ stop: 'GG', min_tokens: 4 }), {
+    status: 200,
+    json: { choices: [{ ...stopped, text: 'GGG', token_ids: [45, 45, 45, 45, 45] }], usage: { completion_tokens: 5 } },
+  })
+  t.match(await complete({ stop: 'GGGGGG' }), { status: 400 }, 'what comes after them counts where they do not end it')
 })

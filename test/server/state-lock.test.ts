@@ -1,11 +1,11 @@
 /** A state folder is one server's at a time. */
-import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import path from 'node:path'
 import t from 'tap'
 import { StateLock } from '../../server/state-lock.ts'
-import { temporaryFolder } from '../support/repo.ts'
+import { repoRoot, temporaryFolder } from '../support/repo.ts'
 import { lorikeet, serving } from './cli/running.ts'
 
 t.test('what was left behind is taken over; what is another living process is not', async (t) => {
@@ -34,6 +34,29 @@ t.test('what was left behind is taken over; what is another living process is no
   t.throws(() => new StateLock(folder), new RegExp(`in use by another server, process ${process.ppid}: end that`))
   own.release()
   t.ok(existsSync(file), "another's is left alone")
+})
+
+t.test('of several that start at once where one was left behind, one has the folder', async (t) => {
+  const lock = path.join(repoRoot(), 'dist/server/state-lock.js')
+  const start = Date.now() + 1500
+  const script = (folder: string) =>
+    `const { StateLock } = await import(${JSON.stringify(lock)}); while (Date.now() < ${start}); try { new StateLock(${JSON.stringify(folder)}); process.stdout.write('has it'); setTimeout(() => {}, 3000) } catch { process.stdout.write('has it not') }`
+  const folders = Array.from({ length: 4 }, () => temporaryFolder(t))
+  const told = await Promise.all(
+    folders.map((folder) => {
+      writeFileSync(path.join(folder, 'server.lock'), JSON.stringify({ pid: process.ppid, began: '1', host: hostname() }))
+      return Promise.all(
+        Array.from({ length: 3 }, async () => {
+          const child = spawn(process.execPath, ['--input-type=module', '-e', script(folder)])
+          let said = ''
+          for await (const text of child.stdout) said += text
+          return said
+        }),
+      )
+    }),
+  )
+  for (const all of told) t.same(all.sort(), ['has it', 'has it not', 'has it not'])
+  for (const folder of folders) t.same(readdirSync(folder), ['server.lock'], 'nothing else is left')
 })
 
 t.test('the second server of a state folder is told so, and one after the first goes on with it', async (t) => {

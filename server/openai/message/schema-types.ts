@@ -6,6 +6,8 @@ type Schema = Record<string, unknown>
 
 /** References and alternatives that are followed. */
 const MOST_STEPS = 64
+/** Characters of a reference that is followed: a parameter's types are looked up whenever a call has it, on the thread that serves everybody, and a body may hold megabytes of slashes. */
+const MOST_REFERENCE = 1024
 
 const isObject = (value: unknown): value is Schema => typeof value === 'object' && value !== null && !Array.isArray(value)
 
@@ -46,7 +48,7 @@ function typeOf(value: unknown): string {
 }
 
 function referred(root: Schema, reference: string): unknown {
-  if (!reference.startsWith('#/')) return undefined
+  if (!reference.startsWith('#/') || reference.length > MOST_REFERENCE) return undefined
   let at: unknown = root
   for (const part of reference.slice(2).split('/')) {
     const key = part.replaceAll('~1', '/').replaceAll('~0', '~')

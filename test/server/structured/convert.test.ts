@@ -99,3 +99,30 @@ t.test('structural tags, as they are and as they were', async (t) => {
   await t.rejects(matching({ kind: 'structural_tag', tag: { format: { type: 'nothing' } } }))
   await t.rejects(matching({ kind: 'structural_tag', tag: {} }), /object with a type/)
 })
+
+t.test('parameters as XML: what they are held to, and keywords that would be passed over', async (t) => {
+  const ofValue = (a: object, rest: object = {}) => ({
+    kind: 'structural_tag' as const,
+    tag: { format: { type: 'qwen_xml_parameter', json_schema: { type: 'object', properties: { a }, required: ['a'], ...rest } } },
+  })
+  for (const [schema, yes, no] of [
+    [{ type: 'integer' }, '8', 'x'],
+    [{ type: 'integer', minimum: 8, maximum: 9 }, '8', '7'],
+    [{ type: 'integer', exclusiveMinimum: 7, exclusiveMaximum: 9 }, '8', '9'],
+    [{ enum: [8, 9] }, '8', '7'],
+    [{ const: 8 }, '8', '7'],
+    [{ anyOf: [{ type: 'boolean' }, { type: 'null' }] }, 'true', '8'],
+    [{ type: 'array', items: { type: 'integer' }, minItems: 1, maxItems: 2 }, '[8]', '[]'],
+    [{ $ref: '#/$defs/b' }, '8', 'x'],
+  ] as const) {
+    const takes = await matching(ofValue(schema, { $defs: { b: { type: 'integer' } } }))
+    t.ok(await takes(`<parameter=a>${yes}</parameter>`), `${JSON.stringify(schema)} takes ${yes}`)
+    t.notOk(await takes(`<parameter=a>${no}</parameter>`), `${JSON.stringify(schema)} does not take ${no}`)
+  }
+  const at = async (constraint: ReturnType<typeof ofValue>) => (await refusal(constraint)).at
+  t.equal(await at(ofValue({ type: 'integer', multipleOf: 7 })), 'format.json_schema.properties.a.multipleOf')
+  t.equal(await at(ofValue({ anyOf: [{ not: { const: 8 } }] })), 'format.json_schema.properties.a.anyOf.0.not')
+  t.equal(await at(ofValue({}, { dependentRequired: { a: ['b'] } })), 'format.json_schema.dependentRequired')
+  t.equal(await at(ofValue({ $ref: '#/$defs/b', minimum: 3 }, { $defs: { b: {} } })), 'format.json_schema.properties.a.$ref')
+  t.equal(await at(ofValue({}, { $defs: { b: { uniqueItems: true } } })), 'format.json_schema.$defs.b.uniqueItems')
+})
