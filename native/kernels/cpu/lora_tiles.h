@@ -2,6 +2,7 @@
 // Every sum has one fixed order, whatever the tile: a dot product adds its Vec::N-wide steps in turn, then its lanes, then the tail; an output adds rank rows
 // in turn. So a row's bits depend neither on the rows beside it nor on how the work was cut.
 #pragma once
+#include <algorithm>
 #include "../kernels.h"
 #include "../../numeric/half.h"
 #include "unroll.h"
@@ -79,11 +80,18 @@ void dots(const float* x, int64_t in, const void* const* a, [[maybe_unused]] con
       for (int j = 0; j < J; j++) h[t * h_stride + j] *= scales[j];
 }
 
+// The most rows of B whose beginnings are fetched at once.
+constexpr int32_t kFetchedRows = 32;
+
 // h[t][j] for rows [0, rows) and rank rows [first, last), R rows at a time and the rest in halves.
 template <typename Rows, int R = kRowTile>
 void shrink(const float* x, int64_t in, int64_t rows, const SiteDelta& d, int32_t first, int32_t last, float* h, int64_t h_stride) {
   constexpr int J = beside(R);
   const float* const scales = Rows::scaled ? d.scales : nullptr;
+  // What expand reads first comes while A is multiplied.
+  if (R == 1 && d.b && last == d.rank)
+    for (int32_t j = 0; j < std::min(last, kFetchedRows); j++)
+      for (int byte = 0; byte < beside(1) * Vec::N * Rows::bytes; byte += 64) fetch_ahead(d.b[j], byte);
   int64_t t = 0;
   for (; t + R <= rows; t += R) {
     int32_t j = first;
