@@ -42,9 +42,9 @@ export function placeFactors(image: FoldImage, a: FoldMatrix, firstA: number, b:
   return loadNative().fold.placeFactors(image, a, firstA, b, firstB, scale, LOADER_THREADS)
 }
 
-/** Returns the largest magnitude. */
-export function placeRows(image: FoldImage, first: number, rows: FoldMatrix): number {
-  return loadNative().fold.placeRows(image, first, rows, LOADER_THREADS)
+/** Rows from the `first` on of the `count` that lie from image row `at` on. Returns the largest magnitude. */
+export function placeRows(image: FoldImage, at: number, count: number, first: number, rows: FoldMatrix): number {
+  return loadNative().fold.placeRows(image, at, count, first, rows, LOADER_THREADS)
 }
 
 /** Shape: [rows, columns]. */

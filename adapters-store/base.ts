@@ -4,7 +4,7 @@ import { basename } from 'node:path'
 import { type FoldMatrix, readRows, rowRange } from './arithmetic.ts'
 import { systemReason } from './checkpoint/index.ts'
 import { AdapterError } from './errors.ts'
-import type { AdapterDtype, BaseModel, Site, TensorRef } from './types.ts'
+import type { BaseModel, Site, TensorRef, TensorType } from './types.ts'
 
 /** Floats read at a time: enough to make the call cheap, small enough for the cache. */
 const RUN_FLOATS = 1 << 18
@@ -75,7 +75,7 @@ export class BaseWeights {
     requireThere(reference)
     const [rows, columns] = reference.shape.length === 1 ? [1, reference.shape[0]] : reference.shape
     const { dtype, file, offset } = reference
-    return { dtype: dtype as AdapterDtype, rows, columns, data: { file, offset } }
+    return { dtype: dtype as TensorType, rows, columns, data: { file, offset } }
   }
 
   rows(name: string): RowReader {

@@ -1,7 +1,7 @@
 /** What a method makes of one site: the canonical delta before it is packed. */
 import { addProduct, type FoldMatrix, floatMatrix, largest, readRows, rowRange, transposed } from './arithmetic.ts'
 import { AdapterError } from './errors.ts'
-import type { AdapterDtype, Site } from './types.ts'
+import type { Site, TensorType } from './types.ts'
 
 /** ΔW = scale · Σ_j b_j a_jᵀ. Shape: a [rank, in]; b [rank, out], a column of B per row. */
 export interface Factors {
@@ -21,7 +21,7 @@ export type FactorRows = Float32Array | { columns: Float32Array } | FileMatrix |
 export interface FileMatrix {
   file: string
   key: string
-  dtype: AdapterDtype
+  dtype: TensorType
   bytes: Uint8Array
   /** The factor's rows are the columns of what lies there. */
   transposed: boolean

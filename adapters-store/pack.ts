@@ -9,6 +9,8 @@ import { placeDense, placeFactors, requireInRange } from './place.ts'
 import { type AdapterDtype, type AdapterImage, ENTRY, ENTRY_FIELDS, type LoadOptions, type Site } from './types.ts'
 
 const ALIGNMENT = 64
+/** Of a rank row in int8: a float32. */
+const SCALE_BYTES = 4
 
 export type PackedImage = Pick<AdapterImage, 'frameBytes' | 'blocks' | 'frames' | 'image' | 'rows' | 'entries' | 'maxRank'>
 
@@ -69,6 +71,7 @@ class Layout {
     this.maxRank = Math.max(this.maxRank, rank)
     const size = elementBytes(this.#dtype)
     const a = this.#rows(site, rank, site.inFeatures * size)
+    this.#scales(site, rank)
     const b = this.#rows(site, rank, site.outFeatures * size)
     entry[ENTRY.rank] = rank
     entry[ENTRY.a] = a
@@ -80,6 +83,7 @@ class Layout {
     // An index that no block can hold is not worth refusing the adapter: the rows between become zeros.
     const dense = rows.index && rows.index.byteLength > this.#blockBytes ? allRows(site, rows) : rows
     const first = this.#rows(site, dense.count, weightShape(site).width * elementBytes(this.#dtype))
+    this.#scales(site, dense.count)
     entry[ENTRY.rank] = dense.count
     entry[ENTRY.a] = first
     this.writers.push((image) => placeDense(image, site, dense, first))
@@ -96,6 +100,11 @@ class Layout {
     const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
     this.writers.push((image) => image.bytes.set(bytes, rowStart({ ...image, rows: image.places }, row)))
     return row
+  }
+
+  /** The row behind `count` rank rows in int8 that holds their scales. */
+  #scales(site: Site, count: number): void {
+    if (this.#dtype === 'int8' && count > 0) this.#rows(site, 1, SCALE_BYTES * count)
   }
 
   /** Ordinal of the first of `count` rows. */

@@ -38,7 +38,7 @@ export function placeDense(image: FoldImage, site: Site, dense: DenseRows, at: n
     const count = Math.min(rows, dense.count - first)
     const values = block.subarray(0, count * width).fill(0)
     dense.rows(first, values)
-    requireInRange(site, placeRows(image, at + first, floatMatrix(values, count, width)), image.dtype)
+    requireInRange(site, placeRows(image, at, dense.count, first, floatMatrix(values, count, width)), image.dtype)
   }
 }
 

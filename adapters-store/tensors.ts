@@ -7,7 +7,7 @@ import type { BaseWeights } from './base.ts'
 import type { ConfigReader } from './config.ts'
 import { AdapterError } from './errors.ts'
 import type { FileMatrix } from './fold.ts'
-import type { AdapterDtype, Site, TensorRef } from './types.ts'
+import type { Site, TensorRef, TensorType } from './types.ts'
 
 /** All that an adapter is folded from: what its config and its file say, and the base under it. */
 export interface FoldContext {
@@ -229,8 +229,8 @@ export class AdapterTensors {
     return this.bytes.subarray(offset, offset + length)
   }
 
-  #floatType(key: string, { dtype }: TensorRef): AdapterDtype | 'float64' {
-    if (['float32', 'float16', 'bfloat16', 'float64'].includes(dtype)) return dtype as AdapterDtype | 'float64'
+  #floatType(key: string, { dtype }: TensorRef): TensorType | 'float64' {
+    if (['float32', 'float16', 'bfloat16', 'float64'].includes(dtype)) return dtype as TensorType | 'float64'
     throw this.invalid(`${key} has dtype ${dtype}; float32, float16, bfloat16 or float64 is expected`)
   }
 

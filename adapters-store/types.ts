@@ -1,5 +1,5 @@
 /** What the store needs to know of the base model, and what it hands to the engine. */
-import type { AdapterDtype, TensorRef } from '../native/types.ts'
+import type { AdapterDtype, TensorRef, TensorType } from '../native/types.ts'
 import type { AdapterLimits } from './limits.ts'
 
 /** A place in the model where an adapter can act: a projection, the embedding table or the head. `index` is its id in the graph. */
@@ -52,7 +52,7 @@ export const ENTRY = {
   site: 0,
   /** Rows of A (rank r), or rows of a dense delta. */
   rank: 1,
-  /** First of `rank` rows of A. linear/head: each inFeatures long. embedding: each vocabulary long (element t belongs to token t). */
+  /** First of `rank` rows of A; in int8 a float32 row of `rank` scales follows them: h_j, or without B the row itself, is multiplied by scale j. linear/head: each inFeatures long. embedding: each vocabulary long (element t belongs to token t). */
   a: 2,
   /** First of `rank` rows of B (a column of B stored as a row, outFeatures long). -1: no B, then h = A x is added to the output directly: */
   b: 3,
@@ -72,7 +72,7 @@ export const ENTRY_FIELDS = 8
  * One adapter in kernel layout (host tier). At a site the adapter changes the base's product y0 = W x (+ base bias) to
  *     y = outScale ⊙ (W (inScale ⊙ x) + b_base + B (A (inScale ⊙ x))) + bias
  * (design 7; any factor may be absent). Several adapters with weights w_i: y = y0 + Σ w_i (y_i − y0).
- * Rows (rank rows in `dtype`; scales and biases float32; indices int32) are laid one after the other into pages: `blocks` whole pool blocks, then `frames` frames, equal
+ * Rows (rank rows in `dtype`, of int8 with their scales in a row behind them; scales and biases float32; indices int32) are laid one after the other into pages: `blocks` whole pool blocks, then `frames` frames, equal
  * parts of a block that adapters share blocks by. Each row is 64-byte aligned, none straddles a page. `rows[2i], rows[2i+1]` = (page, byte offset) of row i.
  */
 export interface AdapterImage {
@@ -150,7 +150,7 @@ export const hostBytes = ({ image, text, head }: Pick<AdapterImage, 'image' | 't
   image.byteLength + (text?.bytes ?? 0) + (head?.values.byteLength ?? 0)
 
 export interface LoadOptions {
-  /** Element type of rank rows. */
+  /** Element type of rank rows. int8: each row's largest magnitude is 127, and the scale of a pair of rows of A and B is that of their product. */
   dtype: AdapterDtype
   /** Bytes of a pool block; a multiple of 64. */
   blockBytes: number
@@ -164,7 +164,7 @@ export interface LoadOptions {
   rankOrder?: 'own' | 'svd'
 }
 
-export type { AdapterDtype, TensorRef }
+export type { AdapterDtype, TensorRef, TensorType }
 
 /** Adapters that are in host memory, and stay until they are released. */
 export interface Lease {

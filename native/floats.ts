@@ -1,16 +1,17 @@
 /** Floats of the types that checkpoints have. The conversions are the addon's (native/numeric/half.h): round to nearest, ties to even. */
 import { loadNative } from './index.ts'
-import type { TensorType } from './types.ts'
+import type { AdapterDtype, TensorType } from './types.ts'
 
-/** Largest magnitude that does not round to infinity. */
-export const LARGEST: Record<TensorType, number> = {
+/** Largest magnitude that does not round to infinity. Of int8 rows: what their scale can be. */
+export const LARGEST: Record<AdapterDtype, number> = {
   float16: 65504,
   bfloat16: 3.3895313892515355e38,
   float32: 3.4028234663852886e38,
+  int8: 3.4028234663852886e38,
 }
 
-export function elementBytes(dtype: TensorType): number {
-  return dtype === 'float32' ? 4 : 2
+export function elementBytes(dtype: AdapterDtype): number {
+  return dtype === 'float32' ? 4 : dtype === 'int8' ? 1 : 2
 }
 
 /** Decodes `bytes` (little endian, any alignment) into `into`, which sets the number of elements. */

@@ -11,7 +11,7 @@ export type TensorType = 'float32' | 'float16' | 'bfloat16'
 /** How the CPU keeps a product's weights: in 16 bits, or in 8 or 4 with scales (native/kernels/linear.h). */
 export type WeightForm = 'float16' | 'bfloat16' | 'int8' | 'int4'
 /** Element type of rank rows in the pool. Scales and biases are float32 whatever this says. */
-export type AdapterDtype = TensorType
+export type AdapterDtype = TensorType | 'int8'
 
 /** Element type of the KV cache: that of the activations, or 8 bits with scales (com.microsoft.PagedAttention, CUDA only). */
 export type CacheDtype = TensorType | 'int8' | 'float8'
@@ -327,7 +327,7 @@ export interface FoldAddon {
   /** All of it as float32. Shape: into [rows * columns]. */
   readRows(matrix: FoldMatrix, into: Float32Array, threads: number): void
   /**
-   * Image rows [firstA, firstA + rank) become A, [firstB, …) scale · B; each pair of rows balanced for float16 (native/fold/place.h). Shape: a [rank, in], b [rank, out].
+   * Image rows [firstA, firstA + rank) become A, [firstB, …) scale · B; each pair of rows balanced for float16 (native/fold/place.h), and for int8 with a scale in image row firstA + rank. Shape: a [rank, in], b [rank, out].
    * Returns the first pair whose largest magnitudes the image's type cannot hold.
    */
   placeFactors(
@@ -339,8 +339,11 @@ export interface FoldAddon {
     scale: number,
     threads: number,
   ): { row: number; a: number; b: number } | undefined
-  /** Image rows [first, first + rows.rows) become these. Returns their largest magnitude, as `largest`. */
-  placeRows(image: FoldImage, first: number, rows: FoldMatrix, threads: number): number
+  /**
+   * Of the `count` image rows from `at` on, [first, first + rows.rows) become these; for int8 each has its scale in image row at + count. Returns their largest
+   * magnitude, as `largest`.
+   */
+  placeRows(image: FoldImage, at: number, count: number, first: number, rows: FoldMatrix, threads: number): number
   /** into += scale · left right, in float32. Shape: left [m, k], right [k, n], into [m * n]. */
   addProduct(into: Float32Array, left: FoldMatrix, right: FoldMatrix, scale: number, threads: number): void
   /** into ⊙= left right. Shapes as addProduct's. */

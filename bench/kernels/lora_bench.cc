@@ -17,34 +17,43 @@ const std::vector<Group> kGroups{{kHidden, {kHidden, kKvHeads * kHead, kKvHeads 
 // An adapter's rows one after the other, layer by layer, as an image lies in the pool.
 struct Adapter {
   std::unique_ptr<Memory> memory;
-  std::span<uint16_t> image;
+  std::span<uint8_t> image;
   std::vector<const void*> rows;
+  std::vector<float> scales;      // of int8 rows, the same for every site
   std::vector<SiteDelta> deltas;  // [layer][group][product]
 
-  Adapter(Random& random, int rank, int layers) {
+  Adapter(Random& random, DType type, int rank, int layers) : scales(static_cast<size_t>(rank), 1e-4f) {
     size_t elements = 0, count = 0;
     for (const Group& g : kGroups)
       for (int64_t out : g.outs) elements += size_t(rank) * (g.in + out), count += 2 * size_t(rank);
-    memory = std::make_unique<Memory>(elements * layers * 2);
-    image = {reinterpret_cast<uint16_t*>(memory->data), elements * layers};
+    const size_t size = element_size(type);
+    memory = std::make_unique<Memory>(elements * layers * size);
+    image = {reinterpret_cast<uint8_t*>(memory->data), elements * layers * size};
     rows.reserve(count * layers);
-    for (auto& e : image) e = lorikeet::test::to_half(random.uniform() * 0.1f);
-    const uint16_t* at = image.data();
+    if (type == DType::i8)
+      for (auto& e : image) e = static_cast<uint8_t>(random.below(255) - 127);
+    else
+      for (size_t i = 0; i < image.size(); i += 2) {
+        const uint16_t e = lorikeet::test::to_half(random.uniform() * 0.1f);
+        std::memcpy(&image[i], &e, 2);
+      }
+    const uint8_t* at = image.data();
     for (int layer = 0; layer < layers; layer++)
       for (const Group& g : kGroups)
         for (int64_t out : g.outs) {
           SiteDelta& d = deltas.emplace_back();
           d.rank = rank;
+          d.scales = scales.data();
           d.a = rows.data() + rows.size();
-          for (int j = 0; j < rank; j++, at += g.in) rows.push_back(at);
+          for (int j = 0; j < rank; j++, at += size * g.in) rows.push_back(at);
           d.b = rows.data() + rows.size();
-          for (int j = 0; j < rank; j++, at += out) rows.push_back(at);
+          for (int j = 0; j < rank; j++, at += size * out) rows.push_back(at);
         }
   }
 };
 
 // All groups of all layers once, `rows` rows dealt evenly to the adapters.
-void step(const std::vector<std::unique_ptr<Adapter>>& adapters, int layers, int rows, const std::vector<float>& x, std::vector<std::vector<float>>& y,
+void step(const std::vector<std::unique_ptr<Adapter>>& adapters, DType type, int layers, int rows, const std::vector<float>& x, std::vector<std::vector<float>>& y,
           const Parallel& parallel) {
   const auto count = static_cast<int>(adapters.size());
   std::vector<LoraEntry> entries(count);
@@ -55,6 +64,7 @@ void step(const std::vector<std::unique_ptr<Adapter>>& adapters, int layers, int
       LoraArgs args;
       args.x = x.data();
       args.in = g.in;
+      args.dtype = type;
       args.products = static_cast<int32_t>(g.outs.size());
       for (size_t p = 0; p < g.outs.size(); p++) {
         args.y[p] = y[p].data();
@@ -71,23 +81,35 @@ void step(const std::vector<std::unique_ptr<Adapter>>& adapters, int layers, int
     }
 }
 
-void run(const char* what, int rank, int adapter_count, int layers, int rows, const Machine& machine, const Parallel& parallel) {
+// float16 and int8 by turns, so that what others on the machine cost falls on both.
+void run(const std::string& what, int rank, int adapter_count, int layers, int rows, const Machine& machine, const Parallel& parallel) {
+  struct Side {
+    DType type;
+    std::vector<std::unique_ptr<Adapter>> adapters;
+    double ms = 1e300;
+  };
   Random random(1);
-  std::vector<std::unique_ptr<Adapter>> adapters;
-  for (int i = 0; i < adapter_count; i++) adapters.push_back(std::make_unique<Adapter>(random, rank, layers));
+  std::vector<Side> sides;
+  for (DType type : {DType::f16, DType::i8}) {
+    Side& side = sides.emplace_back(type);
+    for (int i = 0; i < adapter_count; i++) side.adapters.push_back(std::make_unique<Adapter>(random, type, rank, layers));
+  }
   const auto x = random.floats(size_t(rows) * kFeed);
   std::vector<std::vector<float>> y(kMaxProducts, std::vector<float>(size_t(rows) * kFeed));
-  const double ms = least_ms(7, [&] { step(adapters, layers, rows, x, y, parallel); });
+  for (int round = 0; round < 7; round++)
+    for (Side& side : sides) side.ms = std::min(side.ms, least_ms(1, [&] { step(side.adapters, side.type, layers, rows, x, y, parallel); }));
   double activations = 0;  // x read, y read and written
   for (const Group& g : kGroups) {
     activations += double(g.in);
     for (int64_t out : g.outs) activations += 2 * double(out);
   }
-  const double elements = double(adapters[0]->image.size());
-  // A few rows' activations stay in the cache from layer to layer.
-  const double bytes_ms = (elements * 2 * adapter_count + (rows > 64 ? activations * rows * layers * 4 : 0)) / machine.bytes_per_ms;
-  const double flops_ms = 2 * elements * rows / machine.flops_per_ms;
-  report(what, ms, std::max(bytes_ms, flops_ms), bytes_ms > flops_ms ? "bytes" : "multiply-adds");
+  for (const Side& side : sides) {
+    const double bytes = double(side.adapters[0]->image.size()), elements = bytes / double(element_size(side.type));
+    // A few rows' activations stay in the cache from layer to layer.
+    const double bytes_ms = (bytes * adapter_count + (rows > 64 ? activations * rows * layers * 4 : 0)) / machine.bytes_per_ms;
+    const double flops_ms = 2 * elements * rows / machine.flops_per_ms;
+    report(what + (side.type == DType::i8 ? ", int8" : ""), side.ms, std::max(bytes_ms, flops_ms), bytes_ms > flops_ms ? "bytes" : "multiply-adds");
+  }
 }
 
 // An adapter of output scales alone (IA3): no rank, and a product's rows read and written once.

@@ -46,9 +46,15 @@ void write_rows(const Threads& threads, const Image& image, int64_t first, const
   });
 }
 
+// By what a row is multiplied so that its largest magnitude becomes 127; 0 where that is no float: a row that small is zeros.
+float spread(float most) {
+  const float factor = 127 / most;
+  return std::isfinite(factor) ? factor : 0;
+}
+
 }  // namespace
 
-float largest_finite(DType dtype) { return dtype == DType::f16 ? 65504.0f : dtype == DType::bf16 ? 0x1.fep127f : 0x1.fffffep127f; }
+float largest_finite(DType dtype) { return dtype == DType::f16 ? 65504.0f : dtype == DType::bf16 ? 0x1.fep127f : 0x1.fffffep127f; }  // int8: what its scale can be
 
 float largest(const Matrix& matrix, int threads) {
   const auto most = largest_of_rows(Threads(threads, kElementWork * matrix.rows * matrix.columns), matrix);
@@ -59,13 +65,23 @@ std::optional<Excess> place_factors(const Image& image, const Matrix& a, int64_t
   const Threads workers(threads, kElementWork * a.rows * (a.columns + b.columns));
   const auto of_a = largest_of_rows(workers, a), of_b = largest_of_rows(workers, b);
   std::vector<float> factors_a(of_a.size()), factors_b(of_b.size());
+  float* const scales = image.scales(first_a, a.rows);
   for (size_t j = 0; j < of_a.size(); j++) {
+    if (scales) scales[j] = 0;
     const double most_a = of_a[j], most_b = of_b[j] * std::abs(scale);
     const bool finite = std::isfinite(most_a) && std::isfinite(most_b);
     if (finite && (most_a == 0 || most_b == 0)) continue;
     const double shift = image.dtype == DType::f16 ? std::exp2(std::floor((std::log2(most_a) - std::log2(most_b)) / 2 + 0.5)) : 1;
     const double limit = largest_finite(image.dtype);
     if (!finite || !(most_a / shift <= limit && most_b * shift <= limit)) return Excess{static_cast<int64_t>(j), of_a[j], static_cast<float>(most_b)};
+    if (scales) {
+      const double worth = scale * (of_a[j] / 127.0) * (of_b[j] / 127.0);
+      if (!(std::abs(worth) <= limit)) return Excess{static_cast<int64_t>(j), of_a[j], static_cast<float>(most_b)};
+      factors_a[j] = spread(of_a[j]);
+      factors_b[j] = spread(of_b[j]);
+      scales[j] = static_cast<float>(worth);
+      continue;
+    }
     factors_a[j] = static_cast<float>(1 / shift);
     factors_b[j] = static_cast<float>(scale * shift);
   }
@@ -74,11 +90,18 @@ std::optional<Excess> place_factors(const Image& image, const Matrix& a, int64_t
   return std::nullopt;
 }
 
-float place_rows(const Image& image, int64_t first, const Matrix& rows, int threads) {
+float place_rows(const Image& image, int64_t at, int64_t count, int64_t first, const Matrix& rows, int threads) {
   const Threads workers(threads, kElementWork * rows.rows * rows.columns);
   const auto most = largest_of_rows(workers, rows);
   const float overall = most.empty() ? 0 : *std::max_element(most.begin(), most.end());
-  write_rows(workers, image, first, rows, nullptr);
+  float* const scales = image.scales(at, count);
+  std::vector<float> factors;
+  if (scales)
+    for (size_t j = 0; j < most.size(); j++) {
+      factors.push_back(std::isfinite(most[j]) ? spread(most[j]) : 0);
+      scales[first + static_cast<int64_t>(j)] = factors[j] > 0 ? most[j] / 127 : 0;
+    }
+  write_rows(workers, image, at + first, rows, scales ? factors.data() : nullptr);
   return overall;
 }
 

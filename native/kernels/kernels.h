@@ -20,6 +20,7 @@ struct SiteDelta {
   int32_t rank = 0;
   const void* const* a = nullptr;     // [rank] rows of A, each in_features elements of DType
   const void* const* b = nullptr;     // [rank] rows of Bᵀ, each out_features elements; null: h = A x goes to the output directly
+  const float* scales = nullptr;      // [rank] int8 only: h_j, or without A and B's products row j itself, is multiplied by scales[j]
   const int32_t* index = nullptr;     // without b: [rank] output indices (ascending); null = identity
   const float* out_scale = nullptr;   // [out_features] or null
   const float* bias = nullptr;        // [out_features] or null
@@ -198,7 +199,7 @@ struct Kernels {
   // Folding; see matrix.h.
   // Elements [row, row + rows) × [column, column + columns) as floats, to[r · width + c]; width: a multiple of 16, filled up with zeros.
   void (*read_tile)(const Matrix&, int64_t row, int64_t rows, int64_t column, int64_t columns, float* to, int64_t width);
-  // to[i] = from[i] · factor, rounded to nearest even.
+  // to[i] = from[i] · factor, rounded to nearest even; for int8 within ±127.
   void (*write_row)(const float* from, int64_t count, float factor, DType type, uint8_t* to);
   // The largest magnitude; infinite if a value is infinite or no number.
   float (*largest_magnitude)(const float* values, int64_t count);

@@ -91,7 +91,8 @@ EngineOptions engine_options(const Napi::Object& from) {
   options.site_count = integer(from, "siteCount");
   const std::string cache = text(from, "cacheDtype");
   options.cache = cache == "int8" ? CacheType::i8 : cache == "float8" ? CacheType::f8 : static_cast<CacheType>(dtype(from, "cacheDtype"));
-  options.adapter_dtype = dtype(from, "adapterDtype");
+  options.adapter_dtype = text(from, "adapterDtype") == "int8" ? DType::i8 : dtype(from, "adapterDtype");
+  if (options.cuda && options.adapter_dtype == DType::i8) throw Napi::TypeError::New(from.Env(), "adapterDtype int8 needs the CPU");
   if (!from.Get("frameBytes").IsUndefined()) {
     options.frame_bytes = integer(from, "frameBytes");
     if (options.frame_bytes <= 0 || options.frame_bytes % 64 || options.block_bytes() % options.frame_bytes)

@@ -17,6 +17,9 @@ DType dtype_of(const Napi::Value& value) {
   return name == "float32" ? DType::f32 : name == "float16" ? DType::f16 : DType::bf16;
 }
 
+// Rank rows may be int8; nothing that is read is.
+DType image_dtype_of(const Napi::Value& value) { return value.As<Napi::String>().Utf8Value() == "int8" ? DType::i8 : dtype_of(value); }
+
 // A FoldMatrix for the time of a call: the file that it lies in stays mapped as long.
 struct MatrixArgument {
   std::optional<MappedFile> file;
@@ -62,7 +65,7 @@ void require_same(int64_t a, int64_t b, const char* what) {
 Image image_of(const Napi::Value& value) {
   const auto from = value.As<Napi::Object>();
   return {from.Get("bytes").As<Napi::Uint8Array>().Data(), from.Get("places").As<Napi::Int32Array>().Data(), from.Get("blocks").ToNumber(),
-          from.Get("blockBytes").ToNumber(), from.Get("frameBytes").ToNumber(), dtype_of(from.Get("dtype"))};
+          from.Get("blockBytes").ToNumber(), from.Get("frameBytes").ToNumber(), image_dtype_of(from.Get("dtype"))};
 }
 
 // What lies in `into`, which has `rows` whole rows.
@@ -106,8 +109,10 @@ Napi::Value place_factors(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value place_rows(const Napi::CallbackInfo& info) {
-  const MatrixArgument rows(info[2]);
-  return Napi::Number::New(info.Env(), fold::place_rows(image_of(info[0]), info[1].ToNumber(), rows.matrix, info[3].ToNumber()));
+  const int64_t at = info[1].ToNumber(), count = info[2].ToNumber(), first = info[3].ToNumber();
+  const MatrixArgument rows(info[4]);
+  if (first < 0 || first + rows.matrix.rows > count) throw std::invalid_argument("rows are placed beyond the last");
+  return Napi::Number::New(info.Env(), fold::place_rows(image_of(info[0]), at, count, first, rows.matrix, info[5].ToNumber()));
 }
 
 Napi::Value add_product(const Napi::CallbackInfo& info) {

@@ -5,8 +5,9 @@
 
 namespace lorikeet {
 
-enum class DType : int32_t { f32 = 0, f16 = 1, bf16 = 2 };
+// i8: rank rows alone, each with a scale.
+enum class DType : int32_t { f32 = 0, f16 = 1, bf16 = 2, i8 = 3 };
 
-inline size_t element_size(DType t) { return t == DType::f32 ? 4 : 2; }
+inline size_t element_size(DType t) { return t == DType::f32 ? 4 : t == DType::i8 ? 1 : 2; }
 
 }  // namespace lorikeet

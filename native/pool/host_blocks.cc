@@ -36,6 +36,7 @@ std::shared_ptr<CpuResident> bring_in(const HostBlocks& pool, const AdapterIdent
     d.rank = e.rank;
     d.a = row(e.a);
     d.b = row(e.b);
+    if (has_scales(e, limits.dtype)) d.scales = floats(e.a + e.rank);
     d.index = e.index < 0 ? nullptr : static_cast<const int32_t*>(*row(e.index));
     d.out_scale = floats(e.out_scale);
     d.bias = floats(e.bias);

@@ -59,10 +59,11 @@ class Rows {
 // An entry's rows, as ENTRY in adapters-store/types.ts says how long each is.
 void check_entry(const AdapterEntry& e, const Rows& rows, const ImageLimits& limits) {
   const SiteShape site = limits.sites.empty() ? SiteShape{} : limits.sites[e.site];
-  const int64_t element = limits.dtype == DType::f32 ? 4 : 2;
+  const auto element = static_cast<int64_t>(element_size(limits.dtype));
   const bool whole_rows = site.embedding && e.b < 0;  // of the table, each in the place of one token's
   const std::string at = "site " + std::to_string(e.site) + ", ";
   rows.require_rows(e.a, e.rank, element * (whole_rows ? site.out : site.in), at + "a");
+  if (has_scales(e, limits.dtype)) rows.require_rows(e.a + e.rank, 1, int64_t{4} * e.rank, at + "the scales of a");
   rows.require_rows(e.b, e.rank, element * site.out, at + "b");
   rows.require_rows(e.index, 1, int64_t{4} * e.rank, at + "index");
   for (const auto& [first, name] : {std::pair{e.out_scale, "outScale"}, {e.bias, "bias"}}) rows.require_rows(first, 1, int64_t{4} * site.out, at + name);

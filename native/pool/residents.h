@@ -14,6 +14,9 @@ struct AdapterEntry {
   int32_t site, rank, a, b, index, out_scale, bias, in_scale;
 };
 
+// Whether the row behind A's holds the scales of an entry's rank rows.
+inline bool has_scales(const AdapterEntry& e, DType dtype) { return dtype == DType::i8 && e.a >= 0 && e.rank > 0; }
+
 // native/types.ts's PackedAdapter without its identity; the caller keeps the arrays.
 struct PackedAdapter {
   const uint8_t* image = nullptr;

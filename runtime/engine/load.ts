@@ -57,6 +57,11 @@ function poolOf(
 /** Element type of rank rows. */
 function rowsDtype({ device, adapterDtype }: EngineSettings, dtype: TensorType): AdapterDtype {
   if (adapterDtype === 'auto') return device === 'cuda' ? dtype : 'float16'
+  if (device === 'cuda' && adapterDtype === 'int8')
+    throw new EngineError(
+      'invalid_settings',
+      '--adapter-dtype int8 needs --device cpu: on CUDA rank rows are as the activations; leave it at auto',
+    )
   if (device === 'cuda' && adapterDtype !== dtype)
     throw new EngineError(
       'invalid_settings',

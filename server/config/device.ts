@@ -36,10 +36,8 @@ export function chooseDevice(config: Config, machine: Machine): Choice {
     if (wrong.length > 0) throw new ConfigError(`${wrong.join(' and ')}: only with --device cuda; this is --device cpu`)
     return { device: 'cpu', obstacles: [], warnings: [] }
   }
-  const obstacles =
-    config.dtype === 'float32'
-      ? ['--dtype float32 is computed on the CPU alone; CUDA takes auto, float16 or bfloat16']
-      : machine.cudaObstacles()
+  const cpuAlone = cpuDemands(config)
+  const obstacles = cpuAlone.length > 0 ? cpuAlone : machine.cudaObstacles()
   if (obstacles.length === 0) {
     const unused = config.pool !== undefined && config.gpuMemoryUtilization !== undefined
     const warnings = unused ? ['--gpu-memory-utilization has no effect: --pool says how much'] : []
@@ -54,6 +52,16 @@ export function chooseDevice(config: Config, machine: Machine): Choice {
       `there is an NVIDIA GPU, but the model runs on the CPU (--device cpu if that is meant): ${obstacles.join('; ')}`,
     )
   return { device: 'cpu', obstacles, warnings }
+}
+
+/** What only the CPU can honour, one sentence each. */
+function cpuDemands({ dtype, adapterDtype }: Config): string[] {
+  return [
+    ...(dtype === 'float32' ? ['--dtype float32 is computed on the CPU alone; CUDA takes auto, float16 or bfloat16'] : []),
+    ...(adapterDtype === 'int8'
+      ? ['--adapter-dtype int8 is served on the CPU alone; on CUDA rank rows have the type of the activations: auto']
+      : []),
+  ]
 }
 
 /** Settings that only CUDA can honour: another device would give other answers. */

@@ -149,11 +149,11 @@ export const SETTINGS = {
   ...WEIGHT_SETTINGS,
   'adapter-dtype': {
     kind: 'choice',
-    choices: ['auto', 'float16', 'bfloat16', 'float32'],
+    choices: ['auto', 'float16', 'bfloat16', 'float32', 'int8'],
     spellings: { half: 'float16', float: 'float32' },
     fallback: 'auto',
     vllm: 'lora-dtype',
-    help: "of the adapters' rank rows in the pool; auto: float16 on the CPU, the dtype on CUDA",
+    help: "of the adapters' rank rows in the pool; auto: float16 on the CPU, the dtype on CUDA; int8 needs the CPU",
   },
   'kv-cache-dtype': {
     kind: 'choice',

@@ -21,9 +21,18 @@ export function entryOf(image: AdapterImage, site: Site): Int32Array | undefined
 /** Row `ordinal` of the image as `length` values of its type. */
 export function imageRow(image: AdapterImage, ordinal: number, length: number, dtype = image.dtype): Float32Array {
   const start = rowStart(image, ordinal)
+  if (dtype === 'int8') return Float32Array.from(new Int8Array(image.image, start, length))
   const values = new Float32Array(length)
   decodeFloats(dtype, new Uint8Array(image.image).slice(start, start + length * elementBytes(dtype)), values)
   return values
+}
+
+/** What h_j is multiplied by, or the row itself where there is no B: int8 rows have scales. */
+function scalesOf(image: AdapterImage, entry: Int32Array): Float32Array {
+  const rank = entry[ENTRY.rank]
+  return image.dtype === 'int8' && rank > 0
+    ? imageRow(image, entry[ENTRY.a] + rank, rank, 'float32')
+    : new Float32Array(rank).fill(1)
 }
 
 function indexRow(image: AdapterImage, ordinal: number, length: number): Int32Array {
@@ -49,18 +58,19 @@ function embedded(
   const y = Float64Array.from(weights.subarray(token * outFeatures, (token + 1) * outFeatures))
   if (!entry) return y
   const rank = entry[ENTRY.rank]
+  const scales = scalesOf(image, entry)
   const add = (row: Float32Array, factor: number) =>
     row.forEach((value, i) => {
       y[i] += factor * value
     })
   if (entry[ENTRY.b] >= 0) {
     for (let j = 0; j < rank; j++)
-      add(imageRow(image, entry[ENTRY.b] + j, outFeatures), imageRow(image, entry[ENTRY.a] + j, inFeatures)[token])
+      add(imageRow(image, entry[ENTRY.b] + j, outFeatures), scales[j] * imageRow(image, entry[ENTRY.a] + j, inFeatures)[token])
     return y
   }
   const index = entry[ENTRY.index] < 0 ? undefined : indexRow(image, entry[ENTRY.index], rank)
   const j = index ? index.indexOf(token) : token
-  if (j >= 0) add(imageRow(image, entry[ENTRY.a] + j, outFeatures), 1)
+  if (j >= 0) add(imageRow(image, entry[ENTRY.a] + j, outFeatures), scales[j])
   return y
 }
 
@@ -86,8 +96,9 @@ function projected(
   if (!entry) return y
   const rank = entry[ENTRY.rank]
   const index = entry[ENTRY.index] < 0 ? undefined : indexRow(image, entry[ENTRY.index], rank)
+  const scales = scalesOf(image, entry)
   for (let j = 0; j < rank; j++) {
-    const h = dot(imageRow(image, entry[ENTRY.a] + j, inFeatures))
+    const h = scales[j] * dot(imageRow(image, entry[ENTRY.a] + j, inFeatures))
     if (entry[ENTRY.b] < 0) y[index ? index[j] : j] += h
     else
       imageRow(image, entry[ENTRY.b] + j, outFeatures).forEach((value, o) => {

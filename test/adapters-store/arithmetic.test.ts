@@ -15,7 +15,7 @@ import {
   transposed,
 } from '../../adapters-store/arithmetic.ts'
 import { matrixOf, requireFinite } from '../../adapters-store/fold.ts'
-import type { AdapterDtype } from '../../adapters-store/types.ts'
+import type { TensorType } from '../../adapters-store/types.ts'
 import { encodeFloats } from '../../native/floats.ts'
 import { temporaryFolder } from '../support/repo.ts'
 
@@ -164,7 +164,7 @@ t.test('norms of rows of which nearly nothing or nothing is left are as exact', 
 })
 
 t.test('values that are no numbers are refused by name', async (t) => {
-  for (const dtype of ['float32', 'float16', 'bfloat16'] as AdapterDtype[]) {
+  for (const dtype of ['float32', 'float16', 'bfloat16'] as TensorType[]) {
     const bytes = encodeFloats(dtype, Float32Array.of(1, Number.NaN))
     t.throws(() => requireFinite({ file: 'f', key: 'the.key', dtype, bytes, transposed: false }, 1, 2), {
       code: 'adapter_tensor_invalid',

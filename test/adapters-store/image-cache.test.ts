@@ -66,6 +66,7 @@ t.test('another file, base or layout has another image', async (t) => {
   t.ok(other({}, {}))
   t.notOk(other({}, { blockBytes: 2048 }))
   t.notOk(other({}, { frameBytes: 512 }))
+  t.notOk(other({}, { dtype: 'int8' }), 'whose layout is its own')
   t.notOk(other({ directory: '/elsewhere' }, {}))
   t.notOk(other({ sites: base.sites.slice(1) }, {}))
   // The same content anew: it may be another for all that is known before it is read.

@@ -5,7 +5,7 @@ import { loadAdapter } from '../../adapters-store/index.ts'
 import type { AdapterLimits } from '../../adapters-store/limits.ts'
 import { pack } from '../../adapters-store/pack.ts'
 import { pageStart, rowStart } from '../../adapters-store/pages.ts'
-import { ENTRY, ENTRY_FIELDS, type Site } from '../../adapters-store/types.ts'
+import { type AdapterDtype, ENTRY, ENTRY_FIELDS, type Site } from '../../adapters-store/types.ts'
 import { seeded } from '../support/pace.ts'
 import { fixture } from '../support/repo.ts'
 import { entryOf, imageRow } from './apply-image.ts'
@@ -28,7 +28,7 @@ function factorsOf(s: Site, rank: number): SiteFold {
 }
 
 /** The whole image, as the store hands it over. */
-function packed(folds: SiteFold[], blockBytes: number, dtype: 'float32' | 'float16' = 'float32', frameBytes = blockBytes) {
+function packed(folds: SiteFold[], blockBytes: number, dtype: AdapterDtype = 'float32', frameBytes = blockBytes) {
   return { name: 'x', digest: '', dtype, blockBytes, method: 'x', ...pack(folds, { dtype, blockBytes, frameBytes }) }
 }
 
@@ -154,6 +154,57 @@ t.test('rows of some outputs come with their index; one that fits no block becom
   t.strictSame([all[ENTRY.rank], all[ENTRY.index], all[ENTRY.b]], [40, -1, -1])
   t.strictSame([...imageRow(narrow, all[ENTRY.a] + 4, 16)], new Array(16).fill(3))
   t.strictSame([...imageRow(narrow, all[ENTRY.a] + 5, 16)], new Array(16).fill(0))
+})
+
+t.test('rows in int8 have their scales in one row behind them, and take half of what 16 bits do', async (t) => {
+  const s = site(0, 1024, 640)
+  const ramp = (j: number, i: number) => (j + 1) * (i - 500)
+  const a = Float32Array.from({ length: 16 * 1024 }, (_, i) => ramp(Math.floor(i / 1024), i % 1024))
+  const b = Float32Array.from({ length: 16 * 640 }, (_, i) => ramp(Math.floor(i / 640), i % 640))
+  const folds: SiteFold[] = [{ site: s, factors: { rank: 16, a, b, scale: -2 } }]
+  const image = packed(folds, 1 << 16, 'int8')
+  const half = packed(folds, 1 << 16, 'float16').image.byteLength
+  t.equal(half, 2 * 16 * (1024 + 640))
+  t.equal(image.image.byteLength, half / 2 + 64, 'and the scales')
+  const entry = entryOf(image, s)!
+  t.equal(entry[ENTRY.b], entry[ENTRY.a] + 17)
+  const scales = imageRow(image, entry[ENTRY.a] + 16, 16, 'float32')
+  for (const j of [0, 15]) {
+    const [rowA, rowB] = [imageRow(image, entry[ENTRY.a] + j, 1024), imageRow(image, entry[ENTRY.b] + j, 640)]
+    t.equal(Math.max(...rowA), 127, "a row's largest")
+    t.equal(Math.min(...rowB), -127)
+    for (const [i, o] of [
+      [0, 0],
+      [1023, 639],
+      [700, 30],
+    ]) {
+      const error = scales[j] * rowA[i] * rowB[o] - -2 * ramp(j, i) * ramp(j, o)
+      t.ok(Math.abs(error) <= (2 * 1.01 * ramp(j, 1023) * -ramp(j, 0) * 2) / 254, `A ${i} · B ${o} errs by ${error}`)
+    }
+  }
+})
+
+t.test('replaced rows in int8 each have a scale, in however many parts they are made', async (t) => {
+  const s = site(0, 1 << 18, 40) // eight rows at a time
+  const index = Int32Array.from({ length: 20 }, (_, j) => 2 * j)
+  const dense = { count: 20, index, rows: oneByOne(1 << 18, (j, into) => into.fill((j + 1) * (j % 2 ? 1 : -1), j)) }
+  const image = packed([{ site: s, dense }], 1 << 20, 'int8')
+  const entry = entryOf(image, s)!
+  t.strictSame([...new Int32Array(imageRow(image, entry[ENTRY.index], 20, 'float32').buffer)], [...index])
+  const scales = imageRow(image, entry[ENTRY.a] + 20, 20, 'float32')
+  for (let j = 0; j < 20; j++) {
+    t.equal(scales[j], Math.fround(Math.fround(j + 1) / 127))
+    const row = imageRow(image, entry[ENTRY.a] + j, 32)
+    t.same(
+      [...row],
+      Array.from({ length: 32 }, (_, i) => (i < j ? 0 : j % 2 ? 127 : -127)),
+    )
+  }
+  const infinite = { count: 1, rows: oneByOne(16, (_, into) => into.fill(Number.POSITIVE_INFINITY)) }
+  t.throws(() => packed([{ site: site(0, 16, 1), dense: infinite }], 1024, 'int8'), { code: 'adapter_tensor_invalid' })
+  const huge = { ...factorsOf(site(0, 16, 16), 1) }
+  huge.factors!.scale = 1e38
+  t.throws(() => packed([huge], 1024, 'int8'), { code: 'adapter_tensor_invalid', message: /beyond int8/ })
 })
 
 t.test('a site with nothing to do has no entry', async (t) => {

@@ -77,6 +77,19 @@ KERNEL_TEST(rows_are_scaled_and_rounded) {
   check(kernels.largest_magnitude(infinite.data(), 2) == inf && kernels.largest_magnitude(no_number.data(), 5) == inf, "what is not finite is above all");
 }
 
+KERNEL_TEST(int8_rows_are_rounded_to_even_and_stay_within_127) {
+  std::vector<float> from;
+  std::vector<int> want;
+  for (int i = -127; i < 127; i++) {
+    for (float part : {-0.49f, 0.0f, 0.49f}) from.push_back(i + part), want.push_back(std::max(i, -127));
+    from.push_back(i + 0.5f), want.push_back(i % 2 ? i + 1 : i);
+  }
+  for (float beyond : {127.4f, 127.6f, 1e30f}) from.push_back(beyond), want.push_back(127), from.push_back(-beyond), want.push_back(-127);
+  std::vector<uint8_t> to(from.size());
+  kernels.write_row(from.data(), static_cast<int64_t>(from.size()), 1, DType::i8, to.data());
+  for (size_t i = 0; i < from.size(); i++) check(static_cast<int8_t>(to[i]) == want[i], std::to_string(from[i]));
+}
+
 KERNEL_TEST(products_of_any_shape) {
   Random random(13);
   for (auto [m, k, n] : {std::array<int, 3>{1, 1, 1}, {3, 5, 7}, {16, 128, 48}, {35, 300, 101}, {100, 129, 20}})
@@ -182,6 +195,50 @@ KERNEL_TEST(factors_meet_in_the_middle) {
   check(at(2, 0) == 0 && at(2, 1) == 0 && at(5, 0) == 0, "a pair that adds nothing is zeros, however large its other side");
   const auto excess = fold::place_factors(image, left, 0, right, 3, 1e20, 1);
   check(excess && excess->row == 0 && excess->a == 1e6f, "a pair beyond float16 is named");
+}
+
+// Pairs of rows, and rows in parts, as int8 with their scales behind them: each value within half a unit of what it was.
+KERNEL_TEST(int8_rows_have_their_scales_behind_them) {
+  if (!once(kernels)) return;
+  Random random(16);
+  const int rank = 5, in = 300, out = 70;
+  auto a = random.floats(static_cast<size_t>(rank * in)), b = random.floats(static_cast<size_t>(rank * out));
+  for (int i = 0; i < in; i++) a[i] *= 1e-12f;                         // tiny beside a large B: one scale for both
+  for (int i = 0; i < out; i++) b[i] *= 1e12f, b[2 * out + i] = 0;     // row 2 adds nothing
+  const Matrix left{reinterpret_cast<const uint8_t*>(a.data()), DType::f32, rank, in, in, 1};
+  const Matrix right{reinterpret_cast<const uint8_t*>(b.data()), DType::f32, rank, out, out, 1};
+  alignas(64) uint8_t bytes[(2 * rank + 1) * 320];
+  std::fill(bytes, bytes + sizeof bytes, 0x5a);
+  int32_t places[2 * (2 * rank + 1)];
+  for (int i = 0; i < 2 * rank + 1; i++) places[2 * i] = 0, places[2 * i + 1] = i * 320;
+  const fold::Image image{bytes, places, 1, sizeof bytes, 64, DType::i8};
+  const auto at = [&](int row, int i) { return double(static_cast<int8_t>(bytes[row * 320 + i])); };
+  const float* scales = image.scales(0, rank);
+  check(!fold::place_factors(image, left, 0, right, rank + 1, -2, 1), "they fit");
+  for (int j = 0; j < rank; j++) {
+    double most_a = 0, most_b = 0, worst = 0;
+    for (int i = 0; i < in; i++) most_a = std::max(most_a, std::abs(double(a[j * in + i])));
+    for (int o = 0; o < out; o++) most_b = std::max(most_b, std::abs(double(b[j * out + o])));
+    for (int i = 0; i < in; i++)
+      for (int o = 0; o < out; o++)
+        worst = std::max(worst, std::abs(scales[j] * at(j, i) * at(rank + 1 + j, o) - -2.0 * a[j * in + i] * b[j * out + o]));
+    // Half a unit of either side beside the other's largest.
+    check(worst <= 2 * most_a * most_b * 1.01 / 127, "pair " + std::to_string(j) + " errs by " + std::to_string(worst));
+    check(j == 2 ? scales[j] == 0 && at(j, 0) == 0 : scales[j] < 0, "its scale");
+  }
+  const auto excess = fold::place_factors(image, left, 0, right, rank + 1, 1e38, 1);
+  check(excess && excess->row == 0, "a pair beyond float32 is named");
+
+  for (int first : {0, 3}) {
+    const int count = first ? 2 : 3;
+    const Matrix part{reinterpret_cast<const uint8_t*>(a.data() + first * in), DType::f32, count, in, in, 1};
+    check(fold::place_rows(image, 0, rank, first, part, 1) > (first ? 0.5f : 0.9f), "the largest of all");
+  }
+  for (int j = 0; j < rank; j++)
+    for (int i = 0; i < in; i++) check_near(scales[j] * at(j, i) / scales[j], double(a[j * in + i]) / scales[j], 0.501, "a row's value");
+  std::vector<float> untrained(static_cast<size_t>(in), 0.0f);
+  fold::place_rows(image, 0, rank, 4, {reinterpret_cast<const uint8_t*>(untrained.data()), DType::f32, 1, in, in, 1}, 1);
+  check(scales[4] == 0 && at(4, 7) == 0, "a row of zeros");
 }
 
 }  // namespace

@@ -108,6 +108,7 @@ inline float from_bfloat(uint16_t b) {
 struct StoredRow {
   std::vector<uint8_t> bytes;
   std::vector<double> values;
+  float scale = 1;  // of int8: what a unit is worth, as `values` have it
 };
 StoredRow store_row(const std::vector<float>& from, DType type);
 

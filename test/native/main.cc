@@ -22,6 +22,17 @@ void check(bool ok, const std::string& what) {
 StoredRow store_row(const std::vector<float>& from, DType type) {
   StoredRow row;
   row.bytes.resize(from.size() * element_size(type));
+  if (type == DType::i8) {
+    float most = 0;
+    for (float x : from) most = std::max(most, std::abs(x));
+    row.scale = most > 0 ? most / 127 : 1;
+    for (size_t i = 0; i < from.size(); i++) {
+      const auto stored = static_cast<int8_t>(std::nearbyint(from[i] / row.scale));
+      row.bytes[i] = static_cast<uint8_t>(stored);
+      row.values.push_back(double(row.scale) * stored);
+    }
+    return row;
+  }
   for (size_t i = 0; i < from.size(); i++) {
     if (type == DType::f32) {
       std::memcpy(&row.bytes[4 * i], &from[i], 4);

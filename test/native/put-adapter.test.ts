@@ -98,6 +98,27 @@ t.test('putAdapter', async (t) => {
     /a names rows that do not exist/,
   )
 
+  // In int8 a row of scales stands behind A's.
+  const rounded = new OracleFamily('llama', 'int8', fixture('oracle'), 'cpu')
+  const options = { blockSize: BLOCK_SIZE, blockCount: BLOCKS, maxBatchTokens: 4, maxSequences: 4, maxModelLen: 64 }
+  const small = await startNativeEngine(model, { ...options, adapterDtype: 'int8' })
+  t.teardown(() => small.close())
+  for (const [name, image] of rounded.images) {
+    t.doesNotThrow(() => small.putAdapter(residentsOf([image], 0)[0]), `${name} in int8`)
+    small.dropAdapter(0)
+  }
+  const [resident] = residentsOf([rounded.images.get('lora-r16-all')!], 0)
+  const scales = resident.entries[ENTRY.a] + resident.entries[ENTRY.rank]
+  const rows = resident.rows.slice()
+  const end = Math.ceil(resident.image.length / 64) * 64
+  rows.set([Math.floor(end / blockBytes), end % blockBytes], 2 * scales)
+  t.throws(() => small.putAdapter({ ...resident, rows }), { message: /site 1, the scales of a: row 16 leaves the image/ })
+  const cut = resident.rows.slice(0, 2 * scales)
+  t.throws(() => small.putAdapter({ ...resident, rows: cut }), { message: /the scales of a names rows that do not exist/ })
+  await t.rejects(async () => startNativeEngine(model, { ...options, device: 'cuda', adapterDtype: 'int8' }), {
+    message: /adapterDtype int8 needs the CPU/,
+  })
+
   const indexOf = (made: PackedAdapter) => {
     const first = made.entries[field(entryWith(made, 'index'), 'index')]
     const at = made.rows[2 * first] * blockBytes + made.rows[2 * first + 1]

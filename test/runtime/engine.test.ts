@@ -78,6 +78,10 @@ t.test('what cannot be loaded is told with its reason', async (t) => {
     message: /\/nowhere\/config.json/,
   })
   await t.rejects(startEngine({ ...settings, poolBytes: 1000 }), { code: 'invalid_settings', message: /--pool 1000 bytes/ })
+  await t.rejects(startEngine({ ...settings, dtype: 'auto', device: 'cuda', adapterDtype: 'int8' }), {
+    code: 'invalid_settings',
+    message: /--adapter-dtype int8 needs --device cpu/,
+  })
   await t.rejects(startEngine({ ...settings, maxModelLen: 5000 }), { message: /1024/ })
   for (const [name, wrong] of Object.entries({ blockSize: 0, maxBatchTokens: 0, maxSequences: 1.5 }))
     await t.rejects(startEngine({ ...settings, [name]: wrong }), {

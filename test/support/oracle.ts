@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import { type Adapter, AdapterRegistry, HostMemory, loadAdapter } from '../../adapters-store/index.ts'
 import type { AdapterDtype, AdapterImage } from '../../adapters-store/types.ts'
-import type { CacheDtype, Device } from '../../native/types.ts'
+import type { CacheDtype, Device, TensorType } from '../../native/types.ts'
 import { startEngine } from '../../runtime/index.ts'
 import { blockBytesOf } from '../../runtime/model/block-size.ts'
 import { frameBytesOf } from '../../runtime/model/frame-size.ts'
@@ -144,7 +144,7 @@ export class OracleFamily {
   ): Promise<Engine> {
     const engine = await startEngine({
       modelDir: this.#directory,
-      dtype: this.device === 'cpu' ? 'float32' : this.adapterDtype,
+      dtype: this.device === 'cpu' ? 'float32' : (this.adapterDtype as TensorType),
       device: this.device,
       poolBytes: blocks * this.blockBytes,
       blockSize: this.blockSize,

@@ -1,7 +1,7 @@
 /** The folders of test/fixtures/pooling: models, adapters, and the hidden states and logits that transformers + PEFT compute. */
 import { existsSync, readdirSync } from 'node:fs'
 import { loadAdapter } from '../../adapters-store/index.ts'
-import type { AdapterDtype, AdapterImage, ClassifierHead } from '../../adapters-store/types.ts'
+import type { AdapterImage, ClassifierHead, TensorType } from '../../adapters-store/types.ts'
 import type { Device } from '../../native/types.ts'
 import { POOLED_SAMPLING, startEngine } from '../../runtime/index.ts'
 import { frameBytesOf } from '../../runtime/model/frame-size.ts'
@@ -38,7 +38,7 @@ export class PooledFamily {
   readonly golden: Record<string, PooledRow[]>
   readonly #directory: string
   readonly #device: Device
-  readonly #dtype: AdapterDtype
+  readonly #dtype: TensorType
   readonly #blockBytes: number
 
   /** On CUDA, which may be emulated, all is in float16. */

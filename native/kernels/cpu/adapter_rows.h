@@ -64,6 +64,13 @@ inline int32_t replaced_row(const SiteDelta& d, int32_t id) {
   return j < d.rank && d.index[j] == id ? j : -1;
 }
 
+// What a unit of rank row j is worth.
+template <typename Rows>
+float unit(const SiteDelta& d, int32_t j) {
+  if constexpr (Rows::scaled) return d.scales[j];
+  return 1;
+}
+
 // y += weight · x, of n elements.
 template <typename Rows>
 void add_row(float* y, float weight, const void* x, int64_t n) {
@@ -81,7 +88,7 @@ void add_low_rank(const RowsJob& job, const RowsTask& task, const SiteDelta& d, 
   float* sum = h + task.rows * d.rank;
   const auto known = [&](int64_t t) { return job.ids[task.row + t] >= 0 && job.ids[task.row + t] < job.args->in; };
   for (int64_t t = 0; t < task.rows; t++)
-    for (int32_t j = 0; j < d.rank; j++) h[t * d.rank + j] = known(t) ? Rows::at(d.a[j], job.ids[task.row + t]) : 0;
+    for (int32_t j = 0; j < d.rank; j++) h[t * d.rank + j] = known(t) ? unit<Rows>(d, j) * Rows::at(d.a[j], job.ids[task.row + t]) : 0;
   expand_rows<Rows>(h, d.rank, task.rows, d, 0, hidden, hidden, {sum, hidden, false, 0});
   for (int64_t t = 0; t < task.rows; t++)
     if (known(t)) add_row<RowsF32>(job.args->y[0] + (task.row + t) * hidden, weight, sum + t * hidden, hidden);
@@ -101,7 +108,7 @@ void embed_added(const RowsJob& job, const RowsTask& task) {
       const LoraEntry& entry = task.segment->entries[e];
       const SiteDelta* d = entry.delta[1];
       if (!d || !d->rank || d->b) continue;
-      if (const int32_t j = replaced_row(*d, int32_t(job.ids[t] - job.args->in)); j >= 0) add_row<Rows>(row, entry.weight, d->a[j], hidden);
+      if (const int32_t j = replaced_row(*d, int32_t(job.ids[t] - job.args->in)); j >= 0) add_row<Rows>(row, entry.weight * unit<Rows>(*d, j), d->a[j], hidden);
     }
   }
 }
@@ -121,7 +128,7 @@ void embed_rows(void* data, size_t index) {
       continue;
     }
     for (int64_t t = task.row; t < task.row + task.rows; t++)
-      if (const int32_t j = replaced_row(*d, job.ids[t]); j >= 0 && !is_added(job, job.ids[t])) add_row<Rows>(job.args->y[0] + t * hidden, entry.weight, d->a[j], hidden);
+      if (const int32_t j = replaced_row(*d, job.ids[t]); j >= 0 && !is_added(job, job.ids[t])) add_row<Rows>(job.args->y[0] + t * hidden, entry.weight * unit<Rows>(*d, j), d->a[j], hidden);
   }
 }
 
@@ -142,6 +149,7 @@ inline void batched_embedding(const EmbeddingArgs& args, const Parallel& paralle
     case DType::f32: return parallel_for(parallel, embed_rows<RowsF32>, count, &job, work);
     case DType::f16: return parallel_for(parallel, embed_rows<RowsF16>, count, &job, work);
     case DType::bf16: return parallel_for(parallel, embed_rows<RowsBF16>, count, &job, work);
+    case DType::i8: return parallel_for(parallel, embed_rows<RowsI8>, count, &job, work);
   }
 }
 

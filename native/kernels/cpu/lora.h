@@ -199,6 +199,7 @@ inline void batched_lora(const LoraArgs& args, const Parallel& parallel) {
     case DType::f32: return batched_lora_of<RowsF32>(args, parallel);
     case DType::f16: return batched_lora_of<RowsF16>(args, parallel);
     case DType::bf16: return batched_lora_of<RowsBF16>(args, parallel);
+    case DType::i8: return batched_lora_of<RowsI8>(args, parallel);
   }
 }
 

@@ -2,27 +2,38 @@
 // Every sum has one fixed order, whatever the tile: a dot product adds its Vec::N-wide steps in turn, then its lanes, then the tail; an output adds rank rows
 // in turn. So a row's bits depend neither on the rows beside it nor on how the work was cut.
 #pragma once
+#include <algorithm>
 #include "../kernels.h"
 #include "../../numeric/half.h"
 #include "unroll.h"
 
 namespace lorikeet::LORIKEET_ISA {
 
-// Rank rows of one element type: a Vec at element i, or one element.
+// Rank rows of one element type: a Vec at element i, or one element; `scaled`: SiteDelta::scales says what a unit of row j is worth.
 struct RowsF32 {
   static constexpr int bytes = 4;
+  static constexpr bool scaled = false;
   static Vec load(const void* row, int64_t i) { return Vec::load(static_cast<const float*>(row) + i); }
   static float at(const void* row, int64_t i) { return static_cast<const float*>(row)[i]; }
 };
 struct RowsF16 {
   static constexpr int bytes = 2;
+  static constexpr bool scaled = false;
   static Vec load(const void* row, int64_t i) { return Vec::load_f16(static_cast<const uint16_t*>(row) + i); }
   static float at(const void* row, int64_t i) { return from_half(static_cast<const uint16_t*>(row)[i]); }
 };
 struct RowsBF16 {
   static constexpr int bytes = 2;
+  static constexpr bool scaled = false;
   static Vec load(const void* row, int64_t i) { return Vec::load_bf16(static_cast<const uint16_t*>(row) + i); }
   static float at(const void* row, int64_t i) { return from_bfloat(static_cast<const uint16_t*>(row)[i]); }
+};
+
+struct RowsI8 {
+  static constexpr int bytes = 1;
+  static constexpr bool scaled = true;
+  static Vec load(const void* row, int64_t i) { return Vec::load_i8(static_cast<const int8_t*>(row) + i); }
+  static float at(const void* row, int64_t i) { return static_cast<const int8_t*>(row)[i]; }
 };
 
 // The most rows of x that share one read (and widening) of the rank rows; fewer are done in halves of it. Eight were slower: their x leaves the L1 cache.
@@ -33,9 +44,10 @@ constexpr int beside(int rows) { return rows <= 2 ? 8 / rows : Vec::registers / 
 // A rank row is a kilobyte or so: too short for the hardware to see a stream coming, so the next ones are asked for by hand.
 inline void fetch_ahead(const void* row, int64_t byte) { __builtin_prefetch(static_cast<const char*>(row) + byte, 0, 2); }
 
-// h[t][j] = x[t] · a[j] for t < R, j < J. `ahead`: whether J more rows follow, whose bytes are fetched meanwhile.
+// h[t][j] = x[t] · a[j] for t < R, j < J, of int8 rows times scales[j]: B's is in it too, so that expanding knows of none.
+// `ahead`: whether J more rows follow, whose bytes are fetched meanwhile.
 template <typename Rows, int R, int J>
-void dots(const float* x, int64_t in, const void* const* a, float* h, int64_t h_stride, bool ahead) {
+void dots(const float* x, int64_t in, const void* const* a, [[maybe_unused]] const float* scales, float* h, int64_t h_stride, bool ahead) {
   Vec sum[R][J];
   LORIKEET_UNROLL
   for (int t = 0; t < R; t++)
@@ -63,19 +75,30 @@ void dots(const float* x, int64_t in, const void* const* a, float* h, int64_t h_
   for (; i < in; i++)
     for (int t = 0; t < R; t++)
       for (int j = 0; j < J; j++) h[t * h_stride + j] += x[t * in + i] * Rows::at(a[j], i);
+  if constexpr (Rows::scaled)
+    for (int t = 0; t < R; t++)
+      for (int j = 0; j < J; j++) h[t * h_stride + j] *= scales[j];
 }
+
+// The most rows of B whose beginnings are fetched at once.
+constexpr int32_t kFetchedRows = 32;
 
 // h[t][j] for rows [0, rows) and rank rows [first, last), R rows at a time and the rest in halves.
 template <typename Rows, int R = kRowTile>
 void shrink(const float* x, int64_t in, int64_t rows, const SiteDelta& d, int32_t first, int32_t last, float* h, int64_t h_stride) {
   constexpr int J = beside(R);
+  const float* const scales = Rows::scaled ? d.scales : nullptr;
+  // What expand reads first comes while A is multiplied.
+  if (R == 1 && d.b && last == d.rank)
+    for (int32_t j = 0; j < std::min(last, kFetchedRows); j++)
+      for (int byte = 0; byte < beside(1) * Vec::N * Rows::bytes; byte += 64) fetch_ahead(d.b[j], byte);
   int64_t t = 0;
   for (; t + R <= rows; t += R) {
     int32_t j = first;
-    for (; j + J <= last; j += J) dots<Rows, R, J>(x + t * in, in, d.a + j, h + t * h_stride + j, h_stride, j + 2 * J <= last);
+    for (; j + J <= last; j += J) dots<Rows, R, J>(x + t * in, in, d.a + j, scales + j, h + t * h_stride + j, h_stride, j + 2 * J <= last);
     if constexpr (J > 4)
-      for (; j + 4 <= last; j += 4) dots<Rows, R, 4>(x + t * in, in, d.a + j, h + t * h_stride + j, h_stride, false);
-    for (; j < last; j++) dots<Rows, R, 1>(x + t * in, in, d.a + j, h + t * h_stride + j, h_stride, false);
+      for (; j + 4 <= last; j += 4) dots<Rows, R, 4>(x + t * in, in, d.a + j, scales + j, h + t * h_stride + j, h_stride, false);
+    for (; j < last; j++) dots<Rows, R, 1>(x + t * in, in, d.a + j, scales + j, h + t * h_stride + j, h_stride, false);
   }
   if constexpr (R > 1)
     if (t < rows) shrink<Rows, R / 2>(x + t * in, in, rows - t, d, first, last, h + t * h_stride, h_stride);

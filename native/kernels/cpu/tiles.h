@@ -76,6 +76,11 @@ inline void write_row(const float* from, int64_t count, float factor, DType type
     for (int64_t i = 0; i < count; i++) floats[i] = from[i] * factor;
   else if (type == DType::f16)
     for (int64_t i = 0; i < count; i++) halves[i] = to_half(from[i] * factor);
+  else if (type == DType::i8)
+    for (int64_t i = 0; i < count; i++) {
+      const float within = std::min(127.0f, std::max(-127.0f, from[i] * factor));
+      to[i] = static_cast<uint8_t>(static_cast<int8_t>((within + 12582912.0f) - 12582912.0f));  // 1.5 · 2^23 leaves no bit for a fraction
+    }
   else
     for (int64_t i = 0; i < count; i++) halves[i] = to_bfloat(from[i] * factor);
 }

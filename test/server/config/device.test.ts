@@ -59,6 +59,17 @@ t.test('--device cuda lists everything that is missing, a line each', async (t) 
   )
 })
 
+t.test('rank rows in int8 are the CPU alone', async (t) => {
+  const { device, obstacles } = choose({ 'adapter-dtype': 'int8' }, gpu)
+  t.equal(device, 'cpu')
+  t.match(obstacles, [/--adapter-dtype int8/])
+  t.match(
+    complaint({ device: 'cuda', 'adapter-dtype': 'int8' }, gpu),
+    /--device cuda cannot be used here\n.*--adapter-dtype int8/,
+  )
+  t.equal(choose({ device: 'cpu', 'adapter-dtype': 'int8' }, untouched).device, 'cpu')
+})
+
 t.test('float32 is the CPU alone', async (t) => {
   const { device, obstacles } = choose({ dtype: 'float32' }, gpu)
   t.equal(device, 'cpu')
