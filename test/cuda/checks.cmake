@@ -2,7 +2,7 @@
 # sources still run here, compiled as C++ on the emulator beside this file.
 set(CUDA_CHECKS ${CMAKE_CURRENT_LIST_DIR})
 if(TARGET cuda_kernels)
-  add_executable(cuda-check EXCLUDE_FROM_ALL ${CUDA_CHECKS}/check.cu)
+  add_executable(cuda-check EXCLUDE_FROM_ALL ${CUDA_CHECKS}/check.cu ${CUDA_HERE}/step/bad_words.cc)
   set_target_properties(cuda-check PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON
                         COMPILE_OPTIONS $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall>)
   target_include_directories(cuda-check PRIVATE ${CUDA_HERE})

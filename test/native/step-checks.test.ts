@@ -95,7 +95,7 @@ t.test('what a step says', async (t) => {
     await wrong(
       'a shortened array',
       (b) => ({ ...b, sequences: b.sequences.subarray(0, -cut) }),
-      /sequences\.length must be a multiple of 8/,
+      /sequences\.length must be a multiple of 9/,
     )
   for (const cut of [1, STEP_BLOCK_FIELDS - 1])
     await wrong(

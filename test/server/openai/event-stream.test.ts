@@ -121,25 +121,23 @@ t.test('events are what JSON.stringify makes of them, field by field in the same
       path: '/v1/chat/completions',
       prompt: { messages: [{ role: 'user', content: 'a "b"' }] },
       object: 'chat.completion.chunk',
-      choices: [
-        [{ index: 0, delta: { role: 'assistant', content: '' }, logprobs: null, finish_reason: null }],
-        [{ index: 0, delta: { content: TEXT }, logprobs: null, finish_reason: null }],
-        [{ index: 0, delta: {}, logprobs: null, finish_reason: 'length', stop_reason: null }],
-      ],
-      completionTokens: [TOKENS.length, TOKENS.length, TOKENS.length],
+      first: { index: 0, delta: { role: 'assistant', content: '' }, logprobs: null, finish_reason: null },
+      of: (text: string) => ({ index: 0, delta: { content: text }, logprobs: null, finish_reason: null }),
+      last: { index: 0, delta: {}, logprobs: null, finish_reason: 'length', stop_reason: null },
+      // biome-ignore lint/suspicious/noExplicitAny: an event as it came
+      textIn: (choice: any) => choice.delta.content,
     },
     {
       path: '/v1/completions',
       prompt: { prompt: 'a "b"' },
       object: 'text_completion',
-      choices: [
-        [{ index: 0, text: TEXT, logprobs: null, finish_reason: null, stop_reason: null }],
-        [{ index: 0, text: '', logprobs: null, finish_reason: 'length', stop_reason: null }],
-      ],
-      completionTokens: [TOKENS.length, TOKENS.length],
+      of: (text: string) => ({ index: 0, text, logprobs: null, finish_reason: null, stop_reason: null }),
+      last: { index: 0, text: '', logprobs: null, finish_reason: 'length', stop_reason: null },
+      // biome-ignore lint/suspicious/noExplicitAny: an event as it came
+      textIn: (choice: any) => choice.text,
     },
   ]
-  for (const { path, prompt, object, choices, completionTokens } of routes)
+  for (const { path, prompt, object, first, of, last: end, textIn } of routes)
     for (const withUsage of [false, true]) {
       const fake = await fakeServing(t, (one) =>
         setImmediate(() => {
@@ -158,11 +156,22 @@ t.test('events are what JSON.stringify makes of them, field by field in the same
       t.match({ id, created, system_fingerprint }, { id: /^(chat)?cmpl-/, created: Number, system_fingerprint: /^lorikeet-/ })
       const promptTokens = fake.submitted[0].request.promptIds.length
       const envelope = { id, object, created, model: 'demo', system_fingerprint }
-      const wanted = choices.map((one, i) => ({
-        ...envelope,
-        choices: one,
-        ...(withUsage && usage(promptTokens, completionTokens[i])),
-      }))
+      // Tokens of one step are told one by one, but for those that are no text yet: which text is whose is not this test's matter.
+      const middle = events.slice(first ? 1 : 0, withUsage ? -3 : -2).map((event) => JSON.parse(event.slice('data: '.length)))
+      const texts = middle.map(({ choices }) => textIn(choices[0]))
+      t.equal(texts.join(''), TEXT)
+      const counts: number[] = middle.map((event) => event.usage?.completion_tokens)
+      if (withUsage)
+        t.same(
+          counts,
+          [...new Set(counts)].sort((a, b) => a - b),
+        )
+      const beginning = first ? [{ choice: first, tokens: counts[0] }] : []
+      const wanted = [
+        ...beginning,
+        ...texts.map((text, i) => ({ choice: of(text), tokens: counts[i] })),
+        { choice: end, tokens: TOKENS.length },
+      ].map(({ choice, tokens }) => ({ ...envelope, choices: [choice], ...(withUsage && usage(promptTokens, tokens)) }))
       const last = withUsage ? [{ ...envelope, choices: [], ...usage(promptTokens, TOKENS.length) }] : []
       t.same(events, [...[...wanted, ...last].map((event) => `data: ${JSON.stringify(event)}`), 'data: [DONE]'], path)
     }

