@@ -26,7 +26,7 @@ constexpr int64_t kLinearTile = 32;
 // Inputs that share a scale (activations of int8 and int4, weights of int4).
 constexpr int64_t kLinearGroup = 32;
 
-// Semantics: y_p[t] = W_p x[t] + bias_p, added to what y_p holds where accumulate[p].
+// Semantics: y_p[t] = W_p x[t] + bias_p.
 // Shape: x [rows, in], x_stride elements from row to row; shape[p].in is the same for all p, shape[p].form too; y_p [rows, out_p], y_stride[p] from row to row;
 //        bias_p [out_p] or null; packed[p] as pack_linear left it, 64-byte aligned. No y overlaps x or another y.
 // A row's result does not depend on what else is in the batch, bit for bit, nor on the number of threads. A NaN or infinity in a row makes NaN of that row's
@@ -40,7 +40,6 @@ struct LinearArgs {
   const float* bias[kMaxProducts] = {};
   float* y[kMaxProducts] = {};
   int64_t y_stride[kMaxProducts] = {};
-  bool accumulate[kMaxProducts] = {};
 };
 
 // One instruction set's products. They differ in how many outputs lie in a tile, so packed weights are for those with the same `layout`.

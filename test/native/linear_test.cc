@@ -101,7 +101,6 @@ KERNEL_TEST(linear_products_share_rows) {
           args.bias[p] = p == 1 ? nullptr : bias[p].data();
           args.y[p] = y[p].data();
           args.y_stride[p] = kYStride;
-          args.accumulate[p] = p > 0;
         }
         linear->linear(args, on_threads(2));
         for (int p = 0; p < 3; p++) {
@@ -111,11 +110,7 @@ KERNEL_TEST(linear_products_share_rows) {
             for (int64_t o = 0; o < kYStride; o++) {
               const int64_t at = t * kYStride + o;
               float want = before[p][at];
-              if (o < kOut[p]) {
-                float value = alone[t * kOut[p] + o];
-                if (args.bias[p]) value += bias[p][o];
-                want = p > 0 ? value + want : value;
-              }
+              if (o < kOut[p]) want = args.bias[p] ? alone[t * kOut[p] + o] + bias[p][o] : alone[t * kOut[p] + o];
               same = same && y[p][at] == want;
             }
           check(same, what_of(*linear, weights[p].shape(), rows) + ", product " + std::to_string(p) + " of three");

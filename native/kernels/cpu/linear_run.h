@@ -67,7 +67,7 @@ inline void run_tiles(void* data, size_t index) {
         const int64_t first = job.first_row(block), n = job.first_row(block + 1) - first;
         kProducts[static_cast<size_t>(n - 1)](weights, job.x + first * job.words, layout, ahead_of(weights, layout, args.rows, block, job.blocks),
                                               {args.y[p] + first * args.y_stride[p] + column, args.y_stride[p], args.shape[p].out - column,
-                                               args.bias[p] ? args.bias[p] + column : nullptr, args.accumulate[p]});
+                                               args.bias[p] ? args.bias[p] + column : nullptr});
       }
     }
     before += layout.tiles;

@@ -149,14 +149,12 @@ struct TileTarget {
   float* y;
   int64_t stride, count;
   const float* bias;  // of the tile's first output, or null
-  bool accumulate;
 };
 
-// y = (sum · head + bias) + y: the same operations in the same order for whole and cut tiles.
-inline Vec finish(Vec sum, bool scaled, Vec head, const float* bias, const float* y) {
+// sum · head + bias: the same operations in the same order for whole and cut tiles.
+inline Vec finish(Vec sum, bool scaled, Vec head, const float* bias) {
   if (scaled) sum = sum * head;
-  if (bias) sum = sum + Vec::load(bias);
-  return y ? sum + Vec::load(y) : sum;
+  return bias ? sum + Vec::load(bias) : sum;
 }
 
 template <WeightForm form, int R>
@@ -177,20 +175,15 @@ void tile_product(const uint8_t* tile, const uint32_t* x, const LinearLayout& la
     if (there == Vec::N) {
       const float* bias = to.bias ? to.bias + first : nullptr;
       LORIKEET_UNROLL
-      for (int r = 0; r < R; r++) {
-        float* y = to.y + r * to.stride + first;
-        finish(sums[r][c], kScaled, head, bias, to.accumulate ? y : nullptr).store(y);
-      }
+      for (int r = 0; r < R; r++) finish(sums[r][c], kScaled, head, bias).store(to.y + r * to.stride + first);
       continue;
     }
     float bias[Vec::N] = {}, y[Vec::N] = {};
     if (to.bias) std::copy_n(to.bias + first, there, bias);
     LORIKEET_UNROLL
     for (int r = 0; r < R; r++) {
-      float* row = to.y + r * to.stride + first;
-      if (to.accumulate) std::copy_n(row, there, y);
-      finish(sums[r][c], kScaled, head, to.bias ? bias : nullptr, to.accumulate ? y : nullptr).store(y);
-      std::copy_n(y, there, row);
+      finish(sums[r][c], kScaled, head, to.bias ? bias : nullptr).store(y);
+      std::copy_n(y, there, to.y + r * to.stride + first);
     }
   }
 }
