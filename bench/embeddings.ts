@@ -7,10 +7,10 @@
 import path from 'node:path'
 import { parseArgs } from 'node:util'
 import { loadAdapter } from '../adapters-store/index.ts'
-import { loadNative, onnxRuntimeLibrary } from '../native/index.ts'
 import type { NativeEngine, PackedAdapter, StepBatch } from '../native/types.ts'
+import { blockBytesOf } from '../runtime/model/block-size.ts'
 import { buildModel } from '../runtime/model/index.ts'
-import { siteOptions } from '../runtime/model/sites.ts'
+import { startNativeEngine } from '../test/support/native-step.ts'
 import { repoRoot } from '../test/support/repo.ts'
 import { GREEDY, releaseRows, residentsOf, slotInput } from './decode-batch.ts'
 import { openFloor } from './floor.ts'
@@ -147,39 +147,19 @@ const PER_SEQUENCE = CONTEXT / BLOCK_SIZE + 1
 
 async function openEngine(): Promise<{ engine: NativeEngine; residents: PackedAdapter[] }> {
   const built = buildModel(model.directory)
-  const blockBytes = BLOCK_SIZE * built.layers * 2 * built.kvHeads * built.headDim * 4
+  const blockBytes = blockBytesOf(built, 'cpu', BLOCK_SIZE)
   const images = model.names.map((name) =>
     loadAdapter(name, `${model.adapters}/${name}`, built.base, { dtype: 'float16', blockBytes }),
   )
-  const engine = await loadNative().createEngine(
-    {
-      device: 'cpu',
-      library: onnxRuntimeLibrary(),
-      dtype: 'float32',
-      cacheDtype: 'float32',
-      memoryFraction: 0,
-      maxBlockCount: 0,
-      maxBatchTokens: ROWS + CONTEXT,
-      maxSequences: ROWS + 1,
-      maxModelLen: CONTEXT + 1,
-      ...siteOptions(built.base),
-      captureGraphs: false,
-      overlapLaunches: false,
-      maxLogitsRows: ROWS,
-      model: built.graph,
-      files: built.files,
-      initializers: built.initializers,
-      threads: THREADS,
-      layers: built.layers,
-      kvHeads: built.kvHeads,
-      headDim: built.headDim,
-      vocabSize: built.vocabSize,
-      blockSize: BLOCK_SIZE,
-      blockCount: (ROWS + 1) * PER_SEQUENCE + images.reduce((sum, { blocks }) => sum + blocks, 0),
-      adapterDtype: 'float16',
-    },
-    () => {},
-  )
+  const engine = await startNativeEngine(built, {
+    adapterDtype: 'float16',
+    threads: THREADS,
+    blockSize: BLOCK_SIZE,
+    blockCount: (ROWS + 1) * PER_SEQUENCE + images.reduce((sum, { blocks }) => sum + blocks, 0),
+    maxBatchTokens: ROWS + CONTEXT,
+    maxSequences: ROWS + 1,
+    maxModelLen: CONTEXT + 1,
+  })
   const residents = residentsOf(images, (ROWS + 1) * PER_SEQUENCE)
   for (const resident of residents) engine.putAdapter(resident)
   return { engine, residents }

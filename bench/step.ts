@@ -9,11 +9,10 @@
  */
 import { parseArgs } from 'node:util'
 import { loadAdapter } from '../adapters-store/index.ts'
-import { loadNative, onnxRuntimeLibrary } from '../native/index.ts'
-import type { AdapterDtype, CacheDtype, NativeEngine } from '../native/types.ts'
+import type { AdapterDtype, CacheDtype } from '../native/types.ts'
 import { blockBytesOf } from '../runtime/model/block-size.ts'
 import { buildModel } from '../runtime/model/index.ts'
-import { siteOptions } from '../runtime/model/sites.ts'
+import { startNativeEngine } from '../test/support/native-step.ts'
 import type { Precision } from './cpu-precisions.ts'
 import { decodeStep, residentsOf } from './decode-batch.ts'
 import { openFloor } from './floor.ts'
@@ -55,35 +54,16 @@ const adapterBytes = images.reduce((sum, image) => sum + image.image.byteLength,
 const blocksPerSequence = Math.ceil((context + 1) / BLOCK_SIZE)
 const adapterBlocks = images.reduce((sum, image) => sum + image.blocks, 0)
 
-const engine: NativeEngine = await loadNative().createEngine(
-  {
-    device: 'cpu',
-    library: onnxRuntimeLibrary(),
-    dtype: 'float32',
-    cacheDtype: built.cacheDtype,
-    memoryFraction: 0,
-    maxBlockCount: 0,
-    maxBatchTokens: ROWS,
-    maxSequences: ROWS,
-    maxModelLen: context + 1,
-    ...siteOptions(built.base),
-    captureGraphs: false,
-    overlapLaunches: false,
-    maxLogitsRows: ROWS,
-    model: built.graph,
-    files: built.files,
-    initializers: built.initializers,
-    threads: THREADS,
-    layers: built.layers,
-    kvHeads: built.kvHeads,
-    headDim: built.headDim,
-    vocabSize: built.vocabSize,
-    blockSize: BLOCK_SIZE,
-    blockCount: ROWS * blocksPerSequence + adapterBlocks,
-    adapterDtype,
-  },
-  () => {},
-)
+const engine = await startNativeEngine(built, {
+  cacheDtype: built.cacheDtype,
+  adapterDtype,
+  threads: THREADS,
+  blockSize: BLOCK_SIZE,
+  blockCount: ROWS * blocksPerSequence + adapterBlocks,
+  maxBatchTokens: ROWS,
+  maxSequences: ROWS,
+  maxModelLen: context + 1,
+})
 const residents = residentsOf(images, ROWS * blocksPerSequence)
 for (const resident of residents) engine.putAdapter(resident)
 const rows = { rows: ROWS, context, blockSize: BLOCK_SIZE, vocabSize: built.vocabSize }

@@ -3,14 +3,16 @@ import type { AdapterImage } from '../../adapters-store/types.ts'
 import { decodeStep, residentsOf } from '../../bench/decode-batch.ts'
 import { loadNative, onnxRuntimeLibrary } from '../../native/index.ts'
 import type { EngineOptions, NativeEngine } from '../../native/types.ts'
+import { blockBytesOf as bytesOf } from '../../runtime/model/block-size.ts'
 import type { BuiltModel } from '../../runtime/model/index.ts'
 import { siteOptions } from '../../runtime/model/sites.ts'
 
 const BLOCK_SIZE = 16
 
 /** Bytes of a pool block, for loading adapters. */
-export const blockBytesOf = ({ dtype, layers, kvHeads, headDim }: BuiltModel) =>
-  BLOCK_SIZE * layers * 2 * kvHeads * headDim * (dtype === 'float32' ? 4 : 2)
+export const blockBytesOf = (model: BuiltModel) => bytesOf({ ...model, cacheDtype: model.dtype }, deviceOf(model), BLOCK_SIZE)
+
+const deviceOf = ({ dtype }: BuiltModel) => (dtype === 'float32' ? 'cpu' : 'cuda')
 
 /** What differs from test to test; the rest follows from the model, or is as little as there can be. */
 type Chosen = Pick<EngineOptions, 'blockSize' | 'blockCount' | 'maxBatchTokens' | 'maxSequences' | 'maxModelLen'> &
@@ -20,7 +22,7 @@ type Chosen = Pick<EngineOptions, 'blockSize' | 'blockCount' | 'maxBatchTokens' 
 export function startNativeEngine(model: BuiltModel, chosen: Chosen): Promise<NativeEngine> {
   const { graph, files, initializers, layers, kvHeads, headDim, vocabSize, dtype, base } = model
   const shape = { model: graph, files, initializers, layers, kvHeads, headDim, vocabSize }
-  const types = { device: dtype === 'float32' ? 'cpu' : 'cuda', dtype, cacheDtype: dtype, adapterDtype: dtype } as const
+  const types = { device: deviceOf(model), dtype, cacheDtype: dtype, adapterDtype: dtype } as const
   const sites = { ...siteOptions(base), headSite: -1, addedHeadSite: -1 }
   const session = {
     library: onnxRuntimeLibrary(),
