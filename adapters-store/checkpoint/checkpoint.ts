@@ -1,5 +1,5 @@
 /** A model folder's weights: one file, or shards and the index that says which tensor lies in which (transformers, `save_pretrained`). */
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import type { TensorRef } from '../../native/types.ts'
 import { CheckpointError } from './errors.ts'
@@ -18,7 +18,20 @@ export function readCheckpoint(directory: string): Record<string, TensorRef> {
   const pickled = existsSync(path.join(directory, 'pytorch_model.bin'))
     ? '; pytorch_model.bin is a pickle file, which is not read: convert it'
     : ''
-  throw new CheckpointError('checkpoint_missing', `${directory} has neither ${SINGLE} nor ${INDEX}${pickled}`)
+  const gguf = pickled === '' ? ggufIn(directory) : ''
+  throw new CheckpointError('checkpoint_missing', `${directory} has neither ${SINGLE} nor ${INDEX}${pickled}${gguf}`)
+}
+
+function ggufIn(directory: string): string {
+  let names: string[] = []
+  try {
+    names = readdirSync(directory)
+  } catch {
+    // Then there is none to tell of.
+  }
+  return names.some((name) => name.endsWith('.gguf'))
+    ? '; GGUF files are not read: serve the safetensors folder that they were made from'
+    : ''
 }
 
 /** A tensor that is in a shard but not in the index does not belong to the checkpoint. */

@@ -4,6 +4,7 @@
  */
 import type { Config } from './config.ts'
 import { ModelError } from './errors.ts'
+import { unreadWeights } from './quantized-checkpoint.ts'
 import type { Weights } from './weights.ts'
 
 const NAMES = {
@@ -31,8 +32,7 @@ export function cacheScheme(config: Config): CacheScheme {
     kv_cache_scheme?: { num_bits?: unknown; type?: unknown; symmetric?: unknown } | null
     config_groups?: object | null
   }
-  if (!scheme || Object.keys(groups ?? {}).length > 0)
-    throw config.unsupported('quantization_config', 'is not supported: the weights must be float32, float16 or bfloat16')
+  if (!scheme || Object.keys(groups ?? {}).length > 0) throw unreadWeights(config, quantization)
   if (scheme.num_bits !== 8 || (scheme.type !== 'float' && scheme.type !== 'int') || scheme.symmetric === false)
     throw config.unsupported(
       'quantization_config.kv_cache_scheme',

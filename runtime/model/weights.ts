@@ -3,6 +3,7 @@ import { CheckpointError, type CheckpointErrorCode, readCheckpoint, readTensor }
 import { decodeFloats } from '../../native/floats.ts'
 import type { InitializerRef, TensorRef, TensorType } from '../../native/types.ts'
 import { ModelError, type ModelErrorCode } from './errors.ts'
+import { standsFor } from './quantized-checkpoint.ts'
 
 /** Headers of all the folder's weight files. Throws ModelError. */
 export function checkpointOf(directory: string): Record<string, TensorRef> {
@@ -55,12 +56,21 @@ export class Weights {
   /** The tensor, which must have this shape and a floating type. */
   find(name: string, shape: number[]): FloatTensor {
     const tensor = this.tensors[name]
-    if (!tensor) throw new ModelError('tensor_missing', `the checkpoint has no tensor ${name}`)
+    if (!tensor) throw this.missing(name)
     if (tensor.shape.length !== shape.length || tensor.shape.some((d, i) => d !== shape[i]))
       throw new ModelError('tensor_invalid', `tensor ${name} has shape [${tensor.shape}], but config.json makes it [${shape}]`)
     if (tensor.dtype !== 'float32' && tensor.dtype !== 'float16' && tensor.dtype !== 'bfloat16')
       throw new ModelError('tensor_invalid', `tensor ${name} is ${tensor.dtype}; supported are float32, float16 and bfloat16`)
     return tensor as FloatTensor
+  }
+
+  private missing(name: string): ModelError {
+    const instead = standsFor(name, this.tensors)
+    if (!instead) return new ModelError('tensor_missing', `the checkpoint has no tensor ${name}`)
+    return new ModelError(
+      'unsupported_config',
+      `the checkpoint has ${instead} in the place of ${name}: weights that are quantized already are not read. Serve the checkpoint in float32, float16 or bfloat16 that it was made from`,
+    )
   }
 
   /**

@@ -34,7 +34,23 @@ t.test('a config that cannot be served rightly is refused by its key', async (t)
   refused('unsupported_model_type', /config\.json: model_type "gpt_bigcode" .* llama, mistral/, (c) =>
     Object.assign(c, { model_type: 'gpt_bigcode' }),
   )
-  refused('unsupported_config', /quantization_config/, (c) => Object.assign(c, { quantization_config: { quant_method: 'awq' } }))
+  for (const [quantization, message] of [
+    [
+      { quant_method: 'awq', bits: 4, group_size: 128 },
+      /quantization_config says "awq": .* made from; --quantization int4 rounds/,
+    ],
+    [{ quant_method: 'gptq', bits: 8 }, /says "gptq": .*; --quantization int8/],
+    [{ quant_method: 'gptq', bits: 3 }, /says "gptq": .* made from$/],
+    [{ quant_method: 'bitsandbytes', load_in_4bit: true }, /says "bitsandbytes": .*int4/],
+    [{ quant_method: 'fp8' }, /says "fp8": .*int8/],
+    [
+      { quant_method: 'compressed-tensors', config_groups: { group_0: { weights: { num_bits: 4 } } } },
+      /says "compressed-tensors": .*int4/,
+    ],
+    [{ quant_method: 'compressed-tensors', config_groups: { group_0: null } }, /says "compressed-tensors": .* made from$/],
+    [{ quant_method: ['\u001b'] }, /says that the weights are quantized: .* made from$/],
+  ] as const)
+    refused('unsupported_config', message, (c) => Object.assign(c, { quantization_config: quantization }))
   refused('unsupported_config', /hidden_act "tanh" .* silu/, (c) => Object.assign(c, { hidden_act: 'tanh' }))
   refused('unsupported_config', /hidden_act "constructor" .* silu/, (c) => Object.assign(c, { hidden_act: 'constructor' }))
   refused('unsupported_config', /rope type "dynamic" .* yarn/, (c) =>
@@ -247,4 +263,30 @@ t.test('the base says where adapters can act', async (t) => {
   t.match(site('lm_head'), { kind: 'head', outFeatures: 320, weight: 'lm_head.weight' })
   const tied = readBaseModel(fixture('oracle/llama-tied/base')).sites.find((one) => one.kind === 'head')
   t.equal(tied?.weight, 'model.embed_tokens.weight')
+})
+
+t.test('quantized weights that no config speaks of are told from missing ones', async (t) => {
+  const projection = 'model.layers.0.self_attn.q_proj'
+  for (const instead of ['qweight', 'weight_packed']) {
+    const folder = changedModel(
+      t,
+      'llama',
+      () => {},
+      (tensors) => {
+        tensors[`${projection}.${instead}`] = tensors[`${projection}.weight`]
+        delete tensors[`${projection}.weight`]
+      },
+    )
+    t.throws(() => buildModel(folder), {
+      code: 'unsupported_config',
+      message: new RegExp(`has ${projection}.${instead} in the place of ${projection}.weight: .* quantized already`),
+    })
+  }
+  const gguf = changedModel(t, 'llama', () => {})
+  rmSync(path.join(gguf, 'model.safetensors'))
+  writeFileSync(path.join(gguf, 'model-Q4_K_M.gguf'), 'GGUF')
+  t.throws(() => buildModel(gguf), {
+    code: 'model_file_missing',
+    message: /GGUF files are not read: serve the safetensors folder/,
+  })
 })
