@@ -1,28 +1,45 @@
 /**
  * The benchmark's model: SmolLM-135M's shape (Llama, 30 layers, hidden 576, 9 heads, 3 KV heads, feed-forward 1536, vocabulary 49,152, tied) with random
- * float32 weights, and rank-16 adapters on every linear layer in float16. Made once, in build/bench/. `node dist/bench/model135m.js [ADAPTERS]` makes it.
+ * float32 weights, and rank-16 adapters on every linear layer in float16; and a shape of 1.07 billion parameters in the same way. Made once, in build/bench/.
+ * `node dist/bench/model135m.js [ADAPTERS]` makes the first.
  */
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import path from 'node:path'
 import { demoModel, repoRoot } from '../test/support/repo.ts'
 import { fillUniform, toHalf } from './random.ts'
 
-export const SHAPE = { hidden: 576, layers: 30, heads: 9, kvHeads: 3, headDim: 64, feedForward: 1536, vocabulary: 49_152 }
+export interface Shape {
+  hidden: number
+  layers: number
+  heads: number
+  kvHeads: number
+  headDim: number
+  feedForward: number
+  vocabulary: number
+}
+
+export const SHAPE: Shape = { hidden: 576, layers: 30, heads: 9, kvHeads: 3, headDim: 64, feedForward: 1536, vocabulary: 49_152 }
+/** Llama 3.2 1B's layers with the other shape's vocabulary. */
+const SHAPE_1B: Shape = { hidden: 2048, layers: 16, heads: 32, kvHeads: 8, headDim: 64, feedForward: 8192, vocabulary: 49_152 }
 export const RANK = 16
-const KV = SHAPE.kvHeads * SHAPE.headDim
 
 /** [name below the layer, in, out] of the seven projections. */
-export const PROJECTIONS: [string, number, number][] = [
-  ['self_attn.q_proj', SHAPE.hidden, SHAPE.hidden],
-  ['self_attn.k_proj', SHAPE.hidden, KV],
-  ['self_attn.v_proj', SHAPE.hidden, KV],
-  ['self_attn.o_proj', SHAPE.hidden, SHAPE.hidden],
-  ['mlp.gate_proj', SHAPE.hidden, SHAPE.feedForward],
-  ['mlp.up_proj', SHAPE.hidden, SHAPE.feedForward],
-  ['mlp.down_proj', SHAPE.feedForward, SHAPE.hidden],
-]
+export function projectionsOf({ hidden, kvHeads, headDim, feedForward }: Shape): [string, number, number][] {
+  const kv = kvHeads * headDim
+  return [
+    ['self_attn.q_proj', hidden, hidden],
+    ['self_attn.k_proj', hidden, kv],
+    ['self_attn.v_proj', hidden, kv],
+    ['self_attn.o_proj', hidden, hidden],
+    ['mlp.gate_proj', hidden, feedForward],
+    ['mlp.up_proj', hidden, feedForward],
+    ['mlp.down_proj', feedForward, hidden],
+  ]
+}
+export const PROJECTIONS = projectionsOf(SHAPE)
 
 export interface BenchModel {
+  shape: Shape
   directory: string
   adapters: string
   names: string[]
@@ -68,21 +85,21 @@ export function writeRandom(file: string, tensors: Planned[], dtype: 'F32' | 'F1
   renameSync(`${file}.part`, file)
 }
 
-const layerNames = Array.from({ length: SHAPE.layers }, (_, i) => `model.layers.${i}`)
+const layerNames = ({ layers }: Shape) => Array.from({ length: layers }, (_, i) => `model.layers.${i}`)
 
 /** `head`: with a head of its own in place of the embedding's weights, and what its layers add made so many times smaller. */
-export function makeBase(directory: string, head?: { quieter: number }): void {
+export function makeBase(directory: string, head?: { quieter: number }, shape = SHAPE): void {
   mkdirSync(directory, { recursive: true })
   const config = {
     architectures: ['LlamaForCausalLM'],
     model_type: 'llama',
-    vocab_size: SHAPE.vocabulary,
-    hidden_size: SHAPE.hidden,
-    intermediate_size: SHAPE.feedForward,
-    num_hidden_layers: SHAPE.layers,
-    num_attention_heads: SHAPE.heads,
-    num_key_value_heads: SHAPE.kvHeads,
-    head_dim: SHAPE.headDim,
+    vocab_size: shape.vocabulary,
+    hidden_size: shape.hidden,
+    intermediate_size: shape.feedForward,
+    num_hidden_layers: shape.layers,
+    num_attention_heads: shape.heads,
+    num_key_value_heads: shape.kvHeads,
+    head_dim: shape.headDim,
     hidden_act: 'silu',
     max_position_embeddings: 2048,
     rms_norm_eps: 1e-5,
@@ -96,43 +113,43 @@ export function makeBase(directory: string, head?: { quieter: number }): void {
   // The demo's tokenizer, its vocabulary filled up with words that no text contains, so that every id of the model has a name.
   const tokenizer = JSON.parse(readFileSync(demoModel('base/tokenizer.json'), 'utf8'))
   const { vocab } = tokenizer.model
-  for (let id = Object.keys(vocab).length; id < SHAPE.vocabulary; id++) vocab[`Ġfiller${id}`] = id
+  for (let id = Object.keys(vocab).length; id < shape.vocabulary; id++) vocab[`Ġfiller${id}`] = id
   writeFileSync(path.join(directory, 'tokenizer.json'), JSON.stringify(tokenizer))
   writeFileSync(path.join(directory, 'tokenizer_config.json'), readFileSync(demoModel('base/tokenizer_config.json')))
   const tensors: Planned[] = [
-    { name: 'model.embed_tokens.weight', shape: [SHAPE.vocabulary, SHAPE.hidden], deviation: 0.05 },
-    ...layerNames.flatMap((layer) => [
-      { name: `${layer}.input_layernorm.weight`, shape: [SHAPE.hidden] },
-      { name: `${layer}.post_attention_layernorm.weight`, shape: [SHAPE.hidden] },
-      ...PROJECTIONS.map(([name, inputs, outputs]) => ({
+    { name: 'model.embed_tokens.weight', shape: [shape.vocabulary, shape.hidden], deviation: 0.05 },
+    ...layerNames(shape).flatMap((layer) => [
+      { name: `${layer}.input_layernorm.weight`, shape: [shape.hidden] },
+      { name: `${layer}.post_attention_layernorm.weight`, shape: [shape.hidden] },
+      ...projectionsOf(shape).map(([name, inputs, outputs]) => ({
         name: `${layer}.${name}.weight`,
         shape: [outputs, inputs],
         deviation: inputs ** -0.5 / (head && /o_proj|down_proj/.test(name) ? head.quieter : 1),
       })),
     ]),
-    { name: 'model.norm.weight', shape: [SHAPE.hidden] },
-    ...(head ? [{ name: 'lm_head.weight', shape: [SHAPE.vocabulary, SHAPE.hidden], deviation: 0.05 }] : []),
+    { name: 'model.norm.weight', shape: [shape.hidden] },
+    ...(head ? [{ name: 'lm_head.weight', shape: [shape.vocabulary, shape.hidden], deviation: 0.05 }] : []),
   ]
   writeRandom(path.join(directory, 'model.safetensors'), tensors, 'F32', 20_260)
 }
 
-function makeAdapter(directory: string, seed: number): void {
+function makeAdapter(directory: string, seed: number, shape: Shape): void {
   mkdirSync(directory, { recursive: true })
   const config = {
     peft_type: 'LORA',
     task_type: 'CAUSAL_LM',
-    base_model_name_or_path: 'bench-135m',
+    base_model_name_or_path: 'bench',
     r: RANK,
     lora_alpha: RANK,
     lora_dropout: 0,
     bias: 'none',
     inference_mode: true,
     init_lora_weights: true,
-    target_modules: PROJECTIONS.map(([name]) => name.split('.')[1]),
+    target_modules: projectionsOf(shape).map(([name]) => name.split('.')[1]),
   }
   writeFileSync(path.join(directory, 'adapter_config.json'), JSON.stringify(config, null, 2))
-  const tensors = layerNames.flatMap((layer) =>
-    PROJECTIONS.flatMap(([name, inputs, outputs]) => [
+  const tensors = layerNames(shape).flatMap((layer) =>
+    projectionsOf(shape).flatMap(([name, inputs, outputs]) => [
       { name: `base_model.model.${layer}.${name}.lora_A.weight`, shape: [RANK, inputs], deviation: inputs ** -0.5 },
       { name: `base_model.model.${layer}.${name}.lora_B.weight`, shape: [outputs, RANK], deviation: 0.05 },
     ]),
@@ -141,19 +158,25 @@ function makeAdapter(directory: string, seed: number): void {
 }
 
 /** The model with the first `count` adapters, made where missing. */
-export function model135m(count: number): BenchModel {
-  const root = path.join(repoRoot(), 'build/bench/model135m')
+export const model135m = (count: number): BenchModel => made('model135m', SHAPE, count)
+
+/** The same of 1.07 billion parameters: 4.3 GB, and 23 MB for each adapter. */
+export const model1b = (count: number): BenchModel => made('model1b', SHAPE_1B, count)
+
+function made(name: string, shape: Shape, count: number): BenchModel {
+  const root = path.join(repoRoot(), 'build/bench', name)
   const model: BenchModel = {
+    shape,
     directory: path.join(root, 'base'),
     adapters: path.join(root, `adapters-${count}`),
     names: Array.from({ length: count }, (_, i) => `a${String(i).padStart(2, '0')}`),
   }
-  if (!existsSync(path.join(model.directory, 'model.safetensors'))) makeBase(model.directory)
+  if (!existsSync(path.join(model.directory, 'model.safetensors'))) makeBase(model.directory, undefined, shape)
   model.names.forEach((name, i) => {
     const folder = path.join(model.adapters, name)
     if (existsSync(path.join(folder, 'adapter_model.safetensors'))) return
     rmSync(folder, { recursive: true, force: true })
-    makeAdapter(folder, 1000 + i)
+    makeAdapter(folder, 1000 + i, shape)
   })
   return model
 }

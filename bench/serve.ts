@@ -1,136 +1,191 @@
 /**
- * 16 clients on 16 rank-16 adapters of the 135M-parameter shape over HTTP, against HF PEFT's mixed batch and llama.cpp (issue 2, "What it must show", 3d). All with
- * 2 threads and float32 weights, in turns in one run. Lorikeet is `lorikeet serve` in a process of its own, with streaming clients over sockets; the peers generate
- * in their own processes without HTTP. Adapter rows are float16 in Lorikeet's pool and in llama.cpp, float32 in PEFT.
- * `node dist/bench/serve.js [--rounds 3] [--prompt 64] [--new 64]`. The peers need python3 with torch, transformers and peft, and node-llama-cpp, which is installed
- * into bench/peers/llama-cpp; a peer that is missing is said to be missing.
+ * Clients on the base and on as many rank-16 adapters, in each precision, against llama.cpp and HF PEFT (issues 2 and 14): tokens a second with prefill, all engines open and in turns in one
+ * run. Lorikeet is `lorikeet serve` in a process of its own, with streaming clients over sockets; the peers generate in their own processes without HTTP. Adapter rows are float16 in
+ * Lorikeet's pool and in llama.cpp, the weights' type in PEFT. A turn in which other processes took more than 5 % of the machine is taken again, three times at most, and the quietest counts.
+ * `node dist/bench/serve.js [--precision float32,bf16,int8,int4] [--shape 135m | 1b] [--clients 16,1] [--prompt 64] [--new 64] [--adapters 16] [--rounds 3] [--peers llama.cpp,PEFT] [--threads 2]`
+ * Peers need python3 with torch, transformers and peft, and node-llama-cpp, which is installed into bench/peers/llama-cpp; one that is missing is said to be missing.
  */
-import { spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
-import { repoRoot } from '../test/support/repo.ts'
-import { type Ask, streamAll, type Timed } from './clients.ts'
-import { type BenchModel, model135m } from './model135m.ts'
+import type { Timed } from './clients.ts'
+import { othersShare } from './machine-share.ts'
+import { model1b, model135m } from './model135m.ts'
 import { ggufOf } from './peers/llama-cpp/gguf.ts'
-import { Peer, type PeerJob } from './peers/peer.ts'
 import { against, heading, median, quantile, sleep, table } from './report.ts'
-import { startServer } from './server-process.ts'
+import {
+  type Contender,
+  GGUF,
+  type Job,
+  PRECISIONS,
+  type Precision,
+  peakMiB,
+  startLlamaCpp,
+  startLorikeet,
+  startPeft,
+} from './serve/engines.ts'
 
 const { values } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '3' },
+    precision: { type: 'string', default: 'float32' },
+    shape: { type: 'string', default: '135m' },
+    clients: { type: 'string', default: '16' },
     prompt: { type: 'string', default: '64' },
     new: { type: 'string', default: '64' },
+    adapters: { type: 'string', default: '16' },
+    rounds: { type: 'string', default: '3' },
+    peers: { type: 'string', default: 'llama.cpp,PEFT' },
+    threads: { type: 'string', default: '2' },
   },
 })
-const CLIENTS = 16
-const THREADS = 2
+const QUIET = 0.05
+const TRIES = 4
+const numbers = (list: string) => list.split(',').map(Number)
+const precisions = values.precision.split(',') as Precision[]
+for (const precision of precisions)
+  if (!PRECISIONS.includes(precision)) throw new Error(`no precision ${precision}: ${PRECISIONS}`)
+const peers = values.peers.split(',')
 const newTokens = Number(values.new)
-const root = repoRoot()
+const cells = numbers(values.clients).flatMap((clients) =>
+  numbers(values.prompt).flatMap((prompt) => (['lora', 'base'] as const).map((mode) => ({ clients, prompt, mode }))),
+)
+type Cell = (typeof cells)[number]
 
-async function startPeft(model: BenchModel): Promise<Peer> {
-  const script = path.join(root, 'bench/peers/peft_mixed.py')
-  return await Peer.start([
-    'python3',
-    script,
-    ...['--model', model.directory, '--adapters', model.adapters, '--names', model.names.join(), '--threads', String(THREADS)],
-  ])
-}
-
-async function startLlamaCpp(model: BenchModel): Promise<Peer> {
-  const folder = path.join(root, 'bench/peers/llama-cpp')
-  if (!existsSync(path.join(folder, 'node_modules/node-llama-cpp'))) {
-    const npm = spawnSync('npm', ['install', '--omit=optional', '--ignore-scripts', '--no-audit', '--no-fund'], {
-      cwd: folder,
-      encoding: 'utf8',
-    })
-    if (npm.status !== 0) throw new Error(`npm install failed: ${npm.stderr.slice(-500)}`)
-  }
-  const { base, loras } = ggufOf(model)
-  return await Peer.start([process.execPath, 'peer.mjs', '--model', base, '--loras', loras, '--threads', String(THREADS)], folder)
-}
-
-async function orMissing(name: string, start: Promise<Peer>): Promise<Peer | undefined> {
-  try {
-    return await start
-  } catch (error) {
-    console.log(`${name}: missing on this machine (${(error as Error).message.split('\n')[0]})`)
-    return undefined
-  }
-}
+const model = values.shape === '1b' ? model1b(Number(values.adapters)) : model135m(Number(values.adapters))
+const { layers, kvHeads, headDim } = model.shape
+const adapterBytes = model.names.reduce(
+  (sum, name) => sum + statSync(path.join(model.adapters, name, 'adapter_model.safetensors')).size,
+  0,
+)
+/** Of the most tokens that are cached at once, in float32. */
+const cacheBytes =
+  Math.max(...cells.map(({ clients, prompt }) => clients * (prompt + newTokens + 16))) * layers * 2 * kvHeads * headDim * 4
+const setup = { model, threads: Number(values.threads), pool: Math.ceil(1.25 * (adapterBytes + cacheBytes)) }
 
 console.log(
   heading(
-    `${CLIENTS} clients on ${CLIENTS} adapters, prompts of ${values.prompt} tokens, ${newTokens} new tokens each, 135M parameters in float32, ${THREADS} threads`,
+    `Clients on a base of ${values.shape.toUpperCase()} parameters and on ${model.names.length} adapters of rank 16, ${newTokens} new tokens each, ${values.threads} threads`,
   ),
 )
-const model = model135m(CLIENTS)
-const lorikeet = await startServer([
-  model.directory,
-  ...['--adapters', model.adapters, '--pool', '1GiB', '--served-model-name', 'base'],
-])
-const peft = await orMissing('PEFT', startPeft(model))
-const llama = await orMissing('llama.cpp', startLlamaCpp(model))
-
-/** New prompts every round, so that no prefix cache answers for anybody. */
-function jobOf(round: number): PeerJob {
-  const token = (client: number, i: number) => 10 + ((round * 7919 + client * 997 + i * i * 131 + i * 17) % 1500)
-  const prompts = model.names.map((_, client) => Array.from({ length: Number(values.prompt) }, (_, i) => token(client, i)))
-  return { prompts, adapters: model.names, new: newTokens }
-}
-const asksOf = (job: PeerJob, base: boolean): Ask[] =>
-  job.prompts.map((prompt, i) => ({ model: base ? 'base' : job.adapters[i], prompt, maxTokens: job.new }))
-
-const latencies: Timed[] = []
-const mixed = `Lorikeet over HTTP, ${CLIENTS} adapters`
-const contenders: [string, (job: PeerJob) => Promise<{ seconds: number }>][] = [
-  [
-    mixed,
-    async (job) => {
-      const { seconds, answers } = await streamAll(lorikeet.url, asksOf(job, false))
-      latencies.push(...answers)
-      return { seconds }
-    },
-  ],
-  ['Lorikeet over HTTP, base alone', (job) => streamAll(lorikeet.url, asksOf(job, true))],
-]
-if (peft) contenders.push([`HF PEFT, adapter_names of ${CLIENTS}`, (job) => peft.run(job)])
-if (llama) {
-  contenders.push([`llama.cpp, ${CLIENTS} contexts of one adapter`, (job) => llama.run({ ...job, mode: 'lora' })])
-  contenders.push(['llama.cpp, base alone, one batch', (job) => llama.run({ ...job, mode: 'base' })])
-}
-
-const speeds = new Map<string, number[]>(contenders.map(([name]) => [name, []]))
-for (let round = -1; round < Number(values.rounds); round++)
-  for (const [name, run] of contenders) {
-    await sleep(300) // the one before has stopped spinning
-    const { seconds } = await run(jobOf(round + 1))
-    // Round -1 warms up: adapters come into the pool, pages into memory.
-    if (round >= 0) speeds.get(name)!.push((CLIENTS * newTokens) / seconds)
-    else latencies.length = 0
+const contenders: Contender[] = []
+async function open(what: string, start: Promise<Contender | undefined>): Promise<void> {
+  try {
+    const contender = await start
+    if (contender) contenders.push(contender)
+  } catch (error) {
+    console.log(`${what}: missing on this machine (${(error as Error).message.split('\n')[0]})`)
   }
-lorikeet.close()
-peft?.close()
-llama?.close()
+}
+for (const precision of precisions) {
+  contenders.push(await startLorikeet(precision, setup))
+  if (peers.includes('llama.cpp')) await open(`llama.cpp ${GGUF[precision]}`, startLlamaCpp(precision, setup))
+  if (peers.includes('PEFT')) await open('PEFT', startPeft(precision, setup))
+}
 
-const ours = median(speeds.get(mixed)!)
+let asked = 0
+/** New prompts every time, so that no prefix cache answers for anybody. */
+function jobOf({ clients, prompt, mode }: Cell): Job {
+  const turn = asked++
+  const token = (client: number, i: number) => 10 + ((turn * 7919 + client * 997 + i * i * 131 + i * 17) % 1500)
+  const prompts = Array.from({ length: clients }, (_, client) => Array.from({ length: prompt }, (_, i) => token(client, i)))
+  return { mode, prompts, adapters: prompts.map((_, client) => model.names[client % model.names.length]), new: newTokens }
+}
+
+let loud = 0
+/** Tokens a second of the first turn that was quiet, else of the quietest. */
+async function speedOf(contender: Contender, cell: Cell, latencies?: Timed[]): Promise<number> {
+  let best = { share: Number.POSITIVE_INFINITY, speed: 0, answers: [] as Timed[] }
+  for (let attempt = 0; attempt < TRIES && best.share > QUIET; attempt++) {
+    await sleep(300) // the one before has stopped spinning
+    const share = othersShare(contenders.map(({ pid }) => pid))
+    const { seconds, answers = [] } = await contender.run(jobOf(cell))
+    const took = share()
+    if (took < best.share) best = { share: took, speed: (cell.clients * newTokens) / seconds, answers }
+  }
+  if (best.share > QUIET) loud++
+  latencies?.push(...best.answers)
+  return best.speed
+}
+
+const key = (contender: Contender, { clients, prompt, mode }: Cell) => `${contender.name} ${clients} ${prompt} ${mode}`
+const speeds = new Map<string, number[]>()
+const latencies = new Map<string, Timed[]>()
+for (const cell of cells)
+  for (let round = -1; round < Number(values.rounds); round++)
+    for (const contender of contenders) {
+      // Round -1 warms up: adapters come into the pool, pages into memory.
+      if (round < 0) {
+        await contender.run(jobOf(cell))
+        continue
+      }
+      const name = key(contender, cell)
+      if (!latencies.has(name)) latencies.set(name, [])
+      speeds.set(name, [...(speeds.get(name) ?? []), await speedOf(contender, cell, latencies.get(name))])
+    }
+const peaks = new Map(contenders.map((contender) => [contender, peakMiB(contender.pid)]))
+for (const contender of contenders) contender.close()
+
+const what = ({ clients, prompt, mode }: Cell) => {
+  const on = mode === 'base' ? 'base' : clients === 1 ? 'an adapter' : `${Math.min(clients, model.names.length)} adapters`
+  return `${clients} on ${on}${cells.some((cell) => cell.prompt !== prompt) ? `, prompts ${prompt}` : ''}`
+}
+const speed = (contender: Contender | undefined, cell: Cell | undefined) =>
+  contender && cell ? median(speeds.get(key(contender, cell))!) : Number.NaN
 console.log(
   table(
-    ['what', 'tokens/s', 'Lorikeet is'],
-    contenders.map(([name]) => {
-      const speed = median(speeds.get(name)!)
-      return [name, speed.toFixed(1), name === mixed ? '1' : `${(ours / speed).toFixed(2)} ×`]
-    }),
+    ['tokens/s', ...cells.map(what), 'peak MiB'],
+    contenders.map((one) => [one.name, ...cells.map((cell) => speed(one, cell).toFixed(1)), peaks.get(one)!.toFixed(0)]),
   ),
 )
-const first = latencies.map((one) => one.firstToken)
-const between = latencies.flatMap((one) => one.between)
-const row = (name: string, times: number[]) => [name, quantile(times, 0.5).toFixed(1), quantile(times, 0.99).toFixed(1)]
-console.log(
-  `\n${mixed}:\n${table(['ms', 'median', 'p99'], [row('time to first token', first), row('between tokens', between)])}\n`,
-)
-if (peft) {
-  const ratio = ours / median(speeds.get(contenders[2][0])!)
-  console.log(against(`≥ 5 × PEFT's mixed batch: ${ratio.toFixed(2)} ×`, ratio >= 5))
+if (loud > 0)
+  console.log(`\n${loud} turns count in which others took more than ${QUIET * 100} % of the machine: it was never quieter`)
+
+const milliseconds = (times: number[]) => [quantile(times, 0.5).toFixed(1), quantile(times, 0.99).toFixed(1)]
+const timings = contenders
+  .filter(({ engine }) => engine === 'Lorikeet')
+  .flatMap((one) =>
+    cells.map((cell) => {
+      const timed = latencies.get(key(one, cell))!
+      const between = timed.flatMap((answer) => answer.between)
+      return [`${one.name}, ${what(cell)}`, ...milliseconds(timed.map((answer) => answer.firstToken)), ...milliseconds(between)]
+    }),
+  )
+console.log(`\n${table(['ms', 'first token, median', 'p99', 'between tokens, median', 'p99'], timings)}\n`)
+
+const find = (engine: Contender['engine'], precision: Precision) =>
+  contenders.find((one) => one.engine === engine && one.precision === precision)
+/** A target's line, where both sides were measured. */
+function ratio(text: string, value: number, target: number, most = false): void {
+  if (Number.isNaN(value)) return
+  console.log(against(`${text} ${most ? '≤' : '≥'} ${target}: ${value.toFixed(2)} ×`, most ? value <= target : value >= target))
+}
+const single = (precision: Precision) => (precision === 'int8' || precision === 'int4' ? 1.1 : 1)
+for (const precision of precisions) {
+  const ours = find('Lorikeet', precision)!
+  const llama = find('llama.cpp', precision)
+  for (const cell of cells) {
+    const one = speed(ours, cell)
+    const title = `${precision}, ${what(cell)}:`
+    const target =
+      cell.clients === 1 ? single(precision) : cell.mode === 'lora' && cell.clients === 16 && precision === 'int8' ? 5 : 1
+    ratio(`${title} llama.cpp ${GGUF[precision]}`, one / speed(llama, cell), target)
+    for (const type of precision === 'float32' || precision === 'bf16' ? [precision] : (['float32', 'bf16'] as const)) {
+      // At equal precision the issues ask for 5 × in float32, and for 10 × with int8 weights against either.
+      const wanted = cell.mode === 'base' || cell.clients === 1 ? 1 : precision === 'int8' ? 10 : 5
+      ratio(`${title} PEFT ${type}`, one / speed(find('PEFT', type), cell), wanted)
+    }
+    if (cell.mode === 'lora' && llama) {
+      const base = cells.find((other) => other.mode === 'base' && other.clients === cell.clients && other.prompt === cell.prompt)
+      ratio(`${title} llama.cpp ${GGUF[precision]}'s base alone`, one / speed(llama, base), 1)
+    }
+  }
+  const [peak, weights] = [peaks.get(ours)!, ggufOf(model, GGUF[precision]).bytes]
+  const allowed = 200 + (1.2 * (weights + adapterBytes + cacheBytes)) / 2 ** 20
+  console.log(
+    against(
+      `${precision}: peak ≤ 200 MiB + 1.2 × (weights + adapters + cache), ${allowed.toFixed(0)} MiB: ${peak.toFixed(0)} MiB`,
+      peak <= allowed,
+    ),
+  )
+  if (llama) ratio(`${precision}: peak of llama.cpp ${GGUF[precision]}'s`, peak / peaks.get(llama)!, 1.2, true)
 }

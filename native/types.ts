@@ -67,6 +67,10 @@ export interface EngineOptions {
   packedFile?: string
   /** Threads of ORT's own pool; the custom ops use the same. */
   threads: number
+  /** The CPU that each of these threads stays on, by Linux's number; absent: where the system puts them. CPU engine. */
+  cpus?: number[]
+  /** Memory nodes that the engine's memory comes from, as long as they have room; absent: any. CPU engine. */
+  memoryNodes?: number[]
   layers: number
   kvHeads: number
   headDim: number

@@ -9,7 +9,7 @@ import path from 'node:path'
 /** A file's text, undefined if it cannot be read. */
 export type ReadFile = (file: string) => string | undefined
 
-const readSystem: ReadFile = (file) => {
+export const readSystem: ReadFile = (file) => {
   try {
     return readFileSync(file, 'utf8')
   } catch {
@@ -17,14 +17,22 @@ const readSystem: ReadFile = (file) => {
   }
 }
 
-/** Physical cores that this process's affinity allows, by Linux's topology: two threads of one core share its vector units, so a second one adds nothing to a product. */
-function allowedCores(read: ReadFile): number | undefined {
+/** CPUs that this process's affinity allows, by Linux's numbers; none where the system does not say. */
+export function allowedCpus(read: ReadFile = readSystem): number[] {
   const list = /^Cpus_allowed_list:\s*(\S+)$/m.exec(read('/proc/self/status') ?? '')?.[1]
-  const cpus = (list?.split(',') ?? []).flatMap((range) => {
+  return (list?.split(',') ?? []).flatMap((range) => {
     const [first, last = first] = range.split('-').map(Number)
     return Array.from({ length: last - first + 1 }, (_, i) => first + i)
   })
-  const cores = cpus.map((cpu) => read(`/sys/devices/system/cpu/cpu${cpu}/topology/thread_siblings_list`))
+}
+
+/** The hardware threads of a CPU's core, as Linux lists them: one text for each core. */
+export const siblingsOf = (cpu: number, read: ReadFile = readSystem): string | undefined =>
+  read(`/sys/devices/system/cpu/cpu${cpu}/topology/thread_siblings_list`)
+
+/** Physical cores that this process's affinity allows: two threads of one core share its vector units, so a second one adds nothing to a product. */
+function allowedCores(read: ReadFile): number | undefined {
+  const cores = allowedCpus(read).map((cpu) => siblingsOf(cpu, read))
   return cores.includes(undefined) ? undefined : new Set(cores).size || undefined
 }
 

@@ -154,6 +154,9 @@ export interface EngineSettings {
   /** Tokens that an adapter may add to the vocabulary; absent: 256 (runtime/model/options.ts). 0: none, and the graph has no room for them. */
   extraTokens?: number
   threads: number
+  /** See native/types.ts; as many as threads. */
+  cpus?: number[]
+  memoryNodes?: number[]
   prefixCache: boolean
   /** CUDA: replay decode steps as graphs; the default. */
   captureGraphs?: boolean

@@ -98,9 +98,10 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   const formats = formatsOf(said, chatTemplate.source)
   const machine = hooks.machine ?? { cudaObstacles: () => cudaObstacles(directory), hasGpu }
   const { device, obstacles, warnings } = chooseDevice(config, machine)
-  const tooMany = threadsWarning(config.threads)
+  const settings = engineSettings(config, device, directory)
+  const tooMany = threadsWarning(settings.threads)
   for (const warning of tooMany ? [...warnings, tooMany] : warnings) log.warn(warning)
-  const engine = await startEngine(engineSettings(config, device, directory), hooks.onProgress)
+  const engine = await startEngine(settings, hooks.onProgress)
   const deviceLine = describeDevice(engine.info, config.quantization)
   log.info(
     { ...engine.info, classifier: engine.info.classifier?.labels, notCuda: obstacles.length > 0 ? obstacles : undefined },

@@ -38,6 +38,10 @@ export class Peer {
     return (await this.#answer()) as { seconds: number; tokens: number }
   }
 
+  get pid(): number {
+    return this.#process.pid as number
+  }
+
   close(): void {
     this.#process.stdin.end()
     this.#process.kill()

@@ -1,6 +1,7 @@
 #include "cpu_engine.h"
 #include <algorithm>
 #include <chrono>
+#include "placement.h"
 
 namespace lorikeet {
 namespace {
@@ -20,6 +21,17 @@ StepContext context_of(const EngineOptions& options) {
   return context;
 }
 
+// Microseconds that an idle worker spins before it sleeps. A step's gaps between products are shorter, so that on cores of its own it never sleeps within one; on shared cores
+// a worker that spins while another thread is off its core takes the time that this one needs (docs/benchmarks.md, "Shared cores").
+constexpr const char* kSpinMicroseconds = "20";
+
+// ONNX Runtime makes one thread fewer than compute, and counts CPUs from 1; the first of `cpus` is the caller's.
+std::string worker_affinities(const std::vector<int32_t>& cpus) {
+  std::string text;
+  for (size_t i = 1; i < cpus.size(); i++) text += (i > 1 ? ";" : "") + std::to_string(cpus[i] + 1);
+  return text;
+}
+
 }  // namespace
 
 CpuEngine::CpuEngine(const EngineOptions& options, const std::function<void(float)>& progress)
@@ -32,6 +44,8 @@ CpuEngine::CpuEngine(const EngineOptions& options, const std::function<void(floa
       layers_(options.layers),
       block_size_(options.block_size),
       site_count_(options.site_count) {
+  prefer_nodes(options.memory_nodes);
+  prefer_nodes(options.memory_nodes, pool_.data(), static_cast<size_t>(pool_.block_count() * pool_.block_bytes()));
   OrtMemoryInfo* memory = nullptr;
   check(ort().CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &memory));
   memory_.reset(memory);
@@ -44,6 +58,8 @@ CpuEngine::CpuEngine(const EngineOptions& options, const std::function<void(floa
   check(ort().DisableMemPattern(raw));  // shapes change every step
   // Workers spin between a step's operators, but not after it: the server's JavaScript threads need the cores then.
   check(ort().AddSessionConfigEntry(raw, "session.force_spinning_stop", "1"));
+  check(ort().AddSessionConfigEntry(raw, "session.intra_op.spin_duration_us", kSpinMicroseconds));
+  if (options.cpus.size() > 1) check(ort().AddSessionConfigEntry(raw, "session.intra_op_thread_affinities", worker_affinities(options.cpus).c_str()));
   check(ort().AddCustomOpDomain(raw, domain_.get()));
   weights_.add_to(raw, options.initializers, options.threads, progress);
   context_.packed = weights_.packed();
@@ -54,6 +70,8 @@ CpuEngine::CpuEngine(const EngineOptions& options, const std::function<void(floa
   weights_.release_pages();
   open_slots(options);
   context_.slots = &slots();
+  // Last: threads that pack weights are made by this one, and would have to share its CPU.
+  if (!options.cpus.empty()) pin_thread(options.cpus[0]);
 }
 
 void CpuEngine::bring_in(const AdapterIdentity& id, const PackedAdapter& adapter) {

@@ -19,6 +19,8 @@ struct EngineOptions {
   std::vector<InitializerRef> initializers;
   std::string packed_file;  // where packed weights are kept; empty: nowhere
   int threads = 1;
+  std::vector<int32_t> cpus;          // one for each thread; empty: not pinned
+  std::vector<int32_t> memory_nodes;  // empty: memory from anywhere
   int32_t layers = 0, kv_heads = 0, head_dim = 0, block_size = 0, block_count = 0, site_count = 0;
   CacheType cache = CacheType::f32;
   int64_t vocab_size = 0, added_tokens = 0;

@@ -34,6 +34,10 @@ std::vector<Napi::Value> list(const Napi::Object& from, const char* name) {
   return items;
 }
 
+std::vector<Napi::Value> list_or_none(const Napi::Object& from, const char* name) {
+  return from.Get(name).IsUndefined() ? std::vector<Napi::Value>() : list(from, name);
+}
+
 DType dtype(const Napi::Object& from, const char* name) {
   const std::string value = text(from, name);
   if (value == "float32") return DType::f32;
@@ -81,6 +85,9 @@ EngineOptions engine_options(const Napi::Object& from) {
   }
   if (!from.Get("packedFile").IsUndefined()) options.packed_file = text(from, "packedFile");
   options.threads = integer(from, "threads");
+  for (const auto& cpu : list_or_none(from, "cpus")) options.cpus.push_back(cpu.ToNumber().Int32Value());
+  for (const auto& node : list_or_none(from, "memoryNodes")) options.memory_nodes.push_back(node.ToNumber().Int32Value());
+  if (!options.cpus.empty() && options.cpus.size() != static_cast<size_t>(options.threads)) throw Napi::TypeError::New(from.Env(), "cpus must have one for each thread");
   options.layers = integer(from, "layers");
   options.kv_heads = integer(from, "kvHeads");
   options.head_dim = integer(from, "headDim");

@@ -119,6 +119,8 @@ export async function loadEngine(
       initializers: model.initializers,
       packedFile,
       threads: settings.threads > 0 ? settings.threads : computingThreads(),
+      cpus: settings.cpus,
+      memoryNodes: settings.memoryNodes,
       layers: model.layers,
       kvHeads: model.kvHeads,
       headDim: model.headDim,

@@ -55,8 +55,9 @@ export function chooseDevice(config: Config, machine: Machine): Choice {
 }
 
 /** What only the CPU can honour, one sentence each. */
-function cpuDemands({ dtype, adapterDtype }: Config): string[] {
+function cpuDemands({ dtype, adapterDtype, cpuAffinity }: Config): string[] {
   return [
+    ...(cpuAffinity === undefined ? [] : ['--cpu-affinity pins the threads of the CPU engine alone']),
     ...(dtype === 'float32' ? ['--dtype float32 is computed on the CPU alone; CUDA takes auto, float16 or bfloat16'] : []),
     ...(adapterDtype === 'int8'
       ? ['--adapter-dtype int8 is served on the CPU alone; on CUDA rank rows have the type of the activations: auto']

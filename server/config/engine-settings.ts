@@ -1,13 +1,14 @@
 /** From a configuration and its device to what the engine is started with. */
+import { placementOf } from '../../runtime/cpu-affinity.ts'
 import type { EngineSettings } from '../../runtime/types.ts'
 import { cacheFolder } from '../folders.ts'
 import { type Config, type Device, SETTINGS, type Setting } from './settings.ts'
-import { readValue } from './values.ts'
+import { ConfigError, readValue } from './values.ts'
 
 /** vLLM calls it fp8; there are several, and this is the one of com.microsoft.PagedAttention (e4m3). */
 const cacheType = (name: Config['kvCacheDtype']) => (name === 'fp8' ? 'float8' : name)
 
-/** Fills in the defaults that depend on the device; what neither names is left to the engine. Throws ConfigError where the weight cache's folder cannot be written. */
+/** Fills in the defaults that depend on the device; what neither names is left to the engine. Throws ConfigError where the weight cache's folder cannot be written or CPUs cannot be had. */
 export function engineSettings(config: Config, device: Device, modelDir: string): EngineSettings {
   const cuda = device === 'cuda'
   return {
@@ -31,10 +32,18 @@ export function engineSettings(config: Config, device: Device, modelDir: string)
     maxSequences: config.maxSequences ?? (defaultOn(device, 'max-sequences') as number),
     maxModelLen: config.maxModelLen,
     extraTokens: config.maxExtraTokens,
-    threads: config.threads,
+    ...placement(config),
     prefixCache: config.prefixCache,
     asyncScheduling: config.asyncScheduling === 'auto' ? undefined : config.asyncScheduling === 'on',
     captureGraphs: cuda ? !(config.enforceEager ?? SETTINGS['enforce-eager'].fallback) : undefined,
+  }
+}
+
+function placement({ threads, cpuAffinity }: Config): ReturnType<typeof placementOf> {
+  try {
+    return placementOf(cpuAffinity, threads)
+  } catch (error) {
+    throw new ConfigError((error as Error).message)
   }
 }
 

@@ -41,7 +41,7 @@ const GROUPS: readonly [heading: string, names: string][] = [
   ],
   [
     'Model and device',
-    'served-model-name max-model-len device dtype quantization weight-cache weight-cache-size kv-cache-dtype pool gpu-memory-utilization block-size prefix-cache enforce-eager threads tokenizer-processes',
+    'served-model-name max-model-len device dtype quantization weight-cache weight-cache-size kv-cache-dtype pool gpu-memory-utilization block-size prefix-cache enforce-eager threads cpu-affinity tokenizer-processes',
   ],
   [
     'Batches and order of service',

@@ -1,5 +1,4 @@
 /** Every setting of `lorikeet serve`: one row each. The same names serve as flag (--max-batch-tokens), environment variable (LORIKEET_MAX_BATCH_TOKENS) and key of the config file. */
-import { computingThreads } from '../../runtime/cores.ts'
 import type { SpeculationSettings } from '../../runtime/types.ts'
 import { REASONING_FORMATS, REASONING_SPELLINGS, TOOL_FORMATS, TOOL_SPELLINGS } from '../openai/message/formats.ts'
 import { ACCESS_SETTINGS } from './access-settings.ts'
@@ -188,8 +187,13 @@ export const SETTINGS = {
     value: 'N',
     minimum: 1,
     maximum: 1024,
-    fallback: computingThreads(),
-    help: 'threads that compute; if absent, the physical cores that affinity and CPU quota leave',
+    help: 'threads that compute; if absent, the CPUs of a cpu-affinity list, or the physical cores that affinity and CPU quota leave',
+  },
+  'cpu-affinity': {
+    kind: 'text',
+    value: 'auto|LIST',
+    only: 'cpu',
+    help: 'pin each computing thread to a CPU: auto (a core each, of one memory node where it can be), or CPUs like 0-3,8',
   },
   'prefix-cache': {
     kind: 'flag',

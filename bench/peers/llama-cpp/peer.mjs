@@ -12,19 +12,22 @@ const { values } = parseArgs({ options: { model: { type: 'string' }, loras: { ty
 const threads = Number(values.threads)
 const llama = await getLlama({ gpu: false, build: 'never', maxThreads: threads, logLevel: LlamaLogLevel.error })
 const model = await llama.loadModel({ modelPath: values.model, gpuLayers: 0 })
-const contexts = new Map()
+/** Of the last kind of job: what it keeps in memory is no other's. */
+let contexts = []
+let open = { key: '', sequences: [] }
 
 async function sequences(job) {
   const length = job.prompts[0].length + job.new + 8
   const key = `${job.mode} ${length} ${job.prompts.length}`
-  if (!contexts.has(key)) {
+  if (open.key !== key) {
+    await Promise.all(contexts.map((context) => context.dispose()))
     const common = {
       contextSize: length,
       batchSize: 512,
       threads: { ideal: threads, min: threads },
       ignoreMemorySafetyChecks: true,
     }
-    const made =
+    contexts =
       job.mode === 'base'
         ? [await model.createContext({ ...common, sequences: job.prompts.length })]
         : await Promise.all(
@@ -32,12 +35,11 @@ async function sequences(job) {
               model.createContext({ ...common, sequences: 1, lora: path.join(values.loras, `${name}.gguf`) }),
             ),
           )
-    contexts.set(
-      key,
-      job.mode === 'base' ? job.prompts.map(() => made[0].getSequence()) : made.map((context) => context.getSequence()),
-    )
+    const sequences =
+      job.mode === 'base' ? job.prompts.map(() => contexts[0].getSequence()) : contexts.map((context) => context.getSequence())
+    open = { key, sequences }
   }
-  return contexts.get(key)
+  return open.sequences
 }
 
 async function generate(sequence, prompt, count) {
@@ -49,10 +51,10 @@ async function generate(sequence, prompt, count) {
 console.log(JSON.stringify({ ready: true }))
 for await (const line of createInterface({ input: process.stdin })) {
   const job = JSON.parse(line)
-  const open = await sequences(job)
-  await Promise.all(open.map((sequence) => sequence.clearHistory()))
+  const used = await sequences(job)
+  await Promise.all(used.map((sequence) => sequence.clearHistory()))
   const started = performance.now()
-  const counts = await Promise.all(open.map((sequence, i) => generate(sequence, job.prompts[i], job.new)))
+  const counts = await Promise.all(used.map((sequence, i) => generate(sequence, job.prompts[i], job.new)))
   console.log(JSON.stringify({ seconds: (performance.now() - started) / 1000, tokens: counts.reduce((a, b) => a + b, 0) }))
 }
 process.exit(0)

@@ -37,7 +37,7 @@ t.test('without anything the defaults hold', async (t) => {
   t.equal(config.model, undefined)
   for (const key of ['pool', 'gpuMemoryUtilization', 'blockSize', 'maxBatchTokens', 'maxSequences', 'enforceEager'] as const)
     t.equal(config[key], undefined, `${key} is left to the device`)
-  t.ok(config.threads >= 1)
+  t.equal(config.threads, undefined, 'by the machine, where the engine is started')
   t.same(configOf({}), config, 'the same as from values')
 })
 
@@ -110,6 +110,7 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     'async-scheduling': 'off',
     'step-timeout': '60',
     threads: '3',
+    'cpu-affinity': '0',
     'prefix-cache': 'false',
     'chat-template': 't.jinja',
     'tool-call-parser': 'hermes',
