@@ -68,7 +68,7 @@ inline int64_t segment_elements(const LoraArgs& args, const LoraSegment& s) {
 // y_p[row … row + rows)[o … o + width) from the rows' h.
 template <typename Rows>
 void expand(const LoraArgs& args, const LoraSegment& s, int32_t p, int64_t row, int64_t rows, int64_t o, int64_t width, const float* h,
-            int64_t h_stride) {
+            int64_t h_stride, Lines* lines = nullptr) {
   const int64_t out = args.out[p];
   float* y = args.y[p] + row * out + o;
   int64_t first = 0;  // where the first entry's h of this product lies
@@ -78,7 +78,7 @@ void expand(const LoraArgs& args, const LoraSegment& s, int32_t p, int64_t row, 
     const SiteDelta* d = s.entries[0].delta[p];
     if (!d) return;
     if (d->rank && d->b && !d->out_scale && !d->bias)  // one plain LoRA, by far the most: straight to y
-      return expand_rows<Rows>(h + first, h_stride, rows, *d, o, width, out, {y, out, true, s.entries[0].weight});
+      return expand_rows<Rows>(h + first, h_stride, rows, *d, o, width, {y, out, true, s.entries[0].weight}, lines);
   }
   // Every entry's change is of the same y, so they are summed aside.
   constexpr int64_t kStrip = 256;
@@ -97,7 +97,7 @@ void expand(const LoraArgs& args, const LoraSegment& s, int32_t p, int64_t row, 
           h_at += d->rank;
           if (q != p) continue;
           if (!d->rank) std::fill(sum, sum + n * kStrip, 0.0f);
-          else if (d->b) expand_rows<Rows>(he, h_stride, n, *d, o + at, w, out, {sum, kStrip, false, 0});
+          else if (d->b) expand_rows<Rows>(he, h_stride, n, *d, o + at, w, {sum, kStrip, false, 0}, nullptr);
           else
             for (int64_t k = 0; k < n; k++) scatter(he + k * h_stride, *d, o + at, w, sum + k * kStrip);
           for (int64_t k = 0; k < n; k++) mix(delta + k * kStrip, y + (t + k) * out + at, sum + k * kStrip, *d, s.entries[e].weight, o + at, w);
@@ -108,39 +108,21 @@ void expand(const LoraArgs& args, const LoraSegment& s, int32_t p, int64_t row, 
   }
 }
 
-// Asks for the rank rows of A that a product of one row reads first. Within a site the tiles fetch ahead themselves.
-template <typename Rows>
-inline void fetch_first(const SiteDelta* d, int64_t in) {
-  if (!d) return;
-  for (int32_t j = 0; j < std::min<int32_t>(d->rank, beside(1)); j++)
-    for (int64_t byte = 0; byte < in * Rows::bytes; byte += 64) fetch_ahead(d->a[j], byte);
-}
-
 // h of rows [row, row + rows), all entries and products; or the slice [first, last) of the concatenated ranks.
 template <typename Rows>
 void shrink_all(const LoraArgs& args, const LoraSegment& s, int64_t row, int64_t rows, int64_t first, int64_t last, float* h,
-                int64_t h_stride) {
+                int64_t h_stride, Lines* lines = nullptr) {
   int64_t at = 0;
   for (int32_t e = 0; e < s.entry_count; e++)
     for (int32_t p = 0; p < args.products; p++) {
       const SiteDelta* d = s.entries[e].delta[p];
       if (!d) continue;
       const int64_t from = std::max(first, at), to = std::min(last, at + d->rank);
-      if (rows == 1 && from < to && p + 1 < args.products) fetch_first<Rows>(s.entries[e].delta[p + 1], args.in);
       if (from < to)
-        shrink<Rows>(args.x + row * args.in, args.in, rows, *d, int32_t(from - at), int32_t(to - at), h + at, h_stride);
+        shrink<Rows>(args.x + row * args.in, args.in, rows, *d, int32_t(from - at), int32_t(to - at), h + at, h_stride, lines);
       at += d->rank;
     }
 }
-
-// A run of rows of one segment, and where its h lies.
-struct LoraTask {
-  const LoraSegment* segment;
-  int64_t row, rows, rank;  // rank: of all entries and products together
-  int64_t before;           // work of the runs before it
-
-  const SiteDelta* first_delta() const { return segment->entry_count ? segment->entries[0].delta[0] : nullptr; }
-};
 
 template <typename Rows>
 struct LoraJob {
@@ -158,12 +140,14 @@ struct LoraJob {
   static void whole(void* data, size_t group) {
     const auto& job = *static_cast<const LoraJob*>(data);
     const LoraTask* const end = job.first_of(static_cast<int64_t>(group) + 1);
-    for (const LoraTask* task = job.first_of(static_cast<int64_t>(group)); task < end; task++) {
+    const LoraTask* task = job.first_of(static_cast<int64_t>(group));
+    Lines all(*job.args, Rows::bytes, task, end);
+    for (; task < end; task++) {
+      Lines* const lines = task->streams(job.args->products) ? &all : nullptr;
       float* h = scratch<float>(Scratch::lora, size_t(task->rows * task->rank));
-      shrink_all<Rows>(*job.args, *task->segment, task->row, task->rows, 0, task->rank, h, task->rank);
-      if (task + 1 < end && task[1].rows == 1) fetch_first<Rows>(task[1].first_delta(), job.args->in);
+      shrink_all<Rows>(*job.args, *task->segment, task->row, task->rows, 0, task->rank, h, task->rank, lines);
       for (int32_t p = 0; p < job.args->products; p++)
-        expand<Rows>(*job.args, *task->segment, p, task->row, task->rows, 0, job.args->out[p], h, task->rank);
+        expand<Rows>(*job.args, *task->segment, p, task->row, task->rows, 0, job.args->out[p], h, task->rank, lines);
     }
   }
   // Too few rows to occupy the threads: cut each task's ranks, then its outputs.
