@@ -89,7 +89,7 @@ void add_low_rank(const RowsJob& job, const RowsTask& task, const SiteDelta& d, 
   const auto known = [&](int64_t t) { return job.ids[task.row + t] >= 0 && job.ids[task.row + t] < job.args->in; };
   for (int64_t t = 0; t < task.rows; t++)
     for (int32_t j = 0; j < d.rank; j++) h[t * d.rank + j] = known(t) ? unit<Rows>(d, j) * Rows::at(d.a[j], job.ids[task.row + t]) : 0;
-  expand_rows<Rows>(h, d.rank, task.rows, d, 0, hidden, hidden, {sum, hidden, false, 0});
+  expand_rows<Rows>(h, d.rank, task.rows, d, 0, hidden, {sum, hidden, false, 0}, nullptr);
   for (int64_t t = 0; t < task.rows; t++)
     if (known(t)) add_row<RowsF32>(job.args->y[0] + (task.row + t) * hidden, weight, sum + t * hidden, hidden);
 }

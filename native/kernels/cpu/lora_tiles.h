@@ -5,6 +5,7 @@
 #include <algorithm>
 #include "../kernels.h"
 #include "../../numeric/half.h"
+#include "lora_lines.h"
 #include "unroll.h"
 
 namespace lorikeet::LORIKEET_ISA {
@@ -41,13 +42,10 @@ constexpr int kRowTile = 4;
 // Rank rows, or vectors of outputs, beside R rows: as many sums as the registers hold, and as hide the latency of their chains.
 constexpr int beside(int rows) { return rows <= 2 ? 8 / rows : Vec::registers / 2 / rows; }
 
-// A rank row is a kilobyte or so: too short for the hardware to see a stream coming, so the next ones are asked for by hand.
-inline void fetch_ahead(const void* row, int64_t byte) { __builtin_prefetch(static_cast<const char*>(row) + byte, 0, 2); }
-
 // h[t][j] = x[t] · a[j] for t < R, j < J, of int8 rows times scales[j]: B's is in it too, so that expanding knows of none.
-// `ahead`: whether J more rows follow, whose bytes are fetched meanwhile.
+// lines: null, or asked for as many as are read.
 template <typename Rows, int R, int J>
-void dots(const float* x, int64_t in, const void* const* a, [[maybe_unused]] const float* scales, float* h, int64_t h_stride, bool ahead) {
+void dots(const float* x, int64_t in, const void* const* a, [[maybe_unused]] const float* scales, float* h, int64_t h_stride, Lines* lines) {
   Vec sum[R][J];
   LORIKEET_UNROLL
   for (int t = 0; t < R; t++)
@@ -58,9 +56,7 @@ void dots(const float* x, int64_t in, const void* const* a, [[maybe_unused]] con
     Vec xs[R];
     LORIKEET_UNROLL
     for (int t = 0; t < R; t++) xs[t] = Vec::load(x + t * in + i);
-    if (R == 1 && ahead && i * Rows::bytes % 64 == 0)
-      LORIKEET_UNROLL
-      for (int j = 0; j < J; j++) fetch_ahead(a[J + j], i * Rows::bytes);
+    if (R == 1 && lines && i * Rows::bytes % 64 == 0) lines->fetch(J);
     LORIKEET_UNROLL
     for (int j = 0; j < J; j++) {
       const Vec row = Rows::load(a[j], i);
@@ -80,28 +76,21 @@ void dots(const float* x, int64_t in, const void* const* a, [[maybe_unused]] con
       for (int j = 0; j < J; j++) h[t * h_stride + j] *= scales[j];
 }
 
-// The most rows of B whose beginnings are fetched at once.
-constexpr int32_t kFetchedRows = 32;
-
 // h[t][j] for rows [0, rows) and rank rows [first, last), R rows at a time and the rest in halves.
 template <typename Rows, int R = kRowTile>
-void shrink(const float* x, int64_t in, int64_t rows, const SiteDelta& d, int32_t first, int32_t last, float* h, int64_t h_stride) {
+void shrink(const float* x, int64_t in, int64_t rows, const SiteDelta& d, int32_t first, int32_t last, float* h, int64_t h_stride, Lines* lines) {
   constexpr int J = beside(R);
   const float* const scales = Rows::scaled ? d.scales : nullptr;
-  // What expand reads first comes while A is multiplied.
-  if (R == 1 && d.b && last == d.rank)
-    for (int32_t j = 0; j < std::min(last, kFetchedRows); j++)
-      for (int byte = 0; byte < beside(1) * Vec::N * Rows::bytes; byte += 64) fetch_ahead(d.b[j], byte);
   int64_t t = 0;
   for (; t + R <= rows; t += R) {
     int32_t j = first;
-    for (; j + J <= last; j += J) dots<Rows, R, J>(x + t * in, in, d.a + j, scales + j, h + t * h_stride + j, h_stride, j + 2 * J <= last);
+    for (; j + J <= last; j += J) dots<Rows, R, J>(x + t * in, in, d.a + j, scales + j, h + t * h_stride + j, h_stride, lines);
     if constexpr (J > 4)
-      for (; j + 4 <= last; j += 4) dots<Rows, R, 4>(x + t * in, in, d.a + j, scales + j, h + t * h_stride + j, h_stride, false);
-    for (; j < last; j++) dots<Rows, R, 1>(x + t * in, in, d.a + j, scales + j, h + t * h_stride + j, h_stride, false);
+      for (; j + 4 <= last; j += 4) dots<Rows, R, 4>(x + t * in, in, d.a + j, scales + j, h + t * h_stride + j, h_stride, lines);
+    for (; j < last; j++) dots<Rows, R, 1>(x + t * in, in, d.a + j, scales + j, h + t * h_stride + j, h_stride, lines);
   }
   if constexpr (R > 1)
-    if (t < rows) shrink<Rows, R / 2>(x + t * in, in, rows - t, d, first, last, h + t * h_stride, h_stride);
+    if (t < rows) shrink<Rows, R / 2>(x + t * in, in, rows - t, d, first, last, h + t * h_stride, h_stride, lines);
 }
 
 // Where B h goes: to[t][i] = it, or with `add` to[t][i] += weight · it.
@@ -122,9 +111,9 @@ struct Outputs {
   }
 };
 
-// V vectors of outputs from column o of B, R rows. `ahead`: whether as many follow, whose bytes are fetched meanwhile.
+// V vectors of outputs from column o of B, R rows; lines as above.
 template <typename Rows, int R, int V>
-void columns(const float* h, int64_t h_stride, const SiteDelta& d, int64_t o, const Outputs& outputs, int64_t i, bool ahead) {
+void columns(const float* h, int64_t h_stride, const SiteDelta& d, int64_t o, const Outputs& outputs, int64_t i, Lines* lines) {
   Vec sum[R][V];
   LORIKEET_UNROLL
   for (int t = 0; t < R; t++)
@@ -132,8 +121,7 @@ void columns(const float* h, int64_t h_stride, const SiteDelta& d, int64_t o, co
     for (int v = 0; v < V; v++) sum[t][v] = Vec::set(0);
   for (int32_t j = 0; j < d.rank; j++) {
     Vec row[V];
-    if (R == 1 && ahead)
-      for (int byte = 0; byte < V * Vec::N * Rows::bytes; byte += 64) fetch_ahead(d.b[j], (o + V * Vec::N) * Rows::bytes + byte);
+    if (R == 1 && lines && o * Rows::bytes % 64 == 0) lines->fetch((V * Vec::N * Rows::bytes + 63) / 64);
     LORIKEET_UNROLL
     for (int v = 0; v < V; v++) row[v] = Rows::load(d.b[j], o + v * Vec::N);
     LORIKEET_UNROLL
@@ -149,17 +137,19 @@ void columns(const float* h, int64_t h_stride, const SiteDelta& d, int64_t o, co
     for (int v = 0; v < V; v++) outputs.put(t, i + v * Vec::N, sum[t][v]);
 }
 
-// (B h[t])[o … o + width) of rows [0, rows) to outputs [0, width); rows of B are `out` long.
+// (B h[t])[o … o + width) of rows [0, rows) to outputs [0, width).
 template <typename Rows, int R = kRowTile>
-void expand_rows(const float* h, int64_t h_stride, int64_t rows, const SiteDelta& d, int64_t o, int64_t width, int64_t out, const Outputs& outputs) {
+void expand_rows(const float* h, int64_t h_stride, int64_t rows, const SiteDelta& d, int64_t o, int64_t width, const Outputs& outputs, Lines* lines) {
   constexpr int V = beside(R);
   int64_t t = 0;
   for (; t + R <= rows; t += R) {
     const float* ht = h + t * h_stride;
     const Outputs to = outputs.row(t);
     int64_t i = 0;
-    for (; i + V * Vec::N <= width; i += V * Vec::N) columns<Rows, R, V>(ht, h_stride, d, o + i, to, i, o + i + 2 * V * Vec::N <= out);
-    for (; i + Vec::N <= width; i += Vec::N) columns<Rows, R, 1>(ht, h_stride, d, o + i, to, i, false);
+    for (; i + V * Vec::N <= width; i += V * Vec::N) columns<Rows, R, V>(ht, h_stride, d, o + i, to, i, lines);
+    if constexpr (V > 4)  // where too few are left for V, one vector at a time would wait for each addition
+      for (; i + 4 * Vec::N <= width; i += 4 * Vec::N) columns<Rows, R, 4>(ht, h_stride, d, o + i, to, i, lines);
+    for (; i + Vec::N <= width; i += Vec::N) columns<Rows, R, 1>(ht, h_stride, d, o + i, to, i, lines);
     for (; i < width; i++)
       for (int r = 0; r < R; r++) {
         float sum = 0;
@@ -168,7 +158,7 @@ void expand_rows(const float* h, int64_t h_stride, int64_t rows, const SiteDelta
       }
   }
   if constexpr (R > 1)
-    if (t < rows) expand_rows<Rows, R / 2>(h + t * h_stride, h_stride, rows - t, d, o, width, out, outputs.row(t));
+    if (t < rows) expand_rows<Rows, R / 2>(h + t * h_stride, h_stride, rows - t, d, o, width, outputs.row(t), lines);
 }
 
 }  // namespace lorikeet::LORIKEET_ISA
