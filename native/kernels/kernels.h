@@ -112,6 +112,19 @@ struct GatedArgs {
   Activation activation = Activation::silu;
 };
 
+// Semantics: sum[t] = x[t] + y[t]; normed[t] = sum[t] / √(mean of sum[t]² + epsilon) ⊙ weight, in float32. Without y the sum is x, and is not written.
+//            A row's result does not depend on what else is in the batch, bit for bit.
+// Shape: x, y, sum, normed [rows, width]; weight [width]. sum may be x or y, normed may be x or y, but not both the same.
+struct NormArgs {
+  const float* x = nullptr;
+  const float* y = nullptr;
+  const float* weight = nullptr;
+  float* sum = nullptr;
+  float* normed = nullptr;
+  int64_t rows = 0, width = 0;
+  float epsilon = 0;
+};
+
 // Rows [first, first + count) of a matrix.
 struct RowRange {
   int32_t first = 0, count = 0;
@@ -196,6 +209,7 @@ struct Kernels {
   void (*paged_attention)(const AttentionArgs&, const Parallel&);
   void (*sample)(const SampleArgs&, const Parallel&);
   void (*gated_activation)(const GatedArgs&, const Parallel&);
+  void (*add_norm)(const NormArgs&, const Parallel&);
   // Folding; see matrix.h.
   // Elements [row, row + rows) × [column, column + columns) as floats, to[r · width + c]; width: a multiple of 16, filled up with zeros.
   void (*read_tile)(const Matrix&, int64_t row, int64_t rows, int64_t column, int64_t columns, float* to, int64_t width);

@@ -1,4 +1,5 @@
 #include "ops.h"
+#include "add_norm.h"
 #include "batched_lora.h"
 #include "gated_activation.h"
 #include "linear.h"
@@ -10,7 +11,7 @@ namespace lorikeet {
 
 struct OpDomain::Ops {
   explicit Ops(const StepContext& context)
-      : batched_lora(context), scale_input(context), batched_embedding(context), added_logits(context), paged_attention(context), gated_activation(context),
+      : batched_lora(context), scale_input(context), batched_embedding(context), added_logits(context), paged_attention(context), gated_activation(context), add_norm(context),
         sample(context), sum_rows(context), linear(context), packed_embedding(context) {}
   CustomOp<BatchedLora> batched_lora;
   CustomOp<ScaleInput> scale_input;
@@ -18,6 +19,7 @@ struct OpDomain::Ops {
   CustomOp<AddedLogits> added_logits;
   CustomOp<PagedAttention> paged_attention;
   CustomOp<GatedActivation> gated_activation;
+  CustomOp<AddNorm> add_norm;
   CustomOp<Sample> sample;
   CustomOp<SumRows> sum_rows;
   CustomOp<Linear> linear;
@@ -30,7 +32,7 @@ OpDomain::OpDomain(const StepContext& context) : ops_(std::make_unique<Ops>(cont
   check(ort().CreateCustomOpDomain("lorikeet", &domain));
   ops_->domain.reset(domain);
   for (const OrtCustomOp* op : std::initializer_list<const OrtCustomOp*>{&ops_->batched_lora, &ops_->scale_input,
-                                                                        &ops_->batched_embedding, &ops_->added_logits, &ops_->paged_attention, &ops_->gated_activation,
+                                                                        &ops_->batched_embedding, &ops_->added_logits, &ops_->paged_attention, &ops_->gated_activation, &ops_->add_norm,
                                                                         &ops_->sample, &ops_->sum_rows, &ops_->linear, &ops_->packed_embedding})
     check(ort().CustomOpDomain_Add(domain, op));
 }

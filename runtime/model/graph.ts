@@ -1,7 +1,7 @@
 /** The graph of docs/graph.md: the block vocabulary that every family is built from. What differs between devices is in devices/. */
 import type { AddedTokens, BaseModel, Site } from '../../adapters-store/types.ts'
 import type { Architecture, Layer } from './architecture.ts'
-import type { Device, Product, Rows } from './devices/device.ts'
+import type { Device, NormBy, Product, Rows } from './devices/device.ts'
 import type { OnnxGraph } from './onnx.ts'
 import { EMBEDDING, HEAD, layerPath } from './sites.ts'
 import type { Weight } from './weights.ts'
@@ -55,9 +55,13 @@ class GraphBuilder {
     return this.device.normWeight(`${module}.weight`, size, this.a.normOffset)
   }
 
+  private normBy(weight: string, width: number, rows: Rows = 'T'): NormBy {
+    return { weight, width, epsilon: this.a.normEpsilon, rows }
+  }
+
   /** RMS norm over the last dimension, `size` wide. */
   private norm(x: string, module: string, size = this.a.hiddenSize): string {
-    return this.device.norm(x, this.normWeight(module, size), this.a.normEpsilon, `${module}.out`)
+    return this.device.norm(x, this.normBy(this.normWeight(module, size), size), `${module}.out`)
   }
 
   private sum({ x, added }: Stream): string {
@@ -67,8 +71,8 @@ class GraphBuilder {
   /** The stream, and its norm by `module`. */
   private normed({ x, added }: Stream, module: string): { sum: string; normed: string } {
     if (!added) return { sum: x, normed: this.norm(x, module) }
-    const weight = this.normWeight(module, this.a.hiddenSize)
-    return this.device.addNorm(x, added.y, added.sum, weight, this.a.normEpsilon, `${module}.out`)
+    const by = this.normBy(this.normWeight(module, this.a.hiddenSize), this.a.hiddenSize)
+    return this.device.addNorm(x, added.y, by, added.sum, `${module}.out`)
   }
 
   /** The base's product of a projection, or of several side by side: `name` is then the module that they would be together. Without adapters. */
@@ -209,7 +213,7 @@ class GraphBuilder {
   /** Logits of the wanted rows, and what is sampled from them: the logits themselves never leave the graph. */
   private head(x: string, norm: string): void {
     const rows = this.graph.op('Gather', [x, 'logits_indices'], 'head.rows')
-    const normed = this.device.norm(rows, norm, this.a.normEpsilon, 'model.norm.out')
+    const normed = this.device.norm(rows, this.normBy(norm, this.a.hiddenSize, 'R'), 'model.norm.out')
     const logits = this.added ? this.logits(normed, this.added) : this.projections(normed, [HEAD], { rows: 'R' })
     const shown = logits.map((one, i) => {
       const prefix = i === 0 ? 'head' : 'head.added'

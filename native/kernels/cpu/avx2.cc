@@ -6,6 +6,7 @@
 #include "attention.h"
 #include "gated_activation.h"
 #include "lora.h"
+#include "norm.h"
 #include "product.h"
 #include "sampling.h"
 
@@ -19,6 +20,7 @@ const Kernels* kernels_of_avx2() {
                              avx2::paged_attention,
                              avx2::sample,
                              avx2::gated_activation,
+                             avx2::add_norm,
                              avx2::read_tile,
                              avx2::write_row,
                              avx2::largest_magnitude,

@@ -6,6 +6,7 @@
 #include "attention.h"
 #include "gated_activation.h"
 #include "lora.h"
+#include "norm.h"
 #include "product.h"
 #include "sampling.h"
 
@@ -19,6 +20,7 @@ const Kernels* kernels_of_avx512() {
                              avx512::paged_attention,
                              avx512::sample,
                              avx512::gated_activation,
+                             avx512::add_norm,
                              avx512::read_tile,
                              avx512::write_row,
                              avx512::largest_magnitude,

@@ -6,6 +6,7 @@
 #include "attention.h"
 #include "gated_activation.h"
 #include "lora.h"
+#include "norm.h"
 #include "product.h"
 #include "sampling.h"
 
@@ -19,6 +20,7 @@ const Kernels* kernels_of_portable() {
                              portable::paged_attention,
                              portable::sample,
                              portable::gated_activation,
+                             portable::add_norm,
                              portable::read_tile,
                              portable::write_row,
                              portable::largest_magnitude,

@@ -3,7 +3,7 @@ import type { AddedTokens, Site } from '../../../adapters-store/types.ts'
 import type { TensorType, WeightForm } from '../../../native/types.ts'
 import { type Attribute, DATA_TYPE } from '../onnx.ts'
 import { shapeOf, single, type Weight } from '../weights.ts'
-import { type Attention, attentionAttributes, Device, type Normed, type Product, type Rows } from './device.ts'
+import { type Attention, attentionAttributes, Device, type NormBy, type Normed, type Product, type Rows } from './device.ts'
 
 /** The inputs that the adapter ops share. */
 const SEGMENTS = ['segment_starts', 'segment_entries', 'entry_adapter', 'entry_weight']
@@ -161,8 +161,18 @@ export class Cpu extends Device {
     return this.graph.op('Mul', [bounded, this.scalar(cap)], `${prefix}.cap`)
   }
 
-  addNorm(x: string, y: string, sum: string, weight: string, epsilon: number, normed: string): Normed {
-    this.graph.op('Add', [x, y], sum)
-    return { sum, normed: this.norm(sum, weight, epsilon, normed) }
+  norm(x: string, by: NormBy, output: string): string {
+    return this.normOf([x, by.weight], by, [output])[0]
+  }
+
+  /** One op, in which a thread has a row's sum in its cache when it norms it; few rows are not handed to other threads at all. */
+  addNorm(x: string, y: string, by: NormBy, sum: string, normed: string): Normed {
+    this.normOf([x, by.weight, y], by, [normed, sum])
+    return { sum, normed }
+  }
+
+  private normOf(inputs: string[], { rows, width, epsilon }: NormBy, outputs: string[]): string[] {
+    for (const output of outputs) this.graph.shape(output, 'float32', [rows, width])
+    return this.graph.node('AddNorm', inputs, outputs, { epsilon: { float: epsilon } }, 'lorikeet')
   }
 }

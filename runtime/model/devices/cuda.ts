@@ -10,7 +10,7 @@ import { readCacheScales } from '../cache-scales.ts'
 import type { Attribute } from '../onnx.ts'
 import { quantizedProduct } from '../quantized.ts'
 import { shapeOf, single, type Weight } from '../weights.ts'
-import { type Attention, attentionAttributes, Device, type Normed, type Product, type Rows } from './device.ts'
+import { type Attention, attentionAttributes, Device, type NormBy, type Normed, type Product, type Rows } from './device.ts'
 
 const MICROSOFT = 'com.microsoft'
 
@@ -141,11 +141,19 @@ export class Cuda extends Device {
     return this.scaled(this.graph.op('Tanh', [ratio], `${prefix}.cap.tanh`), cap, `${prefix}.cap`)
   }
 
+  norm(x: string, { weight, epsilon }: NormBy, output: string): string {
+    return this.graph.op('SimplifiedLayerNormalization', [x, weight], output, {
+      axis: { int: -1 },
+      epsilon: { float: epsilon },
+      stash_type: { int: 1 },
+    })
+  }
+
   /**
    * One kernel for both. It sums and normalises in float32 only in the provider's strict mode (`enable_skip_layer_norm_strict_mode`), which the
    * session must set.
    */
-  addNorm(x: string, y: string, sum: string, weight: string, epsilon: number, normed: string): Normed {
+  addNorm(x: string, y: string, { weight, epsilon }: NormBy, sum: string, normed: string): Normed {
     const attributes = { epsilon: { float: epsilon } }
     this.graph.node('SkipSimplifiedLayerNormalization', [x, y, weight], [normed, '', '', sum], attributes, MICROSOFT)
     return { sum, normed }

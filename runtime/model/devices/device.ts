@@ -43,6 +43,14 @@ export interface Normed {
   normed: string
 }
 
+/** What rows are normed by: [rows, width], each with the weight [width]. */
+export interface NormBy {
+  weight: string
+  width: number
+  epsilon: number
+  rows: Rows
+}
+
 export interface Setup {
   /** Element type of activations, norms, biases and logits. */
   dtype: TensorType
@@ -110,8 +118,10 @@ export abstract class Device {
   abstract scaled(x: string, factor: number, output: string): string
   /** cap · tanh(x / cap). */
   abstract softcapped(x: string, cap: number, prefix: string): string
-  /** sum = x + y, named `sum`; normed = its RMS norm with `weight`, named `normed`. */
-  abstract addNorm(x: string, y: string, sum: string, weight: string, epsilon: number, normed: string): Normed
+  /** x's RMS norm with the weight, named `output`. */
+  abstract norm(x: string, by: NormBy, output: string): string
+  /** sum = x + y, named `sum`; normed = its RMS norm, named `normed`. */
+  abstract addNorm(x: string, y: string, by: NormBy, sum: string, normed: string): Normed
 
   /** A product of weights in `dtype`. */
   protected gemm(x: string, { weight, bias, output }: Product): string {
@@ -131,14 +141,6 @@ export abstract class Device {
   /** A constant in `dtype`. */
   constant(name: string, shape: number[], values: Float32Array): string {
     return this.graph.constant(name, this.setup.dtype, shape, encodeFloats(this.setup.dtype, values))
-  }
-
-  norm(x: string, weight: string, epsilon: number, output: string): string {
-    return this.graph.op('SimplifiedLayerNormalization', [x, weight], output, {
-      axis: { int: -1 },
-      epsilon: { float: epsilon },
-      stash_type: { int: 1 },
-    })
   }
 
   /** Inputs that both devices' PagedAttention has, in their order: up to `k_norm_weight`. */

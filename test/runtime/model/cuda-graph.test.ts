@@ -238,7 +238,7 @@ t.test('factors in 16 bits', async (t) => {
   )
   const cpu = readGraph(buildModel(baseOf('granite')).graph)
   const epsilon = (graph: Graph) =>
-    Number(graph.nodes.find(({ op }) => op === 'SimplifiedLayerNormalization')?.attributes.epsilon)
+    Number(graph.nodes.find(({ op }) => op === 'SimplifiedLayerNormalization' || op === 'AddNorm')?.attributes.epsilon)
   const factor = (graph: Graph, dtype: TensorType) =>
     constant(graph, graph.nodes.find(({ outputs }) => outputs[0] === 'embedding.scaled')!.inputs[1], dtype)[0]
   const residual = constant(cpu, cpu.nodes.find(({ outputs }) => /self_attn\.scaled/.test(outputs[0]))!.inputs[1], 'float32')[0]
