@@ -1,6 +1,7 @@
 // Runs every kernel test on every instruction set that this machine has (or on LORIKEET_SIMD's alone). Exit status 1 when a check fails.
 #include <cstdlib>
 #include "harness.h"
+#include "kernels/linear.h"
 
 namespace lorikeet::test {
 
@@ -51,7 +52,11 @@ StoredRow store_row(const std::vector<float>& from, DType type) {
 int main() {
   using namespace lorikeet;
   const bool chosen = std::getenv("LORIKEET_SIMD") != nullptr;
-  for (const Kernels* kernels : {kernels_avx512(), kernels_avx2(), kernels_portable()}) {
+  std::printf("instruction sets:");
+  for (const char* name : kLinearNames)
+    if (linear_kernels_named(name)) std::printf(" %s", name);
+  std::printf("; chosen: %s, %s\n", lorikeet::kernels().name, linear_kernels().name);
+  for (const Kernels* kernels : {kernels_avx512(), kernels_avx2(), kernels_neon(), kernels_portable()}) {
     if (!kernels || (chosen && kernels->name != lorikeet::kernels().name)) continue;
     for (const auto& one : test::cases()) {
       const long before = test::failed;
