@@ -202,7 +202,7 @@ struct SampleArgs {
 
 // One table of functions per instruction set; the best that the machine has is chosen once. LORIKEET_SIMD=avx2|portable forces a lesser one (and linear.h's finer ones).
 struct Kernels {
-  const char* name;  // "avx512", "avx2", "portable"
+  const char* name;  // "avx512", "avx2", "neon", "portable"
   void (*batched_lora)(const LoraArgs&, const Parallel&);
   void (*scale_input)(const LoraArgs&, const Parallel&);
   void (*batched_embedding)(const EmbeddingArgs&, const Parallel&);
@@ -224,6 +224,7 @@ struct Kernels {
 // Null where the machine (or the build) lacks it.
 const Kernels* kernels_avx512();
 const Kernels* kernels_avx2();
+const Kernels* kernels_neon();
 const Kernels* kernels_portable();
 // The one to use.
 const Kernels& kernels();

@@ -1,7 +1,7 @@
 // Products of activations with weights that are kept in 16, 8 or 4 bits. As kernels.h: raw pointers, shapes and a way to run in parallel.
 //
 // A weight W [out, in] is packed once, in tiles of outputs that a product reads from front to back exactly once. Activations come and leave in float32:
-//   bf16   weights rounded to nearest even; activations rounded likewise where the processor multiplies bfloat16 (AVX512-BF16), float32 elsewhere
+//   bf16   weights rounded to nearest even; activations rounded likewise where the processor multiplies bfloat16 (AVX512-BF16, NEON with BF16), float32 elsewhere
 //   f16    weights rounded to nearest even; activations in float32
 //   int8   w ≈ scale[o] · q, q in [−127, 127], symmetric for each output
 //   int4   w ≈ scale · q + least, q in [0, 15], for each output and group of 32 inputs; scale and least fitted by least squares, kept in 16 bits each: 5 bits a weight
@@ -25,6 +25,8 @@ struct LinearShape {
 constexpr int64_t kLinearTile = 32;
 // Inputs that share a scale (activations of int8 and int4, weights of int4).
 constexpr int64_t kLinearGroup = 32;
+// Bytes of an output's inputs that lie together in most packed weights.
+constexpr int32_t kLinearStep = 4;
 
 // Semantics: y_p[t] = W_p x[t] + bias_p.
 // Shape: x [rows, in], x_stride elements from row to row; shape[p].in is the same for all p, shape[p].form too; y_p [rows, out_p], y_stride[p] from row to row;
@@ -48,10 +50,11 @@ struct LinearKernels {
   uint32_t layout;
   int32_t width;  // outputs in a tile; divides kLinearTile
   void (*linear)(const LinearArgs&, const Parallel&);
+  int32_t step = kLinearStep;  // bytes of an output that lie together
 };
 
 // Best first. Null where the machine or the build lacks it, or there is none of that name.
-constexpr const char* kLinearNames[] = {"avx512bf16", "avx512vnni", "avx512", "avxvnni", "avx2", "portable"};
+constexpr const char* kLinearNames[] = {"avx512bf16", "avx512vnni", "avx512", "avxvnni", "avx2", "neonbf16", "neondot", "neon", "portable"};
 const LinearKernels* linear_kernels_named(const char* name);
 // The one to use: the best, or what LORIKEET_SIMD names (if the machine has it).
 const LinearKernels& linear_kernels();

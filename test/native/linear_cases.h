@@ -13,7 +13,7 @@ inline const char* form_name(WeightForm form) {
 }
 inline bool rounds_to_bytes(WeightForm form) { return form == WeightForm::int8 || form == WeightForm::int4; }
 
-// The products of the family that a test runs on (the runner knows avx512, avx2 and portable), those that the machine has.
+// The products of the family that a test runs on (the runner knows avx512, avx2, neon and portable), those that the machine has.
 inline std::vector<const LinearKernels*> linear_kernels_of(const Kernels& kernels) {
   std::vector<const LinearKernels*> found;
   const std::string family = kernels.name;
@@ -57,7 +57,8 @@ class PackedWeight {
 // A row as the product sees it, by the rule of linear.h.
 inline std::vector<double> rounded_inputs(const LinearKernels& kernels, WeightForm form, const float* x, int64_t in) {
   std::vector<double> seen(x, x + in);
-  if (form == WeightForm::bf16 && std::string(kernels.name) == "avx512bf16")
+  const std::string name = kernels.name;
+  if (form == WeightForm::bf16 && (name == "avx512bf16" || name == "neonbf16"))
     for (double& v : seen) v = from_bfloat(to_bfloat(static_cast<float>(v)));
   if (!rounds_to_bytes(form)) return seen;
   for (int64_t g = 0; g < in; g += kLinearGroup) {

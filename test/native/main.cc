@@ -1,6 +1,7 @@
-// Runs every kernel test on every instruction set that this machine has (or on LORIKEET_SIMD's alone). Exit status 1 when a check fails.
+// Runs every kernel test on every instruction set that this machine has (or on LORIKEET_SIMD's alone); with --list, says which those are. Exit status 1 when a check fails.
 #include <cstdlib>
 #include "harness.h"
+#include "kernels/linear.h"
 
 namespace lorikeet::test {
 
@@ -48,10 +49,15 @@ StoredRow store_row(const std::vector<float>& from, DType type) {
 
 }  // namespace lorikeet::test
 
-int main() {
+int main(int argc, char** argv) {
   using namespace lorikeet;
   const bool chosen = std::getenv("LORIKEET_SIMD") != nullptr;
-  for (const Kernels* kernels : {kernels_avx512(), kernels_avx2(), kernels_portable()}) {
+  std::printf("instruction sets:");
+  for (const char* name : kLinearNames)
+    if (linear_kernels_named(name)) std::printf(" %s", name);
+  std::printf("; chosen: %s, %s\n", lorikeet::kernels().name, linear_kernels().name);
+  if (argc > 1 && std::string(argv[1]) == "--list") return 0;
+  for (const Kernels* kernels : {kernels_avx512(), kernels_avx2(), kernels_neon(), kernels_portable()}) {
     if (!kernels || (chosen && kernels->name != lorikeet::kernels().name)) continue;
     for (const auto& one : test::cases()) {
       const long before = test::failed;

@@ -21,9 +21,16 @@ const Kernels* kernels_avx2() {
   const bool here = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
   return here ? kernels_of_avx2() : nullptr;
 }
+const Kernels* kernels_neon() { return nullptr; }
 #else
 const Kernels* kernels_avx512() { return nullptr; }
 const Kernels* kernels_avx2() { return nullptr; }
+#if defined(__aarch64__)
+const Kernels* kernels_of_neon();
+const Kernels* kernels_neon() { return kernels_of_neon(); }  // a part of every aarch64 processor
+#else
+const Kernels* kernels_neon() { return nullptr; }
+#endif
 #endif
 const Kernels* kernels_portable() { return kernels_of_portable(); }
 
@@ -34,6 +41,7 @@ const Kernels& kernels() {
     const bool avx2 = wanted && (std::strcmp(wanted, "avx2") == 0 || std::strcmp(wanted, "avxvnni") == 0);  // the latter is a name of linear.h's
     if (!portable && !avx2 && kernels_avx512()) return kernels_avx512();
     if (!portable && kernels_avx2()) return kernels_avx2();
+    if (!portable && kernels_neon()) return kernels_neon();
     return kernels_portable();
   }();
   return *chosen;

@@ -4,6 +4,9 @@
 #include <cstring>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #endif
 
 namespace lorikeet {
@@ -32,6 +35,34 @@ const LinearKernels* linear_kernels_named(const char* name) {
   if (is("avx512") && wide) return linear_of_avx512();
   if (is("avxvnni") && kernels_avx2() && has_avx_vnni()) return linear_of_avxvnni();
   if (is("avx2") && kernels_avx2()) return linear_of_avx2();
+  return is("portable") ? linear_of_portable() : nullptr;
+}
+#elif defined(__aarch64__)
+const LinearKernels* linear_of_neonbf16();
+const LinearKernels* linear_of_neondot();
+const LinearKernels* linear_of_neon();
+
+namespace {
+struct Neon {
+  bool dot = false, matrix = false;  // products of bytes; matrices of bytes and of bfloat16
+};
+Neon neon_of_machine() {
+#if defined(__linux__)
+  const bool dot = getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
+  const auto more = getauxval(AT_HWCAP2);
+  return {dot, dot && (more & HWCAP2_I8MM) && (more & HWCAP2_BF16)};
+#else
+  return {};  // what every aarch64 processor has
+#endif
+}
+}  // namespace
+
+const LinearKernels* linear_kernels_named(const char* name) {
+  const auto is = [&](const char* other) { return std::strcmp(name, other) == 0; };
+  const Neon neon = neon_of_machine();
+  if (is("neonbf16") && neon.matrix) return linear_of_neonbf16();
+  if (is("neondot") && neon.dot) return linear_of_neondot();
+  if (is("neon")) return linear_of_neon();
   return is("portable") ? linear_of_portable() : nullptr;
 }
 #else

@@ -1,4 +1,5 @@
-// Where a packed weight's numbers lie. A tile holds `width` outputs and all their inputs, filled up with zeros to whole tiles and groups:
+// Where a packed weight's numbers lie. A tile holds `width` outputs and all their inputs, filled up with zeros to whole tiles and groups. An output's inputs lie
+// in steps of four bytes; for matrix instructions, of eight: read two pairs for a pair below, eight bytes for four, and half as many steps.
 //   head     [width] float32: int8: scale; int4: a power of two that both numbers of a group are multiples of; none for bf16 and f16
 //   groups   of 32 inputs, one after another:
 //     bf16   [16 pairs] [width] two bfloat16, inputs 2p and 2p + 1
@@ -11,7 +12,9 @@
 namespace lorikeet {
 
 // Names the layout in files. Count the first number up when anything above changes.
-constexpr uint32_t linear_layout_of(int32_t width) { return 1u << 16 | static_cast<uint32_t>(width); }
+constexpr uint32_t linear_layout_of(int32_t width, int32_t step = kLinearStep) {
+  return 1u << 16 | static_cast<uint32_t>(step == kLinearStep ? 0 : step) << 8 | static_cast<uint32_t>(width);
+}
 
 struct LinearLayout {
   WeightForm form;

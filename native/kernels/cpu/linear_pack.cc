@@ -41,7 +41,7 @@ float power_of(float most) {
 // One output of a tile.
 class Column {
  public:
-  Column(const LinearLayout& layout, uint8_t* tile, int64_t lane) : layout_(layout), tile_(tile), groups_(tile + layout.head_bytes()), lane_(lane) {}
+  Column(const LinearLayout& layout, uint8_t* tile, int64_t lane, int64_t step) : layout_(layout), tile_(tile), groups_(tile + layout.head_bytes()), lane_(lane), step_(step) {}
 
   // row: [in], or null for an output that fills the tile up.
   void pack(const float* row, int64_t in) {
@@ -81,14 +81,14 @@ class Column {
     const int64_t width = layout_.width;
     switch (layout_.form) {
       case WeightForm::bf16:
-        for (int64_t i = 0; i < kGroup; i++) write_at(to, (i / 2 * width + lane_) * 2 + i % 2, to_bfloat(values[i]));
+        for (int64_t i = 0; i < kGroup; i++) write_at(to, at(i, step_ / 2), to_bfloat(values[i]));
         return;
       case WeightForm::f16:
         for (int64_t i = 0; i < kGroup; i++) write_at(to, i * width + lane_, to_half(values[i]));
         return;
       case WeightForm::int8:
         for (int64_t i = 0; i < kGroup; i++)
-          to[(i / 4 * width + lane_) * 4 + i % 4] = static_cast<uint8_t>(static_cast<int>(std::nearbyint(values[i] * inverse)) + 128);
+          to[at(i, step_)] = static_cast<uint8_t>(static_cast<int>(std::nearbyint(values[i] * inverse)) + 128);
         return;
       case WeightForm::int4: {
         float scaled[kGroup];
@@ -98,7 +98,7 @@ class Column {
         write_at(to, width + lane_, fit.least);
         uint8_t* quads = to + 4 * width;
         for (int64_t i = 0; i < kGroup / 2; i++)
-          quads[(i / 4 * width + lane_) * 4 + i % 4] = static_cast<uint8_t>(fit.numbers[i] | fit.numbers[i + kGroup / 2] << 4);
+          quads[at(i, step_)] = static_cast<uint8_t>(fit.numbers[i] | fit.numbers[i + kGroup / 2] << 4);
         return;
       }
     }
@@ -108,19 +108,19 @@ class Column {
     const int64_t width = layout_.width;
     switch (layout_.form) {
       case WeightForm::bf16:
-        for (int64_t i = 0; i < kGroup; i++) values[i] = from_bfloat(read_at<uint16_t>(from, (i / 2 * width + lane_) * 2 + i % 2));
+        for (int64_t i = 0; i < kGroup; i++) values[i] = from_bfloat(read_at<uint16_t>(from, at(i, step_ / 2)));
         return;
       case WeightForm::f16:
         for (int64_t i = 0; i < kGroup; i++) values[i] = from_half(read_at<uint16_t>(from, i * width + lane_));
         return;
       case WeightForm::int8:
-        for (int64_t i = 0; i < kGroup; i++) values[i] = factor * static_cast<float>(from[(i / 4 * width + lane_) * 4 + i % 4] - 128);
+        for (int64_t i = 0; i < kGroup; i++) values[i] = factor * static_cast<float>(from[at(i, step_)] - 128);
         return;
       case WeightForm::int4: {
         const float scale = from_half(read_at<uint16_t>(from, lane_)), least = from_half(read_at<uint16_t>(from, width + lane_));
         const uint8_t* quads = from + 4 * width;
         for (int64_t i = 0; i < kGroup / 2; i++) {
-          const int both = quads[(i / 4 * width + lane_) * 4 + i % 4];
+          const int both = quads[at(i, step_)];
           values[i] = (scale * static_cast<float>(both & 15) + least) * factor;
           values[i + kGroup / 2] = (scale * static_cast<float>(both >> 4) + least) * factor;
         }
@@ -129,15 +129,18 @@ class Column {
     }
   }
 
+  // Where this output's input i of a group lies, if `run` of them lie together.
+  int64_t at(int64_t i, int64_t run) const { return (i / run * layout_.width + lane_) * run + i % run; }
+
   const LinearLayout& layout_;
   uint8_t* tile_;
   uint8_t* groups_;
-  int64_t lane_;
+  int64_t lane_, step_;
 };
 
-Column column_of(const LinearLayout& layout, const void* packed, int64_t row) {
+Column column_of(const LinearLayout& layout, const void* packed, int64_t row, int64_t step) {
   auto* tile = static_cast<uint8_t*>(const_cast<void*>(packed)) + row / layout.width * layout.tile_bytes();
-  return {layout, tile, row % layout.width};
+  return {layout, tile, row % layout.width, step};
 }
 
 }  // namespace
@@ -146,16 +149,16 @@ size_t linear_bytes(const LinearShape& shape, const LinearKernels& kernels) { re
 
 void pack_linear(const LinearShape& shape, const float* rows, int64_t first, int64_t count, void* packed, const LinearKernels& kernels) {
   const LinearLayout layout(shape, kernels.width);
-  for (int64_t i = 0; i < count; i++) column_of(layout, packed, first + i).pack(rows + i * shape.in, shape.in);
+  for (int64_t i = 0; i < count; i++) column_of(layout, packed, first + i, kernels.step).pack(rows + i * shape.in, shape.in);
   if (count == 0 || first + count < shape.out) return;
-  for (int64_t row = shape.out; row < layout.tiles * layout.width; row++) column_of(layout, packed, row).pack(nullptr, 0);
+  for (int64_t row = shape.out; row < layout.tiles * layout.width; row++) column_of(layout, packed, row, kernels.step).pack(nullptr, 0);
   const int64_t end = layout.tiles * layout.tile_bytes();
   std::memset(static_cast<uint8_t*>(packed) + end, 0, static_cast<size_t>(layout.bytes() - end));
 }
 
 void unpack_row(const LinearShape& shape, const void* packed, int64_t row, float* out, const LinearKernels& kernels) {
   const LinearLayout layout(shape, kernels.width);
-  column_of(layout, packed, row).unpack(out, shape.in);
+  column_of(layout, packed, row, kernels.step).unpack(out, shape.in);
 }
 
 }  // namespace lorikeet

@@ -25,6 +25,7 @@ struct Ahead {
 
 inline Vec spread_float(const uint32_t* word) { return Vec::set(bits_as<float>(*word)); }
 
+#if !defined(LORIKEET_OWN_GROUPS)  // NEON brings its own: group_neon.h
 // What one group of 32 inputs adds to acc[r][c], the sums of rows r and outputs c · Vec::N …. Shape: group and x as linear_layout.h and linear_rows.h have them.
 #define LORIKEET_GROUP template <int R> inline __attribute__((always_inline)) void
 
@@ -120,6 +121,7 @@ LORIKEET_GROUP add_halves(const uint8_t* group, const uint32_t* x, Vec (&acc)[R]
   }
 }
 #undef LORIKEET_GROUP
+#endif
 
 // sums[r][c] = Σ over the groups.
 template <WeightForm form, int R>
@@ -138,6 +140,9 @@ inline __attribute__((always_inline)) void tile_sums(const uint8_t* groups, cons
     groups += layout.group_bytes();
     x += kGroupWords<form> * R;
   }
+#if defined(LORIKEET_NEON_MATRIX)
+  if constexpr (form == WeightForm::bf16) settle_pairs<R>(acc);
+#endif
   LORIKEET_UNROLL
   for (int r = 0; r < R; r++)
     LORIKEET_UNROLL
