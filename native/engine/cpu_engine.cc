@@ -1,6 +1,9 @@
 #include "cpu_engine.h"
 #include <algorithm>
 #include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
 #include "placement.h"
 
 namespace lorikeet {
@@ -9,6 +12,32 @@ namespace {
 double ms_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
+
+// ONNX Runtime repacks weight after weight and tells nobody: without this all of the checkpoint would be mapped beside what is made of it. A page that is let go of too
+// early is mapped again from the page cache.
+class PagesReleased {
+ public:
+  explicit PagesReleased(const Weights& weights)
+      : thread_([this, &weights] {
+          std::unique_lock lock(mutex_);
+          while (!ended_.wait_for(lock, std::chrono::milliseconds(20), [this] { return over_; })) weights.release_pages();
+        }) {}
+  PagesReleased(const PagesReleased&) = delete;
+  ~PagesReleased() {
+    {
+      std::lock_guard lock(mutex_);
+      over_ = true;
+    }
+    ended_.notify_one();
+    thread_.join();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable ended_;
+  bool over_ = false;
+  std::thread thread_;  // the last: it uses the others
+};
 
 StepContext context_of(const EngineOptions& options) {
   StepContext context;
@@ -61,11 +90,14 @@ CpuEngine::CpuEngine(const EngineOptions& options, const std::function<void(floa
   check(ort().AddSessionConfigEntry(raw, "session.intra_op.spin_duration_us", kSpinMicroseconds));
   if (options.cpus.size() > 1) check(ort().AddSessionConfigEntry(raw, "session.intra_op_thread_affinities", worker_affinities(options.cpus).c_str()));
   check(ort().AddCustomOpDomain(raw, domain_.get()));
-  weights_.add_to(raw, options.initializers, options.threads, progress);
-  context_.packed = weights_.packed();
-  OrtSession* session = nullptr;
-  check(ort().CreateSessionFromArray(ort_env(), options.model.data(), options.model.size(), raw, &session));
-  session_.reset(session);
+  {
+    const PagesReleased during(weights_);
+    weights_.add_to(raw, options.initializers, options.threads, progress);
+    context_.packed = weights_.packed();
+    OrtSession* session = nullptr;
+    check(ort().CreateSessionFromArray(ort_env(), options.model.data(), options.model.size(), raw, &session));
+    session_.reset(session);
+  }
   bind_cache();
   weights_.release_pages();
   open_slots(options);
