@@ -67,6 +67,8 @@ export interface Server {
   device: string
   app: FastifyInstance
   serving: Serving
+  /** Where they are published. */
+  kvEvents?: KvEvents
   adapters: readonly AdapterRecord[]
   /** Resolves when few adapters have been loaded, or refused; at once when there are many. */
   preloaded: Promise<void>
@@ -238,6 +240,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       device: deviceLine,
       app,
       serving,
+      kvEvents,
       adapters: adapters.list(),
       preloaded: tiers.preload(),
       close,

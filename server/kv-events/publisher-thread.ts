@@ -68,6 +68,14 @@ class PublisherThread {
     main.close()
   }
 
+  /** It could not open: nobody has heard anything. */
+  abandon(): void {
+    this.data.port.close()
+    this.live.close()
+    this.replay?.close()
+    main.close()
+  }
+
   private take({ at, events }: CacheBatch): void {
     if (this.ended) return
     this.publish(
@@ -115,5 +123,5 @@ const thread = new PublisherThread(workerData as PublisherData)
 main.on('message', () => void thread.end())
 thread.open().catch((error: Error) => {
   tell({ type: 'unready', message: error.message })
-  process.exit()
+  thread.abandon()
 })
