@@ -2,8 +2,16 @@
  * What came into the prefix cache and what left it, in order, for those who route by it (docs/kv-events.md). Made only where somebody listens. What is kept is bounded by the pool: where the listener is
  * behind, `fold` takes out blocks that came and left unseen, so that a slow listener costs memory for what is cached and never an event.
  */
-import type { Sequence } from '../scheduler/sequence.ts'
-import type { CacheEvent } from '../types.ts'
+import type { AdapterUse, CacheEvent } from '../types.ts'
+
+/** What is told of a sequence (scheduler/sequence.ts). */
+interface Sequence {
+  readonly tokens: readonly number[]
+  readonly uses: readonly AdapterUse[]
+  readonly request: { readonly cacheSalt?: string; readonly tenant?: string }
+  hash(i: number, blockSize: number): string
+  cacheKey(i: number, blockSize: number): string
+}
 
 interface Record {
   hash: string
