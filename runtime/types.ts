@@ -211,6 +211,45 @@ export interface MaskThread {
   places: Uint32Array
 }
 
+/** Blocks that have come into the prefix cache, or left it. Hashes are 32 bytes in base64 (runtime/pool/prefix-cache.ts). */
+export type CacheEvent =
+  | {
+      type: 'stored'
+      /** Of blocks that follow each other. */
+      hashes: string[]
+      /** Of the block before the first of them; undefined: they begin a prompt. */
+      parent: string | undefined
+      /** As many as the blocks hold. */
+      tokens: number[]
+      /** Whose K and V they hold, in canonical order; none: the base's. */
+      adapters: AdapterUse[]
+      cacheSalt?: string
+      tenant?: string
+    }
+  | { type: 'removed'; hashes: string[] }
+
+/** What changed in one step, or in several that the listener was too slow for. `at`: milliseconds since epoch. */
+export interface CacheBatch {
+  at: number
+  events: CacheEvent[]
+}
+
+/**
+ * Who is told what changes in the prefix cache: a CacheBatch is posted to `port` for every step that changes it, while fewer than `most` wait to be taken. `shared` is two words (runtime/engine/cache-teller.ts):
+ * the listener counts the batches that it took in the first; when the second is 1 something is kept back, and any message to the port asks for it.
+ */
+export interface CacheListener {
+  port: MessagePort
+  shared: Int32Array
+  most: number
+}
+
+/** What lies in the prefix cache, and the number of the last batch that told of it: 1 for the first. */
+export interface CachedBlocks {
+  sequence: number
+  hashes: string[]
+}
+
 /** What one step computed, and the milliseconds that its parts took. */
 export interface StepTimes {
   tokens: number
@@ -331,6 +370,10 @@ export interface Engine {
   addMaskThread(thread: MaskThread): void
   /** It is gone: sequences that it constrains end with `constraint_lost`. */
   removeMaskThread(id: number): void
+  /** Tells one listener what changes in the prefix cache from now on. To be called before the first sequence. */
+  tellCache(listener: CacheListener): void
+  /** As the listener has been told; undefined without one, or when the engine can tell no more. */
+  cachedBlocks(): Promise<CachedBlocks | undefined>
   /** Queues a sequence; `onOutput` is called once per step that concerns it, the last time with `finish`. Throws EngineError when it can never run. */
   submit(request: SequenceRequest, onOutput: (output: SequenceOutput) => void): void
   /** Ends a sequence; its blocks are free within a step. A last output with finish 'abort' is sent. Unknown ids are ignored. */

@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { demandKey, gate, limitPerAddress } from './access/gate.ts'
 import { messageRoutes } from './anthropic/routes.ts'
 import { type Certificate, newApp } from './http.ts'
+import type { KvEvents } from './kv-events/publisher.ts'
 import { chatRoutes, chatTurns } from './openai/chat.ts'
 import { completionRoutes, completionTurns } from './openai/completions.ts'
 import { describeApi, docsPage } from './openapi/document.ts'
@@ -12,6 +13,7 @@ import { responsesOf } from './responses/create.ts'
 import { responseRoutes, storedResponseRoutes } from './responses/routes.ts'
 import { responseSockets } from './responses/socket-route.ts'
 import { adapterRoutes } from './routes/adapters.ts'
+import { cachedBlocksRoute } from './routes/cached-blocks.ts'
 import { utilityRoutes } from './routes/index.ts'
 import { invocationRoute } from './routes/invocations.ts'
 import { metricsRoute, operationRoutes } from './routes/operations.ts'
@@ -26,11 +28,13 @@ export interface AppOptions {
   adminApart?: boolean
   /** Operators have a page to look at. */
   ui?: boolean
+  /** Where they are told. */
+  kvEvents?: KvEvents
 }
 
 export async function buildApp(
   serving: Serving,
-  { certificate, adminApart = false, ui = false }: AppOptions = {},
+  { certificate, adminApart = false, ui = false, kvEvents }: AppOptions = {},
 ): Promise<FastifyInstance> {
   const { access, limits, log } = serving
   const app = newApp(log, limits, certificate, (limit) => serving.metrics.refused(limit))
@@ -62,6 +66,7 @@ export async function buildApp(
   if (!adminApart) {
     metricsRoute(app, serving)
     adapterRoutes(app, serving.management)
+    if (kvEvents) cachedBlocksRoute(app, kvEvents, serving)
     if (ui) await uiRoutes(app, serving, access, true)
   }
   return app
@@ -72,7 +77,7 @@ export async function buildAdminApp(
   whole: Serving,
   app: FastifyInstance,
   host: string,
-  { certificate, ui = false }: Omit<AppOptions, 'adminApart'> = {},
+  { certificate, ui = false, kvEvents }: Omit<AppOptions, 'adminApart'> = {},
 ): Promise<FastifyInstance> {
   const serving = { ...whole, access: whole.access.ofOperators(host) }
   const admin = newApp(serving.log, serving.limits, certificate)
@@ -87,6 +92,7 @@ export async function buildAdminApp(
     })
     demandKey(adapters, whole.access)
     adapterRoutes(adapters, serving.management)
+    if (kvEvents) cachedBlocksRoute(adapters, kvEvents, serving)
   })
   if (ui) await uiRoutes(admin, serving, whole.access, false)
   return admin

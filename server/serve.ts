@@ -16,6 +16,7 @@ import { buildAdminApp, buildApp } from './app.ts'
 import { chooseDevice, describeDevice, hasGpu, type Machine } from './config/device.ts'
 import { engineSettings } from './config/engine-settings.ts'
 import { samplingDefaults } from './config/generation-config.ts'
+import { isLocal } from './config/kv-events.ts'
 import type { Config } from './config/settings.ts'
 import { ConfigError } from './config/values.ts'
 import { Connections } from './connections.ts'
@@ -25,6 +26,7 @@ import { drain } from './drain.ts'
 import { limitConnections, mostConnections } from './handles.ts'
 import type { Certificate } from './http.ts'
 import { findModel } from './hub-model.ts'
+import { KvEvents } from './kv-events/publisher.ts'
 import { createLog } from './log.ts'
 import { ServerMetrics } from './metrics/metrics.ts'
 import { requireModelFolder } from './model-folder.ts'
@@ -65,6 +67,8 @@ export interface Server {
   device: string
   app: FastifyInstance
   serving: Serving
+  /** Where they are published. */
+  kvEvents?: KvEvents
   adapters: readonly AdapterRecord[]
   /** Resolves when few adapters have been loaded, or refused; at once when there are many. */
   preloaded: Promise<void>
@@ -83,6 +87,10 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   requireModelFolder(directory)
   if (config.adminHost !== undefined && config.adminPort === undefined)
     throw new ConfigError('--admin-host says where the admin port listens, and there is none: give --admin-port too')
+  if (config.kvEventsConfig && !config.prefixCache)
+    throw new ConfigError(
+      '--kv-events-config tells what the prefix cache holds, and --no-prefix-cache keeps nothing: leave one of them out',
+    )
   if (config.fairness === 'adapter' && config.scheduling !== 'fair')
     throw new ConfigError(
       `--fairness adapter says whom fair scheduling counts service for, and --scheduling is ${config.scheduling}: give --scheduling fair too`,
@@ -112,9 +120,11 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   let failed = false
   engine.onFailure = (error) => {
     failed = true
+    void kvEvents?.end()
     log.fatal({ err: error }, 'the engine failed')
     hooks.onFailure?.(error)
   }
+  let kvEvents: KvEvents | undefined
   engine.onWarning = (message) => log.warn(message)
   const prompts = new ModelPromptReader(directory, tokenizer, chatTemplate, {
     maxModelLen: engine.info.maxModelLen,
@@ -135,9 +145,15 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     prompts.close()
     await downloads.close()
     await engine.close()
+    await kvEvents?.end()
     await tiers?.close()
   }
   try {
+    if (config.kvEventsConfig) {
+      kvEvents = await KvEvents.start(engine, config.kvEventsConfig, (message) => log.warn(message))
+      if (!isLocal(kvEvents.endpoint))
+        log.warn(`whoever reaches ${kvEvents.endpoint} reads the token ids of all prompts (--kv-events-config)`)
+    }
     const folder = config.adapters ?? demo?.adapters
     tiers = new AdapterTiers(config, folder, base, { engine, texts, downloads, log })
     const { registry: adapters } = tiers
@@ -195,13 +211,13 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       log,
     }
     const adminApart = config.adminPort !== undefined
-    const app = await buildApp(serving, { certificate, adminApart, ui: config.ui })
+    const app = await buildApp(serving, { certificate, adminApart, ui: config.ui, kvEvents })
     const connections = new Connections(app.server, config.writeTimeout)
     // As many for what adapters bring, and one more for templates that requests bring.
     limitConnections(app.server, mostConnections(2 * config.tokenizerProcesses + 1), log)
     const address = await app.listen({ host: config.host, port: config.port })
     const adminHost = config.adminHost ?? config.host
-    const admin = adminApart ? await buildAdminApp(serving, app, adminHost, { certificate, ui: config.ui }) : undefined
+    const admin = adminApart ? await buildAdminApp(serving, app, adminHost, { certificate, ui: config.ui, kvEvents }) : undefined
     const adminAddress = await admin?.listen({ host: adminHost, port: config.adminPort })
     await tiers.start()
     downloads.onProgress = ({ name, totalBytes, ended, bytes }) => {
@@ -225,6 +241,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
       device: deviceLine,
       app,
       serving,
+      kvEvents,
       adapters: adapters.list(),
       preloaded: tiers.preload(),
       close,

@@ -5,6 +5,8 @@ import { EngineError } from '../errors.ts'
 import type {
   AdapterImage,
   AdapterUse,
+  CachedBlocks,
+  CacheListener,
   Engine,
   EngineInfo,
   EngineSnapshot,
@@ -46,6 +48,7 @@ export class EngineClient implements Engine {
   private readonly adapters = new Map<string, Known>()
   /** Looks that were asked for, in order. */
   private readonly looks: ((look: PoolLook | undefined) => void)[] = []
+  private readonly cacheLooks: ((blocks: CachedBlocks | undefined) => void)[] = []
   private readonly idleWaiters = new Map<number, () => void>()
   /** When the engine's thread spoke last, or was given work after it had none. */
   private heardAt = performance.now()
@@ -106,6 +109,18 @@ export class EngineClient implements Engine {
 
   removeMaskThread(id: number): void {
     this.post({ type: 'removeMaskThread', id })
+  }
+
+  tellCache(listener: CacheListener): void {
+    this.worker.postMessage({ type: 'tellCache', listener } satisfies ToEngine, [listener.port])
+  }
+
+  async cachedBlocks(): Promise<CachedBlocks | undefined> {
+    if (this.failure || this.closing) return undefined
+    return new Promise((resolve) => {
+      this.cacheLooks.push(resolve)
+      this.post({ type: 'cached' })
+    })
   }
 
   submit(request: SequenceRequest, onOutput: (output: SequenceOutput) => void): void {
@@ -243,6 +258,9 @@ export class EngineClient implements Engine {
       case 'pool':
         this.looks.shift()?.(message.look)
         break
+      case 'cached':
+        this.cacheLooks.shift()?.(message.blocks)
+        break
       case 'idle':
         this.snapshot = message.snapshot
         this.idleWaiters.get(message.ticket)?.()
@@ -277,6 +295,7 @@ export class EngineClient implements Engine {
 
   private endLooks(): void {
     for (const resolve of this.looks.splice(0)) resolve(undefined)
+    for (const resolve of this.cacheLooks.splice(0)) resolve(undefined)
   }
 
   private post(message: ToEngine): void {

@@ -1,6 +1,8 @@
 /** What crosses between the main thread and the engine's. */
 import type {
   AdapterImage,
+  CachedBlocks,
+  CacheListener,
   EngineInfo,
   EngineSettings,
   EngineSnapshot,
@@ -21,6 +23,9 @@ export type ToEngine =
   | { type: 'removeMaskThread'; id: number }
   /** Answered with `pool` at once, or after the planning that is under way. */
   | { type: 'look'; whole: boolean }
+  | { type: 'tellCache'; listener: CacheListener }
+  /** Answered with `cached` at once. */
+  | { type: 'cached' }
   /** Answered with `idle` as soon as nothing is in flight. */
   | { type: 'whenIdle'; ticket: number }
   | { type: 'close' }
@@ -32,6 +37,7 @@ export type FromEngine =
   /** One a step. The snapshot comes along when the last one is old enough, and when the engine falls idle. */
   | { type: 'step'; outputs: SequenceOutput[]; steps?: StepTimes[]; residents?: ResidentChanges; snapshot?: EngineSnapshot }
   | { type: 'pool'; look: PoolLook }
+  | { type: 'cached'; blocks: CachedBlocks | undefined }
   | { type: 'idle'; ticket: number; snapshot: EngineSnapshot }
   | { type: 'warning'; message: string }
   | { type: 'failed'; message: string }

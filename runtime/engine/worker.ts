@@ -3,7 +3,9 @@ import { randomBytes } from 'node:crypto'
 import { parentPort, workerData } from 'node:worker_threads'
 import type { NativeEngine } from '../../native/types.ts'
 import { EngineError } from '../errors.ts'
+import { CacheEvents } from '../pool/cache-events.ts'
 import type { EngineInfo } from '../types.ts'
+import { CacheTeller } from './cache-teller.ts'
 import { EngineCore } from './core.ts'
 import { loadEngine } from './load.ts'
 import type { FromEngine, ToEngine, WorkerData } from './messages.ts'
@@ -26,6 +28,8 @@ class EngineLoop {
   private snapshotAt = 0
   /** Once somebody has looked. */
   private map: PoolMap | undefined
+  /** Where somebody listens. */
+  private teller: CacheTeller | undefined
 
   constructor(native: NativeEngine, info: EngineInfo, { settings }: WorkerData) {
     this.native = native
@@ -83,6 +87,17 @@ class EngineLoop {
         post({ type: 'pool', look }, [look.blocks.buffer, look.loads.buffer])
         return
       }
+      case 'tellCache':
+        this.core.pool.prefixes.events = new CacheEvents()
+        this.teller = new CacheTeller(this.core.pool.prefixes.events, message.listener)
+        return
+      case 'cached': {
+        // Whatever has changed since the last step is told first: number and blocks agree.
+        this.teller?.flush(true)
+        const hashes = [...this.core.pool.prefixes.hashes()]
+        post({ type: 'cached', blocks: this.teller && { sequence: this.teller.sequence, hashes } })
+        return
+      }
       case 'whenIdle':
         this.idleTickets.push(message.ticket)
         break
@@ -97,6 +112,7 @@ class EngineLoop {
     while (!this.closing) {
       // Outputs of a step are told while the next one computes: telling costs the step nothing.
       await this.core.step(() => this.tell(false))
+      this.teller?.flush()
       if (this.core.stalled) {
         this.tell(false)
         await this.nextMessage()
@@ -107,6 +123,7 @@ class EngineLoop {
     }
     await this.core.failAll(new EngineError('engine_closed', 'the engine is shutting down'))
     this.tell(true)
+    this.teller?.close()
     this.core.close()
     this.native.close()
     post({ type: 'closed' })

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { type BlockPool, KV } from './blocks.ts'
+import type { CacheEvents } from './cache-events.ts'
 import { type Usage, used } from './eviction.ts'
 import { Odds } from './odds.ts'
 import { Shelves } from './shelves.ts'
@@ -61,6 +62,8 @@ export class PrefixCache {
   /** Of those that left. */
   private readonly remembered: Remembered
   readonly odds = new Odds()
+  /** Where somebody is told what comes and leaves. */
+  events: CacheEvents | undefined
   private readonly pool: BlockPool
   private readonly turnover: Turnover
 
@@ -72,6 +75,11 @@ export class PrefixCache {
 
   get idleBlocks(): number {
     return this.idle.size
+  }
+
+  /** Of all registered blocks. */
+  hashes(): IterableIterator<string> {
+    return this.byHash.keys()
   }
 
   isRegistered(block: number): boolean {
@@ -104,13 +112,14 @@ export class PrefixCache {
     this.pool.references[block]++
   }
 
-  /** Makes a full block findable; the first block of a hash stays the one. `parent`: hash of the block before it. */
-  register(block: number, hash: string, adapterKey: string, parent?: string): void {
-    if (this.byHash.has(hash) || this.byBlock.has(block)) return
+  /** Makes a full block findable; the first block of a hash stays the one: false for another. `parent`: hash of the block before it. */
+  register(block: number, hash: string, adapterKey: string, parent?: string): boolean {
+    if (this.byHash.has(hash) || this.byBlock.has(block)) return false
     this.byHash.set(hash, block)
     const usage = this.remembered.take(hash)
     if (usage) this.odds.returned(usage)
     this.byBlock.set(block, { hash, adapterKey, parent, usage, uses: 1 })
+    return true
   }
 
   /** Drops a sequence's reference: the block is then cached if registered, free otherwise. */
@@ -172,8 +181,10 @@ export class PrefixCache {
   }
 
   private forget(block: number): void {
-    this.byHash.delete(this.cached(block).hash)
+    const { hash } = this.cached(block)
+    this.byHash.delete(hash)
     this.byBlock.delete(block)
+    this.events?.removed(hash)
   }
 
   private noteIdle(block: number, cached: Cached): void {

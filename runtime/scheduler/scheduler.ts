@@ -354,7 +354,8 @@ export class Scheduler {
       const { registered } = sequence
       const parent = registered > 0 ? sequence.hash(registered - 1, blockSize) : undefined
       const key = sequence.cacheKey(registered, blockSize)
-      prefixes.register(sequence.blocks[registered], sequence.hash(registered, blockSize), key, parent)
+      if (prefixes.register(sequence.blocks[registered], sequence.hash(registered, blockSize), key, parent))
+        prefixes.events?.stored(sequence, registered, blockSize)
     }
   }
 

@@ -33,7 +33,10 @@ function wrapped(text: string, width: number): string[] {
 
 /** Under which heading a setting stands; those that are named nowhere stand under the last. */
 const GROUPS: readonly [heading: string, names: string][] = [
-  ['Listening', 'host port ui cors-origin allowed-hosts ssl-certfile ssl-keyfile admin-port admin-host log-level config'],
+  [
+    'Listening',
+    'host port ui cors-origin allowed-hosts ssl-certfile ssl-keyfile admin-port admin-host kv-events-config log-level config',
+  ],
   [
     'Adapters',
     'adapters adapter watch allow-adapter-management adapter-roots hub-allow state-dir host-memory max-cpu-loras max-lora-rank max-adapter-bytes metrics-adapters image-cache ' +

@@ -8,7 +8,18 @@ export type Device = EngineSettings['device']
 
 export interface Setting {
   /** How a value is read (values.ts). */
-  kind: 'text' | 'texts' | 'integer' | 'size' | 'fraction' | 'decimal' | 'flag' | 'choice' | 'adapters' | 'speculation'
+  kind:
+    | 'text'
+    | 'texts'
+    | 'integer'
+    | 'size'
+    | 'fraction'
+    | 'decimal'
+    | 'flag'
+    | 'choice'
+    | 'adapters'
+    | 'speculation'
+    | 'kvEvents'
   /** What its help calls the value. */
   value?: string
   choices?: readonly string[]

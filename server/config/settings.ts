@@ -3,6 +3,7 @@ import type { SpeculationSettings } from '../../runtime/types.ts'
 import { REASONING_FORMATS, REASONING_SPELLINGS, TOOL_FORMATS, TOOL_SPELLINGS } from '../openai/message/formats.ts'
 import { ACCESS_SETTINGS } from './access-settings.ts'
 import { ADAPTER_SETTINGS } from './adapter-settings.ts'
+import { KV_EVENTS_SETTINGS, type KvEventsSettings } from './kv-events.ts'
 import { REQUEST_SETTINGS } from './request-settings.ts'
 import { type Device, LONGEST_TIMER, type Setting } from './setting.ts'
 import { SPECULATION_SETTINGS } from './speculation.ts'
@@ -246,6 +247,7 @@ export const SETTINGS = {
   },
   ...REQUEST_SETTINGS,
   ...SPECULATION_SETTINGS,
+  ...KV_EVENTS_SETTINGS,
   ...ACCESS_SETTINGS,
   'drain-timeout': {
     kind: 'integer',
@@ -280,6 +282,7 @@ interface Values {
   flag: boolean
   adapters: Record<string, string>
   speculation: SpeculationSettings
+  kvEvents: KvEventsSettings
 }
 type Value<Row> = Row extends { choices: readonly (infer Choice)[] }
   ? Choice

@@ -1,5 +1,6 @@
 /** Reading one setting's value, from text or JSON. */
 import { ConfigError } from './config-error.ts'
+import { readKvEvents } from './kv-events.ts'
 import type { Setting } from './setting.ts'
 import { readSpeculation } from './speculation.ts'
 
@@ -80,6 +81,8 @@ export function readValue(source: string, setting: Setting, raw: unknown): unkno
     }
     case 'speculation':
       return readSpeculation(source, raw)
+    case 'kvEvents':
+      return readKvEvents(source, raw)
     case 'adapters':
       return readAdapters(source, raw)
   }

@@ -1,5 +1,6 @@
 /** A server in this process on a free port, as `lorikeet serve` makes it. */
 import { configOf } from '../../server/config/config.ts'
+import type { KvEvents } from '../../server/kv-events/publisher.ts'
 import { type ServeHooks, serve } from '../../server/serve.ts'
 import type { Serving } from '../../server/types.ts'
 import { ApiDocument, type Document, type Told } from './api-document.ts'
@@ -10,6 +11,8 @@ export interface Served {
   /** Of the admin port, if there is one. */
   adminUrl?: string
   serving: Serving
+  /** Where they are published. */
+  kvEvents?: KvEvents
   /** Few adapters have been loaded, or refused. */
   preloaded: Promise<void>
   /** The answer is held to the API document when the test ends: then it costs no test its time. */
@@ -25,7 +28,7 @@ export async function startServed(
   settings: Parameters<typeof configOf>[0],
   hooks: ServeHooks = {},
 ): Promise<Served> {
-  const { address, adminAddress, app, serving, preloaded, close } = await serve(
+  const { address, adminAddress, app, serving, kvEvents, preloaded, close } = await serve(
     configOf({ port: 0, 'log-level': 'fatal', ...settings }),
     hooks,
   )
@@ -41,6 +44,7 @@ export async function startServed(
     url: address,
     adminUrl: adminAddress,
     serving,
+    kvEvents,
     preloaded,
     async post(path, body, headers = {}) {
       const init = { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) }

@@ -84,6 +84,7 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     'tenant-header': 'x-tenant',
     'ttft-target': '2.5',
     'adapter-cluster': '4',
+    'kv-events-config': '{"enable_kv_cache_events": true, "endpoint": "tcp://*:5557"}',
     'speculative-config': '{"method": "ngram", "num_speculative_tokens": 4}',
     'served-model-name': 'name',
     host: '::1',
