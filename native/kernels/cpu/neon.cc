@@ -6,6 +6,7 @@
 #include "attention.h"
 #include "gated_activation.h"
 #include "lora.h"
+#include "norm.h"
 #include "product.h"
 #include "sampling.h"
 
@@ -19,6 +20,7 @@ const Kernels* kernels_of_neon() {
                              neon::paged_attention,
                              neon::sample,
                              neon::gated_activation,
+                             neon::add_norm,
                              neon::read_tile,
                              neon::write_row,
                              neon::largest_magnitude,
