@@ -84,7 +84,9 @@ if (!installed()) {
   done++
 }
 
-const sources = files(['server', 'runtime', 'adapters-store', 'native', 'test', 'bench'], (name) => name.endsWith('.ts'))
+const sources = files(['server', 'runtime', 'adapters-store', 'native', 'test', 'bench', 'deploy/kubernetes/source'], (name) =>
+  name.endsWith('.ts'),
+)
 const compiled = sources.filter((name) => !name.endsWith('.d.ts')).map((name) => path.join('dist', name.replace(/\.ts$/, '.js')))
 step('compiling TypeScript', [...sources, 'tsconfig.json', 'package-lock.json'], compiled, (complete) => {
   // The compiler believes its notes of what it wrote last.
