@@ -36,16 +36,22 @@ export async function buildApp(
   serving: Serving,
   { certificate, adminApart = false, ui = false, kvEvents }: AppOptions = {},
 ): Promise<FastifyInstance> {
-  const { access, limits, log } = serving
+  const { access, limits, log, readiness } = serving
   const app = newApp(log, limits, certificate, (limit) => serving.metrics.refused(limit))
   if (access.maxConnectionsPerAddress !== undefined) limitPerAddress(app.server, access.maxConnectionsPerAddress)
   const countOne = await gate(app, access)
+  // Whoever asks again opens a connection, which a load balancer leads elsewhere.
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    if (readiness.draining) reply.header('connection', 'close')
+    done()
+  })
   await describeApi(app, serving)
   if (!adminApart) await docsPage(app)
   const places = new Places(limits.maxConcurrentRequests)
   const turns = chatTurns(serving)
   const responses = responsesOf(serving, turns)
   await app.register(async (generation) => {
+    generation.addHook('onRequest', async () => readiness.refuseWhileDraining())
     limitConcurrency(generation, places)
     const completions = completionTurns(serving)
     const complete = completionRoutes(generation, completions)
@@ -61,7 +67,7 @@ export async function buildApp(
     generateRoutes(generation, serving, completions)
   })
   storedResponseRoutes(app, responses)
-  await responseSockets(app, { responses, access, places, countOne, mostStreams: limits.maxWebsocketStreams })
+  await responseSockets(app, { responses, access, places, countOne, readiness, mostStreams: limits.maxWebsocketStreams })
   await app.register(utilityRoutes(serving))
   if (!adminApart) {
     metricsRoute(app, serving)

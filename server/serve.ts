@@ -33,7 +33,9 @@ import { requireModelFolder } from './model-folder.ts'
 import { formatsOf } from './openai/message/from-template.ts'
 import { embeddingPlan } from './pooling/folder.ts'
 import { isScoreTemplate } from './pooling/score-marks.ts'
+import { Readiness } from './readiness.ts'
 import { RequestLimits } from './request-limits.ts'
+import { Starting } from './starting.ts'
 import { CompiledGrammars } from './structured/grammars.ts'
 import { OwnTexts } from './tokenizer/adapter-texts.ts'
 import { ModelChatTemplate } from './tokenizer/chat-template.ts'
@@ -72,12 +74,34 @@ export interface Server {
   adapters: readonly AdapterRecord[]
   /** Resolves when few adapters have been loaded, or refused; at once when there are many. */
   preloaded: Promise<void>
-  /** Stops accepting, lets what is in flight end within the drain timeout, then releases everything. */
+  /** Begins nothing more, lets what is in flight end within the drain timeout, then stops listening and releases everything. */
   close(): Promise<void>
 }
 
-/** Loads model and adapters and listens. Throws ConfigError, ModelError, EngineError or the system's error when it cannot. */
+/** Loads model and adapters and serves them; until then its port tells that it loads. Throws ConfigError, ModelError, EngineError or the system's error when it cannot. */
 export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Server> {
+  requireTogether(config)
+  const certificate = certificateOf(config)
+  // Of a free port nobody knows the number yet.
+  const starting = config.port === 0 ? undefined : await Starting.listen(config, certificate)
+  const onProgress = (fraction: number) => {
+    if (starting) starting.progress = fraction
+    hooks.onProgress?.(fraction)
+  }
+  try {
+    return await serveOn(config, { ...hooks, onProgress }, certificate, async () => starting?.close())
+  } finally {
+    await starting?.close()
+  }
+}
+
+/** `freePort`: nobody else listens any more once it resolves. */
+async function serveOn(
+  config: Config,
+  hooks: ServeHooks,
+  certificate: Certificate | undefined,
+  freePort: () => Promise<void>,
+): Promise<Server> {
   const demo = config.model === undefined ? embeddedDemo() : undefined
   const log = hooks.log ?? createLog(config.logLevel)
   const downloads = new HubDownloads(hooks.hub ?? hubSettings(process.env))
@@ -85,17 +109,6 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   downloads.onWarning = (message) => log.warn(message)
   const { directory, hub } = await findModel(demo?.model ?? (config.model as string), downloads)
   requireModelFolder(directory)
-  if (config.adminHost !== undefined && config.adminPort === undefined)
-    throw new ConfigError('--admin-host says where the admin port listens, and there is none: give --admin-port too')
-  if (config.kvEventsConfig && !config.prefixCache)
-    throw new ConfigError(
-      '--kv-events-config tells what the prefix cache holds, and --no-prefix-cache keeps nothing: leave one of them out',
-    )
-  if (config.fairness === 'adapter' && config.scheduling !== 'fair')
-    throw new ConfigError(
-      `--fairness adapter says whom fair scheduling counts service for, and --scheduling is ${config.scheduling}: give --scheduling fair too`,
-    )
-  const certificate = certificateOf(config)
   const access = new Access(config, log)
   const base = readBaseModel(directory, config.maxExtraTokens)
   const defaults = samplingDefaults(directory)
@@ -171,6 +184,8 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     metrics.grammars = () => grammars.counters
     engine.onStep = (step) => metrics.stepped(step)
     const requestLimits = new RequestLimits(config)
+    const { pinned } = tiers
+    const readiness = new Readiness(() => pinned.missing())
     const serving: Serving = {
       engine,
       model: { name, root: hub ? hubText(hub) : directory, created: started, maxModelLen: engine.info.maxModelLen },
@@ -208,6 +223,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
           ? undefined
           : `the engine has told nothing for ${silent} s although requests are open (--step-timeout)`
       },
+      readiness,
       log,
     }
     const adminApart = config.adminPort !== undefined
@@ -215,6 +231,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     const connections = new Connections(app.server, config.writeTimeout)
     // As many for what adapters bring, and one more for templates that requests bring.
     limitConnections(app.server, mostConnections(2 * config.tokenizerProcesses + 1), log)
+    await freePort()
     const address = await app.listen({ host: config.host, port: config.port })
     const adminHost = config.adminHost ?? config.host
     const admin = adminApart ? await buildAdminApp(serving, app, adminHost, { certificate, ui: config.ui, kvEvents }) : undefined
@@ -225,6 +242,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     }
     // Metrics are read until the last answer has gone.
     const close = async () => {
+      readiness.drain()
       await tiers?.stop()
       await drain(app, engine, connections, config.drainTimeout)
       admin?.server.closeAllConnections()
@@ -250,6 +268,20 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     await release()
     throw error
   }
+}
+
+/** Throws ConfigError for settings that contradict each other. */
+function requireTogether(config: Config): void {
+  if (config.adminHost !== undefined && config.adminPort === undefined)
+    throw new ConfigError('--admin-host says where the admin port listens, and there is none: give --admin-port too')
+  if (config.kvEventsConfig && !config.prefixCache)
+    throw new ConfigError(
+      '--kv-events-config tells what the prefix cache holds, and --no-prefix-cache keeps nothing: leave one of them out',
+    )
+  if (config.fairness === 'adapter' && config.scheduling !== 'fair')
+    throw new ConfigError(
+      `--fairness adapter says whom fair scheduling counts service for, and --scheduling is ${config.scheduling}: give --scheduling fair too`,
+    )
 }
 
 /** undefined: plain HTTP. Throws ConfigError for files that cannot be read, or one without the other. */

@@ -11,6 +11,7 @@ import type { CostAccount } from './cost.ts'
 import type { Limit } from './errors.ts'
 import type { MessageFormats } from './openai/message/formats.ts'
 import type { EmbeddingPlan } from './pooling/folder.ts'
+import type { Readiness } from './readiness.ts'
 import type { RequestLimits } from './request-limits.ts'
 import type { Constraint } from './structured/constraint.ts'
 
@@ -250,5 +251,7 @@ export interface Serving {
   requestLimits: RequestLimits
   /** Why the engine cannot be relied on now: it has failed, or hangs. Undefined: it works. */
   unhealthy(): string | undefined
+  /** Whether requests should be sent here. */
+  readiness: Readiness
   log: FastifyBaseLogger
 }

@@ -12,6 +12,7 @@ import { given } from '../openai/parameters.ts'
 import { usageOf } from '../openai/usage.ts'
 import { validate } from '../openai/validate.ts'
 import type { Places } from '../places.ts'
+import type { Readiness } from '../readiness.ts'
 import { ClientLeft } from '../tokenizer/process-pool.ts'
 import { conversationOf, prepareResponse, type ResponseAsker, ResponseRun, type Responses, scopeOf } from './create.ts'
 import { type Create, createOf, streamIdOf } from './create-event.ts'
@@ -24,6 +25,7 @@ export interface SessionTools {
   access: Access
   places: Places
   countOne: CountOne
+  readiness: Readiness
   /** Turns in progress at a time. */
   mostStreams: number
 }

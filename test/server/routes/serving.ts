@@ -7,6 +7,7 @@ import { AdapterManagement } from '../../../server/adapter-management.ts'
 import { configOf } from '../../../server/config/config.ts'
 import { CostAccount } from '../../../server/cost.ts'
 import { ServerMetrics } from '../../../server/metrics/metrics.ts'
+import { Readiness } from '../../../server/readiness.ts'
 import { RequestLimits } from '../../../server/request-limits.ts'
 import { ModelTokenizer } from '../../../server/tokenizer/tokenizer.ts'
 import type { AdapterRecord, Serving } from '../../../server/types.ts'
@@ -76,6 +77,7 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     requestLimits: new RequestLimits(configOf({})),
     grammars: noGrammars,
     unhealthy: () => undefined,
+    readiness: new Readiness(),
     log: pino({ level: 'silent' }),
     ...overrides,
   }
