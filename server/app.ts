@@ -9,6 +9,7 @@ import { completionRoutes, completionTurns } from './openai/completions.ts'
 import { describeApi, docsPage } from './openapi/document.ts'
 import { Places } from './places.ts'
 import { pooledRoutes } from './pooling/index.ts'
+import { recorded, recordRequests } from './records/http.ts'
 import { responsesOf } from './responses/create.ts'
 import { responseRoutes, storedResponseRoutes } from './responses/routes.ts'
 import { responseSockets } from './responses/socket-route.ts'
@@ -36,8 +37,9 @@ export async function buildApp(
   serving: Serving,
   { certificate, adminApart = false, ui = false, kvEvents }: AppOptions = {},
 ): Promise<FastifyInstance> {
-  const { access, limits, log, readiness } = serving
+  const { access, limits, log, readiness, records } = serving
   const app = newApp(log, limits, certificate, (limit) => serving.metrics.refused(limit))
+  recordRequests(app, records)
   if (access.maxConnectionsPerAddress !== undefined) limitPerAddress(app.server, access.maxConnectionsPerAddress)
   const countOne = await gate(app, access)
   // Whoever asks again opens a connection, which a load balancer leads elsewhere.
@@ -51,6 +53,7 @@ export async function buildApp(
   const turns = chatTurns(serving)
   const responses = responsesOf(serving, turns)
   await app.register(async (generation) => {
+    recorded(generation)
     generation.addHook('onRequest', async () => readiness.refuseWhileDraining())
     limitConcurrency(generation, places)
     const completions = completionTurns(serving)

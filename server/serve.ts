@@ -34,6 +34,7 @@ import { formatsOf } from './openai/message/from-template.ts'
 import { embeddingPlan } from './pooling/folder.ts'
 import { isScoreTemplate } from './pooling/score-marks.ts'
 import { Readiness } from './readiness.ts'
+import { Records } from './records/records.ts'
 import { RequestLimits } from './request-limits.ts'
 import { Starting } from './starting.ts'
 import { CompiledGrammars } from './structured/grammars.ts'
@@ -224,6 +225,7 @@ async function serveOn(
           : `the engine has told nothing for ${silent} s although requests are open (--step-timeout)`
       },
       readiness,
+      records: new Records(log, config),
       log,
     }
     const adminApart = config.adminPort !== undefined
@@ -278,6 +280,8 @@ function requireTogether(config: Config): void {
     throw new ConfigError(
       '--kv-events-config tells what the prefix cache holds, and --no-prefix-cache keeps nothing: leave one of them out',
     )
+  if (config.enableLogOutputs && !config.enableLogRequests)
+    throw new ConfigError('--enable-log-outputs adds the answers to the lines of --enable-log-requests: give that too')
   if (config.fairness === 'adapter' && config.scheduling !== 'fair')
     throw new ConfigError(
       `--fairness adapter says whom fair scheduling counts service for, and --scheduling is ${config.scheduling}: give --scheduling fair too`,

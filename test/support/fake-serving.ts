@@ -10,6 +10,7 @@ import { configOf } from '../../server/config/config.ts'
 import { CostAccount } from '../../server/cost.ts'
 import { ServerMetrics } from '../../server/metrics/metrics.ts'
 import { Readiness } from '../../server/readiness.ts'
+import { Records } from '../../server/records/records.ts'
 import { RequestLimits } from '../../server/request-limits.ts'
 import { ModelTokenizer } from '../../server/tokenizer/tokenizer.ts'
 import type { Serving } from '../../server/types.ts'
@@ -90,6 +91,7 @@ export async function fakeServing(
     grammars: noGrammars,
     unhealthy: () => undefined,
     readiness: new Readiness(),
+    records: new Records(pino({ level: 'silent' })),
     log: pino({ level: 'silent' }),
     ...others,
   }
