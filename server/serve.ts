@@ -43,6 +43,9 @@ import { ModelChatTemplate } from './tokenizer/chat-template.ts'
 import { tokenizerInfo } from './tokenizer/info.ts'
 import { ModelPromptReader } from './tokenizer/prompt-reader.ts'
 import { ModelTokenizer } from './tokenizer/tokenizer.ts'
+import { endpointWarning, tracesEndpoint } from './tracing/endpoint.ts'
+import { startTraces } from './tracing/start.ts'
+import type { Traces } from './tracing/traces-types.ts'
 import type { AdapterRecord, Serving } from './types.ts'
 
 export interface ServeHooks {
@@ -82,6 +85,7 @@ export interface Server {
 /** Loads model and adapters and serves them; until then its port tells that it loads. Throws ConfigError, ModelError, EngineError or the system's error when it cannot. */
 export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Server> {
   requireTogether(config)
+  const tracesUrl = tracesEndpoint(config.otlpTracesEndpoint, process.env)
   const certificate = certificateOf(config)
   // Of a free port nobody knows the number yet.
   const starting = config.port === 0 ? undefined : await Starting.listen(config, certificate)
@@ -90,19 +94,21 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     hooks.onProgress?.(fraction)
   }
   try {
-    return await serveOn(config, { ...hooks, onProgress }, certificate, async () => starting?.close())
+    return await serveOn(config, { ...hooks, onProgress }, { certificate, tracesUrl, freePort: async () => starting?.close() })
   } finally {
     await starting?.close()
   }
 }
 
-/** `freePort`: nobody else listens any more once it resolves. */
-async function serveOn(
-  config: Config,
-  hooks: ServeHooks,
-  certificate: Certificate | undefined,
-  freePort: () => Promise<void>,
-): Promise<Server> {
+interface Outside {
+  certificate: Certificate | undefined
+  /** Where spans are sent. */
+  tracesUrl: string | undefined
+  /** Nobody else listens any more once it resolves. */
+  freePort: () => Promise<void>
+}
+
+async function serveOn(config: Config, hooks: ServeHooks, { certificate, tracesUrl, freePort }: Outside): Promise<Server> {
   const demo = config.model === undefined ? embeddedDemo() : undefined
   const log = hooks.log ?? createLog(config.logLevel)
   const downloads = new HubDownloads(hooks.hub ?? hubSettings(process.env))
@@ -146,6 +152,7 @@ async function serveOn(
   })
   prompts.warm()
   let tiers: AdapterTiers | undefined
+  let traces: Traces | undefined
   // Of a model that only classifies, a template that the operator gives can be for nothing else.
   const given = config.chatTemplate !== undefined && engine.info.classifier !== undefined
   const scoreTemplate = given || isScoreTemplate(chatTemplate.source)
@@ -160,6 +167,7 @@ async function serveOn(
     await downloads.close()
     await engine.close()
     await kvEvents?.end()
+    await traces?.close()
     await tiers?.close()
   }
   try {
@@ -185,6 +193,15 @@ async function serveOn(
     metrics.grammars = () => grammars.counters
     engine.onStep = (step) => metrics.stepped(step)
     const requestLimits = new RequestLimits(config)
+    const records = new Records(log, config)
+    if (tracesUrl !== undefined) {
+      const warning = endpointWarning(tracesUrl)
+      if (warning) log.warn(warning)
+      traces = await startTraces(tracesUrl, (message) => log.warn(message))
+      records.onEnd(traces.tell)
+      const { counts } = traces
+      metrics.spans = () => counts
+    }
     const { pinned } = tiers
     const readiness = new Readiness(() => pinned.missing())
     const serving: Serving = {
@@ -225,7 +242,7 @@ async function serveOn(
           : `the engine has told nothing for ${silent} s although requests are open (--step-timeout)`
       },
       readiness,
-      records: new Records(log, config),
+      records,
       log,
     }
     const adminApart = config.adminPort !== undefined

@@ -12,6 +12,11 @@ export const SEEING_SETTINGS = {
     fallback: false,
     help: 'with enable-log-requests: the beginning of each answer too',
   },
+  'otlp-traces-endpoint': {
+    kind: 'text',
+    value: 'URL',
+    help: "a collector's whole URL, to which a trace of each request is sent (OTLP over HTTP): http://localhost:4318/v1/traces",
+  },
   'max-log-len': {
     kind: 'integer',
     value: 'N',

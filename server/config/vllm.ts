@@ -47,7 +47,6 @@ export const VLLM_ADVICE: Readonly<Record<string, string>> = {
   'swap-space': 'the cache is never swapped out; its size is --pool',
   'cpu-offload-gb': 'weights are never offloaded; --quantization int8 or int4 makes them smaller',
   'uvicorn-log-level': 'what is logged is --log-level',
-  'otlp-traces-endpoint': 'no traces are sent: x-request-id goes through logs and answers, figures are in /metrics',
   'compilation-config': 'the graph is compiled in one way: leave it out; --enforce-eager is for finding faults on CUDA',
   'optimization-level': 'the graph is compiled in one way: leave it out',
   'kv-transfer-config': 'prompts are computed where they are answered: leave it out',

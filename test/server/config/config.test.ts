@@ -154,6 +154,7 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     'log-level': 'debug',
     'enable-log-requests': 'true',
     'enable-log-outputs': 'true',
+    'otlp-traces-endpoint': 'http://localhost:4318/v1/traces',
     'max-log-len': '99',
   }
   const file = path.join(temporaryFolder(t), 'lorikeet.json')
