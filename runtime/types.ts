@@ -1,5 +1,4 @@
 /** What goes into the engine and what comes out; plain data that crosses the thread border. */
-
 import type { MessagePort } from 'node:worker_threads'
 import type { AdapterDtype, AdapterImage, ClassifierHead } from '../adapters-store/types.ts'
 import type { CacheDtype, Device, TensorType } from '../native/types.ts'
@@ -113,6 +112,10 @@ export interface SequenceOutput {
   cachedTokens?: number
   /** Milliseconds since epoch: first scheduled (set on the first output), for queue/prefill/decode times. */
   scheduledAt?: number
+  /** Milliseconds since epoch between which its adapters' bytes were brought into the pool, as far as that ended after its arrival; set on the first output. */
+  load?: { from: number; to: number }
+  /** Milliseconds of steps so far, by its tokens' part of those that each step computed. */
+  deviceMs?: number
 }
 
 /** Already validated by the caller; what is left out depends on device and model (runtime/model/options.ts, runtime/engine/load.ts). */

@@ -58,6 +58,8 @@ export interface LeasedAdapters {
   headers: Record<string, string>
   /** Its place among the requests of its tenant and its adapters. */
   place: Place
+  /** Milliseconds since epoch between which it waited for some of them to be read into host memory; absent: all lay there. */
+  read?: { from: number; to: number }
 }
 
 /** Adapters that a body names otherwise than by `model`, in its field `param`. */
@@ -286,9 +288,12 @@ export async function leaseAdapters(
   const { mix, base, param } = choice
   const place = takePlace(serving, choice, reply, generates)
   if (mix.length === 0) return { serving, uses: [], model: base, heads: [], headers: {}, place }
+  const cold = mix.some(({ record }) => record.image === undefined)
+  const from = Date.now()
   const { lease, records } = await leaseVersions(serving, mix, leaving(reply)).catch((error: Error) => {
     throw error instanceof AdapterError ? refused(mix, error, param) : error
   })
+  const read = cold ? { from, to: Date.now() } : undefined
   const { digests, release } = lease
   if (reply.raw.destroyed) release()
   else reply.raw.once('close', release)
@@ -312,6 +317,7 @@ export async function leaseAdapters(
     heads: uses.flatMap(({ name }, i) => (lease.heads[i] ? [{ name, head: lease.heads[i] }] : [])),
     headers: { [ADAPTER_HEADER]: listed, [DIGEST_HEADER]: digests.join(', ') },
     place,
+    read,
   }
 }
 

@@ -21,6 +21,7 @@ import type { Config } from './config/settings.ts'
 import { ConfigError } from './config/values.ts'
 import { cacheFolder } from './folders.ts'
 import { hubNameOf } from './hub-model.ts'
+import { PinnedAdapters } from './pinned-adapters.ts'
 import type { OwnTexts } from './tokenizer/adapter-texts.ts'
 
 /** As many adapters are brought into host memory at once; of more, those that somebody wants. */
@@ -34,6 +35,7 @@ export class AdapterTiers {
   onRead?: (seconds: number) => void
   readonly memory: HostMemory
   readonly hub: AdapterHub
+  readonly pinned: PinnedAdapters
   private readonly store: AdapterStore
   private readonly config: Config
   private readonly folder: string | undefined
@@ -77,6 +79,7 @@ export class AdapterTiers {
     // Weights of 32 bits are packed to half of their size.
     const maxBytes = 2 * Math.min(limits.bytes, this.memory.limit) + TEXTS
     this.hub = new AdapterHub(downloads, this.registry, { allow: config.hubAllow ?? [], maxBytes }, log)
+    this.pinned = new PinnedAdapters(this.registry, this.hub)
     this.registry.onLoad = ({ name, warnings = [], loadMs = 0 }) => {
       this.onRead?.(loadMs / 1000)
       for (const warning of warnings) log.warn(`adapter ${name}: ${warning}`)
@@ -109,6 +112,7 @@ export class AdapterTiers {
   private enterAgain(name: string, { directory, pinned, limits, formats }: Registered): void {
     const root = this.placeOf(name, directory)
     const hub = hubOfFolder(directory)?.name
+    if (root !== undefined && pinned) this.pinned.await(name)
     if (root === undefined) this.warnOutside(`adapter ${name}`, directory)
     else if (hub && rootOf(directory, this.roots) === undefined)
       this.hub.name(name, { hub, registered: true, pinned, limits, formats })
@@ -161,8 +165,9 @@ export class AdapterTiers {
     if (idle > 0) this.idling = setInterval(() => this.memory.dropIdle(idle), Math.max(1000, idle / 4)).unref()
   }
 
-  /** Few adapters are loaded before anybody wants them, so that the first request does not wait and whoever started the server sees what is refused. */
+  /** What is pinned, and few others, are loaded before anybody wants them, so that the first request does not wait and whoever started the server sees what is refused. */
   async preload(): Promise<void> {
+    await this.pinned.load()
     const canaries = this.registry.canaries().flatMap(({ canary }) => canary?.adapter ?? [])
     const all = [...this.registry.list(), ...canaries]
     if (all.length > FEW) return
@@ -179,6 +184,7 @@ export class AdapterTiers {
   /** No change is heard any more; what runs goes on. */
   async stop(): Promise<void> {
     clearInterval(this.idling)
+    this.pinned.close()
     this.hub.close()
     await this.watch?.close()
   }

@@ -9,6 +9,7 @@ import { completionRoutes, completionTurns } from './openai/completions.ts'
 import { describeApi, docsPage } from './openapi/document.ts'
 import { Places } from './places.ts'
 import { pooledRoutes } from './pooling/index.ts'
+import { recorded, recordRequests } from './records/http.ts'
 import { responsesOf } from './responses/create.ts'
 import { responseRoutes, storedResponseRoutes } from './responses/routes.ts'
 import { responseSockets } from './responses/socket-route.ts'
@@ -36,16 +37,24 @@ export async function buildApp(
   serving: Serving,
   { certificate, adminApart = false, ui = false, kvEvents }: AppOptions = {},
 ): Promise<FastifyInstance> {
-  const { access, limits, log } = serving
+  const { access, limits, log, readiness, records } = serving
   const app = newApp(log, limits, certificate, (limit) => serving.metrics.refused(limit))
+  recordRequests(app, records)
   if (access.maxConnectionsPerAddress !== undefined) limitPerAddress(app.server, access.maxConnectionsPerAddress)
   const countOne = await gate(app, access)
+  // Whoever asks again opens a connection, which a load balancer leads elsewhere.
+  app.addHook('onSend', (_request, reply, _payload, done) => {
+    if (readiness.draining) reply.header('connection', 'close')
+    done()
+  })
   await describeApi(app, serving)
   if (!adminApart) await docsPage(app)
   const places = new Places(limits.maxConcurrentRequests)
   const turns = chatTurns(serving)
   const responses = responsesOf(serving, turns)
   await app.register(async (generation) => {
+    recorded(generation)
+    generation.addHook('onRequest', async () => readiness.refuseWhileDraining())
     limitConcurrency(generation, places)
     const completions = completionTurns(serving)
     const complete = completionRoutes(generation, completions)
@@ -61,7 +70,7 @@ export async function buildApp(
     generateRoutes(generation, serving, completions)
   })
   storedResponseRoutes(app, responses)
-  await responseSockets(app, { responses, access, places, countOne, mostStreams: limits.maxWebsocketStreams })
+  await responseSockets(app, { responses, access, places, countOne, readiness, mostStreams: limits.maxWebsocketStreams })
   await app.register(utilityRoutes(serving))
   if (!adminApart) {
     metricsRoute(app, serving)

@@ -3,7 +3,7 @@ import type { Adapter, Lease } from '../adapters-store/index.ts'
 
 export type AdapterRecord = Pick<
   Adapter,
-  'name' | 'directory' | 'created' | 'digest' | 'method' | 'refusal' | 'detail' | 'canary' | 'limits' | 'formats'
+  'name' | 'directory' | 'created' | 'digest' | 'method' | 'refusal' | 'detail' | 'canary' | 'limits' | 'formats' | 'image'
 >
 export type { Lease }
 

@@ -7,8 +7,6 @@ export class Connections {
   private readonly answers = new Map<Socket, Set<ServerResponse>>()
   /** How much of what was written to a connection has left, and since when it is no more. */
   private readonly unread = new WeakMap<Socket, { sent: number; since: number }>()
-  private underWay = 0
-  private readonly waiting: (() => void)[] = []
 
   /** `writeTimeout`: seconds in which a client must have read something of what is there for it. */
   constructor(server: Server, writeTimeout: number) {
@@ -18,12 +16,7 @@ export class Connections {
     server.on('request', ({ socket }, response) => {
       const answers = this.of(socket)
       answers.add(response)
-      this.underWay++
-      response.once('close', () => {
-        answers.delete(response)
-        this.underWay--
-        if (this.underWay === 0) for (const resolve of this.waiting.splice(0)) resolve()
-      })
+      response.once('close', () => answers.delete(response))
     })
     // Node's own (which `server.close` calls) destroys a connection whose answer is written but not sent yet: a slow reader's answer was cut at SIGTERM.
     server.closeIdleConnections = () => {
@@ -31,9 +24,10 @@ export class Connections {
     }
   }
 
-  /** Resolves when no answer is under way. */
+  /** Resolves when the answers that are under way now are over. Those that begin later are not waited for: of probes and of what is refused there may always be some. */
   async answered(): Promise<void> {
-    if (this.underWay > 0) await new Promise<void>((resolve) => this.waiting.push(resolve))
+    const underWay = [...this.answers.values()].flatMap((answers) => [...answers])
+    await Promise.all(underWay.map((response) => new Promise<void>((resolve) => response.once('close', () => resolve()))))
   }
 
   /**

@@ -7,12 +7,13 @@ import type { Connections } from './connections.ts'
 const LAST_WORDS = 5
 
 /**
- * Stops listening and lets what is under way end within `seconds`. What has not is told that the engine closes, and every connection is closed then. Waiting
- * for the connections instead would wait for clients: one that never sent a request, or whose stream ended while closing, stays open for its keep-alive time.
+ * Lets what is under way end within `seconds`, while the port goes on listening: probes are answered, and what generates is refused (readiness.ts) in words that a client understands.
+ * Then nothing listens any more; what has not ended is told that the engine closes, and every connection is closed. Waiting for the connections instead would wait for clients: one that
+ * never sent a request, or whose stream ended while closing, stays open for its keep-alive time.
  */
 export async function drain(app: FastifyInstance, engine: Engine, connections: Connections, seconds: number): Promise<void> {
-  const closed = app.close()
   await within(seconds, Promise.all([connections.answered(), engine.idle()]))
+  const closed = app.close()
   await within(LAST_WORDS, Promise.all([engine.close(), connections.answered()]))
   app.server.closeAllConnections()
   await closed

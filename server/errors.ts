@@ -36,6 +36,9 @@ export const CATALOGUE = {
   text_process_lost: { status: 503, type: 'service_unavailable_error' },
   constraint_lost: { status: 503, type: 'service_unavailable_error' },
   engine_unavailable: { status: 503, type: 'service_unavailable_error' },
+  server_loading: { status: 503, type: 'service_unavailable_error' },
+  server_draining: { status: 503, type: 'service_unavailable_error' },
+  pinned_adapters_missing: { status: 503, type: 'service_unavailable_error' },
 } as const
 export type ErrorCode = keyof typeof CATALOGUE
 
@@ -61,7 +64,7 @@ export class ApiError extends Error {
   readonly code: ErrorCode
   /** The field of the body, or the header, that is wrong. */
   readonly param: string | null
-  /** With too_many_requests: seconds after which it makes sense to try again. */
+  /** With a 429 or 503: seconds after which it makes sense to try again. */
   readonly retryAfter: number
   /** With too_many_requests: the limit that it is for, where there is one. */
   limit?: Limit

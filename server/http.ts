@@ -203,6 +203,7 @@ function tellErrors(app: FastifyInstance, bodyLimit: number, refused: (limit: Li
   app.setErrorHandler((error, request, reply) => {
     if (error instanceof ClientLeft) return reply.hijack()
     const known = toApiError(error, bodyLimit)
+    request.record?.fail(known)
     if (known.status >= 500) request.log.error({ err: error }, 'a request failed')
     if (known.status === 429 || known.status === 503) reply.header('retry-after', known.retryAfter)
     if (known.limit) refused(known.limit)

@@ -33,13 +33,19 @@ import { requireModelFolder } from './model-folder.ts'
 import { formatsOf } from './openai/message/from-template.ts'
 import { embeddingPlan } from './pooling/folder.ts'
 import { isScoreTemplate } from './pooling/score-marks.ts'
+import { Readiness } from './readiness.ts'
+import { Records } from './records/records.ts'
 import { RequestLimits } from './request-limits.ts'
+import { Starting } from './starting.ts'
 import { CompiledGrammars } from './structured/grammars.ts'
 import { OwnTexts } from './tokenizer/adapter-texts.ts'
 import { ModelChatTemplate } from './tokenizer/chat-template.ts'
 import { tokenizerInfo } from './tokenizer/info.ts'
 import { ModelPromptReader } from './tokenizer/prompt-reader.ts'
 import { ModelTokenizer } from './tokenizer/tokenizer.ts'
+import { endpointWarning, tracesEndpoint } from './tracing/endpoint.ts'
+import { startTraces } from './tracing/start.ts'
+import type { Traces } from './tracing/traces-types.ts'
 import type { AdapterRecord, Serving } from './types.ts'
 
 export interface ServeHooks {
@@ -72,12 +78,37 @@ export interface Server {
   adapters: readonly AdapterRecord[]
   /** Resolves when few adapters have been loaded, or refused; at once when there are many. */
   preloaded: Promise<void>
-  /** Stops accepting, lets what is in flight end within the drain timeout, then releases everything. */
+  /** Begins nothing more, lets what is in flight end within the drain timeout, then stops listening and releases everything. */
   close(): Promise<void>
 }
 
-/** Loads model and adapters and listens. Throws ConfigError, ModelError, EngineError or the system's error when it cannot. */
+/** Loads model and adapters and serves them; until then its port tells that it loads. Throws ConfigError, ModelError, EngineError or the system's error when it cannot. */
 export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Server> {
+  requireTogether(config)
+  const tracesUrl = tracesEndpoint(config.otlpTracesEndpoint, process.env)
+  const certificate = certificateOf(config)
+  // Of a free port nobody knows the number yet.
+  const starting = config.port === 0 ? undefined : await Starting.listen(config, certificate)
+  const onProgress = (fraction: number) => {
+    if (starting) starting.progress = fraction
+    hooks.onProgress?.(fraction)
+  }
+  try {
+    return await serveOn(config, { ...hooks, onProgress }, { certificate, tracesUrl, freePort: async () => starting?.close() })
+  } finally {
+    await starting?.close()
+  }
+}
+
+interface Outside {
+  certificate: Certificate | undefined
+  /** Where spans are sent. */
+  tracesUrl: string | undefined
+  /** Nobody else listens any more once it resolves. */
+  freePort: () => Promise<void>
+}
+
+async function serveOn(config: Config, hooks: ServeHooks, { certificate, tracesUrl, freePort }: Outside): Promise<Server> {
   const demo = config.model === undefined ? embeddedDemo() : undefined
   const log = hooks.log ?? createLog(config.logLevel)
   const downloads = new HubDownloads(hooks.hub ?? hubSettings(process.env))
@@ -85,17 +116,6 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   downloads.onWarning = (message) => log.warn(message)
   const { directory, hub } = await findModel(demo?.model ?? (config.model as string), downloads)
   requireModelFolder(directory)
-  if (config.adminHost !== undefined && config.adminPort === undefined)
-    throw new ConfigError('--admin-host says where the admin port listens, and there is none: give --admin-port too')
-  if (config.kvEventsConfig && !config.prefixCache)
-    throw new ConfigError(
-      '--kv-events-config tells what the prefix cache holds, and --no-prefix-cache keeps nothing: leave one of them out',
-    )
-  if (config.fairness === 'adapter' && config.scheduling !== 'fair')
-    throw new ConfigError(
-      `--fairness adapter says whom fair scheduling counts service for, and --scheduling is ${config.scheduling}: give --scheduling fair too`,
-    )
-  const certificate = certificateOf(config)
   const access = new Access(config, log)
   const base = readBaseModel(directory, config.maxExtraTokens)
   const defaults = samplingDefaults(directory)
@@ -132,6 +152,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
   })
   prompts.warm()
   let tiers: AdapterTiers | undefined
+  let traces: Traces | undefined
   // Of a model that only classifies, a template that the operator gives can be for nothing else.
   const given = config.chatTemplate !== undefined && engine.info.classifier !== undefined
   const scoreTemplate = given || isScoreTemplate(chatTemplate.source)
@@ -146,6 +167,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     await downloads.close()
     await engine.close()
     await kvEvents?.end()
+    await traces?.close()
     await tiers?.close()
   }
   try {
@@ -171,6 +193,17 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     metrics.grammars = () => grammars.counters
     engine.onStep = (step) => metrics.stepped(step)
     const requestLimits = new RequestLimits(config)
+    const records = new Records(log, config)
+    if (tracesUrl !== undefined) {
+      const warning = endpointWarning(tracesUrl)
+      if (warning) log.warn(warning)
+      traces = await startTraces(tracesUrl, (message) => log.warn(message))
+      records.onEnd(traces.tell)
+      const { counts } = traces
+      metrics.spans = () => counts
+    }
+    const { pinned } = tiers
+    const readiness = new Readiness(() => pinned.missing())
     const serving: Serving = {
       engine,
       model: { name, root: hub ? hubText(hub) : directory, created: started, maxModelLen: engine.info.maxModelLen },
@@ -208,6 +241,8 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
           ? undefined
           : `the engine has told nothing for ${silent} s although requests are open (--step-timeout)`
       },
+      readiness,
+      records,
       log,
     }
     const adminApart = config.adminPort !== undefined
@@ -215,6 +250,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     const connections = new Connections(app.server, config.writeTimeout)
     // As many for what adapters bring, and one more for templates that requests bring.
     limitConnections(app.server, mostConnections(2 * config.tokenizerProcesses + 1), log)
+    await freePort()
     const address = await app.listen({ host: config.host, port: config.port })
     const adminHost = config.adminHost ?? config.host
     const admin = adminApart ? await buildAdminApp(serving, app, adminHost, { certificate, ui: config.ui, kvEvents }) : undefined
@@ -225,6 +261,7 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     }
     // Metrics are read until the last answer has gone.
     const close = async () => {
+      readiness.drain()
       await tiers?.stop()
       await drain(app, engine, connections, config.drainTimeout)
       admin?.server.closeAllConnections()
@@ -250,6 +287,22 @@ export async function serve(config: Config, hooks: ServeHooks = {}): Promise<Ser
     await release()
     throw error
   }
+}
+
+/** Throws ConfigError for settings that contradict each other. */
+function requireTogether(config: Config): void {
+  if (config.adminHost !== undefined && config.adminPort === undefined)
+    throw new ConfigError('--admin-host says where the admin port listens, and there is none: give --admin-port too')
+  if (config.kvEventsConfig && !config.prefixCache)
+    throw new ConfigError(
+      '--kv-events-config tells what the prefix cache holds, and --no-prefix-cache keeps nothing: leave one of them out',
+    )
+  if (config.enableLogOutputs && !config.enableLogRequests)
+    throw new ConfigError('--enable-log-outputs adds the answers to the lines of --enable-log-requests: give that too')
+  if (config.fairness === 'adapter' && config.scheduling !== 'fair')
+    throw new ConfigError(
+      `--fairness adapter says whom fair scheduling counts service for, and --scheduling is ${config.scheduling}: give --scheduling fair too`,
+    )
 }
 
 /** undefined: plain HTTP. Throws ConfigError for files that cannot be read, or one without the other. */

@@ -11,6 +11,8 @@ import type { CostAccount } from './cost.ts'
 import type { Limit } from './errors.ts'
 import type { MessageFormats } from './openai/message/formats.ts'
 import type { EmbeddingPlan } from './pooling/folder.ts'
+import type { Readiness } from './readiness.ts'
+import type { Records } from './records/records.ts'
 import type { RequestLimits } from './request-limits.ts'
 import type { Constraint } from './structured/constraint.ts'
 
@@ -250,5 +252,9 @@ export interface Serving {
   requestLimits: RequestLimits
   /** Why the engine cannot be relied on now: it has failed, or hangs. Undefined: it works. */
   unhealthy(): string | undefined
+  /** What becomes of requests. */
+  records: Records
+  /** Whether requests should be sent here. */
+  readiness: Readiness
   log: FastifyBaseLogger
 }

@@ -4,7 +4,7 @@ import { type NativeEngine, ROW_STATUS, type StepOutput } from '../../native/typ
 import { EngineError, type EngineErrorCode } from '../errors.ts'
 import { checkInvariants } from '../invariants.ts'
 import { COPY_RATE, Pool } from '../pool/pool.ts'
-import { begin, landed, type Scheduled, undo, workOf } from '../scheduler/scheduled.ts'
+import { begin, landed, type Scheduled, shareTime, undo, workOf } from '../scheduler/scheduled.ts'
 import { Scheduler } from '../scheduler/scheduler.ts'
 import { Sequence } from '../scheduler/sequence.ts'
 import type { EngineSnapshot, Logprobs, MaskThread, SequenceOutput, StepTimes } from '../types.ts'
@@ -199,6 +199,7 @@ export class EngineCore {
     if (this.flight === flight) this.flight = undefined
     if (output instanceof Error) return await this.recover(flight, output)
     if (output.warning !== undefined) this.warn(output.warning)
+    shareTime(flight.scheduled, flight.tokens, output.runMs + output.sampleMs)
     this.commit(flight, output)
     this.counters.steps++
     const { tokens, scheduled, scheduleMs } = flight

@@ -131,11 +131,23 @@ export function pooledOf({ sum = NO_SUM, rows, request, promptLength }: Sequence
 
 const NO_SUM = new Float64Array(0)
 
-/** What is told once, with a sequence's first output. */
+/** When the adapters of a sequence were brought into the pool, all together; those that lay there when it came are none of it. */
+function loadOf({ loads, request }: Sequence): SequenceOutput['load'] {
+  let load: SequenceOutput['load']
+  for (const { loadedFrom, arrivedAt } of loads)
+    if (arrivedAt !== undefined && arrivedAt >= request.arrival)
+      load = { from: Math.min(loadedFrom, load?.from ?? loadedFrom), to: Math.max(arrivedAt, load?.to ?? 0) }
+  return load
+}
+
+/** What it has cost so far, and what is told once, with a sequence's first output. */
 export function withStart(sequence: Sequence, output: SequenceOutput): SequenceOutput {
+  output.deviceMs = sequence.deviceMs
   if (sequence.reportedStart) return output
   sequence.reportedStart = true
   output.cachedTokens = sequence.cachedTokens ?? 0
   output.scheduledAt = sequence.scheduledAt
+  const load = loadOf(sequence)
+  if (load) output.load = load
   return output
 }

@@ -33,6 +33,9 @@ export interface Resident extends Tenant, Usage {
   blocks: number[]
   /** Its bytes are known to have arrived. */
   arrived: boolean
+  /** Milliseconds since epoch: they were on their way, and were seen to have arrived. */
+  loadedFrom: number
+  arrivedAt?: number
   /** Sequences that use it now. */
   references: number
   /** It came for a use that is still to come, and that is counted. */
@@ -141,6 +144,7 @@ export class AdapterResidency {
       frames: [],
       pieces: [],
       arrived: false,
+      loadedFrom: Date.now(),
       references: 0,
       ...used(before, 1, this.turnover.clock(now)),
       awaited: true,
@@ -186,6 +190,7 @@ export class AdapterResidency {
     if (!resident) return false
     if (!resident.arrived && this.native.adapterReady(resident.index)) {
       resident.arrived = true
+      resident.arrivedAt = Date.now()
       this.change().came.push({ digest, bytes: bytesOf(resident.image) })
     }
     return resident.arrived

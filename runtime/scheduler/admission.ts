@@ -97,6 +97,7 @@ export class Admission {
       this.leave(sequence, held)
       throw error
     }
+    sequence.loads = sequence.uses.flatMap((use) => adapters.get(use.digest) ?? [])
     const count = Math.min(sequence.remaining, budget)
     if (!this.grow(sequence, count)) throw new Error('the pool has less room than it said')
     if (sequence.cachedTokens === undefined) {

@@ -83,6 +83,11 @@ export function workOf(scheduled: readonly Scheduled[]): Work {
   return work
 }
 
+/** Shares a step's milliseconds among its sequences, by their tokens. */
+export function shareTime(scheduled: readonly Scheduled[], tokens: number, ms: number): void {
+  for (const { sequence, count } of scheduled) sequence.deviceMs += (ms * count) / tokens
+}
+
 /** The step is over. */
 export function landed({ sequence, samples }: Scheduled): void {
   sequence.inFlight--

@@ -22,6 +22,13 @@ export const MAX_LEVEL = 32
 /** Where it stands with the scheduler: in the queue; admitted; ended, but named by a step in flight, until which it keeps what it holds; out of everything. */
 export type SequenceState = 'waiting' | 'running' | 'leaving' | 'ended'
 
+/** An adapter's way into the pool: milliseconds since epoch. */
+export interface Load {
+  readonly loadedFrom: number
+  /** Absent: its bytes are not known to have arrived. */
+  readonly arrivedAt?: number
+}
+
 /** What the addon has found that may come next of a sequence. */
 export interface Found {
   count: number
@@ -72,6 +79,10 @@ export class Sequence {
   heldFor: number | undefined
   cachedTokens?: number
   scheduledAt?: number
+  /** Its adapters' way into the pool, since its last admission. */
+  loads: readonly Load[] = []
+  /** Milliseconds of steps, by its tokens' part of those that each step computed. */
+  deviceMs = 0
   reportedStart = false
   /** In a slot: what may come behind the last token that has come, by what has stood before (speculation.ts), and how often that is right of late. */
   found: Found | undefined

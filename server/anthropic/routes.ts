@@ -125,7 +125,6 @@ async function answer(request: FastifyRequest, reply: FastifyReply, chat: Body, 
   if (!ending || reply.raw.destroyed) return stream ? reply : reply.hijack()
   begin()
   writer.end(ending, reading.usage(usage()))
-  request.log.info({ model: adapter.model, ...generation.counts, ms: Math.round(reply.elapsedTime) }, 'generated')
   if (!stream) return writer.message
   stream.end()
   return reply

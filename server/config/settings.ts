@@ -5,6 +5,7 @@ import { ACCESS_SETTINGS } from './access-settings.ts'
 import { ADAPTER_SETTINGS } from './adapter-settings.ts'
 import { KV_EVENTS_SETTINGS, type KvEventsSettings } from './kv-events.ts'
 import { REQUEST_SETTINGS } from './request-settings.ts'
+import { SEEING_SETTINGS } from './seeing-settings.ts'
 import { type Device, LONGEST_TIMER, type Setting } from './setting.ts'
 import { SPECULATION_SETTINGS } from './speculation.ts'
 import { WEIGHT_SETTINGS } from './weight-settings.ts'
@@ -263,6 +264,7 @@ export const SETTINGS = {
     fallback: 'warn',
     help: 'what is logged',
   },
+  ...SEEING_SETTINGS,
 } as const satisfies Record<string, Setting>
 
 export type SettingName = keyof typeof SETTINGS

@@ -4,11 +4,13 @@ import type { Engine, EngineSnapshot, StepTimes } from '../../runtime/index.ts'
 import type { Config } from '../config/settings.ts'
 import type { Limit } from '../errors.ts'
 import { logSink } from '../log.ts'
+import { NO_SPANS, type SpanCounts } from '../tracing/traces-types.ts'
 import type { Conversations, Grammars, Metrics, RequestTimes } from '../types.ts'
 import { VERSION } from '../version.ts'
 import * as buckets from './buckets.ts'
 import { conversationMetrics } from './conversations.ts'
 import { grammarMetrics } from './grammars.ts'
+import { spanMetrics } from './spans.ts'
 import { speculationMetrics } from './speculation.ts'
 import { type AdapterTierSources, tierMetrics } from './tiers.ts'
 import { type VersionedName, versionMetrics } from './versions.ts'
@@ -74,6 +76,8 @@ export class ServerMetrics implements Metrics {
   canaries: () => readonly VersionedName[] = () => []
   /** What has come of the constraints of requests so far. */
   grammars: () => Grammars['counters'] = () => ({ compiled: 0, refused: 0, reused: 0, threadsLost: 0 })
+  /** Spans of requests so far. */
+  spans: () => Readonly<SpanCounts> = () => NO_SPANS
   readonly conversations: Conversations = { websockets: () => 0, responses: () => ({ count: 0, bytes: 0 }) }
   readonly endedEarly: Metrics['endedEarly']
   private readonly registry = new Registry()
@@ -107,6 +111,7 @@ export class ServerMetrics implements Metrics {
     this.adapters()
     versionMetrics(this.named, this.labels, () => this.canaries())
     speculationMetrics(this.registry, this.labels, () => engine.snapshot)
+    spanMetrics(this.registry, this.labels, () => this.spans())
     grammarMetrics(this.registry, this.labels, () => this.grammars())
     this.endedEarly = conversationMetrics(
       this.registry,

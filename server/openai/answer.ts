@@ -1,11 +1,9 @@
 /** What both routes do with a request: run it, and answer whole or as a stream. The routes say how a choice, a chunk and the envelope look. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { LeasedAdapters } from '../adapter-choice.ts'
 import { toApiError } from '../errors.ts'
 import { jsonBody, openingOf, SlicedArray } from '../json.ts'
 import { VERSION } from '../version.ts'
 import { EventStream } from './event-stream.ts'
-import type { Generation } from './generation.ts'
 import { type Body, given } from './parameters.ts'
 import type { Shape } from './shape.ts'
 import { type Prepared, takeTurn } from './turn.ts'
@@ -55,7 +53,6 @@ export async function answer(
   const running = run()
   if (!streamed) {
     await running
-    log(request, reply, adapter, generation)
     if (reply.raw.destroyed) return reply.hijack()
     const usage: Usage = usageOf(generation.counts, details, shape.reasoningTokens())
     const choices = new SlicedArray(shape.choices())
@@ -73,12 +70,7 @@ export async function answer(
     request.log.warn({ err: error }, 'a stream failed')
     stream.error(toApiError(error, serving.limits.bodyLimit))
   }
-  log(request, reply, adapter, generation)
   if (!stream && reply.raw.destroyed) return reply.hijack()
   open().done()
   return reply
-}
-
-function log(request: FastifyRequest, reply: FastifyReply, adapter: LeasedAdapters, { counts }: Generation): void {
-  request.log.info({ model: adapter.model, ...counts, ms: Math.round(reply.elapsedTime) }, 'generated')
 }

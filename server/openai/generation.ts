@@ -10,6 +10,8 @@ import {
 } from '../../runtime/index.ts'
 import { ADAPTER_HEADER } from '../adapter-choice.ts'
 import { ApiError, engineError } from '../errors.ts'
+import type { Work, WorkTimes } from '../records/record.ts'
+import { noteOutput } from '../records/work-times.ts'
 import type { Constraint } from '../structured/constraint.ts'
 import type { Detokenizer, EarlyEnd, Serving, TokenIds } from '../types.ts'
 import { LogprobList } from './logprob-list.ts'
@@ -91,9 +93,13 @@ interface Choice {
   firstAt?: number
   lastAt: number
   scheduledAt?: number
+  deviceMs: number
 }
 
-export class Generation {
+export class Generation implements Work {
+  /** Of each choice that has ended. */
+  readonly finishes: FinishReason[] = []
+  readonly times: WorkTimes
   readonly counts: Counts = { promptTokens: 0, completionTokens: 0, cachedTokens: 0 }
   private readonly serving: Serving
   private readonly request: GenerationRequest
@@ -110,6 +116,7 @@ export class Generation {
     this.request = request
     this.requests = scoredOnce(request.choices)
     this.onPiece = onPiece
+    this.times = { submittedAt: this.started, deviceMs: 0 }
   }
 
   /** Submits every choice; resolves when all have ended, rejects with the first failure (the others are aborted). Throws at once what can never run. */
@@ -138,6 +145,7 @@ export class Generation {
           begun: false,
           open: true,
           lastAt: this.started,
+          deviceMs: 0,
         }
         if (one.scoredBy === undefined) this.submit(index, choice)
         else this.choices[one.scoredBy].others.push(index)
@@ -291,6 +299,7 @@ export class Generation {
 
   private time(choice: Choice, output: SequenceOutput): void {
     if (output.scheduledAt !== undefined) this.request.place?.begun()
+    choice.deviceMs = noteOutput(this.times, output, choice.deviceMs)
     if (output.cachedTokens !== undefined) {
       choice.cachedTokens = output.cachedTokens
       this.counts.cachedTokens += output.cachedTokens
@@ -312,6 +321,7 @@ export class Generation {
   private close(choice: Choice, finishReason: FinishReason, early?: EarlyEnd): void {
     choice.open = false
     this.openChoices--
+    this.finishes.push(finishReason)
     if (early) {
       this.serving.engine.abort(choice.id)
       this.serving.metrics.endedEarly(early)

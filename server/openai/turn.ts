@@ -3,13 +3,15 @@ import type { FastifyRequest } from 'fastify'
 import type { LeasedAdapters } from '../adapter-choice.ts'
 import type { Lasting } from '../client-left.ts'
 import { costOf } from '../cost.ts'
+import { toApiError } from '../errors.ts'
 import { type QueueTerms, queueTerms, tenantOf } from '../queue-terms.ts'
+import { takenOf } from '../records/taken.ts'
 import { ClientLeft } from '../tokenizer/process-pool.ts'
 import { Generation, type GenerationRequest, type OnPiece } from './generation.ts'
 import { type Body, given } from './parameters.ts'
 
 /** Who asks: a request, or a message of a connection with that connection's headers. */
-export type Asker = Pick<FastifyRequest, 'headers' | 'caller' | 'log'>
+export type Asker = Pick<FastifyRequest, 'headers' | 'caller' | 'log' | 'record'>
 
 /** A prepared turn: what is to be generated and by what. */
 export interface Prepared {
@@ -48,17 +50,32 @@ export async function takeTurn(
   life.raw.once('close', countOut)
   const terms = queueTerms(serving.limits, asker, adapter.uses)
   const tenant = serving.access.cacheTenant(asker.caller)
+  const { record } = asker
   const generation = new Generation(
     serving,
     { ...asked, ...terms, constraint: held?.constraint, adapters: adapter.uses, tenant, place: adapter.place },
-    onPiece,
+    record?.keepsOutputs
+      ? (index, piece) => {
+          record.output(index, piece.text)
+          return onPiece(index, piece)
+        }
+      : onPiece,
   )
   generation.counts.promptTokens = promptTokens
+  if (record) {
+    const [{ promptIds, sampling }] = asked.choices
+    const kind = asked.promptField === 'messages' ? 'chat' : 'text_completion'
+    record.take(takenOf(kind, adapter, { tenant: tenantOf(serving.limits, asker), promptIds, sampling }))
+    record.work = generation
+  }
   const run = () => {
     adapter.place.work(asked.choices.length, generation.counts)
     // 'close' also comes after a whole answer: then there is nothing left to abort.
     life.raw.once('close', () => generation.abort())
-    return generation.run()
+    const running = generation.run()
+    // A stream that has begun tells its client by itself.
+    if (record) running.catch((error: unknown) => record.fail(toApiError(error, serving.limits.bodyLimit)))
+    return running
   }
   return { generation, terms, run }
 }

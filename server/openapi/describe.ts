@@ -118,6 +118,7 @@ export const READ_BY_ADAPTERS: Facts = {
     'hub_failed',
     'text_process_lost',
     'engine_unavailable',
+    'server_draining',
   ],
 }
 

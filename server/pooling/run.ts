@@ -5,7 +5,10 @@ import { ADAPTER_HEADER, type LeasedAdapters } from '../adapter-choice.ts'
 import { costOf } from '../cost.ts'
 import { ApiError, engineError } from '../errors.ts'
 import { type Body, priorityOf } from '../openai/parameters.ts'
-import { queueTerms } from '../queue-terms.ts'
+import { queueTerms, tenantOf } from '../queue-terms.ts'
+import type { Work, WorkTimes } from '../records/record.ts'
+import { takenOf } from '../records/taken.ts'
+import { noteOutput } from '../records/work-times.ts'
 import { ClientLeft } from '../tokenizer/process-pool.ts'
 import type { Serving, TokenIds } from '../types.ts'
 
@@ -67,6 +70,11 @@ export async function poolPrompts(
   const cacheSalt = (body.cache_salt as string | null | undefined) ?? undefined
   const run = new PooledRun(adapter, asked, atOnce, { ...terms, adapters: uses, tenant, cacheSalt, priority })
   closed.push(() => run.abort(new ClientLeft()))
+  if (request.record) {
+    const [{ ids: promptIds }] = prompts
+    request.record.take(takenOf('embeddings', adapter, { tenant: tenantOf(serving.limits, request), promptIds }))
+    request.record.work = run
+  }
   return run.result
 }
 
@@ -76,7 +84,12 @@ type Shared = Pick<
   'adapters' | 'tenant' | 'cacheSalt' | 'priority' | 'flow' | 'firstTokenMs'
 >
 
-class PooledRun {
+class PooledRun implements Work {
+  readonly counts: { promptTokens: number; completionTokens: number; cachedTokens: number }
+  readonly times: WorkTimes
+  readonly finishes: string[] = []
+  /** By sequence: its share of steps as it was told last. */
+  private readonly deviceMs: number[] = []
   readonly result: Promise<Float32Array[]>
   private readonly serving: Serving
   private readonly place: LeasedAdapters['place']
@@ -99,6 +112,9 @@ class PooledRun {
     this.place = place
     this.asked = asked
     this.shared = shared
+    const promptTokens = asked.prompts.reduce((sum, { ids }) => sum + ids.length, 0)
+    this.counts = { promptTokens, completionTokens: 0, cachedTokens: 0 }
+    this.times = { submittedAt: this.started, deviceMs: 0 }
     this.result = new Promise((resolve, reject) => {
       this.settle = { resolve, reject }
     })
@@ -137,7 +153,10 @@ class PooledRun {
     }
   }
 
-  private receive(index: number, { finish, pooled, error, scheduledAt }: SequenceOutput): void {
+  private receive(index: number, output: SequenceOutput): void {
+    const { finish, pooled, error, scheduledAt, cachedTokens = 0 } = output
+    this.deviceMs[index] = noteOutput(this.times, output, this.deviceMs[index] ?? 0)
+    this.counts.cachedTokens += cachedTokens
     if (scheduledAt !== undefined) this.place.begun()
     if (!finish || !this.open.delete(index)) return
     if (!pooled) {
@@ -165,6 +184,7 @@ class PooledRun {
   }
 
   private count(index: number, finishReason: 'stop' | 'abort' | 'error', scheduledAt?: number): void {
+    this.finishes.push(finishReason)
     const now = Date.now()
     const seconds = (from: number, to: number) => Math.max(0, to - from) / 1000
     this.serving.metrics.finished({

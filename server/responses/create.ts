@@ -158,17 +158,14 @@ export class ResponseRun {
   private readonly reading: Reading
   private turn!: Turn
   private readonly details: boolean
-  private readonly asker: Asker
   private readonly wanted: Wanted
-  private readonly since = performance.now()
   private running: Promise<void> | undefined
   private begun = false
 
-  private constructor(wanted: Wanted, asker: Asker, emit: (event: ResponseEvent) => void) {
+  private constructor(wanted: Wanted, emit: (event: ResponseEvent) => void) {
     const { turn, chat, response } = wanted
     const { serving } = turn.adapter
     this.wanted = wanted
-    this.asker = asker
     this.details = serving.limits.enablePromptTokensDetails
     const logprobsOf = chat.logprobs ? (rows: Parameters<typeof chatLogprobs>[1]) => logprobList(serving, rows) : undefined
     this.writer = new ResponseWriter(response, emit, logprobsOf)
@@ -177,7 +174,7 @@ export class ResponseRun {
 
   /** Counts it in until `life` is over. Rejects with ApiError where it is too much. */
   static async take(wanted: Wanted, asker: Asker, life: Lasting, emit: (event: ResponseEvent) => void): Promise<ResponseRun> {
-    const run = new ResponseRun(wanted, asker, emit)
+    const run = new ResponseRun(wanted, emit)
     try {
       run.turn = await takeTurn(asker, life, wanted.chat, wanted.turn, (_choice, piece) => {
         run.begin()
@@ -232,11 +229,6 @@ export class ResponseRun {
     if (!ending) return false
     this.begin()
     this.writer.end(ending, this.usage)
-    const { counts } = this.turn.generation
-    this.asker.log.info(
-      { model: this.wanted.response.model, ...counts, ms: Math.round(performance.now() - this.since) },
-      'generated',
-    )
     return true
   }
 

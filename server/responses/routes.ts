@@ -103,6 +103,7 @@ async function inBackground(
   const scope = scopeOf(request)
   const life = new Lifetime()
   life.raw.once('close', places.take(request.caller))
+  if (request.record) responses.all.records.endsWith(request.record, life)
   const streams = given<boolean>(body, 'stream', false)
   try {
     const wanted = await prepareResponse(responses, request, life, body, items)

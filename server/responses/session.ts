@@ -12,6 +12,8 @@ import { given } from '../openai/parameters.ts'
 import { usageOf } from '../openai/usage.ts'
 import { validate } from '../openai/validate.ts'
 import type { Places } from '../places.ts'
+import type { Readiness } from '../readiness.ts'
+import type { RequestRecord } from '../records/record.ts'
 import { ClientLeft } from '../tokenizer/process-pool.ts'
 import { conversationOf, prepareResponse, type ResponseAsker, ResponseRun, type Responses, scopeOf } from './create.ts'
 import { type Create, createOf, streamIdOf } from './create-event.ts'
@@ -24,6 +26,7 @@ export interface SessionTools {
   access: Access
   places: Places
   countOne: CountOne
+  readiness: Readiness
   /** Turns in progress at a time. */
   mostStreams: number
 }
@@ -141,11 +144,13 @@ export class Session {
   private async turn(create: Create, stream: string | undefined, caller: Caller, life: Lifetime): Promise<void> {
     const { responses, places, countOne } = this.tools
     const { body } = create
+    const { id, headers } = this.request
+    const record = responses.all.records.begin({ id, method: 'WS', route: '/v1/responses', headers, socket: true }, life)
     let run: ResponseRun | undefined
     try {
       await countOne(this.request)
       life.raw.once('close', places.take(caller))
-      const asker = this.asker(create, caller)
+      const asker = this.asker(create, caller, record)
       const items = conversationOf(responses, body, [this.scope, scopeOf(asker)])
       const prepares = !create.generates
       const emit = (event: ResponseEvent) => this.socket.send(stream === undefined ? event : { ...event, stream_id: stream })
@@ -166,6 +171,7 @@ export class Session {
       else this.keep(stream ?? '', { response, items }, scopeOf(asker))
     } catch (error) {
       if (error instanceof ClientLeft) return
+      record.fail(toApiError(error, responses.all.limits.bodyLimit))
       // What failed is not gone on with from here.
       if (typeof body.previous_response_id === 'string') responses.store.delete(this.scope, body.previous_response_id)
       if (run?.hasBegun) run.fail(error)
@@ -189,10 +195,10 @@ export class Session {
     this.newest.delete(stream)
   }
 
-  private asker({ adapter }: Create, caller: Caller): ResponseAsker {
+  private asker({ adapter }: Create, caller: Caller, record: RequestRecord): ResponseAsker {
     const { request } = this
     const headers = adapter === undefined ? request.headers : { ...request.headers, [ADAPTER_HEADER]: adapter }
-    return { headers, caller, log: request.log, compileValidationSchema: request.compileValidationSchema.bind(request) }
+    return { headers, caller, record, log: request.log, compileValidationSchema: request.compileValidationSchema.bind(request) }
   }
 
   private error(error: unknown, stream: string | undefined): void {

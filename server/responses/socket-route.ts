@@ -31,11 +31,10 @@ export interface SocketTimes {
 }
 
 export async function responseSockets(app: FastifyInstance, tools: SessionTools, times: SocketTimes = {}): Promise<void> {
-  const { access, responses } = tools
+  const { access, readiness, responses } = tools
   const { bodyLimit, writeTimeout } = responses.all.limits
   const { longest = LONGEST, pingEvery = PING_EVERY, lookEvery = LOOK_EVERY } = times
   const all = new Set<Open>()
-  let draining = false
   let pingAt = performance.now() + pingEvery
   responses.all.metrics.conversations.websockets = () => all.size
   const looking = setInterval(() => {
@@ -50,6 +49,10 @@ export async function responseSockets(app: FastifyInstance, tools: SessionTools,
     cutBacklogs(all)
   }, lookEvery).unref()
   app.addHook('onClose', async () => clearInterval(looking))
+  // What is in progress ends; drain.ts waits for that, and ends it where it takes too long.
+  readiness.onDrain(() => {
+    for (const { session } of all) session.drain()
+  })
   await app.register(async (sockets) => {
     await sockets.register(websocket, {
       options: {
@@ -60,10 +63,9 @@ export async function responseSockets(app: FastifyInstance, tools: SessionTools,
       },
       // It broke the protocol, or went away; nothing of the server is wrong.
       errorHandler: (_error: Error, socket: WebSocket) => socket.terminate(),
-      // What is in progress ends; drain.ts waits for that, and ends it where it takes too long.
+      // By itself it would end every socket at once.
       preClose(this: FastifyInstance, done: () => void) {
-        draining = true
-        for (const { session } of all) session.drain()
+        readiness.drain()
         done()
       },
     } as never)
@@ -74,7 +76,7 @@ export async function responseSockets(app: FastifyInstance, tools: SessionTools,
         if (!ws) return
         if (!sameOrigin(headers.origin, headers.host, access.corsOrigins))
           throw new ApiError('host_not_allowed', 'this page is of another origin (--cors-origin names those that may)', 'origin')
-        if (draining) throw new ApiError('engine_unavailable', 'the server is closing')
+        readiness.refuseWhileDraining()
       },
       handler: async (_request: FastifyRequest, reply: { header(name: string, value: string): unknown }) => {
         reply.header('allow', 'POST')
@@ -90,7 +92,7 @@ export async function responseSockets(app: FastifyInstance, tools: SessionTools,
           all.delete(open)
           session.end()
         })
-        if (draining) session.drain()
+        if (readiness.draining) session.drain()
       },
     } as never)
   })

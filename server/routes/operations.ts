@@ -17,7 +17,13 @@ export function operationRoutes(app: FastifyInstance, serving: Serving): void {
     if (reason !== undefined) throw new ApiError('engine_unavailable', reason)
     return ''
   }
-  const lives = { answer: plain('It works; the body is empty'), refusals: ['engine_unavailable'] } as const
+  const ready = async () => {
+    await health()
+    serving.readiness.require()
+    return ''
+  }
+  const lives = { answer: plain('It works; the body is empty'), refusals: ['engine_unavailable', 'server_loading'] } as const
+  const refusals = ['engine_unavailable', 'server_loading', 'server_draining', 'pinned_adapters_missing'] as const
   const sageMaker = 'The same, for SageMaker'
   app.get(
     '/health',
@@ -25,11 +31,26 @@ export function operationRoutes(app: FastifyInstance, serving: Serving): void {
       config,
       schema: {
         tags,
-        summary: '200 while the engine works, 503 after it failed or while it hangs',
+        summary:
+          '200 while the engine works, while the server drains too; 503 before the base is loaded, after it failed or while it hangs',
         api: { id: 'getHealth', ...lives },
       },
     },
     health,
+  )
+  app.get(
+    '/ready',
+    {
+      config,
+      schema: {
+        tags,
+        summary: '200 while requests should be sent here, else 503 with the reason',
+        description:
+          'Not while the base loads, pinned adapters are missing, or the server drains (`/health` is 200 then), nor after the engine failed or while it hangs.',
+        api: { id: 'getReadiness', answer: plain('It is ready; the body is empty'), refusals },
+      },
+    },
+    ready,
   )
   app.get('/ping', { config, schema: { tags, summary: sageMaker, api: { id: 'ping', ...lives } } }, health)
   app.post('/ping', { config, schema: { tags, summary: sageMaker, api: { id: 'postPing', ...lives } } }, health)

@@ -75,7 +75,6 @@ async function whole(
     return false
   })
   await run()
-  log(request, reply, turn, generation)
   if (reply.raw.destroyed) return reply.hijack()
   const best = told.reduce((one, other, i) => (other.meanLogprob > told[one].meanLogprob ? i : one), 0)
   reply.headers(timesOf(generation, best, told[best].tokens.length, performance.now() - since))
@@ -140,7 +139,6 @@ async function streamed(
     request.log.warn({ err: error }, 'a stream failed')
     stream.send(tgiError(toApiError(error, turn.adapter.serving.limits.bodyLimit)))
   }
-  log(request, reply, turn, generation)
   if (!stream && reply.raw.destroyed) return reply.hijack()
   open().end()
   return reply
@@ -185,8 +183,4 @@ function timesOf(generation: Generation, index: number, tokens: number, total: n
     'x-inference-time': ms(inference),
     'x-time-per-token': ms(inference / Math.max(1, tokens)),
   }
-}
-
-function log(request: FastifyRequest, reply: FastifyReply, { adapter }: CompletionTurn, { counts }: Generation): void {
-  request.log.info({ model: adapter.model, ...counts, ms: Math.round(reply.elapsedTime) }, 'generated')
 }

@@ -34,6 +34,38 @@ t.test('a stream under way is answered to its end, and its kept-alive connection
   await t.rejects(stream(address, 1), 'no more is taken')
 })
 
+t.test(
+  'while draining it is alive and not ready, and refuses what generates; neither that nor probes delay the close',
+  async (t) => {
+    const { address, engine, close } = await started(60)
+    const socket = connect({ port: Number(new URL(address).port), host: '127.0.0.1' })
+    t.teardown(() => socket.destroy())
+    const response = await stream(address, 400)
+    const closed = close()
+    const statusOf = async (path: string) => (await fetch(`${address}${path}`, { headers: { connection: 'close' } })).status
+    t.equal(await statusOf('/health'), 200)
+    t.equal(await statusOf('/ready'), 503)
+    t.equal(await statusOf('/metrics'), 200)
+    const refused = await stream(address, 1)
+    t.equal(refused.status, 503)
+    t.equal(refused.headers.get('retry-after'), '1')
+    t.equal(refused.headers.get('connection'), 'close')
+    t.match(await refused.json(), { error: { code: 'server_draining', type: 'service_unavailable_error' } })
+    t.equal(engine.snapshot.running + engine.snapshot.waiting, 1, 'the one from before')
+    let over = false
+    const probing = (async () => {
+      // Always some under way.
+      while (!over) await Promise.all([1, 2, 3].map(() => statusOf('/ready').catch(() => 0)))
+    })()
+    const [seconds, text] = await Promise.all([closed, response.text()])
+    over = true
+    await probing
+    t.match(text, /"finish_reason":"length"[^\n]*\n\ndata: \[DONE\]\n\n$/)
+    t.ok(seconds < 30, `closed in ${seconds} s`)
+    await t.rejects(statusOf('/health'), 'nothing listens any more')
+  },
+)
+
 t.test('a client that went away does not delay the close', async (t) => {
   const { address, engine, close } = await started(60)
   const controller = new AbortController()

@@ -9,6 +9,8 @@ import { buildApp } from '../../server/app.ts'
 import { configOf } from '../../server/config/config.ts'
 import { CostAccount } from '../../server/cost.ts'
 import { ServerMetrics } from '../../server/metrics/metrics.ts'
+import { Readiness } from '../../server/readiness.ts'
+import { Records } from '../../server/records/records.ts'
 import { RequestLimits } from '../../server/request-limits.ts'
 import { ModelTokenizer } from '../../server/tokenizer/tokenizer.ts'
 import type { Serving } from '../../server/types.ts'
@@ -88,6 +90,8 @@ export async function fakeServing(
     requestLimits: new RequestLimits(configOf({})),
     grammars: noGrammars,
     unhealthy: () => undefined,
+    readiness: new Readiness(),
+    records: new Records(pino({ level: 'silent' })),
     log: pino({ level: 'silent' }),
     ...others,
   }

@@ -53,7 +53,7 @@ t.test('a key, as bearer or as x-api-key; what is open needs none', async (t) =>
       error: { code: 'invalid_api_key', type: 'invalid_request_error', param: null, message: /`Authorization: Bearer KEY`/ },
     })
   }
-  for (const open of ['/health', '/ping', '/load', '/version', '/docs/', '/docs/json', '/docs/static/swagger-ui.css'])
+  for (const open of ['/health', '/ready', '/ping', '/load', '/version', '/docs/', '/docs/json', '/docs/static/swagger-ui.css'])
     t.equal((await request(url + open)).status, 200, open)
   for (const closed of ['/', '/v1/models', '/v1/models/demo', '/nowhere', '/v1/models/%E0%A4%A'])
     t.not((await request(url + closed)).status, 200, closed)

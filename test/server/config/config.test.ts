@@ -1,3 +1,4 @@
+/** Settings from every place that they may stand in: one file, since all is held against one table. */
 import { writeFileSync } from 'node:fs'
 import path from 'node:path'
 import t from 'tap'
@@ -151,6 +152,10 @@ t.test('every setting is read from a flag, a variable and the file alike', async
     'max-websocket-streams': '3',
     'drain-timeout': '9',
     'log-level': 'debug',
+    'enable-log-requests': 'true',
+    'enable-log-outputs': 'true',
+    'otlp-traces-endpoint': 'http://localhost:4318/v1/traces',
+    'max-log-len': '99',
   }
   const file = path.join(temporaryFolder(t), 'lorikeet.json')
   for (const [name, value] of Object.entries(examples)) {

@@ -12,11 +12,12 @@ import { utilityServing } from '../routes/serving.ts'
 
 t.test('at its end it is told so, and closed', async (t) => {
   const serving = utilityServing()
-  const { access, limits, log } = serving
+  const { access, limits, log, readiness } = serving
   const app = newApp(log, configOf({}))
   const countOne = await gate(app, access)
   const responses = responsesOf(serving, chatTurns(serving))
-  const tools = { responses, access, places: new Places(limits.maxConcurrentRequests), countOne, mostStreams: 2 }
+  const places = new Places(limits.maxConcurrentRequests)
+  const tools = { responses, access, places, countOne, readiness, mostStreams: 2 }
   await responseSockets(app, tools, { longest: 200, pingEvery: 50, lookEvery: 20 })
   const url = await app.listen({ host: '127.0.0.1', port: 0 })
   t.teardown(() => app.close())

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { buildApp } from '../../../server/app.ts'
+import { Readiness } from '../../../server/readiness.ts'
 import type { Serving } from '../../../server/types.ts'
 import { VERSION } from '../../../server/version.ts'
 import { utilityServing } from './serving.ts'
@@ -153,6 +154,26 @@ t.test('operations', async (t) => {
       const response = await failed.inject(url)
       t.equal(response.statusCode, 503)
       t.match(response.json().error, { code: 'engine_unavailable', message: /a step hangs/ })
+    }
+  })
+
+  t.test('ready is 200 and empty, and 503 with the reason where nothing should be sent here', async (t) => {
+    const response = await app.inject('/ready')
+    t.same([response.statusCode, response.body], [200, ''])
+    const draining = new Readiness()
+    draining.drain()
+    const reasons = {
+      engine_unavailable: { unhealthy: () => 'a step hangs' },
+      pinned_adapters_missing: { readiness: new Readiness(() => ({ count: 3, refused: 0 })) },
+      server_draining: { readiness: draining },
+    }
+    for (const [code, overrides] of Object.entries(reasons)) {
+      const other = await appOf(t, overrides)
+      const { statusCode, headers, ...answer } = await other.inject('/ready')
+      t.equal(statusCode, 503)
+      t.equal(String(headers['retry-after']), '1')
+      t.match(answer.json().error, { code, type: 'service_unavailable_error', param: null })
+      t.equal((await other.inject('/health')).statusCode, code === 'engine_unavailable' ? 503 : 200)
     }
   })
 

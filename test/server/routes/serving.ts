@@ -7,6 +7,8 @@ import { AdapterManagement } from '../../../server/adapter-management.ts'
 import { configOf } from '../../../server/config/config.ts'
 import { CostAccount } from '../../../server/cost.ts'
 import { ServerMetrics } from '../../../server/metrics/metrics.ts'
+import { Readiness } from '../../../server/readiness.ts'
+import { Records } from '../../../server/records/records.ts'
 import { RequestLimits } from '../../../server/request-limits.ts'
 import { ModelTokenizer } from '../../../server/tokenizer/tokenizer.ts'
 import type { AdapterRecord, Serving } from '../../../server/types.ts'
@@ -76,6 +78,8 @@ export function utilityServing(overrides: Partial<Serving> = {}): Serving {
     requestLimits: new RequestLimits(configOf({})),
     grammars: noGrammars,
     unhealthy: () => undefined,
+    readiness: new Readiness(),
+    records: new Records(pino({ level: 'silent' })),
     log: pino({ level: 'silent' }),
     ...overrides,
   }
