@@ -1,4 +1,4 @@
-/** What goes into the engine and what comes out; plain data that crosses the thread border. */
+/** What goes into the engine and what comes out; plain data that crosses the thread border. One file: both sides are read together. */
 import type { MessagePort } from 'node:worker_threads'
 import type { AdapterDtype, AdapterImage, ClassifierHead } from '../adapters-store/types.ts'
 import type { CacheDtype, Device, TensorType } from '../native/types.ts'
@@ -296,7 +296,14 @@ export interface EngineSnapshot {
     prefixHits: number
     preemptions: number
     adapterLoads: number
+    /** Of these, those that came before their sequence was admitted. */
+    prefetchedLoads: number
+    /** To make room. */
     adapterEvictions: number
+    /** Of these, those that shared blocks and came again more closely. */
+    repackedEvictions: number
+    /** Those whose adapter has gone. */
+    removedEvictions: number
     prefixEvictions: number
     steps: number
     failedSteps: number

@@ -8,6 +8,8 @@ export interface MissingPinned {
   refused: number
 }
 
+const DRAINING = 'the server is closing and begins nothing more; ask again, elsewhere'
+
 export class Readiness {
   private readonly missing: () => MissingPinned
   private readonly listeners: (() => void)[] = []
@@ -37,16 +39,22 @@ export class Readiness {
 
   /** Throws ApiError while the server drains: its client is to ask again, which a load balancer leads elsewhere by then. */
   refuseWhileDraining(): void {
-    if (this.ending) throw new ApiError('server_draining', 'the server is closing and begins nothing more; ask again, elsewhere')
+    if (this.ending) throw new ApiError('server_draining', DRAINING)
   }
 
   /** Throws ApiError with the reason for which nothing should be sent here. The page is open to everybody, so no adapter is named. */
   require(): void {
-    this.refuseWhileDraining()
+    const { reason } = this
+    if (reason) throw reason
+  }
+
+  /** undefined: none. */
+  get reason(): ApiError | undefined {
+    if (this.ending) return new ApiError('server_draining', DRAINING)
     const { count, refused } = this.missing()
-    if (count === 0) return
+    if (count === 0) return undefined
     const which = count === 1 ? 'one pinned adapter is' : `${count} pinned adapters are`
     const failing = refused === 0 ? '' : `, and ${refused} of them cannot be loaded: the log says why`
-    throw new ApiError('pinned_adapters_missing', `${which} not in host memory yet${failing}`)
+    return new ApiError('pinned_adapters_missing', `${which} not in host memory yet${failing}`)
   }
 }

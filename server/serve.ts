@@ -194,6 +194,7 @@ async function serveOn(config: Config, hooks: ServeHooks, { certificate, tracesU
     engine.onStep = (step) => metrics.stepped(step)
     const requestLimits = new RequestLimits(config)
     const records = new Records(log, config)
+    records.onEnd(metrics.ended)
     if (tracesUrl !== undefined) {
       const warning = endpointWarning(tracesUrl)
       if (warning) log.warn(warning)
@@ -245,6 +246,7 @@ async function serveOn(config: Config, hooks: ServeHooks, { certificate, tracesU
       records,
       log,
     }
+    metrics.ready = () => serving.unhealthy() === undefined && readiness.reason === undefined
     const adminApart = config.adminPort !== undefined
     const app = await buildApp(serving, { certificate, adminApart, ui: config.ui, kvEvents })
     const connections = new Connections(app.server, config.writeTimeout)

@@ -73,7 +73,10 @@ export class Adapters {
   private dropIfUnused(digest: string): void {
     if (!this.leaving.has(digest) || this.users.has(digest)) return
     const resident = this.pool.adapters.get(digest)
-    if (resident) this.pool.adapters.evict(resident)
+    if (resident) {
+      this.pool.adapters.evict(resident)
+      this.pool.adapters.removed++
+    }
     this.pool.prefixes.dropWhere((key) => key.includes(digest))
     this.forget(digest)
     this.leaving.delete(digest)

@@ -63,7 +63,13 @@ export class AdapterResidency {
   private nextIndex = 0
   private generation = 0
   loads = 0
+  /** Of these, those that came before their sequence was admitted. */
+  prefetched = 0
+  /** To make room; of these, those that shared blocks and came again more closely. */
   evictions = 0
+  repacked = 0
+  /** Those whose adapter has gone. */
+  removed = 0
   /** Blocks that residents have whole. */
   private wholeBlocks = 0
   private changes: ResidentChanges = NO_CHANGES
@@ -245,6 +251,7 @@ export class AdapterResidency {
     const shared = [...this.idle.values()].filter(({ frames }) => frames.length > 0)
     for (const resident of shared) this.evict(resident)
     this.evictions += shared.length
+    this.repacked += shared.length
     return shared.length > 0
   }
 

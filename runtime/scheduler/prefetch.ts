@@ -77,8 +77,11 @@ export class Prefetch {
 
   /** Only what is free is used without `kept`. */
   private load(image: AdapterImage, kept?: Kept): void {
+    const { adapters } = this.pool
+    const before = adapters.loads
     try {
-      this.pool.adapters.load(image, this.pool.now, (wanted) => kept !== undefined && this.pool.evict(wanted, kept))
+      adapters.load(image, this.pool.now, (wanted) => kept !== undefined && this.pool.evict(wanted, kept))
+      adapters.prefetched += adapters.loads - before
     } catch (error) {
       // An image that the addon refuses is told when its sequence is admitted; the step in flight has no part in it.
       if (!(error instanceof EngineError)) throw error

@@ -54,6 +54,7 @@ const GROUPS: readonly [heading: string, names: string][] = [
     'Chat, formats and the Responses API',
     'chat-template trust-request-chat-template tool-call-parser reasoning-parser constraint-timeout constraint-memory response-store-size max-websocket-streams enable-prompt-tokens-details',
   ],
+  ['Log and traces', 'enable-log-requests enable-log-outputs max-log-len otlp-traces-endpoint'],
   ['Keys', 'api-key api-key-file metrics-key prefix-cache-scope'],
   ['Limits', ''],
 ]

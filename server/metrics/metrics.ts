@@ -4,15 +4,19 @@ import type { Engine, EngineSnapshot, StepTimes } from '../../runtime/index.ts'
 import type { Config } from '../config/settings.ts'
 import type { Limit } from '../errors.ts'
 import { logSink } from '../log.ts'
+import type { RequestRecord } from '../records/record.ts'
 import { NO_SPANS, type SpanCounts } from '../tracing/traces-types.ts'
 import type { Conversations, Grammars, Metrics, RequestTimes } from '../types.ts'
 import { VERSION } from '../version.ts'
 import * as buckets from './buckets.ts'
 import { conversationMetrics } from './conversations.ts'
 import { grammarMetrics } from './grammars.ts'
+import { requestMetrics } from './requests.ts'
 import { spanMetrics } from './spans.ts'
 import { speculationMetrics } from './speculation.ts'
 import { type AdapterTierSources, tierMetrics } from './tiers.ts'
+import { turnoverMetrics } from './turnover.ts'
+import { Usage } from './usage.ts'
 import { type VersionedName, versionMetrics } from './versions.ts'
 
 const LABELS = ['model_name', 'engine'] as const
@@ -78,6 +82,8 @@ export class ServerMetrics implements Metrics {
   grammars: () => Grammars['counters'] = () => ({ compiled: 0, refused: 0, reused: 0, threadsLost: 0 })
   /** Spans of requests so far. */
   spans: () => Readonly<SpanCounts> = () => NO_SPANS
+  /** Whether /ready answers 200. */
+  ready: () => boolean = () => true
   readonly conversations: Conversations = { websockets: () => 0, responses: () => ({ count: 0, bytes: 0 }) }
   readonly endedEarly: Metrics['endedEarly']
   private readonly registry = new Registry()
@@ -93,6 +99,10 @@ export class ServerMetrics implements Metrics {
   private readonly loweredRequests: Counter
   private readonly stepSeconds: Histogram
   private readonly names: Names
+  /** Told of each request that is over. */
+  readonly ended: (record: RequestRecord) => void
+  private readonly usage: Usage
+  private readonly deviceSeconds: Counter
   /** Told of each adapter that was read, with the seconds that it took. */
   readonly adapterRead: (seconds: number) => void
 
@@ -111,6 +121,19 @@ export class ServerMetrics implements Metrics {
     this.adapters()
     versionMetrics(this.named, this.labels, () => this.canaries())
     speculationMetrics(this.registry, this.labels, () => engine.snapshot)
+    this.usage = new Usage(this.labels, metricsAdapters)
+    const counted = requestMetrics(this.registry, this.labels, () => this.ready())
+    this.ended = (record) => {
+      counted(record)
+      this.usage.note(record)
+    }
+    this.deviceSeconds = new Counter({
+      name: 'lorikeet_device_seconds_total',
+      help: 'Seconds of steps: running the graph and sampling.',
+      labelNames: LABELS,
+      registers: [this.registry],
+    })
+    this.deviceSeconds.inc(this.labels, 0)
     spanMetrics(this.registry, this.labels, () => this.spans())
     grammarMetrics(this.registry, this.labels, () => this.grammars())
     this.endedEarly = conversationMetrics(
@@ -202,13 +225,15 @@ export class ServerMetrics implements Metrics {
   /** After a step. */
   stepped({ tokens, scheduleMs, runMs, sampleMs }: StepTimes): void {
     this.amounts.iteration.observe(this.labels, tokens)
+    this.deviceSeconds.inc(this.labels, (runMs + sampleMs) / 1000)
     for (const [part, ms] of Object.entries({ schedule: scheduleMs, run: runMs, sample: sampleMs }))
       this.stepSeconds.observe({ ...this.labels, part }, ms / 1000)
   }
 
   async render(names: boolean): Promise<string> {
     const pages = [this.registry, names ? this.named : this.nameless].map((registry) => registry.metrics())
-    return (await Promise.all(pages)).join('\n')
+    const page = (await Promise.all(pages)).join('\n')
+    return names ? `${page}\n${this.usage.render()}` : page
   }
 
   private histogram(name: string, help: string, list: number[]): Histogram {
@@ -265,8 +290,7 @@ export class ServerMetrics implements Metrics {
     counter('vllm:prefix_cache_queries', 'Prompt tokens looked up in the prefix cache.', (s) => s.counters.prefixQueries)
     counter('vllm:prefix_cache_hits', 'Prompt tokens found there.', (s) => s.counters.prefixHits)
     counter('vllm:num_preemptions', 'Sequences put back because the pool was short.', (s) => s.counters.preemptions)
-    counter('lorikeet_adapter_loads', 'Adapters brought into the pool.', (s) => s.counters.adapterLoads)
-    counter('lorikeet_adapter_evictions', 'Adapters put out of the pool.', (s) => s.counters.adapterEvictions)
+    turnoverMetrics(this.registry, this.labels, () => this.engine.snapshot.counters)
     counter('lorikeet_prefix_evictions', 'Cached prefix blocks put out of the pool.', (s) => s.counters.prefixEvictions)
     counter('lorikeet_steps', 'Steps run.', (s) => s.counters.steps)
     counter('lorikeet_failed_steps', 'Steps that failed.', (s) => s.counters.failedSteps)

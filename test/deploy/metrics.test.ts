@@ -1,14 +1,12 @@
 /** The dashboard and the alerts ask only for what the server's /metrics has: names, and the labels that they group by or match. */
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { parser } from '@prometheus-io/lezer-promql'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { parse } from 'yaml'
-import { buildApp } from '../../server/app.ts'
-import { ServerMetrics } from '../../server/metrics/metrics.ts'
-import { utilityServing } from '../server/routes/serving.ts'
-import { notLoaded, testRegistry } from '../support/registry.ts'
 import { readJson, repoRoot } from '../support/repo.ts'
+import { startServed } from '../support/served.ts'
 
 const deploy = (...parts: string[]) => path.join(repoRoot(), 'deploy', ...parts)
 
@@ -40,45 +38,38 @@ function alertQueries(): Query[] {
   return groups.flatMap(({ rules }) => rules.map(({ alert, expr }) => ({ where: `alert ${alert}`, expr })))
 }
 
-/** Metrics, and labels that are grouped by or matched, of a PromQL expression. Throws when it is none. */
-function asked(expr: string): { metrics: string[]; labels: string[] } {
+/** Metrics of a PromQL expression, labels that it groups by, and those that it matches of a metric. Throws when it is none. */
+function asked(expr: string): { metrics: string[]; labels: string[]; matched: [metric: string, label: string][] } {
   const metrics: string[] = []
   const labels: string[] = []
+  const matched: [string, string][] = []
   parser.parse(expr).iterate({
-    enter({ name, type, from, to }) {
+    enter({ name, type, from, to, node }) {
       if (type.isError) throw new SyntaxError(`not PromQL at ${from}: ${expr}`)
       const text = expr.slice(from, to)
       if (name === 'Identifier') metrics.push(text)
-      if (name === 'LabelName') labels.push(text)
+      if (name !== 'LabelName') return
+      let around = node.parent
+      while (around && around.name !== 'VectorSelector') around = around.parent
+      // Its own metric stands before it.
+      if (around) matched.push([metrics.at(-1) as string, text])
+      else labels.push(text)
     },
   })
-  return { metrics, labels }
+  return { metrics, labels, matched }
 }
 
-/** Each sample name of the page with the labels that it has. What Prometheus itself adds is there too. */
-async function served(): Promise<Map<string, Set<string>>> {
-  const { engine } = utilityServing()
-  const metrics = new ServerMetrics(engine, 'demo', testRegistry(notLoaded))
-  // A histogram has no samples before its first observation.
-  metrics.stepped({ tokens: 4, sequences: 1, scheduleMs: 1, runMs: 2, sampleMs: 3 })
-  metrics.firstToken(0.1)
-  metrics.interToken(0.1)
-  const counts = { promptTokens: 7, generationTokens: 5, maxTokens: 16 }
-  metrics.finished({
-    finishReason: 'stop',
-    ...counts,
-    e2e: 1,
-    queue: 1,
-    prefill: 1,
-    decode: 1,
-    inference: 1,
-    timePerOutputToken: 1,
-  })
-  const app = await buildApp(utilityServing({ engine, metrics }))
-  const { body } = await app.inject('/metrics')
-  await app.close()
+/** Each sample name that a server's page has, once it has served, with the labels that it has. What Prometheus itself adds is there too. */
+async function served(t: Test): Promise<Map<string, Set<string>>> {
+  const { url, post, serving } = await startServed(t, { 'rate-limit': 3, 'log-level': 'silent' })
+  const body = { model: 'pirate', prompt: 'Once upon a time', max_tokens: 4, ignore_eos: true }
+  for (const status of [200, 200, 200, 429]) t.equal((await post('/v1/completions', body)).status, status)
+  await serving.engine.idle()
+  // The record of a request is told after its answer.
+  await setTimeout(50)
+  const page = await (await fetch(`${url}/metrics`)).text()
   const found = new Map([['up', new Set(['job', 'instance'])]])
-  for (const [, name, labels] of body.matchAll(/^([a-zA-Z0-9_:]+)(?:\{(.*)\})? \S+$/gm)) {
+  for (const [, name, labels] of page.matchAll(/^([a-zA-Z0-9_:]+)(?:\{(.*)\})? \S+$/gm)) {
     const known = found.get(name) ?? new Set(['job', 'instance'])
     for (const [, label] of (labels ?? '').matchAll(/(\w+)="/g)) known.add(label)
     found.set(name, known)
@@ -87,11 +78,11 @@ async function served(): Promise<Map<string, Set<string>>> {
 }
 
 t.test('every metric and label of the dashboard and the alerts is served', async (t) => {
-  const names = await served()
+  const names = await served(t)
   const queries = [...dashboardQueries(), ...alertQueries()]
   t.ok(queries.length > 20)
   for (const { where, expr } of queries) {
-    const { metrics, labels } = asked(expr)
+    const { metrics, labels, matched } = asked(expr)
     t.ok(metrics.length > 0, `${where} asks for a metric`)
     for (const metric of metrics) t.ok(names.has(metric), `${where}: ${metric}`)
     for (const label of labels)
@@ -99,13 +90,15 @@ t.test('every metric and label of the dashboard and the alerts is served', async
         metrics.every((metric) => names.get(metric)?.has(label)),
         `${where}: label ${label}`,
       )
+    for (const [metric, label] of matched) t.ok(names.get(metric)?.has(label), `${where}: ${metric}{${label}}`)
   }
 })
 
 t.test('what would be missed is seen', async (t) => {
   t.same(asked('sum by (state) (rate(vllm:gone_total{engine="0"}[1m])) / other'), {
     metrics: ['vllm:gone_total', 'other'],
-    labels: ['state', 'engine'],
+    labels: ['state'],
+    matched: [['vllm:gone_total', 'engine']],
   })
   t.throws(() => asked('sum(rate(a[1m])'), /not PromQL/)
 })

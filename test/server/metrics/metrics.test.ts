@@ -24,7 +24,10 @@ function engine() {
       prefixHits: 15,
       preemptions: 16,
       adapterLoads: 17,
+      prefetchedLoads: 7,
       adapterEvictions: 18,
+      repackedEvictions: 5,
+      removedEvictions: 3,
       prefixEvictions: 19,
       steps: 20,
       failedSteps: 21,
@@ -127,8 +130,10 @@ t.test('the pool by what its blocks hold', async (t) => {
   for (const [state, blocks] of Object.entries(states)) t.equal(one(all, 'lorikeet_pool_blocks', { state }), blocks, state)
   t.equal(one(all, 'lorikeet_pool_block_bytes'), 4096)
   t.equal(one(all, 'lorikeet_resident_adapters'), 2)
-  t.equal(one(all, 'lorikeet_adapter_loads_total'), 17)
-  t.equal(one(all, 'lorikeet_adapter_evictions_total'), 18)
+  t.equal(one(all, 'lorikeet_adapter_loads_total', { reason: 'request' }), 10)
+  t.equal(one(all, 'lorikeet_adapter_loads_total', { reason: 'prefetch' }), 7)
+  for (const [reason, count] of Object.entries({ room: 13, shared_frames: 5, removed: 3 }))
+    t.equal(one(all, 'lorikeet_adapter_evictions_total', { reason }), count, reason)
   t.equal(one(all, 'lorikeet_prefix_evictions_total'), 19)
   t.equal(one(all, 'lorikeet_failed_steps_total'), 21)
   t.equal(one(all, 'lorikeet_early_aborts_total', { reason: 'room' }), 23)
