@@ -150,3 +150,7 @@ t.test('files past 400 lines say why at their head', async (t) => {
       if (lines.length > 400) t.match(lines.slice(0, 12).join(' '), /\blines\b|one file/i, `${file} has ${lines.length} lines`)
     }
 })
+
+t.test('every test file tests something', async (t) => {
+  for (const file of sources('test', /\.test\.ts$/)) t.match(readFileSync(path.join(root, file), 'utf8'), /\bt\.\w+\(/, file)
+})
