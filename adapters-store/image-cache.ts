@@ -9,6 +9,7 @@ import { loadNative } from '../native/index.ts'
 import { noteUse, trimFolder } from './cache-folder.ts'
 import { CONFIG_FILE, WEIGHTS_FILE } from './folders.ts'
 import { identityOf, identityOfFiles } from './identity.ts'
+import { imageMemory } from './image-memory.ts'
 import { TEXT_FILES } from './text/files.ts'
 import type { AdapterImage, AdapterText, BaseModel, ClassifierHead, LoadOptions } from './types.ts'
 
@@ -104,7 +105,7 @@ export class ImageCache {
       const { bytes, text, head, ...described } = JSON.parse(Buffer.from(read(new Uint8Array(length))).toString()) as Description
       const rows = new Int32Array(read(new Uint8Array(bytes.rows)).buffer)
       const entries = new Int32Array(read(new Uint8Array(bytes.entries)).buffer)
-      const image = new SharedArrayBuffer(bytes.image)
+      const image = imageMemory(bytes.image)
       read(new Uint8Array(image))
       const definition = bytes.definition > 0 ? new SharedArrayBuffer(bytes.definition) : undefined
       if (definition) read(new Uint8Array(definition))

@@ -3,6 +3,7 @@ import { elementBytes, largestMagnitude } from '../native/floats.ts'
 import type { FoldImage } from './arithmetic.ts'
 import { AdapterError } from './errors.ts'
 import { type DenseRows, type Factors, oneByOne, type SiteFold, weightShape } from './fold.ts'
+import { imageMemory } from './image-memory.ts'
 import { requireWithin } from './limits.ts'
 import { layOut, rowStart } from './pages.ts'
 import { placeDense, placeFactors, requireInRange } from './place.ts'
@@ -26,9 +27,10 @@ export function pack(folds: SiteFold[], { dtype, blockBytes, frameBytes = blockB
   let image: SharedArrayBuffer
   let view: Uint8Array
   try {
-    image = new SharedArrayBuffer(bytes)
+    image = imageMemory(bytes)
     view = new Uint8Array(image)
-  } catch {
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
     throw new AdapterError(
       'adapter_too_large',
       `folded, the adapter takes ${bytes} bytes, more than can be allocated in one piece`,

@@ -51,6 +51,8 @@ const BYTES_AT_ONCE = 1 << 30
 const IDLE_MS = 1000
 /** Megabytes: configs and headers of a hundred thousand tensors take some 100. */
 const HEAP = 1024
+/** MiB. Long lists are what it makes: tensors lie outside the heap. */
+const YOUNG = 12
 
 export interface StoreSettings {
   /** At most, started when they are needed. They run at a lower priority than the rest (Linux). */
@@ -140,7 +142,7 @@ export class AdapterStore {
   #start(): LoaderThread {
     const worker = new Worker(new URL('./loader-thread.js', import.meta.url), {
       workerData: { base: this.#base, options: this.#options, cache: this.#cache, texts: this.#texts } satisfies LoaderThreadData,
-      resourceLimits: { maxOldGenerationSizeMb: this.#heap },
+      resourceLimits: { maxOldGenerationSizeMb: this.#heap, maxYoungGenerationSizeMb: YOUNG },
     })
     const thread: LoaderThread = { worker, bytes: 0 }
     this.#threads.add(thread)

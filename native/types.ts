@@ -117,7 +117,7 @@ export interface EngineOptions {
 }
 
 /**
- * An adapter in kernel layout, to be copied into the pool. `image` is a run of pages: `blocks.length` whole blocks, then `frames.length` frames; the last one may be cut
+ * An adapter in kernel layout, for the pool. `image` is a run of pages: `blocks.length` whole blocks, then `frames.length` frames; the last one may be cut
  * short. Page i goes to pool block `blocks[i]`, or to the frame `frames[i - blocks.length]`, which is block · (frames in a block) + place in it. A row lies in one page, so
  * one that is longer than a frame lies in a whole block. See adapters-store/types.ts for the layout of `rows` and `entries`.
  */
@@ -259,8 +259,9 @@ export interface NativeEngine {
   /** Undoes pinImage. An upload in flight is waited for. */
   unpinImage(image: Uint8Array): void
   /**
-   * Copies an image into its blocks and frames and enters it in the adapter table. They must be free of any step in flight. Throws on misuse.
-   * On CUDA the copy runs beside the steps; a step that uses the adapter before `adapterReady` waits for it on the device.
+   * Enters an image in the adapter table, with the blocks and frames that it takes; they must be free of any step in flight. Throws on misuse. The CPU reads the image where it
+   * is, and keeps its memory until the adapter is dropped and no step reads it: nobody may write to it. On CUDA it is copied, and the copy runs beside the steps; a
+   * step that uses the adapter before `adapterReady` waits for it on the device.
    */
   putAdapter(adapter: PackedAdapter): void
   /** Whether the adapter's bytes have arrived: a step with it waits for nothing. */
@@ -360,4 +361,6 @@ export interface FoldAddon {
 
 export interface NativeAddon {
   readonly fold: FoldAddon
+  /** Asks for huge pages where `memory` is not touched yet; whole pages inside it. No effect where the system has none. */
+  preferHugePages(memory: Uint8Array): void
 }

@@ -106,9 +106,11 @@ CpuEngine::CpuEngine(const EngineOptions& options, const std::function<void(floa
   if (!options.cpus.empty()) pin_thread(options.cpus[0]);
 }
 
-void CpuEngine::bring_in(const AdapterIdentity& id, const PackedAdapter& adapter) {
+std::weak_ptr<const void> CpuEngine::bring_in(const AdapterIdentity& id, const PackedAdapter& adapter) {
   check_image(id, adapter, limits_);
-  table_.put(id.index, lorikeet::bring_in(pool_, id, adapter, limits_));
+  auto resident = point_into(id, adapter, limits_);
+  table_.put(id.index, resident);
+  return resident;
 }
 
 void CpuEngine::bind_cache() {

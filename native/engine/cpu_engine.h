@@ -20,7 +20,7 @@ class CpuEngine : public Engine {
   void finish(Step&) override {}
 
  protected:
-  void bring_in(const AdapterIdentity& id, const PackedAdapter& adapter) override;
+  std::weak_ptr<const void> bring_in(const AdapterIdentity& id, const PackedAdapter& adapter) override;
   void put_out(int32_t index) override { table_.drop(index); }
   void resolve(StepInput& input) const override { resolve_adapters(table_, input); }
 

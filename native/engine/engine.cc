@@ -6,17 +6,19 @@ void Engine::open_slots(const EngineOptions& options) {
   slots_.emplace(SlotLimits{options.max_sequences, options.block_size, options.max_batch_tokens, options.max_model_len, options.max_logits_rows, block_count(), options.vocab_size, options.added_tokens, options.frames_in_block(), options.lookup});
 }
 
-void Engine::put_adapter(const AdapterIdentity& id, const PackedAdapter& adapter) {
+std::weak_ptr<const void> Engine::put_adapter(const AdapterIdentity& id, const PackedAdapter& adapter) {
   if (adapters_hold_.contains(id.index)) throw std::invalid_argument("putAdapter: index " + std::to_string(id.index) + " is taken");
   Held held{{adapter.blocks, adapter.blocks + adapter.block_count}, {adapter.frames, adapter.frames + adapter.frame_count}};
   slots().hold(held);
+  std::weak_ptr<const void> reader;
   try {
-    bring_in(id, adapter);
+    reader = bring_in(id, adapter);
   } catch (...) {
     slots().let_go(held);
     throw;
   }
   adapters_hold_[id.index] = std::move(held);
+  return reader;
 }
 
 void Engine::drop_adapter(int32_t index) {

@@ -27,7 +27,8 @@ class Engine {
   virtual int64_t block_count() const = 0;
 
   // The JavaScript thread's; see native/types.ts. They throw std::invalid_argument on anything out of range, before a byte is written.
-  void put_adapter(const AdapterIdentity& id, const PackedAdapter& adapter);
+  // Returns what reads the image from now on, for as long as it is there: a step may outlive drop_adapter. Null where its bytes have been copied.
+  std::weak_ptr<const void> put_adapter(const AdapterIdentity& id, const PackedAdapter& adapter);
   void drop_adapter(int32_t index);
   virtual bool adapter_ready(int32_t) const { return true; }
   virtual void pin_image(uint8_t*, size_t) {}
@@ -48,7 +49,7 @@ class Engine {
  protected:
   // For the end of a constructor, when the pool's size is known.
   void open_slots(const EngineOptions& options);
-  virtual void bring_in(const AdapterIdentity& id, const PackedAdapter& adapter) = 0;
+  virtual std::weak_ptr<const void> bring_in(const AdapterIdentity& id, const PackedAdapter& adapter) = 0;
   virtual void put_out(int32_t index) = 0;
   virtual void resolve(StepInput& input) const = 0;
 

@@ -1,10 +1,13 @@
 // The bindings: native/types.ts's NativeAddon and NativeEngine. They convert and call, nothing more.
 #include <napi.h>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <utility>
+#include <vector>
 #include "../engine/stepper.h"
+#include "../pool/huge_pages.h"
 #include "convert.h"
 #include "fold.h"
 
@@ -121,14 +124,22 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     auto frames = array_of<int32_t>(from, "frames");
     auto rows = array_of<int32_t>(from, "rows");
     auto entries = array_of<int32_t>(from, "entries");
-    caught(info.Env(), [&] {
-      engine(info.Env()).put_adapter(id, {image.Data(), image.ElementLength(), blocks.Data(), blocks.ElementLength(), frames.Data(), frames.ElementLength(),
-                                          rows.Data(), rows.ElementLength() / 2, reinterpret_cast<const AdapterEntry*>(entries.Data()),
-                                          entries.ElementLength() * sizeof(int32_t) / sizeof(AdapterEntry)});
+    auto reader = caught(info.Env(), [&] {
+      return engine(info.Env()).put_adapter(id, {image.Data(), image.ElementLength(), blocks.Data(), blocks.ElementLength(), frames.Data(), frames.ElementLength(),
+                                                 rows.Data(), rows.ElementLength() / 2, reinterpret_cast<const AdapterEntry*>(entries.Data()),
+                                                 entries.ElementLength() * sizeof(int32_t) / sizeof(AdapterEntry)});
     });
+    if (!reader.expired()) images_[id.index] = {Napi::Persistent(image), std::move(reader)};
   }
   void drop_adapter(const Napi::CallbackInfo& info) {
-    caught(info.Env(), [&] { engine(info.Env()).drop_adapter(info[0].ToNumber().Int32Value()); });
+    const int32_t index = info[0].ToNumber().Int32Value();
+    caught(info.Env(), [&] { engine(info.Env()).drop_adapter(index); });
+    if (auto held = images_.extract(index)) dropped_images_.push_back(std::move(held.mapped()));
+    let_images_go();
+  }
+  // Of dropped adapters: a step in flight may still read them.
+  void let_images_go() {
+    std::erase_if(dropped_images_, [](const HeldImage& held) { return held.reader.expired(); });
   }
   void admit(const Napi::CallbackInfo& info) {
     caught(info.Env(), [&] { engine(info.Env()).admit(slot_input(info[0].As<Napi::Object>())); });
@@ -159,6 +170,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     return deferred.Promise();
   }
   void settle(Napi::Env env, const Step& step, const Napi::Promise::Deferred& deferred, const Outcome& outcome) {
+    let_images_go();
     engine(env).slots().settle(step.input, outcome.kind != Outcome::fine, step.result.row_status);
     failures_ += outcome.failed();
     if (--in_flight_ == 0) {
@@ -173,10 +185,20 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   void close(const Napi::CallbackInfo& info) {
     if (in_flight_) throw Napi::Error::New(info.Env(), "a step is in flight");
     stepper_.reset();
+    images_.clear();
+    dropped_images_.clear();
   }
+
+  // Memory that the engine reads, and by what.
+  struct HeldImage {
+    Napi::Reference<Napi::Uint8Array> bytes;
+    std::weak_ptr<const void> reader;
+  };
 
   std::unique_ptr<Stepper> stepper_;
   std::unique_ptr<Mailbox> mailbox_;
+  std::map<int32_t, HeldImage> images_;    // by place in the adapter table
+  std::vector<HeldImage> dropped_images_;  // until nothing reads them
   std::vector<Napi::Reference<Napi::Uint32Array>> masks_;  // keeps their memory
   int in_flight_ = 0;
   int64_t failures_ = 0;  // failed steps that have been settled
@@ -222,6 +244,11 @@ Napi::Value addon_info(const Napi::CallbackInfo& info) {
   return object;
 }
 
+void prefer_huge_pages(const Napi::CallbackInfo& info) {
+  auto memory = info[0].As<Napi::Uint8Array>();
+  lorikeet::prefer_huge_pages(memory.Data(), memory.ByteLength());
+}
+
 Napi::Value cuda_device(const Napi::CallbackInfo& info) {
   auto object = Napi::Object::New(info.Env());
   std::string missing;
@@ -245,6 +272,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("createEngine", Napi::Function::New(env, create_engine, "createEngine"));
   exports.Set("info", Napi::Function::New(env, addon_info, "info"));
   exports.Set("fold", fold_functions(env));
+  exports.Set("preferHugePages", Napi::Function::New(env, prefer_huge_pages, "preferHugePages"));
   exports.Set("cudaDevice", Napi::Function::New(env, cuda_device, "cudaDevice"));
   return exports;
 }

@@ -1,9 +1,8 @@
 #include "host_blocks.h"
 #include <sys/mman.h>
-#include <algorithm>
-#include <cstring>
 #include <stdexcept>
 #include <string>
+#include "huge_pages.h"
 
 namespace lorikeet {
 
@@ -11,21 +10,19 @@ HostBlocks::HostBlocks(int64_t block_count, int64_t block_bytes) : block_count_(
   mapped_ = static_cast<size_t>(block_count) * block_bytes;
   void* p = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (p == MAP_FAILED) throw std::runtime_error("cannot allocate a pool of " + std::to_string(mapped_) + " bytes");
-#ifdef MADV_HUGEPAGE
-  madvise(p, mapped_, MADV_HUGEPAGE);  // rank rows are read at random: fewer TLB misses
-#endif
+  prefer_huge_pages(p, mapped_);
   base_ = static_cast<uint8_t*>(p);
 }
 
 HostBlocks::~HostBlocks() { munmap(base_, mapped_); }
 
-std::shared_ptr<CpuResident> bring_in(const HostBlocks& pool, const AdapterIdentity& id, const PackedAdapter& image, const ImageLimits& limits) {
+std::shared_ptr<CpuResident> point_into(const AdapterIdentity& id, const PackedAdapter& image, const ImageLimits& limits) {
   auto adapter = std::make_shared<CpuResident>();
   adapter->generation = id.generation;
   adapter->digest = id.digest;
   adapter->rows.resize(image.row_count);
   const std::vector<Page> pages = pages_of(image, limits);
-  for (size_t i = 0; i < image.row_count; i++) adapter->rows[i] = pool.data() + pages[image.rows[2 * i]].to + image.rows[2 * i + 1];
+  for (size_t i = 0; i < image.row_count; i++) adapter->rows[i] = image.image + pages[image.rows[2 * i]].from + image.rows[2 * i + 1];
   adapter->deltas.reserve(image.entry_count);  // by_site points into it
   adapter->by_site.assign(limits.site_count, nullptr);
   auto row = [&](int32_t first) { return first < 0 ? nullptr : adapter->rows.data() + first; };
@@ -44,9 +41,6 @@ std::shared_ptr<CpuResident> bring_in(const HostBlocks& pool, const AdapterIdent
     adapter->deltas.push_back(d);
     adapter->by_site[e.site] = &adapter->deltas.back();
   }
-  const auto bytes = static_cast<int64_t>(image.bytes);
-  for (const Page& page : pages)
-    if (page.from < bytes) std::memcpy(pool.data() + page.to, image.image + page.from, std::min(page.bytes, bytes - page.from));
   return adapter;
 }
 

@@ -26,14 +26,15 @@ class HostBlocks {
   int64_t block_count_, block_bytes_;
 };
 
-// An adapter that lies in the pool: per site, pointers to its rows.
+// An adapter that has its blocks of the pool: per site, pointers to its rows. They are read where they lie already, in the image: pool and host tier are the same
+// memory's, and a copy of each would cost twice. Its blocks stay its own, so that what fits is decided as on a device, and are not touched.
 struct CpuResident : Resident {
   std::vector<const void*> rows;
   std::vector<SiteDelta> deltas;
   std::vector<const SiteDelta*> by_site;  // [site_count], null where it changes nothing
 };
 
-// Copies the image into its blocks and frames; `image` has been checked against `limits`.
-std::shared_ptr<CpuResident> bring_in(const HostBlocks& pool, const AdapterIdentity& id, const PackedAdapter& image, const ImageLimits& limits);
+// `image` has been checked against `limits`; its bytes must stay for as long as what is returned.
+std::shared_ptr<CpuResident> point_into(const AdapterIdentity& id, const PackedAdapter& image, const ImageLimits& limits);
 
 }  // namespace lorikeet

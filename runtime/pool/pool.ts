@@ -5,8 +5,11 @@ import { PrefixCache } from './prefix-cache.ts'
 import { AdapterResidency, type AdapterTable, type Resident, type Wanted } from './residency.ts'
 import { Turnover } from './turnover.ts'
 
-/** Host memory to pool, in bytes a millisecond, careful guesses both: what one core copies, and what pinned memory gives over 16 lanes of PCIe 4. */
-export const COPY_RATE = { host: 4e6, device: 25e6 }
+/**
+ * Bringing an adapter from host memory into the pool, in bytes a millisecond. The CPU copies nothing and notes where the rows lie: 0.03 ms for 9.8 MB in 6,720 rows, measured.
+ * To a device, a careful guess: what pinned memory gives over 16 lanes of PCIe 4.
+ */
+export const COPY_RATE = { host: 300e6, device: 25e6 }
 
 /** What is idle and must stay all the same: adapters by digest, and blocks of cached prefixes. */
 export interface Kept {

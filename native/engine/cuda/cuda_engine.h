@@ -35,7 +35,10 @@ class CudaEngine : public Engine {
   void finish(Step& step) override;
 
  protected:
-  void bring_in(const AdapterIdentity& id, const PackedAdapter& adapter) override { residents_->put(id, adapter); }
+  std::weak_ptr<const void> bring_in(const AdapterIdentity& id, const PackedAdapter& adapter) override {
+    residents_->put(id, adapter);
+    return {};
+  }
   void put_out(int32_t index) override { residents_->drop(index); }
   void resolve(StepInput& input) const override { resolve_adapters(residents_->table(), input); }
 
