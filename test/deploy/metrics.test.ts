@@ -1,42 +1,9 @@
 /** The dashboard and the alerts ask only for what the server's /metrics has: names, and the labels that they group by or match. */
-import { readFileSync } from 'node:fs'
-import path from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { parser } from '@prometheus-io/lezer-promql'
 import t, { type Test } from 'tap'
-import { parse } from 'yaml'
-import { readJson, repoRoot } from '../support/repo.ts'
 import { startServed } from '../support/served.ts'
-
-const deploy = (...parts: string[]) => path.join(repoRoot(), 'deploy', ...parts)
-
-interface Panel {
-  id: number
-  title: string
-  gridPos: { x: number; y: number; w: number; h: number }
-  datasource: { type: string; uid: string }
-  targets: { expr: string }[]
-}
-
-interface Query {
-  where: string
-  expr: string
-}
-
-const panels = readJson<{ panels: Panel[] }>(deploy('grafana/dashboards/lorikeet.json')).panels
-const yaml = (...parts: string[]) => parse(readFileSync(deploy(...parts), 'utf8'))
-
-function dashboardQueries(): Query[] {
-  // Grafana's own variables stand for durations.
-  return panels.flatMap(({ title, targets }) =>
-    targets.map(({ expr }) => ({ where: `panel "${title}"`, expr: expr.replaceAll('$__rate_interval', '1m') })),
-  )
-}
-
-function alertQueries(): Query[] {
-  const { groups } = yaml('prometheus/rules.yaml') as { groups: { rules: { alert: string; expr: string }[] }[] }
-  return groups.flatMap(({ rules }) => rules.map(({ alert, expr }) => ({ where: `alert ${alert}`, expr })))
-}
+import { alertQueries, dashboardQueries, deployed, panels } from './queries.ts'
 
 /** Metrics of a PromQL expression, labels that it groups by, and those that it matches of a metric. Throws when it is none. */
 function asked(expr: string): { metrics: string[]; labels: string[]; matched: [metric: string, label: string][] } {
@@ -104,7 +71,7 @@ t.test('what would be missed is seen', async (t) => {
 })
 
 t.test('the dashboard reads the provisioned source and its panels do not overlap', async (t) => {
-  const [source] = yaml('grafana/provisioning/datasources/prometheus.yaml').datasources
+  const [source] = deployed('grafana/provisioning/datasources/prometheus.yaml').datasources
   for (const { datasource, title } of panels) t.same(datasource, { type: source.type, uid: source.uid }, title)
   t.equal(new Set(panels.map(({ id }) => id)).size, panels.length, 'ids are unique')
   const taken = new Set<string>()
