@@ -1,9 +1,10 @@
 /**
- * Steps in every precision of the CPU, side by side (issue 14): the 135M-parameter shape, base alone, each precision against float32. One engine of each is open, and they
+ * Steps in every precision of the CPU, side by side (issue 14): the 135M-parameter shape or the 1B one, base alone, each precision against float32. One engine of each is open, and they
  * take turns, so that a slow moment of the machine hits neighbours alike; ratios are taken within a round, then their median. Beside the time that passes the processor's is
  * measured, of all threads with what they spin: it says less of what else the machine does.
+ * One row is also held to its weights' bytes at what all cores read from memory in the same run, the faster of two measurements, before and after (target ≤ 1.15 × on the 1B shape).
  * Then what each keeps in memory: a process of its own starts the engine and runs a step, and says how its resident memory is made up.
- * `node dist/bench/precisions.js [--rounds 30] [--threads 2] [--only bfloat16,int8] [--context 128] [--model DIR] [--no-memory]`
+ * `node dist/bench/precisions.js [--rounds 30] [--threads 2] [--only bfloat16,int8] [--context 128] [--shape 135m | 1b] [--no-memory]`
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -11,9 +12,10 @@ import { parseArgs } from 'node:util'
 import type { NativeEngine, StepBatch } from '../native/types.ts'
 import { type BuiltModel, buildModel } from '../runtime/model/index.ts'
 import { startNativeEngine } from '../test/support/native-step.ts'
+import { readBandwidth } from './bandwidth.ts'
 import { CPU_PRECISIONS, precisionsNamed } from './cpu-precisions.ts'
 import { admitRows, releaseRows, slotInput } from './decode-batch.ts'
-import { model135m } from './model135m.ts'
+import { model1b, model135m, projectionsOf, type Shape } from './model135m.ts'
 import { heading, median, sleep, table } from './report.ts'
 
 const { values } = parseArgs({
@@ -22,7 +24,7 @@ const { values } = parseArgs({
     threads: { type: 'string', default: '2' },
     only: { type: 'string', default: Object.keys(CPU_PRECISIONS).join(',') },
     context: { type: 'string', default: '128' },
-    model: { type: 'string' },
+    shape: { type: 'string', default: '135m' },
     'no-memory': { type: 'boolean', default: false },
     /** Of the process that measures memory: the precision. */
     resident: { type: 'string' },
@@ -32,7 +34,8 @@ const ROWS = 32
 const PROMPT = 256
 const BLOCK_SIZE = 16
 const context = Number(values.context)
-const directory = values.model ?? model135m(0).directory
+const model = values.shape === '1b' ? model1b(0) : model135m(0)
+const { directory } = model
 const precisions = precisionsNamed(values.only)
 
 function open(model: BuiltModel): Promise<NativeEngine> {
@@ -46,6 +49,16 @@ function open(model: BuiltModel): Promise<NativeEngine> {
     maxSequences: ROWS,
     maxModelLen: Math.max(context + 1, PROMPT),
   })
+}
+
+/** Bytes that a step of one row must read: the products' weights, the head's too. In 4 bits each 32 have two float16 beside them, and the head has 8 bits. */
+function weightBytes({ hidden, layers, vocabulary, ...rest }: Shape, precision: string): number {
+  const head = hidden * vocabulary
+  const rows = projectionsOf({ hidden, layers, vocabulary, ...rest }).reduce((sum, [, input, output]) => sum + input * output, 0)
+  const each: Record<string, [projections: number, head: number]> = {
+    ...{ float32: [4, 4], bfloat16: [2, 2], float16: [2, 2], int8: [1, 1], int4: [0.5 + 4 / 32, 1] },
+  }
+  return layers * rows * each[precision][0] + head * each[precision][1]
 }
 
 /** Milliseconds of a step: those that passed, and the processor's. */
@@ -100,7 +113,8 @@ if (values.resident !== undefined) {
   process.exit()
 }
 
-console.log(heading(`Steps in each precision, base alone, ${values.threads} threads`))
+console.log(heading(`Steps in each precision, ${values.shape.toUpperCase()} shape, base alone, ${values.threads} threads`))
+const before = await readBandwidth()
 const engines: { engine: NativeEngine; vocabSize: number }[] = []
 for (const [, options] of precisions) {
   const model = buildModel(directory, options)
@@ -121,6 +135,7 @@ for (let round = -2; round < Number(values.rounds); round++)
       if (round >= 0) times[k][p].push(took)
     }
 for (const { engine } of engines) engine.close()
+const fastest = Math.max(before, await readBandwidth())
 for (const [which, what] of ['passed', 'processor'].entries()) {
   const of = times.map((kind) => kind.map((rounds) => rounds.map((both) => both[which])))
   const rows = Object.keys(kinds).map((kind, k) => [
@@ -131,6 +146,14 @@ for (const [which, what] of ['passed', 'processor'].entries()) {
   const head = [`ms, ${what}`, ...names, ...names.slice(1).map((name) => `${name} / float32`)]
   console.log(`${table(head, rows)}\n`)
 }
+const ofBytes = names.map((name, p) => {
+  const bytes = weightBytes(model.shape, name)
+  const floor = (1000 * bytes) / fastest
+  const took = median(times[0][p].map(([passed]) => passed))
+  return [name, (bytes / 1e6).toFixed(0), floor.toFixed(2), took.toFixed(2), `${(took / floor).toFixed(2)} ×`]
+})
+const bytesHead = ['1 row', 'MB of weights', `ms at ${(fastest / 1e9).toFixed(1)} GB/s`, 'ms', 'of them']
+console.log(`${table(bytesHead, ofBytes)}\n`)
 if (!values['no-memory']) {
   const rows = names.map((name) => {
     const { status, stdout, stderr } = spawnSync(process.execPath, [...process.argv.slice(1), '--resident', name], {

@@ -8,12 +8,12 @@
 import { statSync } from 'node:fs'
 import path from 'node:path'
 import { parseArgs } from 'node:util'
+import { bandwidth } from './bandwidth.ts'
 import { promptOf } from './gpu/engine.ts'
 import { folderOf, manyAdapters } from './many-adapters.ts'
 import { drive, summaryOf, type TraceRequest } from './open-loop.ts'
 import { against, heading, median, table } from './report.ts'
 import { metricOn, startServer } from './server-process.ts'
-import { bandwidth } from './slora/bandwidth.ts'
 import { type Counted, floorOf } from './slora/floor.ts'
 import { adapterOf, RANKS, shapeOf, traceOf } from './slora/workload.ts'
 

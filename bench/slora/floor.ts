@@ -1,6 +1,7 @@
 /** The least time that a trace can take at saturation, from what it took with few adapters. */
+
+import type { Bandwidth } from '../bandwidth.ts'
 import type { TraceRequest } from '../open-loop.ts'
-import type { Bandwidth } from './bandwidth.ts'
 
 /** What the server did for a trace. */
 export interface Counted {

@@ -29,10 +29,12 @@ function best(work: () => number): number {
   return most
 }
 
-function measure(file: string): Bandwidth {
+function measure(file: string | undefined): Bandwidth {
   const [from, to] = [Buffer.alloc(BYTES, 1), Buffer.alloc(BYTES, 1)]
+  const read = best(() => (from.equals(to) ? 2 * BYTES : 0))
+  if (file === undefined) return { read, copy: 0, load: 0 }
   return {
-    read: best(() => (from.equals(to) ? 2 * BYTES : 0)),
+    read,
     copy: best(() => from.copy(to)),
     load: best(() => {
       const bytes = readFileSync(file)
@@ -44,7 +46,18 @@ function measure(file: string): Bandwidth {
 
 /** By one thread a core at once, added up. `file`: an adapter's weights. */
 export async function bandwidth(file: string): Promise<Bandwidth> {
-  const all = await Promise.all(
+  const all = await measured(file)
+  const sum = (of: (one: Bandwidth) => number) => all.reduce((total, one) => total + of(one), 0)
+  return { read: sum(({ read }) => read), copy: sum(({ copy }) => copy), load: sum(({ load }) => load) }
+}
+
+/** Bytes a second that all cores read from memory together. */
+export async function readBandwidth(): Promise<number> {
+  return (await measured()).reduce((total, { read }) => total + read, 0)
+}
+
+async function measured(file?: string): Promise<Bandwidth[]> {
+  return await Promise.all(
     Array.from(
       { length: availableParallelism() },
       () =>
@@ -55,8 +68,6 @@ export async function bandwidth(file: string): Promise<Bandwidth> {
         }),
     ),
   )
-  const sum = (of: (one: Bandwidth) => number) => all.reduce((total, one) => total + of(one), 0)
-  return { read: sum(({ read }) => read), copy: sum(({ copy }) => copy), load: sum(({ load }) => load) }
 }
 
 if (!isMainThread && parentPort) parentPort.postMessage(measure(workerData))
