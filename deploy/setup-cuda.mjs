@@ -2,6 +2,7 @@
 //   npm run setup:cuda                        fetches it (180 MB) unless it is there, then lists what this machine still lacks for CUDA
 //   npm run setup:cuda -- --archive FILE      takes the package from a file (`npm pack` made it), for machines without a registry
 //   npm run setup:cuda -- --check             changes nothing; exit code 1 when something is missing
+// In a package from npm: `node $(npm root -g)/lorikeet/deploy/setup-cuda.mjs`, with the same options.
 //
 // ONNX Runtime opens its provider libraries in the folder through which it was itself opened. onnxruntime-node has none of them, and `npm ci` replaces its
 // folder; so build/cuda-provider/ holds the providers and a link to onnxruntime-node's library, and the addon opens ONNX Runtime through that link.
@@ -33,7 +34,14 @@ const LIBRARY = 'libonnxruntime.so.1'
 const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '..')
 const folder = path.join(root, 'build', 'cuda-provider')
 const record = path.join(folder, 'setup.json')
-const runtime = path.join(root, 'node_modules', 'onnxruntime-node')
+/** Of a package from npm, which carries the library, or of a checkout. */
+const carried = path.join(root, 'prebuilt', 'onnxruntime.json')
+const runtime = existsSync(carried)
+  ? { about: carried, library: path.join(root, 'prebuilt', 'linux-x64', LIBRARY) }
+  : {
+      about: path.join(root, 'node_modules', 'onnxruntime-node', 'package.json'),
+      library: path.join(root, 'node_modules', 'onnxruntime-node', 'bin', 'napi-v6', 'linux', 'x64', LIBRARY),
+    }
 
 const say = (message) => console.log(`lorikeet: ${message}`)
 function fail(message) {
@@ -105,7 +113,7 @@ async function install(given) {
     bytes[name] = statSync(path.join(made, name)).size
   }
   // Relative, so that checkout and image may be moved as a whole.
-  symlinkSync(path.relative(folder, path.join(runtime, 'bin', 'napi-v6', 'linux', 'x64', LIBRARY)), path.join(made, LIBRARY))
+  symlinkSync(path.relative(folder, runtime.library), path.join(made, LIBRARY))
   writeFileSync(
     path.join(made, 'setup.json'),
     JSON.stringify({ package: PACKAGE, integrity: INTEGRITY, onnxRuntime: ONNX_RUNTIME, bytes }, null, 2),
@@ -139,8 +147,8 @@ const { check, archive } = options()
 if (process.platform !== 'linux' || process.arch !== 'x64')
   fail(`CUDA needs Linux on x64; this is ${process.platform} on ${process.arch}, where the server runs on the CPU`)
 if (!check) {
-  if (!existsSync(path.join(runtime, 'package.json'))) fail('onnxruntime-node is not installed; run `npm run build` first')
-  const { version } = JSON.parse(readFileSync(path.join(runtime, 'package.json'), 'utf8'))
+  if (!existsSync(runtime.about)) fail('onnxruntime-node is not installed; run `npm run build` first')
+  const { version } = JSON.parse(readFileSync(runtime.about, 'utf8'))
   if (version !== ONNX_RUNTIME)
     fail(
       `onnxruntime-node is ${version}, but ${PACKAGE} holds the provider of ONNX Runtime ${ONNX_RUNTIME}: both must be of one version`,

@@ -1,5 +1,6 @@
 // Configures and builds the addon (CMake) when something changed. Plain JavaScript: it runs before TypeScript is compiled.
-//   node native/build.mjs [--target NAME]... [--sanitize]
+//   node native/build.mjs [--target NAME]... [--sanitize | --aarch64]
+// --aarch64: for arm64 Linux, by Debian's cross compiler, in build/arm64.
 import { spawnSync } from 'node:child_process'
 import { createRequire } from 'node:module'
 import path from 'node:path'
@@ -10,7 +11,8 @@ const here = path.dirname(fileURLToPath(import.meta.url))
 const args = process.argv.slice(2)
 const sanitize = args.includes('--sanitize')
 const targets = args.flatMap((a, i) => (args[i - 1] === '--target' ? [a] : []))
-const build = path.join(here, '..', 'build', sanitize ? 'sanitize' : 'native')
+const aarch64 = args.includes('--aarch64')
+const build = path.join(here, '..', 'build', sanitize ? 'sanitize' : aarch64 ? 'arm64' : 'native')
 
 function run(command, parameters) {
   const done = spawnSync(command, parameters, { encoding: 'utf8' })
@@ -33,5 +35,6 @@ run('cmake', [
   build,
   `-DNODE_API_INCLUDE=${include.join(';')}`,
   `-DLORIKEET_SANITIZE=${sanitize ? 'ON' : 'OFF'}`,
+  ...(aarch64 ? [`-DCMAKE_TOOLCHAIN_FILE=${path.join(here, 'aarch64.cmake')}`] : []),
 ])
 run('cmake', ['--build', build, '--parallel', '2', ...(targets.length ? ['--target', ...targets] : [])])

@@ -16,10 +16,20 @@ function repositoryRoot(): string {
 
 let addon: NativeAddon | undefined
 
-/** The addon, built by native/build.mjs. Throws an error that lists what to do when it cannot be loaded. */
+/** What a package of npm carries for a platform (deploy/pack.mjs): the addon, and ONNX Runtime's library. A checkout has none. */
+const packed = (...names: string[]) => path.join(repositoryRoot(), 'prebuilt', `${process.platform}-${process.arch}`, ...names)
+
+/** The addon that is loaded: one that was built here goes before one that came with the package. */
+function addonFile(): string {
+  if (process.env.LORIKEET_ADDON !== undefined) return process.env.LORIKEET_ADDON
+  const built = path.join(repositoryRoot(), 'build', 'native', 'lorikeet.node')
+  return !existsSync(built) && existsSync(packed('lorikeet.node')) ? packed('lorikeet.node') : built
+}
+
+/** The addon, built by native/build.mjs or packed. Throws an error that lists what to do when it cannot be loaded. */
 export function loadNative(): NativeAddon {
   if (addon) return addon
-  const file = process.env.LORIKEET_ADDON ?? path.join(repositoryRoot(), 'build', 'native', 'lorikeet.node')
+  const file = addonFile()
   try {
     addon = require(file) as NativeAddon
     return addon
@@ -42,10 +52,11 @@ export function withoutTelemetry(): void {
   process.env.ORT_DISABLE_TELEMETRY ??= '1'
 }
 
-/** The libonnxruntime that onnxruntime-node ships for this platform. */
+/** The libonnxruntime that came with the package, else the one that onnxruntime-node ships for this platform. */
 export function onnxRuntimeLibrary(): string {
-  const root = path.dirname(require.resolve('onnxruntime-node/package.json'))
   const name = process.platform === 'darwin' ? 'libonnxruntime.1.dylib' : 'libonnxruntime.so.1'
+  if (existsSync(packed(name))) return packed(name)
+  const root = path.dirname(require.resolve('onnxruntime-node/package.json'))
   const file = path.join(root, 'bin', 'napi-v6', process.platform, process.arch, name)
   if (!existsSync(file))
     throw new Error(`onnxruntime-node has no library for ${process.platform}/${process.arch} (looked for ${file})`)
@@ -54,7 +65,7 @@ export function onnxRuntimeLibrary(): string {
 
 /**
  * The libonnxruntime that has the CUDA provider beside it, which `EngineOptions.library` names for device `cuda`: `npm run setup:cuda` put it there.
- * Undefined before that, and when onnxruntime-node has another version since, whose library and provider do not belong together.
+ * Undefined before that, and when ONNX Runtime has another version since: its library and that provider do not belong together.
  */
 export function cudaLibrary(root = repositoryRoot()): string | undefined {
   const folder = path.join(root, 'build', 'cuda-provider')
@@ -63,6 +74,7 @@ export function cudaLibrary(root = repositoryRoot()): string | undefined {
   )
   if (![record, library, provider].every((file) => existsSync(file))) return undefined
   const json = (file: string) => JSON.parse(readFileSync(file, 'utf8'))
-  const { version } = json(path.join(root, 'node_modules', 'onnxruntime-node', 'package.json'))
+  const carried = path.join(root, 'prebuilt', 'onnxruntime.json')
+  const { version } = json(existsSync(carried) ? carried : path.join(root, 'node_modules', 'onnxruntime-node', 'package.json'))
   return json(record).onnxRuntime === version ? library : undefined
 }

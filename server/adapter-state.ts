@@ -7,6 +7,7 @@ import type { Adapter, SaidFormats, UseLimits } from '../adapters-store/index.ts
 import { ConfigError } from './config/values.ts'
 import { NotKept } from './errors.ts'
 import { makeFolder } from './folders.ts'
+import { requireFormat } from './state-format.ts'
 import { StateLock } from './state-lock.ts'
 
 /** A version, and where it lies. */
@@ -60,6 +61,7 @@ export class AdapterState {
     try {
       makeFolder(directory)
       this.lock = new StateLock(directory)
+      requireFormat(directory)
       const file = path.join(directory, 'adapters.lmdb')
       requireReadable(file)
       // With batches by turns of the event loop, LMDB's package rejects a promise of its own when a commit fails, which nobody can catch: a full disk would end the process.

@@ -63,6 +63,9 @@ for (const name of readdirSync(path.join(repoRoot(), 'deploy/docker')).filter((f
         'dist',
         'node_modules',
         'package.json',
+        'sbom.json',
+        'LICENSE',
+        'native/third_party/onnxruntime/LICENSE',
         'deploy/demo-model',
         'server/ui/page',
       ]
@@ -81,11 +84,13 @@ for (const name of readdirSync(path.join(repoRoot(), 'deploy/docker')).filter((f
       )
     })
 
-    await t.test('runs Node as package.json asks', async (t) => {
+    await t.test('runs Node as package.json asks, the version of .nvmrc', async (t) => {
       const node = all.map(({ from }) => from).find((from) => from.getImageName() === 'node')
       const [, least] =
         readJson<{ engines: { node: string } }>(path.join(repoRoot(), 'package.json')).engines.node.match(/(\d+)/) ?? []
-      t.ok(Number.parseInt(node?.getImageTag() ?? '', 10) >= Number(least))
+      const has = Number.parseInt(node?.getImageTag() ?? '', 10)
+      t.ok(has >= Number(least))
+      t.equal(has, Number(read('.nvmrc')))
     })
 
     await t.test('its shell commands parse', async (t) => {
