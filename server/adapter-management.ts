@@ -136,7 +136,8 @@ export class AdapterManagement {
     const { directory, root } = await this.locate(source, fields, signal)
     const onlyNew = !replace && expectedDigest === undefined
     const there = this.registry.get(name)
-    if (onlyNew && there && (there.image || there.directory !== directory))
+    // One that was refused is listed nowhere: nobody could know that the name is taken.
+    if (onlyNew && there && there.state !== 'refused' && (there.image || there.directory !== directory))
       throw new ApiError('invalid_request', `${fields.name}: the adapter '${name}' has already been loaded`, fields.name)
     try {
       const adapter =
