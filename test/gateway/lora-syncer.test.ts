@@ -1,11 +1,11 @@
 /** The Inference Extension's LoRA syncer against real servers: a ConfigMap that changes from round to round, adapters that cannot be had, a server that is killed and comes again. */
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import path from 'node:path'
 import t, { type Test } from 'tap'
 import { serving } from '../server/cli/running.ts'
 import { request } from '../support/http.ts'
 import { LoraSyncer, type Round, type SyncerConfig } from '../support/lora-syncer.ts'
+import { freePorts } from '../support/ports.ts'
 import { demoModel, temporaryFolder } from '../support/repo.ts'
 import { type Served, startServed } from '../support/served.ts'
 
@@ -190,12 +190,7 @@ t.test('two rounds at once, as when the file changes while one runs', async (t) 
 t.test('a syncer that starts before its server, and a server that is killed', async (t) => {
   const more = temporaryFolder(t)
   const config: SyncerConfig = { ensureExist: { models: [{ id: 'pirate', source: style('pirate', more) }] } }
-  const port = await new Promise<number>((resolve) => {
-    const probe = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = probe.address() as { port: number }
-      probe.close(() => resolve(port))
-    })
-  })
+  const [port] = await freePorts(1)
   const args = ['--port', `${port}`, '--adapter-roots', more, '--allow-adapter-management', '--log-level', 'error']
   const syncer = new LoraSyncer(`http://127.0.0.1:${port}`, 60_000)
   t.equal(await new LoraSyncer(`http://127.0.0.1:${port}`, 1).round(config), undefined)

@@ -1,8 +1,8 @@
 /** What an independent client of KV events believes is what is cached, whatever became of the messages: lost, more of them than the server keeps, or of a server that was killed and started again. */
-import { createServer } from 'node:net'
 import t from 'tap'
 import { request } from '../../support/http.ts'
 import { KvIndex, noKvIndex } from '../../support/kv-index.ts'
+import { freePorts } from '../../support/ports.ts'
 import { demoModel } from '../../support/repo.ts'
 import { serving } from '../cli/running.ts'
 import { CONFIG, cachedAt, compare, complete, prompt, STYLES, start } from './indexed.ts'
@@ -44,18 +44,6 @@ t.test('who misses batches asks for them; who missed more than are kept starts o
   await some(3)
   t.match(await compare(t, url, one, 'and goes on'), { anew: 1, faults: [] })
 })
-
-async function freePorts(count: number): Promise<number[]> {
-  const probes = Array.from({ length: count }, () => createServer())
-  const ports = await Promise.all(
-    probes.map(
-      (probe) =>
-        new Promise<number>((resolve) => probe.listen(0, '127.0.0.1', () => resolve((probe.address() as { port: number }).port))),
-    ),
-  )
-  await Promise.all(probes.map((probe) => new Promise((resolve) => probe.close(resolve))))
-  return ports
-}
 
 t.test('a server that is started again is another one, whatever its numbers say', { skip }, async (t) => {
   const [port, live, replay] = await freePorts(3)
