@@ -302,6 +302,7 @@ export class AdapterRegistry {
     }
     return this.#read(next, judging, known, (there) => {
       if (there) {
+        next.origin = there.origin
         next.pinned = there.pinned
         next.limits = there.limits
         next.formats = there.formats
