@@ -105,17 +105,21 @@ export function namedBack(body: string, target: string, incoming: string): strin
 }
 
 export interface SeenUsage {
-  prompt_tokens: number
-  completion_tokens: number
+  /** Or `input_tokens` and `output_tokens`, of responses. */
+  prompt_tokens?: number
+  completion_tokens?: number
+  input_tokens?: number
+  output_tokens?: number
   total_tokens: number
   prompt_tokens_details?: { cached_tokens: number }
 }
 
-/** Of a JSON body, or of the first line with some that begins exactly `data: ` where the content type says that it is a stream. */
+/** Of a JSON body, or of the first line with some that begins exactly `data: ` where the content type says that it is a stream; there a response's is in the event that completes it. */
 export function usageIn(body: string, contentType: string): SeenUsage | undefined {
   const of = (json: string): SeenUsage | undefined => {
     try {
-      return (JSON.parse(json) as { usage?: SeenUsage }).usage ?? undefined
+      const { usage, type, response } = JSON.parse(json) as { usage?: SeenUsage; type?: string; response?: { usage?: SeenUsage } }
+      return usage ?? (type === 'response.completed' ? response?.usage : undefined) ?? undefined
     } catch {
       return undefined
     }
