@@ -12,6 +12,9 @@ import { type AdapterImage, hostBytes } from './types.ts'
 /** known: nothing of its weights has been read, or they have been put out again. */
 export type AdapterState = 'known' | 'loading' | 'loaded' | 'refused' | 'draining'
 
+/** How a server came to serve a name: found in its folder of adapters, named when it was started, registered while it ran (now or before its last end), or brought from the hub by a request. */
+export type Origin = 'folder' | 'command_line' | 'api' | 'request'
+
 /** What may be otherwise the next time although the files are the same. */
 const PASSING = new Set<AdapterErrorCode>([
   'adapter_not_found',
@@ -63,6 +66,8 @@ export class Adapter {
   readonly directory: string
   /** Where its symbolic links may lead (links.ts). */
   readonly root: string
+  /** undefined: nobody has said. */
+  origin?: Origin
   /** Unix seconds. */
   readonly created = Math.floor(Date.now() / 1000)
   /** Known once it has been read. */

@@ -1,6 +1,14 @@
 /** The adapters-store: from PEFT folders to images that the engine can take. */
 
-export { Adapter, type AdapterState, type Canary, type Previous, type SaidFormats, type UseLimits } from './adapter.ts'
+export {
+  Adapter,
+  type AdapterState,
+  type Canary,
+  type Origin,
+  type Previous,
+  type SaidFormats,
+  type UseLimits,
+} from './adapter.ts'
 export { readSafetensorsHeader } from './checkpoint/index.ts'
 export { ADAPTER_ERROR_CODES, AdapterError, type AdapterErrorCode, asAdapterError } from './errors.ts'
 export { HostMemory } from './host-memory.ts'

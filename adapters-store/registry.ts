@@ -132,7 +132,8 @@ export class AdapterRegistry {
     this.#requireName(name)
     const next = new Adapter(name, directory, root)
     const require = (there: Adapter | undefined) => {
-      if (onlyNew && there && there.directory !== next.directory) throw taken(name, there.directory, directory)
+      if (onlyNew && there && there.state !== 'refused' && there.directory !== next.directory)
+        throw taken(name, there.directory, directory)
     }
     return this.#inTurn(name, () => this.#succeed(next, { expectedDigest, signal }, require))
   }
@@ -301,6 +302,7 @@ export class AdapterRegistry {
     }
     return this.#read(next, judging, known, (there) => {
       if (there) {
+        next.origin = there.origin
         next.pinned = there.pinned
         next.limits = there.limits
         next.formats = there.formats

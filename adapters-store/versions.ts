@@ -14,7 +14,7 @@ export interface Judging {
 export interface Replacing extends Judging {
   /** Where symbolic links may lead; the directory if absent. */
   root?: string
-  /** Only if the name is nobody's, or stands for this folder already (`adapter_name_taken`). */
+  /** Only if the name is nobody's, stands for this folder already, or for what was refused (`adapter_name_taken`). */
   onlyNew?: boolean
 }
 

@@ -31,12 +31,10 @@ const MINUTE = 60_000
 
 interface Named extends Kept {
   hub: HubName
-  /** Came over HTTP before the last end; else the operator gave it. */
-  registered: boolean
 }
 
-/** What an adapter is given once it is here. */
-type Kept = Pick<Adapter, 'pinned' | 'limits' | 'formats'>
+/** What an adapter is given once it is here. `origin`: `api` came over HTTP before the last end, `command_line` is the operator's. */
+type Kept = Pick<Adapter, 'origin' | 'pinned' | 'limits' | 'formats'>
 
 export interface HubLimits {
   /** Patterns of `org/name`. */
@@ -94,7 +92,8 @@ export class AdapterHub implements OnDemand {
 
   /** Brings those that are named. What cannot be had is told, and looked for again when somebody wants it. What was registered over HTTP and is not here comes beside serving. */
   async enterNamed(): Promise<void> {
-    const bring = async (name: string, { hub, registered, ...kept }: Named) => {
+    const bring = async (name: string, { hub, ...kept }: Named) => {
+      const registered = kept.origin === 'api'
       const source = hubText(hub)
       const other = this.registry.get(name)
       if (other)
@@ -122,7 +121,9 @@ export class AdapterHub implements OnDemand {
       const failure = this.failed(name)
       if (failure) throw failure
       if (!named) this.countLookup(name, tenant)
-      await this.bring(name, hub, named ?? { pinned: false }, signal, (detail) => this.log.warn(`adapter ${name}: ${detail}`))
+      await this.bring(name, hub, named ?? { origin: 'request', pinned: false }, signal, (detail) =>
+        this.log.warn(`adapter ${name}: ${detail}`),
+      )
       return true
     } catch (error) {
       if (!(error instanceof AdapterError)) throw error
@@ -172,9 +173,10 @@ export class AdapterHub implements OnDemand {
   }
 
   /** Somebody may have entered it meanwhile. */
-  private enter(name: string, folder: HubFolder, { pinned, limits, formats }: Kept): void {
+  private enter(name: string, folder: HubFolder, { origin, pinned, limits, formats }: Kept): void {
     if (this.registry.get(name)) return
     const adapter = this.registry.enter(name, folder.directory, folder.root)
+    adapter.origin = origin
     adapter.pinned = pinned
     adapter.limits = limits
     adapter.formats = formats

@@ -136,13 +136,15 @@ export class AdapterManagement {
     const { directory, root } = await this.locate(source, fields, signal)
     const onlyNew = !replace && expectedDigest === undefined
     const there = this.registry.get(name)
-    if (onlyNew && there && (there.image || there.directory !== directory))
+    // One that was refused is listed nowhere: nobody could know that the name is taken.
+    if (onlyNew && there && there.state !== 'refused' && (there.image || there.directory !== directory))
       throw new ApiError('invalid_request', `${fields.name}: the adapter '${name}' has already been loaded`, fields.name)
     try {
       const adapter =
         onlyNew && !preload
           ? this.registry.enter(name, directory, root)
           : await this.registry.replace(name, directory, { root, expectedDigest, onlyNew, signal })
+      adapter.origin = 'api'
       adapter.pinned = pin ?? adapter.pinned
       adapter.limits = changed(adapter.limits, limits)
       adapter.formats = changed(adapter.formats, formats)
@@ -165,7 +167,11 @@ export class AdapterManagement {
         `${FIELDS.source}: the version that ${name} stands for lies there; a canary needs a folder of its own`,
         FIELDS.source,
       )
-    return this.change(() => this.registry.setCanary(name, directory, share, { root, pinned: pin, ...judging }))
+    return this.change(async () => {
+      const changed = await this.registry.setCanary(name, directory, share, { root, pinned: pin, ...judging })
+      if (changed.canary) changed.canary.adapter.origin = 'api'
+      return changed
+    })
   }
 
   /** Makes a name's canary its own version. */
@@ -227,7 +233,7 @@ export class AdapterManagement {
   }
 
   private version(adapter: Adapter): object {
-    const { state, digest = null, method = null, maxRank = null, directory, pinned, leases, uses, image } = adapter
+    const { state, digest = null, method = null, maxRank = null, directory, origin = null, pinned, leases, uses, image } = adapter
     const resident = digest === null ? undefined : this.engine.residents.get(digest)
     return {
       state,
@@ -235,6 +241,7 @@ export class AdapterManagement {
       method,
       rank: maxRank,
       ...(adapter.vocabSize !== undefined && { vocab_size: adapter.vocabSize }),
+      origin,
       root: directory,
       source: adapter.hub === undefined ? null : `hub: ${adapter.hub}`,
       pinned,

@@ -90,19 +90,21 @@ export class AdapterTiers {
   async enter(): Promise<void> {
     const registered = this.state?.all() ?? new Map<string, Registration>()
     for (const [name, registration] of registered) if (!wasRemoved(registration)) this.enterAgain(name, registration)
-    if (this.folder !== undefined)
-      this.registry.scan(
+    if (this.folder !== undefined) {
+      const found = this.registry.scan(
         this.folder,
         (warning) => this.log.warn(warning),
         (name) => !registered.has(name),
       )
+      for (const adapter of found) adapter.origin = 'folder'
+    }
     // What the name was given over HTTP goes before what the command line says of it.
     for (const [name, given] of Object.entries(this.config.adapter)) {
       if (wasRemoved(registered.get(name))) continue
       const hub = hubNameOf(given)
       if (this.registry.get(name) || this.hub.has(name)) continue
-      if (hub) this.hub.name(name, { hub, registered: false, pinned: false })
-      else this.registry.enter(name, given)
+      if (hub) this.hub.name(name, { hub, origin: 'command_line', pinned: false })
+      else this.registry.enter(name, given).origin = 'command_line'
     }
     await this.hub.enterNamed()
     for (const [name, registration] of registered) if (!wasRemoved(registration)) this.enterVersions(name, registration)
@@ -115,9 +117,12 @@ export class AdapterTiers {
     if (root !== undefined && pinned) this.pinned.await(name)
     if (root === undefined) this.warnOutside(`adapter ${name}`, directory)
     else if (hub && rootOf(directory, this.roots) === undefined)
-      this.hub.name(name, { hub, registered: true, pinned, limits, formats })
+      this.hub.name(name, { hub, origin: 'api', pinned, limits, formats })
     else {
       const adapter = this.registry.enter(name, directory, root)
+      // It may only have been pinned over HTTP.
+      const found = this.folder !== undefined && directory === path.resolve(this.folder, name)
+      adapter.origin = found ? 'folder' : 'api'
       adapter.pinned = pinned
       adapter.limits = limits
       adapter.formats = formats
@@ -132,8 +137,11 @@ export class AdapterTiers {
     if (!canary) return
     const { directory, share, digest, pinned } = canary
     const root = this.placeOf(name, directory)
-    if (root !== undefined) this.registry.enterCanary(name, directory, share, digest, root).adapter.pinned = pinned
-    else this.warnOutside(`the canary of adapter ${name}`, directory)
+    if (root !== undefined) {
+      const { adapter: version } = this.registry.enterCanary(name, directory, share, digest, root)
+      version.origin = 'api'
+      version.pinned = pinned
+    } else this.warnOutside(`the canary of adapter ${name}`, directory)
   }
 
   /** Where symbolic links of a folder may lead; undefined: the folder may not be read from. */

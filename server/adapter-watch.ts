@@ -118,7 +118,7 @@ export class AdapterWatch {
     if (!isAdapterFolder(directory)) {
       if (adapter && this.registry.remove(name)) this.log.info(`adapter ${name} is gone`)
     } else if (!adapter) {
-      this.registry.enter(name, directory, this.folder)
+      this.registry.enter(name, directory, this.folder).origin = 'folder'
       this.log.info(`adapter ${name} is served`)
       await this.entered(name)
     } else if (adapter.digest !== undefined) {

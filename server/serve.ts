@@ -173,8 +173,9 @@ async function serveOn(config: Config, hooks: ServeHooks, { certificate, tracesU
   try {
     if (config.kvEventsConfig) {
       kvEvents = await KvEvents.start(engine, config.kvEventsConfig, (message) => log.warn(message))
-      if (!isLocal(kvEvents.endpoint))
-        log.warn(`whoever reaches ${kvEvents.endpoint} reads the token ids of all prompts (--kv-events-config)`)
+      const open = [kvEvents.endpoint, kvEvents.replayEndpoint ?? []].flat().filter((endpoint) => !isLocal(endpoint))
+      if (open.length > 0)
+        log.warn(`whoever reaches ${open.join(' or ')} reads the token ids of all prompts (--kv-events-config)`)
     }
     const folder = config.adapters ?? demo?.adapters
     tiers = new AdapterTiers(config, folder, base, { engine, texts, downloads, log })

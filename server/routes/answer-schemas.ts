@@ -50,6 +50,10 @@ const version = {
   method: orNull(text),
   rank: orNull(count),
   'vocab_size?': count,
+  origin: about(
+    'How it came here: found in the folder of --adapters, named on the command line, registered over HTTP (also before the last start), or brought from the hub by a request.',
+    orNull(oneOf('folder', 'command_line', 'api', 'request')),
+  ),
   root: text,
   source: about('`hub: ORG/NAME@REVISION`', orNull(text)),
   pinned: flag,

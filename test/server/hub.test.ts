@@ -71,6 +71,7 @@ t.test('base and adapters of the hub answer as those of folders', async (t) => {
     { id: 'robot', root: 'org/many/styles/robot' },
   ])
   t.match(await get(served, '/adapters/pirate'), {
+    origin: 'command_line',
     source: `hub: org/pirate@${pirate}`,
     root: path.join(hub.cache, 'models--org--pirate/snapshots', pirate),
   })
@@ -126,6 +127,7 @@ t.test('requests bring what --hub-allow allows, and nothing else is asked of the
   const answers = await Promise.all(['org/pirate', 'org/pirate', 'demo:org/pirate'].map((name) => say(served, name)))
   for (const answer of answers) t.match(answer, { status: 200, body: { model: 'org/pirate' } })
   t.equal(local.fetched().length, 2)
+  t.match(await get(served, '/adapters/org%2Fpirate'), { origin: 'request', source: `hub: org/pirate@${first}` })
   const header = await say(served, 'demo', { 'x-lora-adapter': `"org/pirate@${first}"` })
   t.match(header, { status: 200, body: { model: `org/pirate@${first}` } })
   local.commit('org/pirate', ROBOT)
@@ -274,7 +276,7 @@ t.test('over HTTP: loaded, replaced by what the branch stands for then, and ther
   {
     const served = await startClosable(hub, settings)
     t.match(await get(served, '/adapters/x'), { source: /^hub: org\/pirate@/, pinned: true, limits: { max_requests: 3 } })
-    t.match(await get(served, '/adapters/y'), { source: `hub: org/pirate@${first}` })
+    t.match(await get(served, '/adapters/y'), { source: `hub: org/pirate@${first}`, origin: 'api' })
     t.same(local.requests, [], 'what is in the cache is not asked for')
     t.same(readFileSync(path.join((await get(served, '/adapters/x')).root as string, 'adapter_config.json')), robot)
     t.match(await say(served, 'y'), { status: 200 })

@@ -30,14 +30,14 @@ export function lorikeet(args: string[], environment: Record<string, string> = {
   return { child, stdout: () => text.stdout, stderr: () => text.stderr, ended }
 }
 
-/** A server that listens; its address is taken from the line that says so. */
+/** A server that listens, on a port of the system's choice unless `args` have one; its address is taken from the line that says so. */
 export async function serving(
   t: { teardown(handler: () => unknown): unknown },
   args: string[],
   environment: Record<string, string> = {},
   before: string[] = [],
 ): Promise<Running & { address: string }> {
-  const running = lorikeet(['serve', '--port', '0', ...args], environment, before)
+  const running = lorikeet(['serve', ...(args.includes('--port') ? [] : ['--port', '0']), ...args], environment, before)
   t.teardown(() => running.child.kill('SIGKILL'))
   const line = new Promise<string>((resolve, reject) => {
     running.child.stdout?.on('data', () => {

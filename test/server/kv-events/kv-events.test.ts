@@ -234,23 +234,3 @@ t.test('a client of vLLM reads it (pyzmq, msgspec)', { skip: lacking && `python3
   t.same(told.names.sort(), ['json', 'pirate'])
   t.ok(told.removed > 0 || told.stored > 10)
 })
-
-t.test('what cannot be had is said at the start', async (t) => {
-  const { endpoint, subscriber } = await start(t)
-  t.teardown(() => subscriber.close())
-  await t.rejects(
-    startServed(t, { model: demoModel('base'), 'kv-events-config': { ...config, endpoint: endpoint.replace('127.0.0.1', '*') } }),
-    {
-      message: /--kv-events-config: .*in use/i,
-    },
-  )
-  await t.rejects(startServed(t, { model: demoModel('base'), 'kv-events-config': config, 'prefix-cache': false }), {
-    message: /--no-prefix-cache/,
-  })
-})
-
-t.test('off, it is not there', async (t) => {
-  const served = await startServed(t, { model: demoModel('base'), 'kv-events-config': { endpoint: 'tcp://*:5557' } })
-  t.equal(served.kvEvents, undefined)
-  t.equal((await request(`${served.url}/kv_events/blocks`)).status, 404)
-})
