@@ -84,6 +84,11 @@ export class AdapterFolder {
     })
   }
 
+  /** The header alone: what `check` makes of it, and the file's bytes. */
+  readHeader<T>(check: (tensors: Map<string, TensorRef>) => T): { checked: T; size: number } {
+    return this.#open(WEIGHTS_FILE, WEIGHTS_LIMIT, (file) => ({ checked: check(headerOf(file).tensors), size: file.size }))
+  }
+
   /** A file that need not be there: undefined. `limit`: bytes. */
   readOptional(name: string, limit: number): Uint8Array | undefined {
     // A link that leads nowhere is there.

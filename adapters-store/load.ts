@@ -34,6 +34,33 @@ export function loadAdapter(
   root = directory,
   texts?: TextKnowledge,
 ): AdapterImage {
+  const { folder, method, byKeys } = openAdapter(directory, base, root)
+  const { checked, bytes, digest } = folder.readWeights(memory, byKeys)
+  checked.context.tensors.bytes = bytes
+  const { folds, order, said } = foldedBy(method, checked, base, options)
+  const image = {
+    name,
+    digest: digestInOrder(digest, order),
+    dtype: options.dtype,
+    blockBytes: options.blockBytes,
+    ...pack(folds, options),
+    ...said,
+  }
+  return withText(withLabels(image, folder), folder, base, options, texts)
+}
+
+/** Of an adapter's header: what it is folded from, and how many tokens it has. */
+export interface ByKeys {
+  vocabSize: number
+  context: FoldContext
+}
+
+/** Its folder and method; `byKeys` makes of the header what can be told without a value. Throws AdapterError. */
+export function openAdapter(
+  directory: string,
+  base: BaseModel,
+  root: string,
+): { folder: AdapterFolder; method: Method; byKeys: (found: Map<string, TensorRef>) => ByKeys } {
   const folder = new AdapterFolder(directory, root)
   const method = methodOf(CONFIG_FILE, folder.config.peft_type)
   checkConfig(CONFIG_FILE, folder.config, method.config)
@@ -48,29 +75,25 @@ export function loadAdapter(
     const weights = new BaseWeights(resizedBase(base, vocabSize))
     return { vocabSize, context: { config, tensors: new AdapterTensors(WEIGHTS_FILE, found, weights), base: weights } }
   }
-  const { checked, bytes, digest } = folder.readWeights(memory, byKeys)
-  const { vocabSize, context } = checked
+  return { folder, method, byKeys }
+}
+
+/** Every site folded, and what an image says beside what is packed. Throws AdapterError. */
+export function foldedBy(method: Method, { vocabSize, context }: ByKeys, base: BaseModel, options: LoadOptions) {
   const { tensors } = context
-  tensors.bytes = bytes
   const classifier = classifierOf(context)
   const { folds: own, invocation } = foldSites(method, context, base, classifier.head !== undefined)
   const { folds, order, warning } = inRankOrder(own, options)
   const sites = folds.map(({ site }) => site)
-  const label = method.label?.(config) ?? method.peftType.toLowerCase()
-  const image = {
-    name,
-    digest: digestInOrder(digest, order),
-    dtype: options.dtype,
-    blockBytes: options.blockBytes,
-    ...pack(folds, options),
-    method: label,
+  const said = {
+    method: method.label?.(context.config) ?? method.peftType.toLowerCase(),
     ...classifier,
     ...(invocation && { invocationTokens: invocation }),
     ...(sites.length > 0 && vocabSize === base.vocabSize && sparesCache(sites, base) && { sparesCache: true as const }),
     ...(vocabSize !== base.vocabSize && { vocabSize }),
     warnings: warning === undefined ? tensors.warnings : [...tensors.warnings, warning],
   }
-  return withText(withLabels(image, folder), folder, base, options, texts)
+  return { folds, order, said }
 }
 
 /** `original`: the base as it is; the context's has the adapter's vocabulary. `hasHead`: the file holds a classifier. */

@@ -15,15 +15,9 @@ const SCALE_BYTES = 4
 
 export type PackedImage = Pick<AdapterImage, 'frameBytes' | 'blocks' | 'frames' | 'image' | 'rows' | 'entries' | 'maxRank'>
 
-export function pack(folds: SiteFold[], { dtype, blockBytes, frameBytes = blockBytes, limits }: LoadOptions): PackedImage {
-  if (blockBytes <= 0 || blockBytes % ALIGNMENT !== 0)
-    throw new RangeError(`blockBytes is ${blockBytes}; a multiple of ${ALIGNMENT} is expected`)
-  if (frameBytes <= 0 || frameBytes % ALIGNMENT !== 0 || blockBytes % frameBytes !== 0)
-    throw new RangeError(`frameBytes is ${frameBytes}; a multiple of ${ALIGNMENT} that divides ${blockBytes} is expected`)
-  const layout = new Layout(dtype, blockBytes)
-  for (const fold of folds) layout.add(fold)
-  const { places, blocks, frames, bytes } = layOut(layout.rowBytes, blockBytes, frameBytes)
-  requireWithin(limits, { rank: layout.maxRank, bytes })
+export function pack(folds: SiteFold[], options: LoadOptions): PackedImage {
+  const { dtype, blockBytes, frameBytes = blockBytes } = options
+  const { layout, places, blocks, frames, bytes } = laidOut(folds, options)
   let image: SharedArrayBuffer
   let view: Uint8Array
   try {
@@ -38,6 +32,27 @@ export function pack(folds: SiteFold[], { dtype, blockBytes, frameBytes = blockB
   }
   for (const write of layout.writers) write({ dtype, blocks, blockBytes, frameBytes, bytes: view, places })
   return { frameBytes, blocks, frames, image, rows: places, entries: Int32Array.from(layout.entries), maxRank: layout.maxRank }
+}
+
+/** What `pack` would make, in numbers; `bytes` are those of the image. Nothing is written, so that factors that are made for it are not. Throws as `pack`. */
+export function packedSize(
+  folds: SiteFold[],
+  options: LoadOptions,
+): Pick<PackedImage, 'frameBytes' | 'blocks' | 'frames' | 'maxRank'> & { bytes: number } {
+  const { layout, blocks, frames, bytes } = laidOut(folds, options)
+  return { frameBytes: options.frameBytes ?? options.blockBytes, blocks, frames, maxRank: layout.maxRank, bytes }
+}
+
+function laidOut(folds: SiteFold[], { dtype, blockBytes, frameBytes = blockBytes, limits }: LoadOptions) {
+  if (blockBytes <= 0 || blockBytes % ALIGNMENT !== 0)
+    throw new RangeError(`blockBytes is ${blockBytes}; a multiple of ${ALIGNMENT} is expected`)
+  if (frameBytes <= 0 || frameBytes % ALIGNMENT !== 0 || blockBytes % frameBytes !== 0)
+    throw new RangeError(`frameBytes is ${frameBytes}; a multiple of ${ALIGNMENT} that divides ${blockBytes} is expected`)
+  const layout = new Layout(dtype, blockBytes)
+  for (const fold of folds) layout.add(fold)
+  const paged = layOut(layout.rowBytes, blockBytes, frameBytes)
+  requireWithin(limits, { rank: layout.maxRank, bytes: paged.bytes })
+  return { layout, ...paged }
 }
 
 /** The lengths of the rows, the entries that name them, and what writes them once they have their places. */

@@ -366,11 +366,7 @@ export class AdapterRegistry {
     try {
       image = await this.#loader.load(name, directory, root)
       const bytes = hostBytes(image)
-      if (bytes > this.#memory.limit)
-        throw new AdapterError(
-          'adapter_too_large',
-          `packed, it takes ${bytes} bytes, and host memory has ${this.#memory.limit} (--host-memory)`,
-        )
+      if (bytes > this.#memory.limit) throw beyondHostMemory(bytes, this.#memory.limit)
     } catch (error) {
       const known = asAdapterError(error)
       // A server that closes, or a thread that died, says nothing of the adapter.
@@ -393,6 +389,10 @@ export class AdapterRegistry {
     return adapter
   }
 }
+
+/** Of an adapter that could never be in host memory. */
+export const beyondHostMemory = (bytes: number, limit: number) =>
+  new AdapterError('adapter_too_large', `packed, it takes ${bytes} bytes, and host memory has ${limit} (--host-memory)`)
 
 /** Whether a folder is there and looks like an adapter's. */
 export const isAdapterFolder = (directory: string) => existsSync(join(directory, CONFIG_FILE))

@@ -112,6 +112,8 @@ export class AdapterTensors {
   readonly file: string
   /** The whole file, once it is read. */
   bytes: Uint8Array = new Uint8Array(0)
+  /** Only the header is known (plan.ts): values are zeros, and what they say is not asked. */
+  unread = false
   /** Sites that have tensors, in the order of the base's sites. */
   readonly sites: SiteTensors[]
   /** Parameters beside the modules: `vera_A`, … → key. */

@@ -16,7 +16,7 @@ import { AdapterHub } from './adapter-hub.ts'
 import { rootOf } from './adapter-management.ts'
 import { AdapterState, type Registered, type Registration, wasRemoved } from './adapter-state.ts'
 import { AdapterWatch } from './adapter-watch.ts'
-import { machineMemory } from './config/memory.ts'
+import { hostMemoryOf, loadOptions } from './config/adapter-options.ts'
 import type { Config } from './config/settings.ts'
 import { ConfigError } from './config/values.ts'
 import { cacheFolder } from './folders.ts'
@@ -60,12 +60,10 @@ export class AdapterTiers {
       if (!existsSync(root)) throw new ConfigError(`the folder ${root} of --adapter-roots does not exist`)
     this.state = config.stateDir === undefined ? undefined : new AdapterState(path.resolve(config.stateDir))
     this.log = log
-    const { adapterDtype: dtype, blockBytes, frameBytes, blockCount } = engine.info
-    const limits = { rank: config.maxLoraRank, bytes: config.maxAdapterBytes ?? Math.floor((blockBytes * blockCount) / 4) }
-    const options = { dtype, blockBytes, frameBytes, limits, tokenizers: config.adapterTokenizers, rankOrder: config.rankOrder }
+    const options = loadOptions(config, engine.info)
     this.store = new AdapterStore(base, options, { cache: imageCacheOf(config) })
     this.memory = new HostMemory(
-      config.hostMemory ?? Math.floor(machineMemory() / 4),
+      hostMemoryOf(config),
       {
         // The engine knows ids alone.
         came: ({ text: _, ...image }) => engine.addAdapter(image),
@@ -77,7 +75,7 @@ export class AdapterTiers {
       texts.admit(await this.store.load(name, directory, root))
     this.registry = new AdapterRegistry({ load }, this.memory)
     // Weights of 32 bits are packed to half of their size.
-    const maxBytes = 2 * Math.min(limits.bytes, this.memory.limit) + TEXTS
+    const maxBytes = 2 * Math.min(options.limits.bytes, this.memory.limit) + TEXTS
     this.hub = new AdapterHub(downloads, this.registry, { allow: config.hubAllow ?? [], maxBytes }, log)
     this.pinned = new PinnedAdapters(this.registry, this.hub)
     this.registry.onLoad = ({ name, warnings = [], loadMs = 0 }) => {

@@ -2,6 +2,8 @@
 import cliProgress from 'cli-progress'
 import { AdapterError } from '../adapters-store/index.ts'
 import { KEY_HELP, makeKey } from './access/new-key.ts'
+import { runBench } from './bench/command.ts'
+import { runCheck } from './check/command.ts'
 import { readConfig } from './config/config.ts'
 import { serveHelp, USAGE } from './config/help.ts'
 import type { Config } from './config/settings.ts'
@@ -19,9 +21,17 @@ export async function main(args: string[]): Promise<void> {
     return rest.includes('--help') || rest.includes('-h')
       ? console.log(serveHelp(process.stdout.columns))
       : run(readConfig(rest, process.env))
+  if (command === 'check') {
+    process.exitCode = await runCheck(rest, process.env)
+    return
+  }
+  if (command === 'bench') {
+    process.exitCode = await runBench(rest, process.env)
+    return
+  }
   if (command === 'key') return rest.includes('--help') || rest.includes('-h') ? console.log(KEY_HELP) : newKey(rest)
   if (command === undefined || command === '--help' || command === '-h' || command === 'help') return console.log(USAGE)
-  const meant = nearest(command, ['serve', 'key', '--version', '--help'], 1)
+  const meant = nearest(command, ['serve', 'check', 'bench', 'key', '--version', '--help'], 1)
   throw new Error(`unknown command ${command}; ${meant.length > 0 ? `did you mean ${meant[0]}?` : 'see lorikeet --help'}`)
 }
 

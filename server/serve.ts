@@ -4,7 +4,14 @@ import path from 'node:path'
 import { createSecureContext } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
 import type { Logger } from 'pino'
-import { HubDownloads, type HubProgress, type HubSettings, hubSettings, hubText } from '../adapters-store/index.ts'
+import {
+  type AdapterRegistry,
+  HubDownloads,
+  type HubProgress,
+  type HubSettings,
+  hubSettings,
+  hubText,
+} from '../adapters-store/index.ts'
 import { threadsWarning } from '../runtime/cores.ts'
 import { cudaObstacles, startEngine } from '../runtime/index.ts'
 import { readBaseModel } from '../runtime/model/index.ts'
@@ -184,9 +191,7 @@ async function serveOn(config: Config, hooks: ServeHooks, { certificate, tracesU
     tiers.hub.onRefusal = (adapter) => hooks.onRefusal?.(adapter)
     await tiers.enter()
     const name = config.servedModelName ?? demo?.name ?? hub?.repo ?? path.basename(directory)
-    if (adapters.get(name))
-      throw new ConfigError(`an adapter has the base model's name, ${name}; choose another with --served-model-name`)
-    adapters.reserve(name)
+    reserveName(adapters, name)
     const started = Math.floor(Date.now() / 1000)
     const metrics = new ServerMetrics(engine, name, tiers, config)
     tiers.onRead = metrics.adapterRead
@@ -293,7 +298,7 @@ async function serveOn(config: Config, hooks: ServeHooks, { certificate, tracesU
 }
 
 /** Throws ConfigError for settings that contradict each other. */
-function requireTogether(config: Config): void {
+export function requireTogether(config: Config): void {
   if (config.adminHost !== undefined && config.adminPort === undefined)
     throw new ConfigError('--admin-host says where the admin port listens, and there is none: give --admin-port too')
   if (config.kvEventsConfig && !config.prefixCache)
@@ -306,6 +311,13 @@ function requireTogether(config: Config): void {
     throw new ConfigError(
       `--fairness adapter says whom fair scheduling counts service for, and --scheduling is ${config.scheduling}: give --scheduling fair too`,
     )
+}
+
+/** The base model's name, which no adapter may have. Throws ConfigError. */
+export function reserveName(adapters: AdapterRegistry, name: string): void {
+  if (adapters.get(name))
+    throw new ConfigError(`an adapter has the base model's name, ${name}; choose another with --served-model-name`)
+  adapters.reserve(name)
 }
 
 /** undefined: plain HTTP. Throws ConfigError for files that cannot be read, or one without the other. */

@@ -49,6 +49,12 @@ export function doraEmbedding(site: Site, factors: Factors, magnitude: Float32Ar
   }
 }
 
+/** What the others make, in shape: the norms are those of the whole base, and are not needed to know how large it is. */
+export function doraUnread(site: Site, factors: FileFactors, magnitude: Float32Array): Fold {
+  if (site.kind === 'embedding') return { dense: multipliedOut(site, factors) }
+  return { ...smallerOf(site, factors), outScale: magnitude }
+}
+
 function ratio(site: Site, magnitude: number, square: number): number {
   const scale = magnitude / Math.sqrt(square)
   if (Number.isFinite(scale)) return scale

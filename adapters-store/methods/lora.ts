@@ -8,7 +8,7 @@ import { absent, type ConfigReader, ignored, isOff, off, type Rule } from '../co
 import { AdapterError } from '../errors.ts'
 import { type FileFactors, type Fold, smallerOf } from '../fold.ts'
 import type { SiteTensors } from '../tensors.ts'
-import { doraEmbedding, doraLinear } from './dora.ts'
+import { doraEmbedding, doraLinear, doraUnread } from './dora.ts'
 import type { Method } from './method.ts'
 
 const ROTATED =
@@ -62,7 +62,7 @@ export const lora: Method = {
     config.boolean('use_dora') ? 'dora' : isActivated(config) ? 'alora' : config.boolean('use_rslora') ? 'rslora' : 'lora',
   parameters: ['lora_A', 'lora_embedding_A'],
   sites: ['linear', 'head', 'embedding'],
-  prepare({ config, base }) {
+  prepare({ config, base, tensors: file }) {
     const dora = config.boolean('use_dora')
     const withBias = config.boolean('lora_bias')
     if (dora && withBias)
@@ -72,6 +72,7 @@ export const lora: Method = {
       const factors = factorsOf(tensors, config)
       if (dora) {
         const magnitude = tensors.take('lora_magnitude_vector', [site.outFeatures]).data
+        if (file.unread) return doraUnread(site, factors, magnitude)
         return site.kind === 'embedding'
           ? doraEmbedding(site, factors, magnitude, base)
           : doraLinear(site, factors, magnitude, base)

@@ -79,17 +79,20 @@ function deviceName(addon: NativeAddon, { device }: EngineSettings): string {
   return found.name
 }
 
-/** The type that a user knows the model by: on the CPU activations are float32 whatever the weights are. */
-const namedDtype = ({ dtype, weights }: BuiltModel): TensorType =>
-  weights === 'float16' || weights === 'bfloat16' ? weights : dtype
+/** All that is decided before weights are read. */
+export interface EnginePlan {
+  model: BuiltModel
+  adapterDtype: AdapterDtype
+  blockSize: number
+  /** Blocks; `count` 0: as many as the device has room for. */
+  pool: { count: number; most: number; blockBytes: number }
+  frameBytes: number
+}
 
-export async function loadEngine(
-  settings: EngineSettings,
-  onProgress: (fraction: number) => void,
-): Promise<{ native: NativeEngine; info: EngineInfo }> {
+/** Reads configs and headers. Throws EngineError and ModelError for what cannot be served. */
+export function planEngine(settings: EngineSettings): EnginePlan {
   checkLimits(settings)
-  const { device, maxBatchTokens, maxSequences } = settings
-  const { quantization, maxModelLen } = settings
+  const { device, quantization, maxModelLen } = settings
   const chosen = <T>(setting: T | 'auto' | undefined) => (setting === 'auto' ? undefined : setting)
   const model = buildModel(settings.modelDir, {
     device,
@@ -99,11 +102,24 @@ export async function loadEngine(
     maxModelLen,
     extraTokens: settings.extraTokens,
   })
-  const { dtype, cacheDtype } = model
-  const adapterDtype = rowsDtype(settings, dtype)
+  const adapterDtype = rowsDtype(settings, model.dtype)
   const blockSize = settings.blockSize ?? (device === 'cuda' ? defaultBlockSize(model.headDim) : CPU_BLOCK_SIZE)
   const pool = poolOf(settings, model, blockSize)
   const frameBytes = frameBytesOf(model.base.sites, adapterDtype, pool.blockBytes, settings.leastFrameBytes)
+  return { model, adapterDtype, blockSize, pool, frameBytes }
+}
+
+/** The type that a user knows the model by: on the CPU activations are float32 whatever the weights are. */
+export const namedDtype = ({ dtype, weights }: BuiltModel): TensorType =>
+  weights === 'float16' || weights === 'bfloat16' ? weights : dtype
+
+export async function loadEngine(
+  settings: EngineSettings,
+  onProgress: (fraction: number) => void,
+): Promise<{ native: NativeEngine; info: EngineInfo }> {
+  const { device, maxBatchTokens, maxSequences } = settings
+  const { model, adapterDtype, blockSize, pool, frameBytes } = planEngine(settings)
+  const { dtype, cacheDtype } = model
   const addon = loadNative()
   const { weightCache } = settings
   const { packedLayout } = addon.info()

@@ -1,11 +1,15 @@
 /** Settings from flags, environment, config file and defaults, the first that has one winning. */
 import { readFileSync } from 'node:fs'
-import { parseArgs } from 'node:util'
 import { nearest } from '../nearest.ts'
-import { repeatable } from './setting.ts'
+import { readFlags } from './flags.ts'
 import { type Config, keyOf, SETTINGS, type Setting, type SettingName } from './settings.ts'
 import { ConfigError, readValue } from './values.ts'
 import { fromVllm, VLLM_ADVICE, VLLM_NEEDLESS } from './vllm.ts'
+
+/** A flag that is no setting: it cannot stand in the file itself. */
+export const CONFIG_FILE = {
+  config: { kind: 'text', value: 'FILE', help: 'JSON file with the same names as keys' },
+} as const satisfies Record<string, Setting>
 
 const ENVIRONMENT = 'LORIKEET_'
 /** Variables of ours that are no settings. */
@@ -22,12 +26,21 @@ const VLLM_NAMES = new Map(
 
 type Values = Partial<Record<SettingName, unknown>>
 
+type Environment = Record<string, string | undefined>
+
 /** Arguments after `serve`. Throws ConfigError. */
-export function readConfig(args: string[], environment: Record<string, string | undefined>): Config {
-  const { values: flags, file } = fromFlags(args)
-  const configFile = file ?? environment.LORIKEET_CONFIG
+export const readConfig = (args: string[], environment: Environment): Config => readConfigAnd({}, args, environment).config
+
+/** The same of a command with flags of its own, `more`, of which `others` has what was given. Throws ConfigError. */
+export function readConfigAnd(
+  more: Readonly<Record<string, Setting>>,
+  args: string[],
+  environment: Environment,
+): { config: Config; others: Record<string, unknown> } {
+  const { values: flags, others } = fromFlags(args, more)
+  const configFile = (others.config as string | undefined) ?? environment.LORIKEET_CONFIG
   const sources = [flags, fromEnvironment(environment), configFile === undefined ? {} : fromFile(configFile)]
-  return settle((name) => sources.find((source) => source[name] !== undefined)?.[name])
+  return { config: settle((name) => sources.find((source) => source[name] !== undefined)?.[name]), others }
 }
 
 /** The same from values by name (tests, and servers inside another program). */
@@ -63,58 +76,22 @@ function unknown(what: string, name: string, known: string[]): ConfigError {
   )
 }
 
-function fromFlags(args: string[]): { values: Values; file?: string } {
-  const options: Record<string, { type: 'string' | 'boolean'; multiple?: boolean }> = { config: { type: 'string' } }
-  for (const name of names) {
-    const setting: Setting = SETTINGS[name]
-    options[name] = setting.kind === 'flag' ? { type: 'boolean' } : { type: 'string', multiple: repeatable(setting) }
+function fromFlags(args: string[], more: Readonly<Record<string, Setting>>): { values: Values; others: Record<string, unknown> } {
+  const { values, positionals } = readFlags(fromVllm(args, VLLM_NAMES), { ...CONFIG_FILE, ...more, ...SETTINGS }, (flag, known) =>
+    unknown('flag', flag, known),
+  )
+  const others: Record<string, unknown> = {}
+  for (const name of ['config', ...Object.keys(more)]) {
+    if (Object.hasOwn(values, name)) others[name] = values[name]
+    delete values[name]
   }
-  const { tokens, positionals } = parseArgs({
-    args: fromVllm(args, VLLM_NAMES),
-    options,
-    strict: false,
-    allowPositionals: true,
-    allowNegative: true,
-    tokens: true,
-  })
-  const values: Values = {}
-  const lists: Partial<Record<SettingName, string[]>> = {}
-  let file: string | undefined
-  for (const token of tokens) {
-    if (token.kind !== 'option') continue
-    // parseArgs takes the `no-` away itself from the Node on that knows allowNegative (20.17), and of what it knows alone.
-    const negated = token.rawName.startsWith('--no-')
-    const name = (negated ? token.name.replace(/^no-/, '') : token.name) as SettingName | 'config'
-    if (!Object.hasOwn(options, name))
-      throw unknown(
-        'flag',
-        token.rawName,
-        ['config', ...names].map((known) => `--${known}`),
-      )
-    const setting: Setting | undefined = name === 'config' ? undefined : SETTINGS[name]
-    // `--adapters --port 80`: the next flag is no value, but `--adapters=--odd` is one.
-    const missing = token.value === undefined || negated || (!token.inlineValue && token.value.startsWith('--'))
-    if (setting?.kind !== 'flag' && missing) throw new ConfigError(`--${name} needs a value`)
-    if (name === 'config') file = token.value
-    else if (setting && repeatable(setting)) lists[name] = [...(lists[name] ?? []), token.value as string]
-    else if (setting?.kind === 'flag') values[name] = negated ? false : readValue(`--${name}`, setting, token.value ?? true)
-    else if (setting) {
-      const value = readValue(`--${name}`, setting, token.value)
-      // The first would be dropped in silence: a folder of adapters, say.
-      if (Object.hasOwn(values, name) && values[name] !== value)
-        throw new ConfigError(`--${name} is given twice, with different values`)
-      values[name] = value
-    }
-  }
-  for (const [name, list] of Object.entries(lists) as [SettingName, string[]][])
-    values[name] = readValue(`--${name}`, SETTINGS[name], list)
   const models = [...positionals, ...(values.model === undefined ? [] : [values.model])]
   if (models.length > 1) throw new ConfigError(`one model folder is served, not ${models.length}: ${models.join(' ')}`)
   if (models.length === 1) values.model = models[0]
-  return { values, file }
+  return { values, others }
 }
 
-function fromEnvironment(environment: Record<string, string | undefined>): Values {
+function fromEnvironment(environment: Environment): Values {
   const known = new Map(names.map((name) => [variableOf(name), name]))
   const values: Values = {}
   for (const [variable, value] of Object.entries(environment)) {

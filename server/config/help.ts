@@ -16,6 +16,8 @@ export function defaultOf({ fallback, fallbackOn }: Setting): string | undefined
 export const USAGE = `lorikeet: one base model, thousands of adapters, one process
 
   lorikeet serve [MODEL_DIR] [--adapters DIR] [--port N] …   serve over HTTP; see lorikeet serve --help
+  lorikeet check [MODEL_DIR] [--adapters DIR] [--json] …     would they be served, and how much memory would it take
+  lorikeet bench URL [--adapters N] …                        load a server with requests, as vllm bench serve does
   lorikeet key [--tenant NAME] …                             make an API key; see lorikeet key --help
   lorikeet --version
 `

@@ -58,8 +58,12 @@ export class OwnTexts implements AdapterTexts {
   /** The image, its text found to be one that can be served. Rejects with AdapterError. */
   async admit(image: AdapterImage): Promise<AdapterImage> {
     const { text } = image
-    if (!text) return image
-    return { ...image, text: this.known.get(text.digest)?.deref() ?? (await this.trial(text)) }
+    return text ? { ...image, text: await this.admitText(text) } : image
+  }
+
+  /** Likewise of what the folder says alone. */
+  async admitText(text: AdapterText): Promise<AdapterText> {
+    return this.known.get(text.digest)?.deref() ?? (await this.trial(text))
   }
 
   of(text: AdapterText): ServedText {
