@@ -107,14 +107,15 @@ struct TaskRows {
       for (int64_t token = task.token; token < task.token + task.tokens; token++)
         for (int64_t g = 0; g < group; g++, count++) {
           const int64_t at = (token * a.heads + kv * group + g) * a.head_size, position = job.position[token];
-          query[count] = {job.queries + at, a.window < 0 ? 0 : std::max<int64_t>(0, position - a.window + 1), position, kUnseen, 0};
+          query[count].q = job.queries + at;
+          query[count].first_key = a.window < 0 ? 0 : std::max<int64_t>(0, position - a.window + 1);
+          query[count].last_key = position;
           out[count] = a.out + at;
         }
   }
   void clear(int64_t size) {
     for (int64_t r = 0; r < count; r++) {
-      query[r].max = kUnseen;
-      query[r].sum = 0;
+      query[r].clear();
       std::fill_n(out[r], size, 0.0f);
     }
   }
@@ -154,6 +155,7 @@ void attend_span(const AttentionArgs& a, const AttentionTask& task, int64_t span
       each_head(tile, [&](int32_t kv) { collect<Element>(a, table, start, first, keys, kv, room, tile); });
     }
   }
+  for (int64_t r = 0; r < rows.count; r++) rows.query[r].sum = Vec::load(rows.query[r].lanes).sum();
 }
 
 // Adds a later span's part to what a row has; spans join in order, whoever computed them.

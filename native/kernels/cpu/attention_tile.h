@@ -10,15 +10,23 @@
 namespace lorikeet::LORIKEET_ISA {
 
 constexpr int kKeyTile = 64;   // keys scored at once
-constexpr int kQueryRows = 4;  // rows (token, head) that share one read of a key tile's vectors
-constexpr int kTileVectors = Vec::registers == 32 ? 4 : 2;  // of keys, or of a value's channels, at a time: as many as the registers hold for kQueryRows
+// Rows (token, head) that share one read of a key tile's vectors, at most: as many sums as the registers hold beside what is read.
+constexpr int kQueryRows = Vec::registers == 32 ? 6 : 4;
+constexpr int kTileVectors = Vec::registers == 32 ? 4 : 2;  // of keys, or of a value's channels, at a time
 constexpr float kUnseen = -std::numeric_limits<float>::infinity();
 
 // Running softmax of one (token, head).
 struct QueryRow {
-  const float* q;
-  int64_t first_key, last_key;  // keys it sees, both included
-  float max, sum;               // sum is 0 before the first key
+  const float* q = nullptr;
+  int64_t first_key, last_key;   // keys it sees, both included
+  float max = kUnseen, sum = 0;  // sum is 0 before the first key, and while a span is summed: what it has then is in lanes
+  alignas(4 * Vec::N) float lanes[Vec::N];
+
+  void clear() {
+    max = kUnseen;
+    sum = 0;
+    Vec::set(0).store(lanes);
+  }
 };
 
 // One head's part of kKeyTile keys and values. What lies where no key is, or none that a row sees, is not read.
@@ -76,29 +84,48 @@ void score(const QueryRow* rows, const KeyTile<Element>& tile, int size, int fir
   }
 }
 
-// Soft cap, mask and online softmax of one row that sees keys [from, to) of the tile. Leaves probabilities in `scores`; returns the factor for what was
-// summed before. Places outside [from, to) hold no key of the row's: whatever the cache has there is replaced, not multiplied, since it may be NaN.
-inline float soften(QueryRow& row, int from, int to, int width, float softcap, float* scores) {
+// Soft cap and mask of one row that sees keys [from, to) of the tile's first `width`. Places outside hold no key of the row's: whatever the cache has there is
+// replaced, not multiplied, since it may be NaN.
+inline void restrict_to(int from, int to, int width, float softcap, float* scores) {
   if (softcap > 0) {
     const Vec cap = Vec::set(softcap), inverse = Vec::set(1 / softcap);
     for (int k = from / Vec::N * Vec::N; k < to; k += Vec::N) (cap * tanh(Vec::load(scores + k) * inverse)).store(scores + k);
   }
   for (int k = 0; k < from; k++) scores[k] = kUnseen;
   for (int k = to; k < width; k++) scores[k] = kUnseen;
-  Vec most = Vec::load(scores);
-  for (int k = Vec::N; k < width; k += Vec::N) most = Vec::max(most, Vec::load(scores + k));
-  const float max = std::max(row.max, most.hmax());
-  const float rescale = row.max == kUnseen ? 0 : exp_one(row.max - max);
-  const Vec shift = Vec::set(max);
-  Vec total = Vec::set(0);
-  for (int k = 0; k < width; k += Vec::N) {
-    const Vec p = exp(Vec::load(scores + k) - shift);
-    p.store(scores + k);
-    total = total + p;
+}
+
+// Online softmax of R rows over `width` keys: probabilities in place of `scores`, and each row's factor for what was summed before. What one row does depends on
+// no other: they are computed side by side because each alone would wait for its own steps. While no score is above the row's largest, nothing is rescaled.
+template <int R>
+inline void soften(QueryRow* rows, int width, float* scores, float* factor) {
+  Vec most[R], shift[R], total[R];
+  LORIKEET_UNROLL
+  for (int r = 0; r < R; r++) most[r] = Vec::load(scores + r * kKeyTile);
+  for (int k = Vec::N; k < width; k += Vec::N)
+    LORIKEET_UNROLL
+    for (int r = 0; r < R; r++) most[r] = Vec::max(most[r], Vec::load(scores + r * kKeyTile + k));
+  LORIKEET_UNROLL
+  for (int r = 0; r < R; r++) factor[r] = most[r].hmax();
+  for (int r = 0; r < R; r++) {
+    const float max = std::max(rows[r].max, factor[r]);
+    factor[r] = max == rows[r].max ? 1 : rows[r].max == kUnseen ? 0 : exp_one(rows[r].max - max);
+    rows[r].max = max;
   }
-  row.sum = row.sum * rescale + total.sum();
-  row.max = max;
-  return rescale;
+  LORIKEET_UNROLL
+  for (int r = 0; r < R; r++) {
+    shift[r] = Vec::set(rows[r].max);
+    total[r] = Vec::load(rows[r].lanes) * Vec::set(factor[r]);
+  }
+  for (int k = 0; k < width; k += Vec::N)
+    LORIKEET_UNROLL
+    for (int r = 0; r < R; r++) {
+      const Vec p = exp(Vec::load(scores + r * kKeyTile + k) - shift[r]);
+      p.store(scores + r * kKeyTile + k);
+      total[r] = total[r] + p;
+    }
+  LORIKEET_UNROLL
+  for (int r = 0; r < R; r++) total[r].store(rows[r].lanes);
 }
 
 // out_r = factor_r · out_r + Σ_k p_r[k] · value_k over keys [from, to), for V vectors of the head at offset d.
@@ -160,11 +187,12 @@ void attend_tile(QueryRow* rows, const AttentionArgs& a, int64_t tile_start, int
   if (tile.ahead) score<Element, R, kTileVectors, true>(rows, tile, a.head_size, begin, wide, scores);
   else score<Element, R, kTileVectors>(rows, tile, a.head_size, begin, wide, scores);
   score<Element, R, 1>(rows, tile, a.head_size, wide, end, scores);
-  for (int r = 0; r < R; r++) {
-    factor[r] = soften(rows[r], from[r], to[r], width, a.softcap, scores + r * kKeyTile);
-    if constexpr (Element::scaled)
+  if (all_from > 0 || all_to < width || a.softcap > 0)
+    for (int r = 0; r < R; r++) restrict_to(from[r], to[r], width, a.softcap, scores + r * kKeyTile);
+  soften<R>(rows, width, scores, factor);
+  if constexpr (Element::scaled)
+    for (int r = 0; r < R; r++)
       for (int k = from[r]; k < to[r]; k++) scores[r * kKeyTile + k] *= tile.value_scale[k];
-  }
   // Each row adds exactly its own keys, in order: those that all rows see together, the others by themselves. A value that a row does not see may be NaN (a
   // later token of its own prompt that overflowed), and 0 · NaN would spread it backwards.
   all_to = std::max(all_to, all_from);
@@ -182,22 +210,24 @@ void attend_tile(QueryRow* rows, const AttentionArgs& a, int64_t tile_start, int
     }
 }
 
-// The tile's part of `count` rows of one head: up to kQueryRows at a time, those that see none of it left out.
+template <typename Element, int R = kQueryRows>
+void attend_few(int64_t n, QueryRow* query, const AttentionArgs& a, int64_t start, int keys, const KeyTile<Element>& tile, float* const* out) {
+  if (n == R) return attend_tile<Element, R>(query, a, start, keys, tile, out);
+  if constexpr (R > 1) attend_few<Element, R - 1>(n, query, a, start, keys, tile, out);
+}
+
+// The tile's part of `count` rows of one head: those that see none of it left out, the others by kQueryRows at most, shared out evenly.
 template <typename Element>
 void attend_rows(QueryRow* query, int64_t count, const AttentionArgs& a, int64_t start, int keys, const KeyTile<Element>& tile, float* const* out) {
   const auto seen = [&](int64_t i) { return query[i].last_key >= start && query[i].first_key < start + kKeyTile; };
-  for (int64_t r = 0; r < count;) {
-    if (!seen(r)) {
-      r++;
-      continue;
+  for (int64_t r = 0; r < count; r++) {
+    int64_t end = r;
+    while (end < count && seen(end)) end++;
+    for (int64_t times = (end - r + kQueryRows - 1) / kQueryRows; times > 0; times--) {
+      const int64_t n = (end - r + times - 1) / times;
+      attend_few(n, query + r, a, start, keys, tile, out + r);
+      r += n;
     }
-    int64_t n = 1;
-    while (n < kQueryRows && r + n < count && seen(r + n)) n++;
-    if (n == kQueryRows) attend_tile<Element, kQueryRows>(query + r, a, start, keys, tile, out + r);
-    else if (n == 3) attend_tile<Element, 3>(query + r, a, start, keys, tile, out + r);
-    else if (n == 2) attend_tile<Element, 2>(query + r, a, start, keys, tile, out + r);
-    else attend_tile<Element, 1>(query + r, a, start, keys, tile, out + r);
-    r += n;
   }
 }
 
