@@ -9,7 +9,7 @@ namespace lorikeet {
 
 const Kernels* kernels_of_portable();
 #if defined(__x86_64__)
-const Kernels* kernels_of_avx512bf16();
+void attention_of_avx512bf16(const AttentionArgs&, const Parallel&);
 const Kernels* kernels_of_avx512();
 const Kernels* kernels_of_avx2();
 
@@ -18,7 +18,16 @@ const Kernels* kernels_avx512() {
                     __builtin_cpu_supports("avx512dq");
   return here ? kernels_of_avx512() : nullptr;
 }
-const Kernels* kernels_avx512bf16() { return kernels_avx512() && __builtin_cpu_supports("avx512bf16") ? kernels_of_avx512bf16() : nullptr; }
+const Kernels* kernels_avx512bf16() {
+  if (!kernels_avx512() || !__builtin_cpu_supports("avx512bf16")) return nullptr;
+  static const Kernels table = [] {
+    Kernels all = *kernels_of_avx512();
+    all.name = "avx512bf16";
+    all.paged_attention = attention_of_avx512bf16;
+    return all;
+  }();
+  return &table;
+}
 const Kernels* kernels_avx2() {
   const bool here = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
   return here ? kernels_of_avx2() : nullptr;
