@@ -291,7 +291,7 @@ export interface NativeAddon {
   /** Loads the library, maps the files, creates the session. onProgress: fraction 0..1 of the bytes mapped and read. */
   createEngine(options: EngineOptions, onProgress: (fraction: number) => void): Promise<NativeEngine>
   /** `cuda`: whether the addon has CUDA kernels. `packedLayout`: tells packed weights that this machine's products can read from others (EngineOptions.packedFile). */
-  info(): { simd: 'avx512' | 'avx2' | 'portable'; cuda: boolean; packedLayout: number }
+  info(): { simd: 'avx512bf16' | 'avx512' | 'avx2' | 'neon' | 'portable'; cuda: boolean; packedLayout: number }
   /** The CUDA device that would be used, or why there is none. */
   cudaDevice(): { name: string; totalBytes: number; freeBytes: number; computeCapability: [number, number] } | { missing: string }
 }

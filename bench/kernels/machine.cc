@@ -90,7 +90,7 @@ double flops(const Parallel& parallel) {
   float (*work)(int64_t) = work4;
 #if defined(__x86_64__)
   const std::string name = kernels().name;
-  if (name == "avx512") lanes = 16, work = work16;
+  if (name.starts_with("avx512")) lanes = 16, work = work16;
   if (name == "avx2") lanes = 8, work = work8;
 #endif
   constexpr int64_t kRounds = 2000000;
@@ -139,7 +139,7 @@ double bandwidth(const Parallel& parallel) {
   } job;
 #if defined(__x86_64__)
   const std::string name = kernels().name;
-  if (name == "avx512") job.sum = sum8;
+  if (name.starts_with("avx512")) job.sum = sum8;
   if (name == "avx2") job.sum = sum4;
 #endif
   job.parts = static_cast<size_t>(parallel.threads) * 4;

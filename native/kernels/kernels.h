@@ -200,9 +200,9 @@ struct SampleArgs {
   float* top_logprobs = nullptr;
 };
 
-// One table of functions per instruction set; the best that the machine has is chosen once. LORIKEET_SIMD=avx2|portable forces a lesser one (and linear.h's finer ones).
+// One table of functions per instruction set; the best that the machine has is chosen once. LORIKEET_SIMD=avx512|avx2|portable forces a lesser one (and linear.h's finer ones).
 struct Kernels {
-  const char* name;  // "avx512", "avx2", "neon", "portable"
+  const char* name;  // "avx512bf16", "avx512", "avx2", "neon", "portable"
   void (*batched_lora)(const LoraArgs&, const Parallel&);
   void (*scale_input)(const LoraArgs&, const Parallel&);
   void (*batched_embedding)(const EmbeddingArgs&, const Parallel&);
@@ -222,6 +222,7 @@ struct Kernels {
 };
 
 // Null where the machine (or the build) lacks it.
+const Kernels* kernels_avx512bf16();
 const Kernels* kernels_avx512();
 const Kernels* kernels_avx2();
 const Kernels* kernels_neon();

@@ -57,7 +57,7 @@ int main(int argc, char** argv) {
     if (linear_kernels_named(name)) std::printf(" %s", name);
   std::printf("; chosen: %s, %s\n", lorikeet::kernels().name, linear_kernels().name);
   if (argc > 1 && std::string(argv[1]) == "--list") return 0;
-  for (const Kernels* kernels : {kernels_avx512(), kernels_avx2(), kernels_neon(), kernels_portable()}) {
+  for (const Kernels* kernels : {kernels_avx512bf16(), kernels_avx512(), kernels_avx2(), kernels_neon(), kernels_portable()}) {
     if (!kernels || (chosen && kernels->name != lorikeet::kernels().name)) continue;
     for (const auto& one : test::cases()) {
       const long before = test::failed;

@@ -59,8 +59,11 @@ struct AttentionJob {
   const AttentionTask* tasks;
   const SpanTask* spans;
   const int64_t* position;  // [tokens] absolute position of each token
-  float* queries;           // [tokens, heads · head_size], normalised, rotated and scaled
+  float* queries;           // [tokens, heads · head_size], normalised, rotated and scaled; each head's as pairs of bfloat16 where kPairs and tiles are read in place
 };
+
+// Whether tiles are read where they lie, or collected as floats.
+inline bool whole_vectors(const AttentionArgs& a) { return a.block_size % Vec::N == 0; }
 
 // One token: its rotated query to `queries`, its key and value to the cache.
 template <typename Element>
@@ -75,6 +78,9 @@ void prepare_token(const AttentionJob& job, int64_t t) {
     if (a.q_norm) rms_normalise(q, a.q_norm, a.head_size, a.norm_epsilon);
     if (cos) rotate(q, cos, sin, half, a.interleaved);
     for (int64_t i = 0; i < size; i++) q[i] *= a.scale;
+#if defined(__AVX512BF16__)
+    if (kPairs<Element> && whole_vectors(a)) put_pairs(q, size, reinterpret_cast<uint32_t*>(q));
+#endif
   }
   if (a.slots[t] < 0) return;
   float* key = scratch<float>(Scratch::row, size_t(size));
@@ -107,14 +113,16 @@ struct TaskRows {
       for (int64_t token = task.token; token < task.token + task.tokens; token++)
         for (int64_t g = 0; g < group; g++, count++) {
           const int64_t at = (token * a.heads + kv * group + g) * a.head_size, position = job.position[token];
-          query[count] = {job.queries + at, a.window < 0 ? 0 : std::max<int64_t>(0, position - a.window + 1), position, kUnseen, 0};
+          query[count].q = job.queries + at;
+          query[count].first_key = a.window < 0 ? 0 : std::max<int64_t>(0, position - a.window + 1);
+          query[count].last_key = position;
+          query[count].clear();
           out[count] = a.out + at;
         }
   }
   void clear(int64_t size) {
     for (int64_t r = 0; r < count; r++) {
-      query[r].max = kUnseen;
-      query[r].sum = 0;
+      query[r].clear();
       std::fill_n(out[r], size, 0.0f);
     }
   }
@@ -123,8 +131,8 @@ struct TaskRows {
 // Softmax and weighted values, not yet divided by the sum, of the task's rows over one span.
 template <typename Element>
 void attend_span(const AttentionArgs& a, const AttentionTask& task, int64_t span, TaskRows& rows) {
-  const bool whole_vectors = a.block_size % Vec::N == 0;
-  float* room = whole_vectors ? nullptr : scratch<float>(Scratch::attention, size_t(2 * a.head_size * kKeyTile));
+  const bool in_place = whole_vectors(a);
+  float* room = in_place ? nullptr : scratch<float>(Scratch::attention, size_t(2 * a.head_size * kKeyTile));
   rows.clear(a.head_size);
   const int32_t* table = a.block_table + task.sequence * a.max_blocks;
   const int64_t first = std::max(task.first_key, span * kSpan), last = std::min(task.last_key, (span + 1) * kSpan - 1);
@@ -138,7 +146,7 @@ void attend_span(const AttentionArgs& a, const AttentionTask& task, int64_t span
         attend_rows(rows.query + row, rows_a_head, a, start, keys, tile, rows.out + row);
       }
     };
-    if (whole_vectors) {
+    if (in_place) {
       const TilePlaces places(a, table, start, first, keys);
       const int64_t next = start + kKeyTile;
       const TilePlaces following(a, table, next, next, int(std::clamp<int64_t>(last + 1 - next, 0, kKeyTile)));
@@ -154,6 +162,7 @@ void attend_span(const AttentionArgs& a, const AttentionTask& task, int64_t span
       each_head(tile, [&](int32_t kv) { collect<Element>(a, table, start, first, keys, kv, room, tile); });
     }
   }
+  for (int64_t r = 0; r < rows.count; r++) rows.query[r].sum = Vec::load(rows.query[r].lanes).sum();
 }
 
 // Adds a later span's part to what a row has; spans join in order, whoever computed them.

@@ -9,6 +9,7 @@ namespace lorikeet {
 
 const Kernels* kernels_of_portable();
 #if defined(__x86_64__)
+void attention_of_avx512bf16(const AttentionArgs&, const Parallel&);
 const Kernels* kernels_of_avx512();
 const Kernels* kernels_of_avx2();
 
@@ -17,12 +18,23 @@ const Kernels* kernels_avx512() {
                     __builtin_cpu_supports("avx512dq");
   return here ? kernels_of_avx512() : nullptr;
 }
+const Kernels* kernels_avx512bf16() {
+  if (!kernels_avx512() || !__builtin_cpu_supports("avx512bf16")) return nullptr;
+  static const Kernels table = [] {
+    Kernels all = *kernels_of_avx512();
+    all.name = "avx512bf16";
+    all.paged_attention = attention_of_avx512bf16;
+    return all;
+  }();
+  return &table;
+}
 const Kernels* kernels_avx2() {
   const bool here = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
   return here ? kernels_of_avx2() : nullptr;
 }
 const Kernels* kernels_neon() { return nullptr; }
 #else
+const Kernels* kernels_avx512bf16() { return nullptr; }
 const Kernels* kernels_avx512() { return nullptr; }
 const Kernels* kernels_avx2() { return nullptr; }
 #if defined(__aarch64__)
@@ -39,6 +51,8 @@ const Kernels& kernels() {
     const char* wanted = std::getenv("LORIKEET_SIMD");
     const bool portable = wanted && std::strcmp(wanted, "portable") == 0;
     const bool avx2 = wanted && (std::strcmp(wanted, "avx2") == 0 || std::strcmp(wanted, "avxvnni") == 0);  // the latter is a name of linear.h's
+    const bool plain = wanted && (std::strcmp(wanted, "avx512") == 0 || std::strcmp(wanted, "avx512vnni") == 0);
+    if (!portable && !avx2 && !plain && kernels_avx512bf16()) return kernels_avx512bf16();
     if (!portable && !avx2 && kernels_avx512()) return kernels_avx512();
     if (!portable && kernels_avx2()) return kernels_avx2();
     if (!portable && kernels_neon()) return kernels_neon();

@@ -17,7 +17,7 @@ inline Vec exp(Vec x) {
   p = Vec::fma(p, r, Vec::set(0.5f));
   p = Vec::fma(p, r, Vec::set(1.0f));
   p = Vec::fma(p, r, Vec::set(1.0f));
-  return p * Vec::exp2i(n);
+  return Vec::scale2(p, n);
 }
 
 inline float exp_one(float x) {

@@ -30,6 +30,8 @@ struct Vec {
   static Vec exp2i(Vec a) {
     return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(a.v), _mm256_set1_epi32(127)), 23))};
   }
+  // a · 2^n for integral n in [-126, 127].
+  static Vec scale2(Vec a, Vec n) { return a * exp2i(n); }
   // Whether every lane of a is below b's; false if one is NaN.
   static bool all_below(Vec a, Vec b) { return _mm256_movemask_ps(_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ)) == 0xff; }
   // Lane by lane: a < b ? x : y.

@@ -30,6 +30,8 @@ struct Vec {
   static Vec fma(Vec a, Vec b, Vec c) { return {vfmaq_f32(c.v, a.v, b.v)}; }
   static Vec round(Vec a) { return {vrndnq_f32(a.v)}; }
   static Vec exp2i(Vec a) { return {vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(a.v), vdupq_n_s32(127)), 23))}; }
+  // a · 2^n for integral n in [-126, 127].
+  static Vec scale2(Vec a, Vec n) { return a * exp2i(n); }
   // Whether every lane of a is below b's; false if one is NaN.
   static bool all_below(Vec a, Vec b) { return vminvq_u32(vcltq_f32(a.v, b.v)) != 0; }
   // Lane by lane: a < b ? x : y.

@@ -45,6 +45,8 @@ struct Vec {
   static Vec round(Vec a) { return {(a.v + 12582912.0f) - 12582912.0f}; }
   // 2^a for integral a in [-126, 127].
   static Vec exp2i(Vec a) { return from((__builtin_convertvector(__builtin_convertvector(a.v, Ints), Bits) + 127) << 23); }
+  // a · 2^n for integral n in [-126, 127].
+  static Vec scale2(Vec a, Vec n) { return a * exp2i(n); }
   // Whether every lane of a is below b's; false if one is NaN.
   static bool all_below(Vec a, Vec b) {
     const Ints below = a.v < b.v;
