@@ -17,7 +17,7 @@ export const POLICIES: Policy[] = [
   { name: 'affinity alone', weights: { 'lora-affinity-scorer': 1 } },
   { name: 'prefix and affinity', weights: { 'lora-affinity-scorer': 3, 'prefix-cache-scorer': 3 } },
   { name: "router's default", weights: { ...load, 'prefix-cache-scorer': 3 } },
-  { name: 'before', weights: { ...load, 'lora-affinity-scorer': 3, 'prefix-cache-scorer': 3 } },
+  { name: 'affinity 3, prefix 3', weights: { ...load, 'lora-affinity-scorer': 3, 'prefix-cache-scorer': 3 } },
   { name: 'shipped', weights: shipped },
 ]
 

@@ -63,21 +63,32 @@ export class Bench {
     return workload({ requests: Math.max(least, each * replicas), rate: load * replicas * this.capacity, shared, seed, adapters })
   }
 
+  /** Of a thousand counted requests those for an adapter that nobody had asked for before: cold whatever the router does. */
+  firsts(replicas: number): number {
+    const requests = this.requests(replicas, 1)
+    const from = Math.floor(requests.length * WARM)
+    const before = new Set(requests.slice(0, from).map(({ adapter }) => adapter))
+    const all = new Set(requests.map(({ adapter }) => adapter))
+    return (1000 * (all.size - before.size)) / (requests.length - from)
+  }
+
   outcome(replicas: number, load: number, policy: Policy): Outcome {
     const { profile, seed } = this.settings
     return outcomeOf(simulate({ profile, replicas, policy, requests: this.requests(replicas, load), seed }), WARM)
   }
 
-  /** Cold loads for a thousand requests, before the first replica is lost and of the requests (a tenth of all) after that; and the latter's 99th percentile of first tokens. */
-  lost(replicas: number, load: number, policy: Policy): { before: number; after: number; first99: number } {
+  /**
+   * Of the requests (a tenth of all) that come after the first replica is lost: cold loads for a thousand, and as many where none is lost; the 99th percentile of first tokens, likewise.
+   */
+  lost(replicas: number, load: number, policy: Policy): { cold: number; first99: number }[] {
     const { profile, seed } = this.settings
     const requests = this.requests(replicas, load)
     const at = Math.floor(requests.length / 2)
-    const some = Math.floor(requests.length / 10)
-    const run = simulate({ profile, replicas, policy, requests, seed, loseAfter: at })
-    const per1000 = (from: number, to: number) => (1000 * (run.loads[to] - run.loads[from])) / (to - from)
-    const after = outcomeOf({ ...run, jobs: run.jobs.slice(at, at + some), loads: run.loads.slice(at, at + some + 1) }, 0)
-    return { before: per1000(at - some, at), after: per1000(at, at + some), first99: after.first99 }
+    const to = at + Math.floor(requests.length / 10)
+    return [undefined, at].map((loseAfter) => {
+      const run = simulate({ profile, replicas, policy, requests, seed, loseAfter })
+      return outcomeOf({ ...run, jobs: run.jobs.slice(at, to), loads: run.loads.slice(at, to + 1) }, 0)
+    })
   }
 }
 
@@ -112,8 +123,8 @@ export function comparison(bench: Bench, replicas: number, loads: number[], poli
 
 export function losses(bench: Bench, replicas: number, load: number, policies: Policy[]): string {
   const rows = policies.map((policy) => {
-    const { before, after, first99 } = bench.lost(replicas, load, policy)
-    return [policy.name, before.toFixed(0), after.toFixed(0), seconds(first99)]
+    const [kept, lost] = bench.lost(replicas, load, policy)
+    return [policy.name, kept.cold.toFixed(0), lost.cold.toFixed(0), seconds(kept.first99), seconds(lost.first99)]
   })
-  return table(['policy', 'cold loads /1,000 before', 'after', 'first token p99 after'], rows)
+  return table(['policy', 'cold loads /1,000', 'after the loss', 'first token p99', 'after the loss'], rows)
 }

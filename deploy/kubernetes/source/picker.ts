@@ -13,26 +13,28 @@ export const EXT_PROC = 9002
 const HEALTH = 9003
 
 /**
- * Load by the queue and by the pool in use, then where the adapter lies, then where the prompt's beginning does. The weights of queue, pool and prefix are the
- * router's own defaults; the adapter's is as the prefix's. They were not measured against each other here.
+ * Load by the queue and by what the router itself has in flight, which is never stale, then where the adapter lies and where the prompt's beginning was sent, and requests of which nothing is anywhere in turn. The weights are those that bench/placement found
+ * good over several workloads (docs/placement.md).
  */
 export const scoring = {
   apiVersion: 'llm-d.ai/v1alpha1',
   kind: 'EndpointPickerConfig',
   plugins: [
     { type: 'queue-scorer' },
-    { type: 'kv-cache-utilization-scorer' },
+    { type: 'active-request-scorer' },
     { type: 'lora-affinity-scorer' },
     { type: 'prefix-cache-scorer' },
+    { type: 'no-hit-lru-scorer' },
   ],
   schedulingProfiles: [
     {
       name: 'default',
       plugins: [
         { pluginRef: 'queue-scorer', weight: 2 },
-        { pluginRef: 'kv-cache-utilization-scorer', weight: 2 },
-        { pluginRef: 'lora-affinity-scorer', weight: 3 },
-        { pluginRef: 'prefix-cache-scorer', weight: 3 },
+        { pluginRef: 'active-request-scorer', weight: 2 },
+        { pluginRef: 'lora-affinity-scorer', weight: 6 },
+        { pluginRef: 'prefix-cache-scorer', weight: 6 },
+        { pluginRef: 'no-hit-lru-scorer', weight: 1 },
       ],
     },
   ],

@@ -39,7 +39,7 @@ function poisson(count: number, rate: number, adapterOf: (i: number) => number, 
 
 t.test('one replica, one at a time: the wait of an M/D/1 queue', async (t) => {
   for (const load of [0.5, 0.8]) {
-    const requests = poisson(100_000, load * 10, () => 0, 5)
+    const requests = poisson(40_000, load * 10, () => 0, 5)
     const { jobs } = simulate({ profile: PLAIN, replicas: 1, policy: RANDOM, requests, seed: 1 })
     const waited = mean(jobs.map((job) => job.started - job.at))
     const theory = (100 * load) / (2 * (1 - load))
@@ -56,7 +56,7 @@ t.test('hits in a pool of so many adapters, used longest ago out first: as by Ch
   const draw = sampler(popularity, seeded(9).next)
   for (const places of [100, 400]) {
     // Requests one after the other, so that nothing but the order of use decides.
-    const requests = poisson(60_000, 1, draw, 7)
+    const requests = poisson(25_000, 1, draw, 7)
     const profile = { ...PLAIN, step: { ...NOTHING, step: 0.01 }, blocks: places + 1, hostAdapters: 1 }
     const { pool } = outcomeOf(simulate({ profile, replicas: 1, policy: RANDOM, requests, seed: 1 }), 0.2)
     // The time in which so many different ones are asked for, by bisection.
