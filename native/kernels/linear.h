@@ -80,6 +80,9 @@ void pack_linear(const LinearShape& shape, const float* rows, int64_t first, int
 // `weight` must be `regular`; inputs lie as its read_group has them.
 void pack_stored(const LinearShape& shape, const StoredWeight& weight, int64_t first, int64_t count, void* packed, const LinearKernels& kernels = linear_kernels());
 
+// Whether pack_stored has the weight's values in this form, in the model's own order of inputs or, of uint4 and uint8, in that of read_group.
+bool keeps_stored(WeightForm form, const StoredWeight& weight);
+
 // out[i] = W[row][i] as the packed weight has it, for i < in: a tied embedding's lookup.
 void unpack_row(const LinearShape& shape, const void* packed, int64_t row, float* out, const LinearKernels& kernels = linear_kernels());
 

@@ -53,6 +53,13 @@ void put_output(const LinearLayout& layout, DType scales, const std::vector<Stor
 
 }  // namespace
 
+bool keeps_stored(WeightForm form, const StoredWeight& weight) {
+  const StoredForm& stored = weight.form();
+  if (!weight.regular()) return false;
+  if (form == WeightForm::int8) return stored.bits == 8 && weight.groups() == 1 && !stored.zeros.data;
+  return (form == WeightForm::uint4 && stored.bits == 4) || (form == WeightForm::uint8 && stored.bits == 8);
+}
+
 void pack_stored(const LinearShape& shape, const StoredWeight& weight, int64_t first, int64_t count, void* packed, const LinearKernels& kernels) {
   const LinearLayout layout(shape, kernels.width);
   const DType scales = weight.form().scale_type;
