@@ -4,42 +4,18 @@
  * the exact ones; from a reference that rounds likewise they are only as far as sums in another order are, which now and then round
  * one number the other way.
  */
-import { cpSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
-import path from 'node:path'
+import { readdirSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import type { EngineSettings } from '../../runtime/types.ts'
-import { failures, OracleFamily } from '../support/oracle.ts'
-import { fixture, readJson } from '../support/repo.ts'
+import { failures, type OracleFamily } from '../support/oracle.ts'
+import { storedCheckpoints, storedFamily } from '../support/stored.ts'
 
-interface Answer {
-  logits: number[]
-  greedy: number[]
-  margins: number[]
-}
-type Golden = Record<string, Record<string, (Answer & { prompt: number[]; rounded: Answer })[]>>
-
-const golden = readJson<Golden>(fixture('stored/golden.json'))
 /** Whose products read the checkpoint's integers; the other's groups are no product's, so that it becomes floats. */
 const AS_THEY_ARE = ['awq', 'gptq4', 'gptq4-ordered', 'gptq8', 'packed4', 'int8']
 const AS_FLOATS = ['packed4-16']
 
 /** From exact logits, in parts of their spread: about twice what was measured. */
 const OF_ROUNDING = 0.02
-
-/** The fixture as an oracle's folder. */
-function familyOf(t: Test, name: string, rounded: boolean): OracleFamily {
-  const root = t.testdir({})
-  const folder = path.join(root, name)
-  mkdirSync(folder)
-  cpSync(fixture(`stored/${name}`), path.join(folder, 'base'), { recursive: true })
-  cpSync(fixture('stored/adapters'), path.join(folder, 'adapters'), { recursive: true })
-  const rows = Object.entries(golden[name]).map(([adapter, cases]) => [
-    adapter,
-    cases.map((row) => (rounded ? { ...row, ...row.rounded } : row)),
-  ])
-  writeFileSync(path.join(folder, 'golden.json'), JSON.stringify(Object.fromEntries(rows)))
-  return new OracleFamily(name, 'float32', root)
-}
 
 async function verdictsOf(family: OracleFamily, settings: Partial<EngineSettings> = {}) {
   const engine = await family.start(family.ampleBlocks, settings)
@@ -54,23 +30,23 @@ const spreadOf = (logits: number[]) => Math.max(...logits) - Math.min(...logits)
 
 /** Logits after the prompt, as parts of their spread from the exact ones. */
 async function losses(t: Test, name: string, settings: Partial<EngineSettings>): Promise<number[]> {
-  const family = familyOf(t, name, false)
+  const family = storedFamily(t, name, false)
   const verdicts = await verdictsOf(family, settings)
   return family.cases.map(({ row }, i) => verdicts[i].logitsError / spreadOf(row.logits))
 }
 
-t.strictSame([...AS_THEY_ARE, ...AS_FLOATS].sort(), Object.keys(golden).sort())
+t.strictSame([...AS_THEY_ARE, ...AS_FLOATS].sort(), storedCheckpoints.sort())
 
 for (const name of AS_THEY_ARE)
   t.test(`${name}: its integers, with and without adapters`, async (t) => {
-    t.strictSame(failures(await verdictsOf(familyOf(t, name, true))), [], 'as the reference that rounds what goes in')
+    t.strictSame(failures(await verdictsOf(storedFamily(t, name, true))), [], 'as the reference that rounds what goes in')
     const [most] = (await losses(t, name, {})).sort((a, b) => b - a)
     t.ok(most > 0 && most < OF_ROUNDING, `${most} of the spread away from exact logits`)
   })
 
 for (const name of AS_FLOATS)
   t.test(`${name}: as floats`, async (t) => {
-    t.strictSame(failures(await verdictsOf(familyOf(t, name, false))), [], 'as the exact reference')
+    t.strictSame(failures(await verdictsOf(storedFamily(t, name, false))), [], 'as the exact reference')
     for (const [dtype, bound] of [
       ['float16', 0.003],
       ['bfloat16', 0.03],
@@ -87,7 +63,7 @@ t.test('--quantization rounds what the checkpoint left in floats, and nothing tw
 
 t.test('a second start maps the packed integers', async (t) => {
   const directory = t.testdir({})
-  const family = familyOf(t, 'gptq4-ordered', true)
+  const family = storedFamily(t, 'gptq4-ordered', true)
   for (const start of ['first', 'second']) {
     const verdicts = await verdictsOf(family, { weightCache: { directory, maxBytes: 1 << 20 } })
     t.strictSame(failures(verdicts), [], start)
