@@ -34,7 +34,25 @@ export function largest(matrix: FoldMatrix): number {
 
 /** ‖w_o + scale Σ_j b_oj a_j‖² of every row. Shape: weight [out, in], a [rank, in], b [out, rank], result [out]. */
 export function squareNorms(weight: FoldMatrix, a: FoldMatrix, b: FoldMatrix, scale: number): Float64Array {
+  if (isStored(weight)) return squareNormsOfStored(weight, a, b, scale)
   return loadNative().fold.squareNorms(weight, a, b, scale, LOADER_THREADS)
+}
+
+/** Floats that a quantized weight becomes at a time. */
+const FLOATS_AT_ONCE = 1 << 22
+
+const isStored = ({ data }: FoldMatrix) => !ArrayBuffer.isView(data) && 'stored' in data
+
+/** In runs of rows: all of a large weight as floats would be several times the checkpoint. */
+function squareNormsOfStored(weight: FoldMatrix, a: FoldMatrix, b: FoldMatrix, scale: number): Float64Array {
+  const squares = new Float64Array(weight.rows)
+  const atOnce = Math.max(1, Math.floor(FLOATS_AT_ONCE / weight.columns))
+  for (let first = 0; first < weight.rows; first += atOnce) {
+    const count = Math.min(atOnce, weight.rows - first)
+    const { squareNorms: of } = loadNative().fold
+    squares.set(of(rowRange(weight, first, count), a, rowRange(b, first, count), scale, LOADER_THREADS), first)
+  }
+  return squares
 }
 
 /** Where rows are written: the image's `places` say where each of them begins. */
@@ -69,5 +87,6 @@ export function rowRange(matrix: FoldMatrix, first: number, count: number): Fold
   const start = matrix.transposed ? first : first * stride
   if (data instanceof Float32Array) return { ...matrix, rows: count, stride, data: data.subarray(start) }
   if (data instanceof Uint8Array) return { ...matrix, rows: count, stride, data: data.subarray(element * start) }
+  if ('stored' in data) return { ...matrix, rows: count, stride, data: { ...data, row: data.row + first } }
   return { ...matrix, rows: count, stride, data: { file: data.file, offset: data.offset + element * start } }
 }

@@ -1,6 +1,7 @@
 /** The base model's weights where they lie: handed to the addon, or read in runs of rows, while an adapter is folded. */
 import { statSync } from 'node:fs'
 import { basename } from 'node:path'
+import type { FilePart, StoredParts } from '../native/types.ts'
 import { type FoldMatrix, readRows, rowRange } from './arithmetic.ts'
 import { systemReason } from './checkpoint/index.ts'
 import { AdapterError } from './errors.ts'
@@ -61,9 +62,10 @@ export class BaseWeights {
     return this.#sites.get(module)
   }
 
-  /** Checkpoint tensor `name`, at most two-dimensional; a vector is one row. */
+  /** Checkpoint tensor `name`, at most two-dimensional; a vector is one row. Of one that is quantized its values. */
   matrix(name: string): FoldMatrix {
     const reference = this.model.tensors[name]
+    if (reference?.stored) return storedMatrix(reference, reference.stored)
     const readable = reference && ['float32', 'float16', 'bfloat16'].includes(reference.dtype) && reference.shape.length <= 2
     if (!readable) {
       const found = reference ? `${reference.dtype} of shape [${reference.shape}]` : 'missing'
@@ -88,8 +90,14 @@ export class BaseWeights {
   }
 }
 
+function storedMatrix({ shape, file, offset, length }: TensorRef, stored: StoredParts): FoldMatrix {
+  const codes = { file, offset, length }
+  for (const part of [codes, stored.scales, stored.zeros, stored.order]) if (part) requireThere(part)
+  return { dtype: 'float32', rows: shape[0], columns: shape[1], data: { codes, stored, row: 0 } }
+}
+
 /** The file is mapped for each use, so what has become of it since the start is asked here. */
-function requireThere({ file, offset, length }: TensorRef): void {
+function requireThere({ file, offset, length }: FilePart): void {
   let size: number
   try {
     size = statSync(file).size

@@ -10,6 +10,7 @@
 export type TensorType = 'float32' | 'float16' | 'bfloat16'
 /** How the CPU keeps a product's weights: in 16 bits, or in 8 or 4 with scales (native/kernels/linear.h). */
 export type WeightForm = 'float16' | 'bfloat16' | 'int8' | 'int4'
+export type StoredPacking = 'uint4' | 'uint8' // of weights that the checkpoint has quantized
 /** Element type of rank rows in the pool. Scales and biases are float32 whatever this says. */
 export type AdapterDtype = TensorType | 'int8'
 
@@ -17,13 +18,43 @@ export type AdapterDtype = TensorType | 'int8'
 export type CacheDtype = TensorType | 'int8' | 'float8'
 export type Device = 'cpu' | 'cuda'
 
-/** Where a tensor lies: `length` bytes at `offset` of `file`. */
-export interface TensorRef {
-  file: string
-  dtype: TensorType | 'int8' | 'int32' | 'int64' | 'uint8' | 'bool' | 'float64'
-  shape: number[]
+/** `length` bytes at `offset` of `file`. */
+export interface FilePart<File = string> {
+  file: File
   offset: number
   length: number
+}
+
+/** How a checkpoint has a weight [out, in] in integers (native/numeric/stored.h): w = scale · (number − zero point). */
+export interface StoredForm {
+  layout: 'awq' | 'gptq' | 'rows' | 'bytes'
+  bits: 4 | 8
+  in: number
+  out: number
+  /** Inputs that share a scale. */
+  group: number
+  /** Added to zero points as they are stored. */
+  zeroOffset: number
+  /** Zero points are int8 about zero, each by itself; else they are packed as the numbers are. */
+  byteZeros: boolean
+  /** A single one for the whole weight. */
+  oneScale: boolean
+  scaleType: TensorType
+}
+
+/** What belongs to a weight's numbers. */
+export interface StoredParts<File = string> {
+  form: StoredForm
+  scales: FilePart<File>
+  zeros?: FilePart<File>
+  order?: FilePart<File> // int32 [in]: each input's group; absent: they follow one another
+}
+
+/** Where a tensor lies. Of one with `stored` the bytes are its numbers, of type `dtype`, and `shape` is the weight's. */
+export interface TensorRef extends FilePart {
+  dtype: TensorType | 'int8' | 'int32' | 'int64' | 'uint8' | 'bool' | 'float64'
+  shape: number[]
+  stored?: StoredParts
 }
 
 /**
@@ -33,6 +64,8 @@ export interface TensorRef {
  * - `int4` / `int8`: a [out, in] weight for com.microsoft.MatMulNBits (symmetric, blocks of `quantize.block` along `in`): initializer `name` gets the packed
  *   integers, `quantize.scales` the scales, of type `as` (or `dtype`).
  * - `pack`: not as an initializer of the graph, but for the CPU's Linear and PackedEmbedding, which name a packed weight by its place among all such refs. [out, in].
+ * With `stored` the bytes are a quantized weight's numbers: packed they are kept as they are where `pack` is uint4 or uint8, and where it is int8 and the weight has
+ * one symmetric scale for an output; in all else they become floats first. `dtype` is then that of the scales.
  * Refs of one name that follow each other are the parts of one initializer, along its first dimension and in this order; what they become (type, quantization,
  * other dimensions) must be the same.
  */
@@ -45,7 +78,8 @@ export interface InitializerRef {
   length: number
   as?: TensorType
   quantize?: { bits: 4 | 8; block: number; scales: string }
-  pack?: WeightForm
+  pack?: WeightForm | StoredPacking
+  stored?: StoredParts<number>
   /** So many zeros (`shape`, and `length` bytes of `dtype`) instead of what a file holds; not the first of its name. */
   zeros?: true
 }
@@ -305,8 +339,8 @@ export interface FoldMatrix {
   transposed?: boolean
   /** Elements from the start of a row, as it lies there, to that of the next; absent: they follow each other. */
   stride?: number
-  /** In memory, or from byte `offset` of a file of the base model, which is mapped for the time of a call. */
-  data: Uint8Array | Float32Array | { file: string; offset: number }
+  /** In memory; from byte `offset` of a file of the base, mapped for the time of a call; from row `row` on of a weight of the base that is quantized, made float32 for it. */
+  data: Uint8Array | Float32Array | { file: string; offset: number } | { codes: FilePart; stored: StoredParts; row: number }
 }
 
 /** An adapter's image while it is made (AdapterImage in adapters-store/types.ts): `places` are its `rows`. */

@@ -5,16 +5,21 @@
 //   f16    weights rounded to nearest even; activations in float32
 //   int8   w ≈ scale[o] · q, q in [−127, 127], symmetric for each output
 //   int4   w ≈ scale · q + least, q in [0, 15], for each output and group of 32 inputs; scale and least fitted by least squares, kept in 16 bits each: 5 bits a weight
-// The activations of int8 and int4 are rounded to int8 with a scale for each row and group of 32 inputs, once for all products that share them. (Measured on
+//   uint4  w = scale · (q − zero), q in [0, 15], for each output and group of 32 inputs: weights that a checkpoint has in 4 bits already, kept as they are
+//   uint8  the same with q in [0, 255]
+// The activations of all but bf16 and f16 are rounded to int8 with a scale for each row and group of 32 inputs, once for all products that share them. (Measured on
 // SmolLM2-135M: perplexity −0.04 % with groups of 32, +3.9 % with one scale for a row.)
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include "../numeric/stored.h"
 #include "kernels.h"
 
 namespace lorikeet {
 
-enum class WeightForm : int32_t { bf16 = 0, f16 = 1, int8 = 2, int4 = 3 };
+enum class WeightForm : int32_t { bf16 = 0, f16 = 1, int8 = 2, int4 = 3, uint4 = 4, uint8 = 5 };
+// Whether activations are rounded to int8.
+constexpr bool rounds_inputs(WeightForm form) { return form != WeightForm::bf16 && form != WeightForm::f16; }
 
 struct LinearShape {
   WeightForm form = WeightForm::bf16;
@@ -23,7 +28,7 @@ struct LinearShape {
 
 // Ranges of output rows that begin at multiples of this may be packed at the same time.
 constexpr int64_t kLinearTile = 32;
-// Inputs that share a scale (activations of int8 and int4, weights of int4).
+// Inputs that share a scale (activations that are rounded, weights of int4, uint4 and uint8).
 constexpr int64_t kLinearGroup = 32;
 // Bytes of an output's inputs that lie together in most packed weights.
 constexpr int32_t kLinearStep = 4;
@@ -68,6 +73,15 @@ uint32_t linear_layout();
 // and ends at a multiple of kLinearTile; the outputs that fill the last tile up are written with the last row. An output that has NaN or infinity among its
 // weights is NaN whatever the activations.
 void pack_linear(const LinearShape& shape, const float* rows, int64_t first, int64_t count, void* packed, const LinearKernels& kernels = linear_kernels());
+
+// The same of a weight that is quantized already, whose numbers are kept: w = scale · (q − zero) as uint4 or uint8; as int8 where one symmetric scale holds for an
+// output; as int4 where it is scale · q + least (GGUF's Q4_K). Scales are kept in 16 bits beside a power of two for each output: exactly if they are float16, and
+// if they are bfloat16 unless those of one output differ by more than 2^14; else rounded to nearest. An output with a scale that is NaN or infinite is NaN.
+// `weight` must be `regular`; inputs lie as its read_group has them.
+void pack_stored(const LinearShape& shape, const StoredWeight& weight, int64_t first, int64_t count, void* packed, const LinearKernels& kernels = linear_kernels());
+
+// Whether pack_stored has the weight's values in this form, in the model's own order of inputs or, of uint4 and uint8, in that of read_group.
+bool keeps_stored(WeightForm form, const StoredWeight& weight);
 
 // out[i] = W[row][i] as the packed weight has it, for i < in: a tied embedding's lookup.
 void unpack_row(const LinearShape& shape, const void* packed, int64_t row, float* out, const LinearKernels& kernels = linear_kernels());

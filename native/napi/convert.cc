@@ -1,4 +1,6 @@
 #include "convert.h"
+#include <algorithm>
+#include <iterator>
 
 namespace lorikeet {
 
@@ -51,10 +53,35 @@ WeightForm weight_form(const std::string& value) {
   if (value == "float16") return WeightForm::f16;
   if (value == "int8") return WeightForm::int8;
   if (value == "int4") return WeightForm::int4;
-  throw std::invalid_argument("pack must be float16, bfloat16, int8 or int4, not " + value);
+  if (value == "uint4") return WeightForm::uint4;
+  if (value == "uint8") return WeightForm::uint8;
+  throw std::invalid_argument("pack must be float16, bfloat16, int8, int4, uint4 or uint8, not " + value);
+}
+
+FilePart file_part(const Napi::Value& from) {
+  if (!from.IsObject()) return {};
+  const auto object = from.As<Napi::Object>();
+  return {size(object, "file"), size(object, "offset"), size(object, "length")};
 }
 
 }  // namespace
+
+StoredForm stored_form(const Napi::Object& from) {
+  StoredForm form;
+  const std::string layout = text(from, "layout");
+  const auto* found = std::find(std::begin(kStoredLayouts), std::end(kStoredLayouts), layout);
+  if (found == std::end(kStoredLayouts)) throw Napi::TypeError::New(from.Env(), "layout must be one that native/numeric/stored.h has, not " + layout);
+  form.layout = static_cast<StoredLayout>(found - std::begin(kStoredLayouts));
+  form.bits = integer(from, "bits");
+  form.in = from.Get("in").ToNumber().Int64Value();
+  form.out = from.Get("out").ToNumber().Int64Value();
+  form.group = from.Get("group").ToNumber().Int64Value();
+  form.zero_offset = integer(from, "zeroOffset");
+  form.byte_zeros = from.Get("byteZeros").ToBoolean();
+  form.one_scale = from.Get("oneScale").ToBoolean();
+  form.scale_type = dtype(from, "scaleType");
+  return form;
+}
 
 EngineOptions engine_options(const Napi::Object& from) {
   EngineOptions options;
@@ -76,6 +103,10 @@ EngineOptions engine_options(const Napi::Object& from) {
       ref.scales = text(quantize, "scales");
     }
     if (Napi::Value wanted = object.Get("pack"); wanted.IsString()) ref.pack = weight_form(wanted.ToString());
+    if (Napi::Value stored = object.Get("stored"); stored.IsObject()) {
+      const auto parts = stored.As<Napi::Object>();
+      ref.stored = {stored_form(parts.Get("form").As<Napi::Object>()), file_part(parts.Get("scales")), file_part(parts.Get("zeros")), file_part(parts.Get("order"))};
+    }
     for (const auto& d : list(object, "shape")) ref.shape.push_back(d.ToNumber().Int64Value());
     ref.zeros = object.Get("zeros").ToBoolean();
     ref.file = size(object, "file");

@@ -55,6 +55,8 @@ Napi::Value typed_array(Napi::Env env, const std::vector<T>& from) {
 
 int32_t integer(const Napi::Object& from, const char* name);
 uint64_t bigint(const Napi::Object& from, const char* name);
+// native/types.ts StoredForm, without its parts.
+StoredForm stored_form(const Napi::Object& from);
 EngineOptions engine_options(const Napi::Object& from);
 SlotInput slot_input(const Napi::Object& from);
 StepBatch step_batch(const Napi::Object& from);

@@ -1,6 +1,8 @@
 #include "fold.h"
+#include "convert.h"
 #include <optional>
 #include <string>
+#include <vector>
 #include "../fold/multiply.h"
 #include "../fold/norms.h"
 #include "../fold/place.h"
@@ -20,9 +22,39 @@ DType dtype_of(const Napi::Value& value) {
 // Rank rows may be int8; nothing that is read is.
 DType image_dtype_of(const Napi::Value& value) { return value.As<Napi::String>().Utf8Value() == "int8" ? DType::i8 : dtype_of(value); }
 
+// A part of a weight that is quantized, for the time of a call.
+struct MappedPart {
+  std::optional<MappedFile> file;
+  StoredPart part;
+
+  explicit MappedPart(const Napi::Value& value) {
+    if (!value.IsObject()) return;
+    const auto place = value.As<Napi::Object>();
+    file.emplace(place.Get("file").ToString().Utf8Value());
+    const int64_t offset = place.Get("offset").ToNumber(), length = place.Get("length").ToNumber();
+    if (offset < 0 || length < 0 || offset + length > static_cast<int64_t>(file->size())) throw std::runtime_error(file->path() + " ended early: it has changed since the start");
+    part = {file->data() + offset, static_cast<size_t>(length)};
+  }
+};
+
+// `count` floats from row `row` on of a weight that is quantized, whole rows.
+std::vector<float> floats_of(const Napi::Object& data, int64_t count) {
+  const auto stored = data.Get("stored").As<Napi::Object>();
+  const MappedPart codes(data.Get("codes")), scales(stored.Get("scales")), zeros(stored.Get("zeros")), order(stored.Get("order"));
+  StoredForm form = stored_form(stored.Get("form").As<Napi::Object>());
+  form.codes = codes.part, form.scales = scales.part, form.zeros = zeros.part, form.order = order.part;
+  const StoredWeight weight(form, "of the base model");
+  const int64_t row = data.Get("row").ToNumber(), rows = (count + form.in - 1) / form.in;
+  if (row < 0 || row + rows > form.out) throw std::invalid_argument("rows of a quantized weight are read beyond its last");
+  std::vector<float> values(static_cast<size_t>(rows * form.in));
+  read_stored(weight, row, rows, values.data(), 1);
+  return values;
+}
+
 // A FoldMatrix for the time of a call: the file that it lies in stays mapped as long.
 struct MatrixArgument {
   std::optional<MappedFile> file;
+  std::vector<float> floats;
   Matrix matrix;
 
   explicit MatrixArgument(const Napi::Value& value) {
@@ -40,8 +72,11 @@ struct MatrixArgument {
       auto array = data.As<Napi::TypedArray>();
       there = static_cast<int64_t>(array.ByteLength());
       matrix.data = bytes_of(array);
+    } else if (const auto place = data.As<Napi::Object>(); place.Has("stored")) {
+      floats = floats_of(place, bytes / static_cast<int64_t>(sizeof(float)));
+      there = static_cast<int64_t>(floats.size() * sizeof(float));
+      matrix.data = reinterpret_cast<const uint8_t*>(floats.data());
     } else {
-      const auto place = data.As<Napi::Object>();
       file.emplace(place.Get("file").ToString().Utf8Value());
       const int64_t offset = place.Get("offset").ToNumber();
       there = static_cast<int64_t>(file->size()) - offset;

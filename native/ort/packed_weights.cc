@@ -48,6 +48,21 @@ class Checksum {
   uint64_t lanes_[8] = {1, 2, 3, 4, 5, 6, 7, 8};
 };
 
+// Runs of whole tiles of `rows` rows, on `threads` threads: run(scratch of the thread's own, first row, rows).
+template <typename Run>
+void in_tiles(int64_t rows, int64_t in, int threads, const Run& run) {
+  const int64_t tiles = std::max<int64_t>(1, kElementsAtOnce / (in * kLinearTile)), at_once = tiles * kLinearTile;
+  std::atomic<int64_t> next = 0;
+  const auto take = [&] {
+    std::vector<float> scratch;
+    for (int64_t row; (row = next.fetch_add(at_once)) < rows;) run(scratch, row, std::min(at_once, rows - row));
+  };
+  std::vector<std::thread> others;
+  for (int64_t t = 1; t < std::min<int64_t>(threads, (rows + at_once - 1) / at_once); t++) others.emplace_back(take);
+  take();
+  for (auto& other : others) other.join();
+}
+
 }  // namespace
 
 PackedWeights::~PackedWeights() {
@@ -126,20 +141,16 @@ bool PackedWeights::keep(const std::string& path) const {
 
 void PackedWeights::pack(size_t i, int64_t first, const Matrix& rows, int threads) {
   const LinearShape& shape = list_.at(i).shape;
-  const int64_t tiles = std::max<int64_t>(1, kElementsAtOnce / (shape.in * kLinearTile)), at_once = tiles * kLinearTile;
-  std::atomic<int64_t> next = 0;
-  const auto take = [&] {
-    std::vector<float> floats(static_cast<size_t>(std::min(at_once, rows.rows) * shape.in));
-    for (int64_t row; (row = next.fetch_add(at_once)) < rows.rows;) {
-      const int64_t count = std::min(at_once, rows.rows - row);
-      convert_elements(rows.at(row, 0), rows.dtype, floats.data(), DType::f32, static_cast<size_t>(count * shape.in), 1);
-      pack_linear(shape, floats.data(), first + row, count, base_ + offsets_[i]);
-    }
-  };
-  std::vector<std::thread> others;
-  for (int64_t t = 1; t < std::min<int64_t>(threads, (rows.rows + at_once - 1) / at_once); t++) others.emplace_back(take);
-  take();
-  for (auto& other : others) other.join();
+  in_tiles(rows.rows, shape.in, threads, [&](std::vector<float>& floats, int64_t row, int64_t count) {
+    floats.resize(static_cast<size_t>(count * shape.in));
+    convert_elements(rows.at(row, 0), rows.dtype, floats.data(), DType::f32, floats.size(), 1);
+    pack_linear(shape, floats.data(), first + row, count, base_ + offsets_[i]);
+  });
+}
+
+void PackedWeights::pack(size_t i, const StoredWeight& weight, int threads) {
+  const LinearShape& shape = list_.at(i).shape;
+  in_tiles(shape.out, shape.in, threads, [&](std::vector<float>&, int64_t row, int64_t count) { pack_stored(shape, weight, row, count, base_ + offsets_[i]); });
 }
 
 }  // namespace lorikeet

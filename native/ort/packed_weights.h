@@ -35,6 +35,8 @@ class PackedWeights {
   bool keep(const std::string& path) const;
   // Writes outputs [first, first + rows.rows) of the i-th weight, on `threads` threads; all but the last outputs in multiples of kLinearTile.
   void pack(size_t i, int64_t first, const Matrix& rows, int threads);
+  // Writes all outputs of one that is quantized already, its numbers as they are.
+  void pack(size_t i, const StoredWeight& weight, int threads);
   const std::vector<PackedWeight>& list() const { return list_; }
 
  private:

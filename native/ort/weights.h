@@ -12,6 +12,16 @@
 
 namespace lorikeet {
 
+struct FilePart {
+  size_t file = 0, offset = 0, length = 0;  // length 0: there is none
+};
+
+// What belongs to the numbers of a weight that the checkpoint has quantized. `form` without its parts.
+struct StoredRef {
+  StoredForm form;
+  FilePart scales, zeros, order;
+};
+
 // A tensor of a mapped file that an initializer of the graph names: used as it lies there, or converted to `as`, or quantized. Of one name in a row: the
 // parts of one initializer along its first dimension.
 struct InitializerRef {
@@ -25,6 +35,7 @@ struct InitializerRef {
   int64_t block = 0;
   std::string scales;
   std::optional<WeightForm> pack;  // no initializer: the next of Weights::packed
+  std::optional<StoredRef> stored;  // the bytes are a quantized weight's numbers, `dtype` its scales' type
 };
 
 class Weights {
@@ -43,7 +54,12 @@ class Weights {
  private:
   void read_ahead(const std::function<void(float)>& progress) const;
   void pack(const std::vector<const InitializerRef*>& refs, int threads, const std::function<void(float)>& progress);
-  void require_inside(const InitializerRef& part) const;
+  void require_inside(const std::string& name, const FilePart& part) const;
+  // Packs the i-th weight from what is stored.
+  void pack_stored(size_t i, const InitializerRef& ref, int threads);
+  StoredWeight stored_of(const InitializerRef& ref) const;
+  // All of it as floats of type `as`.
+  void put_stored(const InitializerRef& part, uint8_t* to, int threads) const;
   void add_one(std::span<const InitializerRef> parts, int threads);
   uint8_t* make(size_t bytes);
   void add(const std::string& name, const void* data, size_t bytes, std::vector<int64_t> shape, ONNXTensorElementDataType type);

@@ -4,7 +4,6 @@
  */
 import type { Config } from './config.ts'
 import { ModelError } from './errors.ts'
-import { unreadWeights } from './quantized-checkpoint.ts'
 import type { Weights } from './weights.ts'
 
 const NAMES = {
@@ -21,18 +20,12 @@ export interface CacheScales {
   v: number
 }
 
-/**
- * What the scales in the checkpoint were made for: `quantization_config.kv_cache_scheme` says it, otherwise float8. A config that quantizes weights too
- * is refused: throws ModelError.
- */
+/** What the scales in the checkpoint were made for: `quantization_config.kv_cache_scheme` says it, otherwise float8. Throws ModelError for other schemes. */
 export function cacheScheme(config: Config): CacheScheme {
-  const quantization = config.object('quantization_config')
-  if (!quantization) return 'float8'
-  const { kv_cache_scheme: scheme, config_groups: groups } = quantization as {
+  const { kv_cache_scheme: scheme } = (config.object('quantization_config') ?? {}) as {
     kv_cache_scheme?: { num_bits?: unknown; type?: unknown; symmetric?: unknown } | null
-    config_groups?: object | null
   }
-  if (!scheme || Object.keys(groups ?? {}).length > 0) throw unreadWeights(config, quantization)
+  if (!scheme) return 'float8'
   if (scheme.num_bits !== 8 || (scheme.type !== 'float' && scheme.type !== 'int') || scheme.symmetric === false)
     throw config.unsupported(
       'quantization_config.kv_cache_scheme',

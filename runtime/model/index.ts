@@ -15,6 +15,7 @@ import { OnnxGraph } from './onnx.ts'
 import { ADDED_TOKENS, type BuildOptions, type ElementTypes, elementTypes } from './options.ts'
 import { classifierOf, namedTensors, purposeOf } from './purpose.ts'
 import { addedTokens, sitesOf } from './sites.ts'
+import { storedLayout, withStored } from './stored/format.ts'
 import { checkpointOf, Weights } from './weights.ts'
 
 export { defaultBlockSize } from './devices/cuda.ts'
@@ -119,10 +120,18 @@ function describe(
   const family = familyOf(config)
   const purpose = purposeOf(config)
   if (config.json.is_causal === false) throw config.unsupported('is_causal', 'is false: attention here is causal')
-  const tensors = namedTensors(checkpointOf(directory), purpose)
-  requireLayers(config, Object.keys(tensors))
+  const layout = storedLayout(config, directory)
+  const named = namedTensors(checkpointOf(directory), purpose)
+  requireLayers(config, Object.keys(named))
   const architecture = family.architecture(config)
   const sites = sitesOf(architecture, purpose !== 'generate')
+  const tensors = withStored(
+    named,
+    layout,
+    sites
+      .filter((site) => site.kind !== 'embedding')
+      .map(({ weight, inFeatures, outFeatures }) => ({ name: weight, shape: [outFeatures, inFeatures] })),
+  )
   return {
     config,
     architecture,

@@ -18,7 +18,10 @@ export interface BuildOptions {
    * Where it is not given, as the weights: `dtype`, but on the CPU beside quantized weights a 16-bit one.
    */
   cacheDtype?: CacheDtype
-  /** The layers' projections in 4 or 8 bits; on the CPU also the head, and the embedding where it is the same, in 8. There it goes before `dtype`. */
+  /**
+   * The layers' projections in 4 or 8 bits; on the CPU also the head, and the embedding where it is the same, in 8. There it goes before `dtype`. Weights that the
+   * checkpoint has quantized already stay as they are.
+   */
   quantization?: 'int4' | 'int8'
   /** Positions to prepare for; the model's own maximum by default. */
   maxModelLen?: number
@@ -43,11 +46,17 @@ export function elementTypes(
   architecture: Architecture,
   tensors: Record<string, TensorRef>,
 ): ElementTypes {
+  const quantized = Object.values(tensors).some((tensor) => tensor.stored)
   if (options.device !== 'cuda') {
     const { dtype, quantization } = options
     const weights = quantization ?? (dtype === 'float32' ? undefined : dtype)
-    return { dtype: 'float32', cacheDtype: cpuCache(options, architecture), weights }
+    return { dtype: 'float32', cacheDtype: cpuCache(options, architecture, quantized), weights }
   }
+  if (quantized && options.quantization)
+    throw new ModelError(
+      'invalid_config',
+      `--quantization ${options.quantization}: the checkpoint's weights are quantized already, and on CUDA they are served as floats. Leave it out, or serve the checkpoint that they were made from`,
+    )
   const stored = tensors[`${EMBEDDING}.weight`]?.dtype
   const dtype = options.dtype ?? (stored === 'bfloat16' || architecture.wideRange ? 'bfloat16' : 'float16')
   if (dtype === 'float32')
@@ -59,7 +68,11 @@ export function elementTypes(
 }
 
 /** Beside weights of fewer bits a cache in float32 would be what a step mostly reads. */
-function cpuCache({ dtype, cacheDtype, quantization }: BuildOptions, { wideRange }: Architecture): CacheDtype {
+function cpuCache(
+  { dtype, cacheDtype, quantization }: BuildOptions,
+  { wideRange }: Architecture,
+  quantized: boolean,
+): CacheDtype {
   if (cacheDtype === 'float8')
     throw new ModelError(
       'invalid_config',
@@ -67,5 +80,9 @@ function cpuCache({ dtype, cacheDtype, quantization }: BuildOptions, { wideRange
     )
   if (cacheDtype) return cacheDtype
   if (dtype === 'bfloat16') return dtype
-  return quantization || dtype === 'float16' ? (wideRange ? 'bfloat16' : 'float16') : 'float32'
+  return quantization || (quantized && dtype !== 'float32') || dtype === 'float16'
+    ? wideRange
+      ? 'bfloat16'
+      : 'float16'
+    : 'float32'
 }

@@ -1,4 +1,4 @@
-/** Checkpoints whose weights are quantized already: which of them is refused, why, and what to serve in its place (docs/checkpoints.md). */
+/** Checkpoints whose weights are quantized in a way that is not read: why, and what to serve in their place (docs/checkpoints.md). What is read: stored/. */
 import { type Config, type Json, shown } from './config.ts'
 import type { ModelError } from './errors.ts'
 
@@ -17,8 +17,8 @@ function bitsOfGroups(groups: unknown): unknown {
   return bits.size === 1 ? [...bits][0] : undefined
 }
 
-/** The refusal of a config whose weights are not floats. */
-export function unreadWeights(config: Config, quantization: Json): ModelError {
+/** The refusal of a config whose weights are not floats. `why`: what of its method is not read; empty where none of it is. */
+export function unreadWeights(config: Config, quantization: Json, why = ''): ModelError {
   const {
     quant_method: method,
     bits,
@@ -31,7 +31,7 @@ export function unreadWeights(config: Config, quantization: Json): ModelError {
     four === true ? 4 : eight === true ? 8 : (bits ?? awqBits ?? bitsOfGroups(groups) ?? (method === 'fp8' ? 8 : undefined))
   return config.unsupported(
     KEY,
-    `says ${typeof method === 'string' ? shown(method) : 'that the weights are quantized'}: is not supported, weights that are quantized already are not read. ` +
+    `says ${typeof method === 'string' ? shown(method) : 'that the weights are quantized'}: is not supported: ${why || 'of weights that are quantized already, those of AWQ, GPTQ and compressed-tensors are read'}. ` +
       `Serve the checkpoint in float32, float16 or bfloat16 that it was made from${sameSize(named)}`,
   )
 }

@@ -1,7 +1,7 @@
 /** The checkpoint's tensors: found by name, checked, and handed to the graph by reference. */
 import { CheckpointError, type CheckpointErrorCode, readCheckpoint, readTensor } from '../../adapters-store/checkpoint/index.ts'
 import { decodeFloats } from '../../native/floats.ts'
-import type { InitializerRef, TensorRef, TensorType } from '../../native/types.ts'
+import type { FilePart, InitializerRef, StoredParts, TensorRef, TensorType } from '../../native/types.ts'
 import { ModelError, type ModelErrorCode } from './errors.ts'
 import { standsFor } from './quantized-checkpoint.ts'
 
@@ -53,12 +53,13 @@ export class Weights {
     this.tensors = tensors
   }
 
-  /** The tensor, which must have this shape and a floating type. */
+  /** The tensor, which must have this shape and a floating type; of a quantized weight its scales' type. */
   find(name: string, shape: number[]): FloatTensor {
     const tensor = this.tensors[name]
     if (!tensor) throw this.missing(name)
     if (tensor.shape.length !== shape.length || tensor.shape.some((d, i) => d !== shape[i]))
       throw new ModelError('tensor_invalid', `tensor ${name} has shape [${tensor.shape}], but config.json makes it [${shape}]`)
+    if (tensor.stored) return { ...tensor, dtype: tensor.stored.form.scaleType }
     if (tensor.dtype !== 'float32' && tensor.dtype !== 'float16' && tensor.dtype !== 'bfloat16')
       throw new ModelError('tensor_invalid', `tensor ${name} is ${tensor.dtype}; supported are float32, float16 and bfloat16`)
     return tensor as FloatTensor
@@ -69,7 +70,7 @@ export class Weights {
     if (!instead) return new ModelError('tensor_missing', `the checkpoint has no tensor ${name}`)
     return new ModelError(
       'unsupported_config',
-      `the checkpoint has ${instead} in the place of ${name}: weights that are quantized already are not read. Serve the checkpoint in float32, float16 or bfloat16 that it was made from`,
+      `the checkpoint has ${instead} in the place of ${name}, and config.json has no quantization_config that says how it is quantized. Add it, or serve the checkpoint in float32, float16 or bfloat16 that it was made from`,
     )
   }
 
@@ -84,23 +85,39 @@ export class Weights {
     const tensors = parts.map((part) => this.find(part.name, part.shape))
     if (this.used.has(name)) return false
     this.used.add(name)
-    for (const { dtype, shape, file: path, offset, length } of tensors) {
-      let file = this.files.indexOf(path)
-      if (file < 0) file = this.files.push(path) - 1
+    for (const { dtype, shape, stored, ...place } of tensors) {
       const becomes = { ...(as && as !== dtype && { as }), ...(quantize && { quantize }), ...(pack && { pack }) }
-      this.initializers.push({ name, dtype, shape, file, offset, length, ...becomes })
+      const parts = stored && { stored: this.partsOf(stored) }
+      this.initializers.push({ name, dtype, shape, ...this.placed(place), ...becomes, ...parts })
     }
     if (zeroRows > 0) {
-      const last = this.initializers.at(-1) as InitializerRef
-      const length = (last.length / last.shape[0]) * zeroRows
-      this.initializers.push({ ...last, shape: [zeroRows, ...last.shape.slice(1)], offset: 0, length, zeros: true })
+      const { stored: _, ...last } = this.initializers.at(-1) as InitializerRef
+      const shape = [zeroRows, ...last.shape.slice(1)]
+      const length = shape.reduce((product, d) => product * d, last.dtype === 'float32' ? 4 : 2)
+      this.initializers.push({ ...last, shape, offset: 0, length, zeros: true })
     }
     return true
+  }
+
+  /** With the file's place among `files`, which it is entered in. */
+  private placed({ file: path, offset, length }: FilePart): FilePart<number> {
+    const known = this.files.indexOf(path)
+    return { file: known < 0 ? this.files.push(path) - 1 : known, offset, length }
+  }
+
+  private partsOf({ form, scales, zeros, order }: StoredParts): StoredParts<number> {
+    return {
+      form,
+      scales: this.placed(scales),
+      ...(zeros && { zeros: this.placed(zeros) }),
+      ...(order && { order: this.placed(order) }),
+    }
   }
 
   /** The values of a small tensor (norms, scales), read now. */
   read(name: string, shape: number[]): Float32Array {
     const tensor = this.find(name, shape)
+    if (tensor.stored) throw new ModelError('tensor_invalid', `tensor ${name} is quantized, where floats are needed`)
     const bytes = inModelErrors(() => readTensor(tensor))
     const values = new Float32Array(shape.reduce((product, d) => product * d, 1))
     decodeFloats(tensor.dtype, bytes, values)

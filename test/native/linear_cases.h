@@ -11,7 +11,7 @@ inline const char* form_name(WeightForm form) {
   constexpr const char* names[] = {"bf16", "f16", "int8", "int4"};
   return names[static_cast<int>(form)];
 }
-inline bool rounds_to_bytes(WeightForm form) { return form == WeightForm::int8 || form == WeightForm::int4; }
+inline bool rounds_to_bytes(WeightForm form) { return rounds_inputs(form); }
 
 // The products of the family that a test runs on (the runner knows avx512, avx2, neon and portable), those that the machine has.
 inline std::vector<const LinearKernels*> linear_kernels_of(const Kernels& kernels) {

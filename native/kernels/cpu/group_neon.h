@@ -1,4 +1,4 @@
-// What one group of 32 inputs adds to the sums acc[r][c] of a tile, in NEON: add_floats, add_pairs, add_bytes and add_halves as linear_tile.h calls them.
+// What one group of 32 inputs adds to the sums acc[r][c] of a tile, in NEON: add_floats, add_pairs, add_bytes, add_zeroed_bytes and add_halves as linear_tile.h calls them.
 // A word of each row is loaded for all rows at once, and multiplied by lane: copies of one number in a register would take as many instructions as the products.
 #pragma once
 #define LORIKEET_OWN_GROUPS 1
@@ -28,16 +28,22 @@ LORIKEET_GROUP add_scaled(const int32x4_t (&whole)[R][C], const uint32_t* scale,
     for (int c = 0; c < C; c++) acc[r][c] = fma_lane(acc[r][c], {vcvtq_f32_s32(whole[r][c])}, scales.floats(r), r % 4);
 }
 
-// The same of 4 bits, whose groups have a scale and a least value for each output.
-LORIKEET_GROUP add_scaled_halves(const int32x4_t (&whole)[R][C], const uint8_t* group, const uint32_t* scale, const uint32_t* offset, Vec (&acc)[R][C]) {
+// The same of groups with a scale and a second number for each output: the least value, or with `zeros` minus the zero point, which lies `above` higher for the
+// bytes that were multiplied.
+template <bool zeros, int above = 0, int R, int C>
+inline __attribute__((always_inline)) void add_scaled_pairs(const int32x4_t (&whole)[R][C], const uint8_t* group, const uint32_t* scale, const uint32_t* offset, Vec (&acc)[R][C]) {
   const auto* factors = reinterpret_cast<const uint16_t*>(group);
   LORIKEET_UNROLL
   for (int c = 0; c < C; c++) {
-    const Vec factor = Vec::load_f16(factors + c * Vec::N), least = Vec::load_f16(factors + (C + c) * Vec::N);
+    const Vec factor = Vec::load_f16(factors + c * Vec::N);
+    Vec second = Vec::load_f16(factors + (C + c) * Vec::N);
+    if constexpr (above != 0) second = second + Vec::set(above);
     LORIKEET_UNROLL
     for (int r = 0; r < R; r++) {
-      acc[r][c] = Vec::fma(Vec{vcvtq_f32_s32(whole[r][c])} * Vec::set(bits_as<float>(scale[r])), factor, acc[r][c]);
-      acc[r][c] = Vec::fma(Vec::set(bits_as<float>(offset[r])), least, acc[r][c]);
+      Vec sum = Vec{vcvtq_f32_s32(whole[r][c])} * Vec::set(bits_as<float>(scale[r]));
+      if constexpr (zeros) sum = Vec::fma(Vec::set(bits_as<float>(offset[r])), second, sum);
+      acc[r][c] = Vec::fma(sum, factor, acc[r][c]);
+      if constexpr (!zeros) acc[r][c] = Vec::fma(Vec::set(bits_as<float>(offset[r])), second, acc[r][c]);
     }
   }
 }
@@ -84,7 +90,7 @@ struct ByteSums {
   }
 };
 #else
-// Products of bytes in 16 bits, two added there: both sides are within ±127, so that their sum is at most 32,258. Two sums for each output until the end.
+// Products of bytes in 16 bits, two added there: rows are within ±127 and weights within ±128, so that their sum is at most 32,512. Two sums for each output until the end.
 struct ByteSums {
   int32x4_t low = vdupq_n_s32(0), high = vdupq_n_s32(0);
   int32x4_t whole() const { return vpaddq_s32(low, high); }
@@ -123,7 +129,7 @@ LORIKEET_GROUP take(const ByteSums (&sums)[R][C], int32x4_t (&whole)[R][C]) {
 }
 
 // q + 128 without its highest bit's meaning is q: products of signed bytes need no offset taken back.
-LORIKEET_GROUP add_bytes(const uint8_t* group, const uint32_t* x, Vec (&acc)[R][C]) {
+LORIKEET_GROUP sum_bytes(const uint8_t* steps, const uint32_t* x, int32x4_t (&whole)[R][C]) {
   ByteSums sums[R][C];
   const uint8x16_t highest = vdupq_n_u8(128);
   LORIKEET_UNROLL
@@ -131,17 +137,29 @@ LORIKEET_GROUP add_bytes(const uint8_t* group, const uint32_t* x, Vec (&acc)[R][
     int8x16_t a[C], b[C];
     LORIKEET_UNROLL
     for (int c = 0; c < C; c++) {
-      a[c] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(group + (s * C + c) * 16), highest));
-      b[c] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(group + ((s + 1) * C + c) * 16), highest));
+      a[c] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(steps + (s * C + c) * 16), highest));
+      b[c] = vreinterpretq_s8_u8(veorq_u8(vld1q_u8(steps + ((s + 1) * C + c) * 16), highest));
     }
     add_steps<R, C>(a, b, x + s * R, x + (s + 1) * R, sums);
   }
-  int32x4_t whole[R][C];
   take<R, C>(sums, whole);
+}
+
+LORIKEET_GROUP add_bytes(const uint8_t* group, const uint32_t* x, Vec (&acc)[R][C]) {
+  int32x4_t whole[R][C];
+  sum_bytes<R, C>(group, x, whole);
   add_scaled<R, C>(whole, x + 8 * R, acc);
 }
 
-LORIKEET_GROUP add_halves(const uint8_t* group, const uint32_t* x, Vec (&acc)[R][C]) {
+// Sums of q − 128: the zero point is less by as much.
+LORIKEET_GROUP add_zeroed_bytes(const uint8_t* group, const uint32_t* x, Vec (&acc)[R][C]) {
+  int32x4_t whole[R][C];
+  sum_bytes<R, C>(group + 4 * C * Vec::N, x, whole);
+  add_scaled_pairs<true, 128, R, C>(whole, group, x + 8 * R, x + 9 * R, acc);
+}
+
+template <bool zeros, int R, int C>
+inline __attribute__((always_inline)) void add_halves(const uint8_t* group, const uint32_t* x, Vec (&acc)[R][C]) {
   ByteSums sums[R][C];
   const uint8_t* quads = group + 4 * C * Vec::N;
   LORIKEET_UNROLL
@@ -157,7 +175,7 @@ LORIKEET_GROUP add_halves(const uint8_t* group, const uint32_t* x, Vec (&acc)[R]
   }
   int32x4_t whole[R][C];
   take<R, C>(sums, whole);
-  add_scaled_halves<R, C>(whole, group, x + 8 * R, x + 9 * R, acc);
+  add_scaled_pairs<zeros, 0, R, C>(whole, group, x + 8 * R, x + 9 * R, acc);
 }
 
 }  // namespace lorikeet::LORIKEET_ISA

@@ -29,6 +29,18 @@ LORIKEET_GROUP take(const int32x4_t (&blocks)[(R + 1) / 2][2 * C], int32x4_t (&w
     for (int c = 0; c < C; c++) whole[r][c] = r % 2 == 0 ? vuzp1q_s32(blocks[r / 2][2 * c], blocks[r / 2][2 * c + 1]) : vuzp2q_s32(blocks[r / 2][2 * c], blocks[r / 2][2 * c + 1]);
 }
 
+// blocks += the products of a group's bytes.
+LORIKEET_GROUP add_eights(const uint8_t* eights, const uint32_t* x, int32x4_t (&blocks)[(R + 1) / 2][2 * C]) {
+  constexpr int B = 2 * C;
+  LORIKEET_UNROLL
+  for (int e = 0; e < 4; e++) {
+    uint8x16_t w[B];
+    LORIKEET_UNROLL
+    for (int b = 0; b < B; b++) w[b] = vld1q_u8(eights + (e * B + b) * 16);
+    add_blocks<R, C>(w, x + 2 * e * R, blocks);
+  }
+}
+
 LORIKEET_GROUP add_bytes(const uint8_t* group, const uint32_t* x, Vec (&acc)[R][C]) {
   constexpr int P = (R + 1) / 2, B = 2 * C;
   int32x4_t blocks[P][B], whole[R][C];
@@ -40,25 +52,32 @@ LORIKEET_GROUP add_bytes(const uint8_t* group, const uint32_t* x, Vec (&acc)[R][
       const int64x2_t two = vreinterpretq_s64_u32(offsets.v[p / 2]);
       blocks[p][b] = vreinterpretq_s32_s64(p % 2 == 0 ? vdupq_laneq_s64(two, 0) : vdupq_laneq_s64(two, 1));
     }
-  LORIKEET_UNROLL
-  for (int e = 0; e < 4; e++) {
-    uint8x16_t w[B];
-    LORIKEET_UNROLL
-    for (int b = 0; b < B; b++) w[b] = vld1q_u8(group + (e * B + b) * 16);
-    add_blocks<R, C>(w, x + 2 * e * R, blocks);
-  }
+  add_eights<R, C>(group, x, blocks);
   take<R, C>(blocks, whole);
   add_scaled<R, C>(whole, x + 8 * R, acc);
 }
 
-LORIKEET_GROUP add_halves(const uint8_t* group, const uint32_t* x, Vec (&acc)[R][C]) {
-  constexpr int P = (R + 1) / 2, B = 2 * C;
-  int32x4_t blocks[P][B], whole[R][C];
-  const uint8_t* eights = group + 4 * C * Vec::N;
+LORIKEET_GROUP clear(int32x4_t (&blocks)[(R + 1) / 2][2 * C]) {
   LORIKEET_UNROLL
-  for (int p = 0; p < P; p++)
+  for (int p = 0; p < (R + 1) / 2; p++)
     LORIKEET_UNROLL
-    for (int b = 0; b < B; b++) blocks[p][b] = vdupq_n_s32(0);
+    for (int b = 0; b < 2 * C; b++) blocks[p][b] = vdupq_n_s32(0);
+}
+
+LORIKEET_GROUP add_zeroed_bytes(const uint8_t* group, const uint32_t* x, Vec (&acc)[R][C]) {
+  int32x4_t blocks[(R + 1) / 2][2 * C], whole[R][C];
+  clear<R, C>(blocks);
+  add_eights<R, C>(group + 4 * C * Vec::N, x, blocks);
+  take<R, C>(blocks, whole);
+  add_scaled_pairs<true, 0, R, C>(whole, group, x + 8 * R, x + 9 * R, acc);
+}
+
+template <bool zeros, int R, int C>
+inline __attribute__((always_inline)) void add_halves(const uint8_t* group, const uint32_t* x, Vec (&acc)[R][C]) {
+  constexpr int B = 2 * C;
+  int32x4_t blocks[(R + 1) / 2][B], whole[R][C];
+  const uint8_t* eights = group + 4 * C * Vec::N;
+  clear<R, C>(blocks);
   LORIKEET_UNROLL
   for (int e = 0; e < 2; e++) {
     uint8x16_t low[B], high[B];
@@ -72,7 +91,7 @@ LORIKEET_GROUP add_halves(const uint8_t* group, const uint32_t* x, Vec (&acc)[R]
     add_blocks<R, C>(high, x + (2 * e + 4) * R, blocks);
   }
   take<R, C>(blocks, whole);
-  add_scaled_halves<R, C>(whole, group, x + 8 * R, x + 9 * R, acc);
+  add_scaled_pairs<zeros, 0, R, C>(whole, group, x + 8 * R, x + 9 * R, acc);
 }
 
 // Between groups, acc holds the blocks of rows 2p and 2p + 1, in the order of acc[2p] and then acc[2p + 1]; of a last odd row, its sums.

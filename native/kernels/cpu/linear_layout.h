@@ -1,11 +1,13 @@
 // Where a packed weight's numbers lie. A tile holds `width` outputs and all their inputs, filled up with zeros to whole tiles and groups. An output's inputs lie
 // in steps of four bytes; for matrix instructions, of eight: read two pairs for a pair below, eight bytes for four, and half as many steps.
-//   head     [width] float32: int8: scale; int4: a power of two that both numbers of a group are multiples of; none for bf16 and f16
+//   head     [width] float32: int8: scale; int4, uint4, uint8: a power of two that both numbers of a group are multiples of, or its scale; none for bf16 and f16
 //   groups   of 32 inputs, one after another:
 //     bf16   [16 pairs] [width] two bfloat16, inputs 2p and 2p + 1
 //     f16    [32] [width] float16
 //     int8   [8 steps] [width] four bytes q + 128, inputs 4s … 4s + 3
 //     int4   scales [width] float16, leasts [width] float16, [4] [width] four bytes: inputs 4s … 4s + 3 in the low halves, those of step s + 4 in the high ones
+//     uint4  as int4, with −zero [width] float16 in place of the leasts
+//     uint8  scales and −zero as uint4, then as int8 with bytes q
 #pragma once
 #include "../linear.h"
 
@@ -22,10 +24,20 @@ struct LinearLayout {
 
   LinearLayout(const LinearShape& shape, int64_t tile_width)
       : form(shape.form), width(tile_width), groups((shape.in + kLinearGroup - 1) / kLinearGroup), tiles((shape.out + tile_width - 1) / tile_width) {}
-  int64_t head_bytes() const { return form == WeightForm::int8 || form == WeightForm::int4 ? 4 * width : 0; }
-  int64_t group_bytes() const { return width * (form == WeightForm::int8 ? 32 : form == WeightForm::int4 ? 20 : 64); }
+  int64_t head_bytes() const { return rounds_inputs(form) ? 4 * width : 0; }
+  int64_t group_bytes() const {
+    switch (form) {
+      case WeightForm::int8: return width * 32;
+      case WeightForm::uint8: return width * 36;
+      case WeightForm::int4:
+      case WeightForm::uint4: return width * 20;
+      default: return width * 64;
+    }
+  }
   int64_t tile_bytes() const { return head_bytes() + groups * group_bytes(); }
   int64_t bytes() const { return (tiles * tile_bytes() + 63) / 64 * 64; }
+  // Where input i of a group and output `lane` lies, if `run` inputs of an output lie together.
+  int64_t place(int64_t i, int64_t lane, int64_t run) const { return (i / run * width + lane) * run + i % run; }
 };
 
 }  // namespace lorikeet

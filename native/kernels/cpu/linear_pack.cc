@@ -101,6 +101,8 @@ class Column {
           quads[at(i, step_)] = static_cast<uint8_t>(fit.numbers[i] | fit.numbers[i + kGroup / 2] << 4);
         return;
       }
+      case WeightForm::uint4:
+      case WeightForm::uint8: return;  // of weights that are quantized already: pack_stored
     }
   }
 
@@ -116,21 +118,27 @@ class Column {
       case WeightForm::int8:
         for (int64_t i = 0; i < kGroup; i++) values[i] = factor * static_cast<float>(from[at(i, step_)] - 128);
         return;
-      case WeightForm::int4: {
-        const float scale = from_half(read_at<uint16_t>(from, lane_)), least = from_half(read_at<uint16_t>(from, width + lane_));
+      case WeightForm::int4:
+      case WeightForm::uint4: {
+        const float scale = from_half(read_at<uint16_t>(from, lane_)), second = from_half(read_at<uint16_t>(from, width + lane_));
+        const auto value = [&](int q) { return layout_.form == WeightForm::int4 ? scale * static_cast<float>(q) + second : scale * (static_cast<float>(q) + second); };
         const uint8_t* quads = from + 4 * width;
         for (int64_t i = 0; i < kGroup / 2; i++) {
           const int both = quads[at(i, step_)];
-          values[i] = (scale * static_cast<float>(both & 15) + least) * factor;
-          values[i + kGroup / 2] = (scale * static_cast<float>(both >> 4) + least) * factor;
+          values[i] = value(both & 15) * factor;
+          values[i + kGroup / 2] = value(both >> 4) * factor;
         }
+        return;
+      }
+      case WeightForm::uint8: {
+        const float scale = from_half(read_at<uint16_t>(from, lane_)), zero = from_half(read_at<uint16_t>(from, width + lane_));
+        for (int64_t i = 0; i < kGroup; i++) values[i] = scale * (static_cast<float>(from[4 * width + at(i, step_)]) + zero) * factor;
         return;
       }
     }
   }
 
-  // Where this output's input i of a group lies, if `run` of them lie together.
-  int64_t at(int64_t i, int64_t run) const { return (i / run * layout_.width + lane_) * run + i % run; }
+  int64_t at(int64_t i, int64_t run) const { return layout_.place(i, lane_, run); }
 
   const LinearLayout& layout_;
   uint8_t* tile_;

@@ -1,7 +1,7 @@
 // Activations as the tiles' products read them: blocks of up to kRows rows, in words of 4 bytes, word by word for all rows of the block. A block's rows [first,
 // first + n) begin at word first · words(in); its word u of row r lies at u · n + r. Groups of 32 inputs follow one another:
 //   int8   8 steps of Bytes::kUnits words, then the rows' scale (float32), then −128 · Σ q (int32), which takes the weights' offset back
-//   int4   the same with scale · Σ q (float32) at the end, which the groups' least values are multiplied with
+//   int4   the same with scale · Σ q (float32) at the end, which the groups' least values are multiplied with; uint4 and uint8 likewise, their zero points
 //   bf16   16 pairs of Pairs::kUnits words
 //   f16    32 float32
 #pragma once

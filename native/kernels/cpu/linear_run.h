@@ -40,7 +40,7 @@ constexpr int64_t kAheadBytes = 8192;
 inline Ahead ahead_of(const uint8_t* tile, const LinearLayout& layout, int64_t rows, int64_t block, int64_t blocks) {
   const int64_t lines = (layout.group_bytes() + 63) / 64, share = (lines + blocks - 1) / blocks;
   if (blocks > 1) return {tile + layout.tile_bytes() + block * share * 64 * layout.groups, share};
-  return {tile + kAheadBytes, rows > 1 || layout.form == WeightForm::int4 ? lines : 0};
+  return {tile + kAheadBytes, rows > 1 || layout.form == WeightForm::int4 || layout.form == WeightForm::uint4 ? lines : 0};
 }
 
 using TileProduct = void (*)(const uint8_t*, const uint32_t*, const LinearLayout&, Ahead, const TileTarget&);
@@ -115,6 +115,8 @@ inline void linear(const LinearArgs& args, const Parallel& parallel) {
     case WeightForm::f16: return linear_of<WeightForm::f16>(args, parallel);
     case WeightForm::int8: return linear_of<WeightForm::int8>(args, parallel);
     case WeightForm::int4: return linear_of<WeightForm::int4>(args, parallel);
+    case WeightForm::uint4: return linear_of<WeightForm::uint4>(args, parallel);
+    case WeightForm::uint8: return linear_of<WeightForm::uint8>(args, parallel);
   }
 }
 

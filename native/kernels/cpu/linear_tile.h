@@ -12,7 +12,7 @@ static_assert(kLinearTile % kTileWidth == 0);
 
 // Rows of a block at most: as many as there are registers for. Integer sums need a float sum beside each, pairs of bfloat16 two vectors of weights.
 template <WeightForm form>
-constexpr int kBlockRows = form == WeightForm::int8 || form == WeightForm::int4 ? Bytes::kRows
+constexpr int kBlockRows = rounds_inputs(form) ? Bytes::kRows
                            : Vec::registers >= 32                               ? 12
                            : form == WeightForm::bf16                           ? 5
                                                                                 : 6;
@@ -91,12 +91,49 @@ LORIKEET_GROUP add_bytes(const uint8_t* group, const uint32_t* x, Vec (&acc)[R][
     for (int c = 0; c < C; c++) acc[r][c] = Vec::fma(Bytes::floats(whole[r][c]), spread_float(scale + r), acc[r][c]);
 }
 
-LORIKEET_GROUP add_halves(const uint8_t* group, const uint32_t* x, Vec (&acc)[R][kTileVectors]) {
-  constexpr int C = kTileVectors, kStep = Bytes::kUnits * R;
+// What a group of numbers with a scale and a second number of their own adds: that number is the least value, or with `zeros` minus the zero point. scale, offset: of
+// the rows, as linear_rows.h has them.
+template <bool zeros, int R>
+inline __attribute__((always_inline)) void add_scaled(const uint8_t* group, const uint32_t* scale, const uint32_t* offset, const Bytes::Sums (&whole)[R][kTileVectors],
+                                                      Vec (&acc)[R][kTileVectors]) {
   const auto* scales = reinterpret_cast<const uint16_t*>(group);
+  LORIKEET_UNROLL
+  for (int c = 0; c < kTileVectors; c++) {
+    const Vec factor = Vec::load_f16(scales + c * Vec::N), second = Vec::load_f16(scales + kTileWidth + c * Vec::N);
+    LORIKEET_UNROLL
+    for (int r = 0; r < R; r++) {
+      Vec sum = Bytes::floats(whole[r][c]) * spread_float(scale + r);
+      if constexpr (zeros) sum = Vec::fma(spread_float(offset + r), second, sum);
+      acc[r][c] = Vec::fma(sum, factor, acc[r][c]);
+      if constexpr (!zeros) acc[r][c] = Vec::fma(spread_float(offset + r), second, acc[r][c]);
+    }
+  }
+}
+
+// Bytes with a zero point.
+LORIKEET_GROUP add_zeroed_bytes(const uint8_t* group, const uint32_t* x, Vec (&acc)[R][kTileVectors]) {
+  constexpr int C = kTileVectors, kStep = Bytes::kUnits * R;
   const uint8_t* quads = group + 4 * kTileWidth;
+  Bytes::Sums whole[R][C];
+  LORIKEET_UNROLL
+  for (int r = 0; r < R; r++)
+    LORIKEET_UNROLL
+    for (int c = 0; c < C; c++) whole[r][c] = Bytes::start(0);
+  LORIKEET_UNROLL
+  for (int s = 0; s < 8; s++) {
+    Bytes::Weights w[C];
+    LORIKEET_UNROLL
+    for (int c = 0; c < C; c++) w[c] = Bytes::load(quads + (s * C + c) * 4 * Vec::N);
+    add_step<R>(w, x + s * kStep, whole);
+  }
   const uint32_t* scale = x + 8 * kStep;
-  const uint32_t* offset = scale + R;
+  add_scaled<true, R>(group, scale, scale + R, whole, acc);
+}
+
+template <bool zeros, int R>
+inline __attribute__((always_inline)) void add_halves(const uint8_t* group, const uint32_t* x, Vec (&acc)[R][kTileVectors]) {
+  constexpr int C = kTileVectors, kStep = Bytes::kUnits * R;
+  const uint8_t* quads = group + 4 * kTileWidth;
   Bytes::Sums whole[R][C];
   LORIKEET_UNROLL
   for (int r = 0; r < R; r++)
@@ -110,15 +147,8 @@ LORIKEET_GROUP add_halves(const uint8_t* group, const uint32_t* x, Vec (&acc)[R]
     add_step<R>(low, x + s * kStep, whole);
     add_step<R>(high, x + (s + 4) * kStep, whole);
   }
-  LORIKEET_UNROLL
-  for (int c = 0; c < C; c++) {
-    const Vec factor = Vec::load_f16(scales + c * Vec::N), least = Vec::load_f16(scales + kTileWidth + c * Vec::N);
-    LORIKEET_UNROLL
-    for (int r = 0; r < R; r++) {
-      acc[r][c] = Vec::fma(Bytes::floats(whole[r][c]) * spread_float(scale + r), factor, acc[r][c]);
-      acc[r][c] = Vec::fma(spread_float(offset + r), least, acc[r][c]);
-    }
-  }
+  const uint32_t* scale = x + 8 * kStep;
+  add_scaled<zeros, R>(group, scale, scale + R, whole, acc);
 }
 #undef LORIKEET_GROUP
 #endif
@@ -136,7 +166,9 @@ inline __attribute__((always_inline)) void tile_sums(const uint8_t* groups, cons
     if constexpr (form == WeightForm::f16) add_floats<R>(groups, x, acc);
     if constexpr (form == WeightForm::bf16) add_pairs<R>(groups, x, acc);
     if constexpr (form == WeightForm::int8) add_bytes<R>(groups, x, acc);
-    if constexpr (form == WeightForm::int4) add_halves<R>(groups, x, acc);
+    if constexpr (form == WeightForm::int4) add_halves<false, R>(groups, x, acc);
+    if constexpr (form == WeightForm::uint4) add_halves<true, R>(groups, x, acc);
+    if constexpr (form == WeightForm::uint8) add_zeroed_bytes<R>(groups, x, acc);
     groups += layout.group_bytes();
     x += kGroupWords<form> * R;
   }
@@ -164,7 +196,7 @@ inline Vec finish(Vec sum, bool scaled, Vec head, const float* bias) {
 
 template <WeightForm form, int R>
 void tile_product(const uint8_t* tile, const uint32_t* x, const LinearLayout& layout, Ahead ahead, const TileTarget& to) {
-  constexpr bool kScaled = form == WeightForm::int8 || form == WeightForm::int4;
+  constexpr bool kScaled = rounds_inputs(form);
   // What is written, at the latest when the sums are there.
   LORIKEET_UNROLL
   for (int r = 0; r < R; r++)

@@ -1,7 +1,8 @@
 /** The CPU's graph: float32 activations, our own PagedAttention and products of packed weights, and the adapters' segments as graph inputs (docs/graph.md). */
 import type { AddedTokens, Site } from '../../../adapters-store/types.ts'
-import type { TensorType, WeightForm } from '../../../native/types.ts'
+import type { StoredPacking, TensorType, WeightForm } from '../../../native/types.ts'
 import { type Attribute, DATA_TYPE } from '../onnx.ts'
+import { type Kept, keptAs } from '../stored/packing.ts'
 import { shapeOf, single, type Weight } from '../weights.ts'
 import { type Attention, attentionAttributes, Device, type NormBy, type Normed, type Product, type Rows } from './device.ts'
 
@@ -38,12 +39,13 @@ export class Cpu extends Device {
       for (const cache of [`key_cache.${i}`, `value_cache.${i}`]) this.graph.input(cache, 'uint8', [`N_${cache}`, 'view_bytes'])
   }
 
-  /** A checkpoint tensor as it lies in the file. */
+  /** A checkpoint tensor as it lies in the file; one that is quantized as floats. */
   private stored(weight: Weight): TensorType {
     const { name } = weight
     const shape = shapeOf(weight)
-    const { dtype } = this.weights.find(name, shape)
-    if (this.weights.use(weight)) this.graph.external(name, dtype, shape)
+    const found = this.weights.find(name, shape)
+    const dtype = found.stored ? 'float32' : found.dtype
+    if (this.weights.use(weight, { as: dtype })) this.graph.external(name, dtype, shape)
     return dtype
   }
 
@@ -59,21 +61,52 @@ export class Cpu extends Device {
     return cast
   }
 
-  /** With packed weights one op for all, which rounds x once. */
+  /** With packed weights one op for all of a form, which rounds x once. */
   products(x: string, products: Product[], rows: Rows): string[] {
+    const alike = new Map<string, { kept: Kept; group: Product[] }>()
+    for (const one of products) {
+      const kept = this.packing(one)
+      if (!kept) {
+        this.gemm(x, one)
+        continue
+      }
+      const key = `${kept.form} ${kept.inputs ?? ''}`
+      const known = alike.get(key)
+      if (known) known.group.push(one)
+      else alike.set(key, { kept, group: [one] })
+    }
+    for (const { kept, group } of alike.values()) this.linear(this.ordered(x, kept, group, rows), kept.form, group, rows)
+    return products.map(({ output }) => output)
+  }
+
+  /** How a product's weight is packed: as the checkpoint has it where it is quantized there, if products can read that; undefined: not at all. */
+  private packing({ kind, weight }: Product): Kept | undefined {
+    const { stored } = this.weights.find(weight.name, shapeOf(weight))
+    const kept = stored && keptAs(stored)
+    if (kept) return kept
     const { weights } = this.setup
-    if (!weights) return products.map((one) => this.gemm(x, one))
+    return weights && { form: kind === 'head' ? headForm(weights) : weights }
+  }
+
+  /** x with its columns as the weights' inputs lie. */
+  private ordered(x: string, { inputs }: Kept, [{ output, weight }]: Product[], rows: Rows): string {
+    if (!inputs) return x
+    const order = this.graph.constant(`${output}.order`, 'int32', [inputs.length], new Uint8Array(inputs.buffer))
+    const ordered = this.graph.op('Gather', [x, order], `${output}.in`, { axis: { int: 1 } })
+    return this.graph.shape(ordered, 'float32', [rows, shapeOf(weight)[1]])
+  }
+
+  private linear(x: string, form: Kept['form'], products: Product[], rows: Rows): string[] {
     const outFeatures = products.map(({ weight }) => shapeOf(weight)[0])
     const biases = products.map(({ bias }) => (bias ? this.weight(bias) : ''))
     while (biases.at(-1) === '') biases.pop()
-    const form = products[0].kind === 'head' ? headForm(weights) : weights
     const attributes = { weights: { ints: products.map(({ weight }) => this.packedWeight(weight, form)) } }
     const outputs = products.map(({ output }, i) => this.graph.shape(output, 'float32', [rows, outFeatures[i]]))
     return this.graph.node('Linear', [x, ...biases], outputs, attributes, 'lorikeet')
   }
 
   /** The weight's place among those that the engine packs. */
-  private packedWeight(weight: Weight, form: WeightForm): number {
+  private packedWeight(weight: Weight, form: WeightForm | StoredPacking): number {
     const place = this.packed.get(weight.name) ?? this.packed.size
     if (this.weights.use(weight, { pack: form })) this.packed.set(weight.name, place)
     return place

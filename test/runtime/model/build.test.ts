@@ -36,18 +36,42 @@ t.test('a config that cannot be served rightly is refused by its key', async (t)
   )
   for (const [quantization, message] of [
     [
-      { quant_method: 'awq', bits: 4, group_size: 128 },
-      /quantization_config says "awq": .* made from; --quantization int4 rounds/,
+      { quant_method: 'awq', bits: 4, group_size: 128, version: 'gemv' },
+      /quantization_config says "awq": is not supported: version is "gemv", and gemm is read\. .* made from; --quantization int4 rounds/,
     ],
-    [{ quant_method: 'gptq', bits: 8 }, /says "gptq": .*; --quantization int8/],
-    [{ quant_method: 'gptq', bits: 3 }, /says "gptq": .* made from$/],
+    [{ quant_method: 'awq', w_bit: 3 }, /its weights have 3 bits, and 4 are read/],
+    [{ quant_method: 'gptq', bits: 3 }, /says "gptq": .* have 3 bits, and 4 and 8 are read.* made from$/],
+    [{ quant_method: 'gptq', bits: 8, checkpoint_format: 'marlin' }, /checkpoint_format is "marlin".*; --quantization int8/],
+    [{ quant_method: 'gptq', bits: 4, group_size: 0 }, /group_size must be/],
+    [{ quant_method: 'gptq', bits: 4, dynamic: { '+:.*down': { bits: 8 } } }, /dynamic gives modules bits .*\+:\.\*down/],
     [{ quant_method: 'bitsandbytes', load_in_4bit: true }, /says "bitsandbytes": .*int4/],
     [{ quant_method: 'fp8' }, /says "fp8": .*int8/],
     [
       { quant_method: 'compressed-tensors', config_groups: { group_0: { weights: { num_bits: 4 } } } },
-      /says "compressed-tensors": .*int4/,
+      /says "compressed-tensors": .* format is undefined, and pack-quantized, .*int4/,
     ],
     [{ quant_method: 'compressed-tensors', config_groups: { group_0: null } }, /says "compressed-tensors": .* made from$/],
+    ...(
+      [
+        [{ weights: { num_bits: 8, type: 'float' } }, {}, /of type "float", and int is read/],
+        [{ weights: { num_bits: 4 }, format: 'marlin-24' }, {}, /format is "marlin-24"/],
+        [{ weights: { num_bits: 4, strategy: 'block' } }, {}, /strategy is "block"/],
+        [{ weights: { num_bits: 8 }, input_activations: { num_bits: 4, type: 'int' } }, {}, /something else than int8/],
+        [{ weights: { num_bits: 4 } }, { transform_config: { config_groups: {} } }, /transform_config rotates/],
+        [{ weights: { num_bits: 4 } }, { sparsity_config: { format: 'sparse-24-bitmask' } }, /sparse-24-bitmask/],
+      ] as const
+    ).map(
+      ([group, more, message]) =>
+        [
+          {
+            quant_method: 'compressed-tensors',
+            format: 'pack-quantized',
+            config_groups: { group_0: group },
+            ...more,
+          },
+          message,
+        ] as const,
+    ),
     [{ quant_method: ['\u001b'] }, /says that the weights are quantized: .* made from$/],
   ] as const)
     refused('unsupported_config', message, (c) => Object.assign(c, { quantization_config: quantization }))
@@ -279,7 +303,9 @@ t.test('quantized weights that no config speaks of are told from missing ones', 
     )
     t.throws(() => buildModel(folder), {
       code: 'unsupported_config',
-      message: new RegExp(`has ${projection}.${instead} in the place of ${projection}.weight: .* quantized already`),
+      message: new RegExp(
+        `has ${projection}.${instead} in the place of ${projection}.weight, and config.json has no quantization_config`,
+      ),
     })
   }
   const gguf = changedModel(t, 'llama', () => {})

@@ -341,7 +341,7 @@ t.test('scales of an 8-bit cache', async (t) => {
   refused(/kv_cache_scheme is not supported: it must have 8 bits/, withScales, (json) =>
     Object.assign(json, { quantization_config: { kv_cache_scheme: { num_bits: 4, type: 'int' } } }),
   )
-  refused(/quantization_config says that the weights are quantized: is not supported/, withScales, (json) =>
+  refused(/quantization_config says that the weights are quantized: is not supported: of weights/, withScales, (json) =>
     Object.assign(json, {
       quantization_config: { config_groups: { group_0: {} }, kv_cache_scheme: { num_bits: 8, type: 'float' } },
     }),
