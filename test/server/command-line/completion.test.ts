@@ -109,8 +109,7 @@ t.test('zsh', { skip: missing('zsh') }, async (t) => {
   writeFileSync(script, completionScript('zsh'))
   t.equal(spawnSync('zsh', ['-f', '-n', script]).status, 0, 'it can be read')
   // The completion system works in an editor alone: what the script hands to it is read.
-  const run =
-    `compdef() {}; _describe() { print -rl -- \${(P)2} }; _arguments() { print -rl -- "$@" }; source $SCRIPT; words=(lorikeet "$@"); CURRENT=$#words; _lorikeet`
+  const run = `compdef() {}; _describe() { print -rl -- \${(P)2} }; _arguments() { print -rl -- "$@" }; source $SCRIPT; words=(lorikeet "$@"); CURRENT=$#words; _lorikeet`
   const told = (...words: string[]) =>
     execFileSync('zsh', ['-f', '-c', run, 'zsh', ...words], { encoding: 'utf8', env: { ...process.env, SCRIPT: script } }).split(
       '\n',
