@@ -27,6 +27,8 @@ export interface FileMatrix {
   transposed: boolean
   /** Elements from row to row of what lies there, if more than are used. */
   stride?: number
+  /** The file's values were not read (plan.ts): nothing is to be found in them. */
+  unread?: true
 }
 
 /** Both as they lie in the file: a [rank, in], b [out, rank]. */
@@ -53,7 +55,7 @@ export function valuesOf(rows: FactorRows, rank: number, width: number): Float32
 
 /** Throws, naming file and key, if what the file has there is not finite. Shape: [rank, width]. */
 export function requireFinite(rows: FactorRows, rank: number, width: number): void {
-  if (!('key' in rows) || Number.isFinite(largest(matrixOf(rows, rank, width)))) return
+  if (!('key' in rows) || rows.unread || Number.isFinite(largest(matrixOf(rows, rank, width)))) return
   throw new AdapterError('adapter_tensor_invalid', `${rows.file}: ${rows.key} holds NaN or infinite values`)
 }
 

@@ -11,6 +11,7 @@ export {
 } from './adapter.ts'
 export { readSafetensorsHeader } from './checkpoint/index.ts'
 export { ADAPTER_ERROR_CODES, AdapterError, type AdapterErrorCode, asAdapterError } from './errors.ts'
+export { FileMemory } from './files.ts'
 export { HostMemory } from './host-memory.ts'
 export * from './hub/index.ts'
 export { isWithin } from './links.ts'

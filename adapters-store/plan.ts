@@ -4,6 +4,7 @@
  * pool's type) is not asked; where values say how much there is (saved modules, of which the changed rows are kept), they are read.
  */
 
+import { FileMemory } from './files.ts'
 import { withLabels } from './labels.ts'
 import { foldedBy, loadAdapter, openAdapter } from './load.ts'
 import { packedSize } from './pack.ts'
@@ -36,13 +37,23 @@ export interface AdapterPlan
   valuesRead: boolean
 }
 
+export interface PlanOptions {
+  /** Where symbolic links may lead. */
+  root?: string
+  texts?: TextKnowledge
+  /** Read the values too. */
+  values?: boolean
+  /** Stands for the values of one adapter after the other, and is never written: pages that nobody reads take no memory. */
+  zeros?: FileMemory
+}
+
 /** As loadAdapter, which it is where `values` asks for it. Throws AdapterError. */
 export function planAdapter(
   name: string,
   directory: string,
   base: BaseModel,
   options: LoadOptions,
-  { root = directory, texts, values = false }: { root?: string; texts?: TextKnowledge; values?: boolean } = {},
+  { root = directory, texts, values = false, zeros = new FileMemory() }: PlanOptions = {},
 ): AdapterPlan {
   const { folder, method, byKeys } = openAdapter(directory, base, root)
   const { checked, size } = folder.readHeader(byKeys)
@@ -52,8 +63,7 @@ export function planAdapter(
     return planOf({ ...image, sites: sitesOf(image), bytes: hostBytes(image), valuesRead: true }, base)
   }
   tensors.unread = true
-  // Never touched but where a method decodes it: pages that nobody reads or writes take no memory.
-  tensors.bytes = new Uint8Array(new SharedArrayBuffer(size))
+  tensors.bytes = zeros.take(size)
   const { folds, said } = foldedBy(method, checked, base, options)
   const { bytes, ...sizes } = packedSize(folds, options)
   const empty = {

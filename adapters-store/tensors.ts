@@ -224,7 +224,8 @@ export class AdapterTensors {
     const dtype = this.#floatType(key, reference)
     const asFloats = () => new Uint8Array(this.decode(key, reference).data.buffer)
     const bytes = dtype === 'float64' ? asFloats() : this.#bytesOf(reference)
-    return { file: this.file, key, dtype: dtype === 'float64' ? 'float32' : dtype, bytes, transposed: false }
+    const unread = this.unread && { unread: true as const }
+    return { file: this.file, key, dtype: dtype === 'float64' ? 'float32' : dtype, bytes, transposed: false, ...unread }
   }
 
   #bytesOf({ offset, length }: TensorRef): Uint8Array {

@@ -1,11 +1,13 @@
 /** What the command line can be told to do. */
 import cliProgress from 'cli-progress'
 import { AdapterError } from '../adapters-store/index.ts'
-import { KEY_HELP, makeKey } from './access/new-key.ts'
+import { makeKey } from './access/new-key.ts'
 import { runBench } from './bench/command.ts'
 import { runCheck } from './check/command.ts'
+import { COMMANDS, type Command, commandNamed, SHELLS, usage } from './command-line/commands.ts'
+import { completionScript, isShell } from './command-line/completion.ts'
 import { readConfig } from './config/config.ts'
-import { serveHelp, USAGE } from './config/help.ts'
+import { helpText } from './config/help.ts'
 import type { Config } from './config/settings.ts'
 import { downloadProgress } from './download-progress.ts'
 import { nearest } from './nearest.ts'
@@ -15,24 +17,43 @@ import { endAtOnce, onStop } from './signals.ts'
 import { VERSION } from './version.ts'
 
 export async function main(args: string[]): Promise<void> {
-  const [command, ...rest] = args
-  if (command === '--version' || command === '-v') return console.log(VERSION)
-  if (command === 'serve')
-    return rest.includes('--help') || rest.includes('-h')
-      ? console.log(serveHelp(process.stdout.columns))
-      : run(readConfig(rest, process.env))
-  if (command === 'check') {
-    process.exitCode = await runCheck(rest, process.env)
-    return
+  const [name, ...rest] = args
+  if (name === '--version' || name === '-v') return console.log(VERSION)
+  if (name === undefined || name === '--help' || name === '-h') return console.log(usage())
+  if (name === 'help') return console.log(rest.length > 0 ? helpText(found(rest[0]), process.stdout.columns) : usage())
+  const command = found(name)
+  if (rest.includes('--help') || rest.includes('-h')) return console.log(helpText(command, process.stdout.columns))
+  switch (command.name) {
+    case 'serve':
+      return run(readConfig(rest, process.env))
+    case 'check':
+      process.exitCode = await runCheck(rest, process.env)
+      return
+    case 'bench':
+      process.exitCode = await runBench(rest, process.env)
+      return
+    case 'completion':
+      return completion(rest)
+    case 'key':
+      return newKey(rest)
   }
-  if (command === 'bench') {
-    process.exitCode = await runBench(rest, process.env)
-    return
-  }
-  if (command === 'key') return rest.includes('--help') || rest.includes('-h') ? console.log(KEY_HELP) : newKey(rest)
-  if (command === undefined || command === '--help' || command === '-h' || command === 'help') return console.log(USAGE)
-  const meant = nearest(command, ['serve', 'check', 'bench', 'key', '--version', '--help'], 1)
-  throw new Error(`unknown command ${command}; ${meant.length > 0 ? `did you mean ${meant[0]}?` : 'see lorikeet --help'}`)
+}
+
+/** Throws for a name that no command has. */
+function found(name: string): Command {
+  const command = commandNamed(name)
+  if (command) return command
+  const [meant] = nearest(name, [...COMMANDS.map((one) => one.name), '--version', '--help'], 1)
+  throw new Error(
+    `unknown ${name.startsWith('-') ? 'flag' : 'command'} ${name}; ${meant ? `did you mean ${meant}?` : 'see lorikeet --help'}`,
+  )
+}
+
+function completion(args: readonly string[]): void {
+  const [shell] = args
+  if (args.length !== 1 || !isShell(shell))
+    throw new Error(`lorikeet completion is for one of ${SHELLS.join(', ')}${args.length === 0 ? '' : `, not ${args.join(' ')}`}`)
+  process.stdout.write(completionScript(shell))
 }
 
 function newKey(args: string[]): void {

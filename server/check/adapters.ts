@@ -5,6 +5,7 @@ import {
   asAdapterError,
   type BaseModel,
   beyondHostMemory,
+  FileMemory,
   HostMemory,
   type HubDownloads,
   hubText,
@@ -62,10 +63,11 @@ export interface Checking {
 export async function checkAdapters(adapters: readonly Known[], checking: Checking): Promise<CheckedAdapter[]> {
   const { base, options, hostMemory, values, admit } = checking
   const texts = nothingKnown()
+  const zeros = new FileMemory()
   const checked: CheckedAdapter[] = []
   for (const { name, directory, root } of adapters)
     try {
-      const plan = await admit(planAdapter(name, directory, base, options, { root, texts, values }))
+      const plan = await admit(planAdapter(name, directory, base, options, { root, texts, values, zeros }))
       if (plan.bytes > hostMemory) throw beyondHostMemory(plan.bytes, hostMemory)
       checked.push({ name, directory, ...served(plan) })
     } catch (error) {

@@ -1,5 +1,5 @@
-/** The text of `lorikeet --help` and `lorikeet serve --help`. */
-import { SETTINGS, type Setting } from './settings.ts'
+/** The text of `lorikeet serve --help` and its like, made from the rows of settings. */
+import type { Setting } from './setting.ts'
 
 /** The default in words, one per device where it depends on it; undefined if there is none. */
 export function defaultOf({ fallback, fallbackOn }: Setting): string | undefined {
@@ -13,15 +13,6 @@ export function defaultOf({ fallback, fallbackOn }: Setting): string | undefined
   return fallback === undefined ? undefined : `${fallback}`
 }
 
-export const USAGE = `lorikeet: one base model, thousands of adapters, one process
-
-  lorikeet serve [MODEL_DIR] [--adapters DIR] [--port N] …   serve over HTTP; see lorikeet serve --help
-  lorikeet check [MODEL_DIR] [--adapters DIR] [--json] …     would they be served, and how much memory would it take
-  lorikeet bench URL [--adapters N] …                        load a server with requests, as vllm bench serve does
-  lorikeet key [--tenant NAME] …                             make an API key; see lorikeet key --help
-  lorikeet --version
-`
-
 /** A text in lines of at most so many characters, as far as its words allow. */
 function wrapped(text: string, width: number): string[] {
   const lines: string[] = ['']
@@ -33,8 +24,11 @@ function wrapped(text: string, width: number): string[] {
   return lines
 }
 
-/** Under which heading a setting stands; those that are named nowhere stand under the last. */
-const GROUPS: readonly [heading: string, names: string][] = [
+/** Names of settings, under headings. */
+export type Groups = readonly (readonly [heading: string, names: string])[]
+
+/** Of `lorikeet serve`; those that are named nowhere stand under the last. */
+export const SERVE_GROUPS: Groups = [
   [
     'Listening',
     'host port ui cors-origin allowed-hosts ssl-certfile ssl-keyfile admin-port admin-host kv-events-config log-level config',
@@ -61,36 +55,40 @@ const GROUPS: readonly [heading: string, names: string][] = [
   ['Limits', ''],
 ]
 
-function headingOf(name: string): string {
-  const [heading] = GROUPS.find(([, names]) => names.split(' ').includes(name)) ?? (GROUPS.at(-1) as (typeof GROUPS)[number])
-  return heading
+export interface Help {
+  /** Behind `lorikeet`. */
+  usage: string
+  /** What it does, a paragraph. */
+  about: string
+  flags: Readonly<Record<string, Setting>>
+  /** Absent: all under one heading. What they name nowhere stands under the last. */
+  groups?: Groups
+  /** Behind the flags. */
+  notes?: string
 }
 
 /** `columns`: of the terminal. */
-export function serveHelp(columns = 100): string {
-  const rows = Object.entries(SETTINGS)
-    .filter(([name]) => name !== 'model')
-    .map(([name, setting]: [string, Setting]) => {
-      const value = setting.value ?? setting.choices?.join('|')
-      const flag = setting.kind === 'flag' ? `--[no-]${name}` : `--${name} ${value}`
-      const fallback = defaultOf(setting)
-      const only = setting.only === 'cuda' ? 'CUDA: ' : ''
-      return [flag, `${only}${setting.help}${fallback === undefined ? '' : ` (${fallback})`}`, headingOf(name)]
-    })
-  rows.push(['--config FILE', 'JSON file with the same names as keys', headingOf('config')])
-  const width = Math.max(...rows.map(([flag]) => (flag.length <= 34 ? flag.length : 0)))
+export function helpText({ usage, about, flags, groups = [['Flags', '']], notes }: Help, columns = 100): string {
+  const headingOf = (name: string) =>
+    (groups.find(([, names]) => names.split(' ').includes(name)) ?? (groups.at(-1) as Groups[number]))[0]
+  const rows = Object.entries(flags).map(([name, setting]) => {
+    const fallback = defaultOf(setting)
+    const only = setting.only === 'cuda' ? 'CUDA: ' : ''
+    return [shownFlag(name, setting), `${only}${setting.help}${fallback === undefined ? '' : ` (${fallback})`}`, headingOf(name)]
+  })
+  const width = Math.max(0, ...rows.map(([flag]) => (flag.length <= 34 ? flag.length : 0)))
   const indent = ' '.repeat(width + 4)
   const line = ([flag, help]: string[]) => {
     const text = wrapped(help, Math.max(30, columns - indent.length)).join(`\n${indent}`)
     return flag.length > width ? `  ${flag}\n${indent}${text}` : `  ${flag.padEnd(width)}  ${text}`
   }
-  const groups = GROUPS.map(([heading]) => [`${heading}:`, ...rows.filter((row) => row[2] === heading).map(line)].join('\n'))
-  return `lorikeet serve [MODEL_DIR] [flags]
+  const sections = groups.map(([heading]) => [`${heading}:`, ...rows.filter((row) => row[2] === heading).map(line)].join('\n'))
+  const paragraphs = (text: string) => wrapped(text, columns).join('\n')
+  return `lorikeet ${usage}\n\n${[paragraphs(about), ...sections, ...(notes ? [paragraphs(notes)] : [])].join('\n\n')}\n`
+}
 
-Serves a Hugging Face model folder with its adapters; without MODEL_DIR, the embedded demo model with its nine adapters.
-
-${groups.join('\n\n')}
-
-Each setting is also an environment variable (--max-batch-tokens: LORIKEET_MAX_BATCH_TOKENS). Flags go before the environment, the environment before the file.
-`
+/** `--pool SIZE`, `--[no-]watch`. */
+function shownFlag(name: string, setting: Setting): string {
+  const value = setting.value ?? setting.choices?.join('|')
+  return setting.kind === 'flag' ? `--[no-]${name}` : `--${name} ${value}`
 }

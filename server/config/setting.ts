@@ -20,7 +20,7 @@ export interface Setting {
     | 'adapters'
     | 'speculation'
     | 'kvEvents'
-  /** What its help calls the value. */
+  /** What its help calls the value. For DIR a shell offers folders, for FILE files. */
   value?: string
   choices?: readonly string[]
   /** Other spellings of choices, those that vLLM's users write. */
