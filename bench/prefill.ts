@@ -2,11 +2,11 @@
  * A prompt's chunks on the base and on one rank-16 adapter on all seven projections (issue 14: attention, LoRA and sampling below a tenth of the int8 step), the 135M-parameter shape.
  * Base and adapter alternate; times are the native step's: what passed, and what the processor spent on all threads, which says less of what else the machine does. What of a chunk is attention, LoRA or products a sampling profiler says best:
  * `perf record -e cpu-clock node dist/bench/prefill.js --only adapter`, then `perf report --no-children`.
- * `node dist/bench/prefill.js [--rounds 15] [--tokens 1024] [--chunk 256] [--threads 2] [--quantization int8 | --dtype bfloat16] [--adapter-dtype float16] [--only base | adapter]`
+ * `node dist/bench/prefill.js [--rounds 15] [--tokens 1024] [--chunk 256] [--threads 2] [--quantization int8 | --dtype bfloat16] [--adapter-dtype float16] [--kv-cache-dtype bfloat16] [--only base | adapter]`
  */
 import { parseArgs } from 'node:util'
 import { loadAdapter } from '../adapters-store/index.ts'
-import type { AdapterDtype } from '../native/types.ts'
+import type { AdapterDtype, CacheDtype } from '../native/types.ts'
 import { blockBytesOf } from '../runtime/model/block-size.ts'
 import { buildModel } from '../runtime/model/index.ts'
 import { startNativeEngine } from '../test/support/native-step.ts'
@@ -24,6 +24,7 @@ const { values } = parseArgs({
     dtype: { type: 'string' },
     quantization: { type: 'string' },
     'adapter-dtype': { type: 'string', default: 'float16' },
+    'kv-cache-dtype': { type: 'string' },
     only: { type: 'string' },
   },
 })
@@ -37,6 +38,7 @@ const model = model135m(1)
 const built = buildModel(model.directory, {
   dtype: values.dtype as Precision['dtype'],
   quantization: quantization as Precision['quantization'],
+  cacheDtype: values['kv-cache-dtype'] as CacheDtype | undefined,
 })
 const blockBytes = blockBytesOf(built, 'cpu', BLOCK_SIZE)
 const image = loadAdapter(model.names[0], `${model.adapters}/${model.names[0]}`, built.base, { dtype: adapterDtype, blockBytes })
@@ -83,7 +85,9 @@ for (let round = -1; round < Number(values.rounds); round++)
 engine.close()
 
 console.log(
-  heading(`A prompt of ${tokens} tokens in chunks of ${chunk}, ${quantization ?? values.dtype}, ${values.threads} threads`),
+  heading(
+    `A prompt of ${tokens} tokens in chunks of ${chunk}, ${quantization ?? values.dtype}, cache in ${built.cacheDtype}, ${values.threads} threads`,
+  ),
 )
 const rows = times[0][0].map((_, i) => {
   const of = times.map((rounds) => rounds.map((took) => took[i]))

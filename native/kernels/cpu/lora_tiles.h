@@ -64,10 +64,13 @@ void dots(const float* x, int64_t in, const void* const* a, [[maybe_unused]] con
       for (int t = 0; t < R; t++) sum[t][j] = Vec::fma(xs[t], row, sum[t][j]);
     }
   }
-  LORIKEET_UNROLL
-  for (int t = 0; t < R; t++)
+  if constexpr (R == 4 && J == 4)
+    sums_of(sum, h, h_stride);
+  else
     LORIKEET_UNROLL
-    for (int j = 0; j < J; j++) h[t * h_stride + j] = sum[t][j].sum();
+    for (int t = 0; t < R; t++)
+      LORIKEET_UNROLL
+      for (int j = 0; j < J; j++) h[t * h_stride + j] = sum[t][j].sum();
   for (; i < in; i++)
     for (int t = 0; t < R; t++)
       for (int j = 0; j < J; j++) h[t * h_stride + j] += x[t * in + i] * Rows::at(a[j], i);
@@ -103,7 +106,7 @@ struct Outputs {
   Outputs row(int64_t t) const { return {to + t * stride, stride, add, weight}; }
   void put(int64_t t, int64_t i, Vec sum) const {
     float* at = to + t * stride + i;
-    (add ? Vec::load(at) + Vec::set(weight) * sum : sum).store(at);
+    (add ? Vec::fma(Vec::set(weight), sum, Vec::load(at)) : sum).store(at);
   }
   void put(int64_t t, int64_t i, float sum) const {
     float& at = to[t * stride + i];
@@ -119,6 +122,10 @@ void columns(const float* h, int64_t h_stride, const SiteDelta& d, int64_t o, co
   for (int t = 0; t < R; t++)
     LORIKEET_UNROLL
     for (int v = 0; v < V; v++) sum[t][v] = Vec::set(0);
+  if (R == kRowTile && outputs.add)  // the next columns of the same rows, which no stream announces
+    LORIKEET_UNROLL
+    for (int t = 0; t < R; t++)
+      for (int v = 0; v < V; v++) __builtin_prefetch(outputs.to + t * outputs.stride + i + (V + v) * Vec::N, 1);
   for (int32_t j = 0; j < d.rank; j++) {
     Vec row[V];
     if (R == 1 && lines && o * Rows::bytes % 64 == 0) lines->fetch((V * Vec::N * Rows::bytes + 63) / 64);
@@ -141,11 +148,14 @@ void columns(const float* h, int64_t h_stride, const SiteDelta& d, int64_t o, co
 template <typename Rows, int R = kRowTile>
 void expand_rows(const float* h, int64_t h_stride, int64_t rows, const SiteDelta& d, int64_t o, int64_t width, const Outputs& outputs, Lines* lines) {
   constexpr int V = beside(R);
-  int64_t t = 0;
+  int64_t t = 0, whole = 0;
+  if (rows >= 2 * R)  // B's columns are read for all rows before the next ones: of all columns they may not fit into the first cache
+    for (; whole + V * Vec::N <= width; whole += V * Vec::N)
+      for (int64_t u = 0; u + R <= rows; u += R) columns<Rows, R, V>(h + u * h_stride, h_stride, d, o + whole, outputs.row(u), whole, lines);
   for (; t + R <= rows; t += R) {
     const float* ht = h + t * h_stride;
     const Outputs to = outputs.row(t);
-    int64_t i = 0;
+    int64_t i = whole;
     for (; i + V * Vec::N <= width; i += V * Vec::N) columns<Rows, R, V>(ht, h_stride, d, o + i, to, i, lines);
     if constexpr (V > 4)  // where too few are left for V, one vector at a time would wait for each addition
       for (; i + 4 * Vec::N <= width; i += 4 * Vec::N) columns<Rows, R, 4>(ht, h_stride, d, o + i, to, i, lines);

@@ -2,6 +2,7 @@
 #pragma once
 #include <immintrin.h>
 #include <cstdint>
+#include "unroll.h"
 
 namespace lorikeet::LORIKEET_ISA {
 
@@ -47,6 +48,14 @@ struct Vec {
     return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
   }
 };
+
+// to[t * stride + j] = v[t][j].sum().
+inline void sums_of(const Vec (&v)[4][4], float* to, int64_t stride) {
+  LORIKEET_UNROLL
+  for (int t = 0; t < 4; t++)
+    LORIKEET_UNROLL
+    for (int j = 0; j < 4; j++) to[t * stride + j] = v[t][j].sum();
+}
 
 // to[d * stride + k] = rows[k][d] for k < 8, d < 8.
 inline void transpose(const float* const* rows, float* to, int stride) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <immintrin.h>
 #include <cstdint>
+#include "unroll.h"
 
 namespace lorikeet::LORIKEET_ISA {
 
@@ -36,6 +37,24 @@ struct Vec {
   float sum() const { return _mm512_reduce_add_ps(v); }
   float hmax() const { return _mm512_reduce_max_ps(v); }
 };
+
+// to[t * stride + j] = v[t][j].sum(), the same bits: sixteen sums side by side take a third of the steps that they take one by one.
+inline void sums_of(const Vec (&v)[4][4], float* to, int64_t stride) {
+  __m512 quarters[4];  // [j]: of rows 0 to 3 four lanes each
+  const auto halves = [](__m512 a, __m512 b) { return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee)); };
+  LORIKEET_UNROLL
+  for (int j = 0; j < 4; j++) {
+    const __m512 a = halves(v[0][j].v, v[1][j].v), b = halves(v[2][j].v, v[3][j].v);
+    quarters[j] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+  }
+  const auto pairs = [&](__m512 a, __m512 b) { return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x44), _mm512_shuffle_ps(a, b, 0xee)); };
+  const __m512 a = pairs(quarters[0], quarters[1]), b = pairs(quarters[2], quarters[3]);
+  const __m512 sums = _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xdd));
+  _mm_storeu_ps(to, _mm512_castps512_ps128(sums));
+  _mm_storeu_ps(to + stride, _mm512_extractf32x4_ps(sums, 1));
+  _mm_storeu_ps(to + 2 * stride, _mm512_extractf32x4_ps(sums, 2));
+  _mm_storeu_ps(to + 3 * stride, _mm512_extractf32x4_ps(sums, 3));
+}
 
 // to[d * stride + k] = rows[k][d] for k < 16, d < 16.
 inline void transpose(const float* const* rows, float* to, int stride) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include "unroll.h"
 
 namespace lorikeet::LORIKEET_ISA {
 
@@ -82,6 +83,14 @@ struct Vec {
     return from((bits_of(x.v) & m) | (bits_of(y.v) & ~m));
   }
 };
+
+// to[t * stride + j] = v[t][j].sum().
+inline void sums_of(const Vec (&v)[4][4], float* to, int64_t stride) {
+  LORIKEET_UNROLL
+  for (int t = 0; t < 4; t++)
+    LORIKEET_UNROLL
+    for (int j = 0; j < 4; j++) to[t * stride + j] = v[t][j].sum();
+}
 
 // to[d * stride + k] = rows[k][d] for k < 4, d < 4.
 inline void transpose(const float* const* rows, float* to, int stride) {
