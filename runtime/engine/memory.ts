@@ -1,6 +1,6 @@
 /** How much memory an engine takes beside its pool, reckoned from what is known before its weights are read. */
 import { elementBytes } from '../../native/floats.ts'
-import type { InitializerRef, WeightForm } from '../../native/types.ts'
+import type { InitializerRef, StoredPacking, WeightForm } from '../../native/types.ts'
 import { EMBEDDING } from '../model/sites.ts'
 import { maxLogitsRows } from '../scheduler/admission.ts'
 import type { EngineSettings } from '../types.ts'
@@ -10,8 +10,15 @@ import type { EnginePlan } from './load.ts'
 const GROUP = 32
 const TILE = 32
 /** Bytes that an output's group takes in each form, and of its scale beside the groups. */
-const GROUP_BYTES: Record<WeightForm, number> = { float16: 64, bfloat16: 64, int8: 32, int4: 20 }
-const HEAD_BYTES: Record<WeightForm, number> = { float16: 0, bfloat16: 0, int8: 4, int4: 4 }
+const GROUP_BYTES: Record<WeightForm | StoredPacking, number> = {
+  float16: 64,
+  bfloat16: 64,
+  int8: 32,
+  int4: 20,
+  uint8: 36,
+  uint4: 20,
+}
+const HEAD_BYTES: Record<WeightForm | StoredPacking, number> = { float16: 0, bfloat16: 0, int8: 4, int4: 4, uint8: 4, uint4: 4 }
 
 export interface EngineMemory {
   /** As they are computed with. */
@@ -52,7 +59,7 @@ function headBeside({ base, weights, vocabSize }: EnginePlan['model']): number {
 }
 
 /** Bytes of a packed [out, in] weight, to a tile. */
-export function packedBytes(form: WeightForm, [out, inputs]: number[]): number {
+export function packedBytes(form: WeightForm | StoredPacking, [out, inputs]: number[]): number {
   const outputs = Math.ceil(out / TILE) * TILE
   return outputs * (HEAD_BYTES[form] + Math.ceil(inputs / GROUP) * GROUP_BYTES[form])
 }
