@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import path from 'node:path'
+import { loadError } from './load-error.ts'
 import type { NativeAddon } from './types.ts'
 
 const require = createRequire(import.meta.url)
@@ -34,13 +35,9 @@ export function loadNative(): NativeAddon {
     addon = require(file) as NativeAddon
     return addon
   } catch (cause) {
-    throw new Error(
-      `cannot load the native addon ${file}\n` +
-        `  - build it: node native/build.mjs (needs CMake ≥ 3.20 and a C++20 compiler)\n` +
-        `  - built on another machine or for another Node? remove build/ and build again\n` +
-        `  ${(cause as Error).message}`,
-      { cause },
-    )
+    const installer = path.join(repositoryRoot(), 'native', 'install.mjs')
+    const inPackage = existsSync(path.join(repositoryRoot(), 'prebuilt'))
+    throw new Error(loadError(file, (cause as Error).message, inPackage ? installer : undefined), { cause })
   }
 }
 
