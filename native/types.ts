@@ -1,5 +1,5 @@
 /**
- * The whole contract between TypeScript and the native addon, in one place. TypeScript validates what people give it; what crosses is checked once more, always,
+ * The whole contract between TypeScript and the native addon, in one file. TypeScript validates what people give it; what crosses is checked once more, always,
  * for lengths, ranges and owners: a wrong call throws and changes nothing.
  * Everything that crosses per step is a packed typed array; no objects, no pointers.
  *

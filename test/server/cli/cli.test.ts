@@ -69,7 +69,7 @@ t.test('it says what it runs on, what it serves and where, and every adapter tha
   const { child, address, stdout, stderr, ended } = await serving(t, ['--adapters', folder, '--device', 'cpu'], {
     LORIKEET_QUANTIZATION: 'int8',
   })
-  t.match(stdout(), /^lorikeet: device: cpu \((avx512|avx2|portable)\), float32, int8 weights, float16 KV cache\n/)
+  t.match(stdout(), /^lorikeet: device: cpu \((avx512\w*|avx2|portable|neon\w*)\), float32, int8 weights, float16 KV cache\n/)
   t.equal(stdout().split('\n').slice(1).join('\n'), `lorikeet: serving demo with 2 adapters on ${address}\n`)
   // Adapters are read beside serving.
   for (let i = 0; i < 200 && stderr().split('\n').length < 3; i++) await setTimeout(20)
