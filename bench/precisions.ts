@@ -2,7 +2,7 @@
  * Steps in every precision of the CPU, side by side (issue 14): the 135M-parameter shape or the 1B one, base alone, each precision against float32. One engine of each is open, and they
  * take turns, so that a slow moment of the machine hits neighbours alike; ratios are taken within a round, then their median. Beside the time that passes the processor's is
  * measured, of all threads with what they spin: it says less of what else the machine does.
- * One row is also held to its weights' bytes at what all cores read from memory in the same run, the faster of two measurements, before and after (target ≤ 1.15 × on the 1B shape).
+ * One row is also held to its weights' bytes at what all cores read from memory together in the same round (target ≤ 1.15 × on the 1B shape): what a virtual machine gets of its host's memory changes within seconds.
  * Then what each keeps in memory: a process of its own starts the engine and runs a step, and says how its resident memory is made up.
  * `node dist/bench/precisions.js [--rounds 30] [--threads 2] [--only bfloat16,int8] [--context 128] [--shape 135m | 1b] [--no-memory]`
  */
@@ -114,7 +114,8 @@ if (values.resident !== undefined) {
 }
 
 console.log(heading(`Steps in each precision, ${values.shape.toUpperCase()} shape, base alone, ${values.threads} threads`))
-const before = await readBandwidth()
+/** Bytes a second, in each round. */
+const bandwidths: number[] = []
 const engines: { engine: NativeEngine; vocabSize: number }[] = []
 for (const [, options] of precisions) {
   const model = buildModel(directory, options)
@@ -127,15 +128,19 @@ const kinds: Record<string, (engine: NativeEngine, vocabSize: number) => Promise
 }
 const names = precisions.map(([name]) => name)
 const times: Times[][][] = Object.keys(kinds).map(() => names.map(() => []))
-for (let round = -2; round < Number(values.rounds); round++)
+for (let round = -2; round < Number(values.rounds); round++) {
+  const read = await readBandwidth()
+  if (round >= 0) bandwidths.push(read)
+  // What comes right after it pays for its threads' end and for cold caches.
+  for (const { engine, vocabSize } of engines) await decode(engine, 1, vocabSize)
   for (const [k, measure] of Object.values(kinds).entries())
     for (const [p, { engine, vocabSize }] of engines.entries()) {
       await sleep(5) // the session before it has its threads asleep by then
       const took = await measure(engine, vocabSize)
       if (round >= 0) times[k][p].push(took)
     }
+}
 for (const { engine } of engines) engine.close()
-const fastest = Math.max(before, await readBandwidth())
 for (const [which, what] of ['passed', 'processor'].entries()) {
   const of = times.map((kind) => kind.map((rounds) => rounds.map((both) => both[which])))
   const rows = Object.keys(kinds).map((kind, k) => [
@@ -148,11 +153,20 @@ for (const [which, what] of ['passed', 'processor'].entries()) {
 }
 const ofBytes = names.map((name, p) => {
   const bytes = weightBytes(model.shape, name)
-  const floor = (1000 * bytes) / fastest
-  const took = median(times[0][p].map(([passed]) => passed))
-  return [name, (bytes / 1e6).toFixed(0), floor.toFixed(2), took.toFixed(2), `${(took / floor).toFixed(2)} ×`]
+  const took = times[0][p].map(([passed]) => passed)
+  const ratio = median(took.map((ms, round) => ms / ((1000 * bytes) / bandwidths[round])))
+  return [
+    name,
+    (bytes / 1e6).toFixed(0),
+    median(took).toFixed(2),
+    (bytes / 1e6 / median(took)).toFixed(1),
+    `${ratio.toFixed(2)} ×`,
+  ]
 })
-const bytesHead = ['1 row', 'MB of weights', `ms at ${(fastest / 1e9).toFixed(1)} GB/s`, 'ms', 'of them']
+const [slowest, middle, fastest] = [Math.min(...bandwidths), median(bandwidths), Math.max(...bandwidths)].map((rate) =>
+  (rate / 1e9).toFixed(1),
+)
+const bytesHead = ['1 row', 'MB of weights', 'ms', 'GB/s', `of its bytes, at ${middle} GB/s (${slowest} to ${fastest})`]
 console.log(`${table(bytesHead, ofBytes)}\n`)
 if (!values['no-memory']) {
   const rows = names.map((name) => {
