@@ -11,7 +11,6 @@ import { parseArgs } from 'node:util'
 import type { Timed } from './clients.ts'
 import { othersShare } from './machine-share.ts'
 import { model1b, model135m } from './model135m.ts'
-import { ggufOf } from './peers/llama-cpp/gguf.ts'
 import { against, heading, median, quantile, sleep, table } from './report.ts'
 import {
   type Contender,
