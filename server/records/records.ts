@@ -18,6 +18,8 @@ const NOTHING: Kept = { prompt: 0, output: 0 }
 
 export class Records {
   private readonly log: FastifyBaseLogger
+  /** Whether a line is written at all. */
+  private readonly logs: boolean
   private readonly kept: Kept
   private readonly listeners: OnEnd[] = []
 
@@ -28,6 +30,7 @@ export class Records {
     const enabled = (level: 'info' | 'debug') => (log as FastifyBaseLogger & Levels).isLevelEnabled(level)
     // Asked for by name, the lines come whatever the level is.
     this.log = enableLogRequests && !enabled('info') ? log.child({}, { level: 'info' }) : log
+    this.logs = enableLogRequests || enabled('info')
     this.kept = enableLogRequests
       ? { prompt: enabled('debug') ? maxLogLen : 0, output: enableLogOutputs ? maxLogLen : 0 }
       : NOTHING
@@ -73,7 +76,7 @@ export class Records {
       } catch (error) {
         this.log.error({ err: error }, 'the record of a request could not be told')
       }
-    this.log.info(lineOf(record), `request ${record.outcome}`)
+    if (this.logs) this.log.info(lineOf(record), `request ${record.outcome}`)
   }
 }
 
